@@ -1,0 +1,1 @@
+"""The box: switches in, sound out. Imports neither torch nor librosa nor onnx."""

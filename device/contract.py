@@ -1,0 +1,391 @@
+"""The one thing that passes from workstation to box: what a model file is.
+
+A model is ONE ``.onnx`` file of at most `MAX_MODEL_BYTES`, without external data or custom
+operators, whose graph has two halves that share no node:
+
+========  ==============================================  =======================================
+half      inputs                                          output
+========  ==============================================  =======================================
+compose   ``switches`` (n_switches,) each 0 or 1,         ``score`` (n_slots, n_channels),
+          ``variation`` (n_variation,) standard normal    one row per 16th note of the loop
+render    ``score_in`` (n_slots, n_channels),             ``log_magnitude`` (n_frames, n_bins),
+          ``position`` (n_frames,) in beats, increasing   natural log of the STFT magnitude of the
+                                                          frame centred at each position
+========  ==============================================  =======================================
+
+Everything is float32 and stateless; ``n_frames`` is dynamic; ``n_bins`` is ``n_fft // 2 + 1``.
+STFT magnitudes are those of a periodic window without normalisation. Where the log magnitude is at
+``log_floor`` there is silence: the box takes ``max(exp(log_magnitude) - exp(log_floor), 0)``.
+
+The metadata that `ModelCard` reads and writes is the file's own description of itself. Nothing on
+the box repeats any of it. This module uses the standard library alone, and is the only definition.
+"""
+
+import base64
+import binascii
+import json
+import math
+import sys
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from device.errors import ContractError, ModelNotFound, ModelTooLarge
+
+CONTRACT_VERSION = 1
+MAX_MODEL_BYTES = 16 * 1024 * 1024
+WINDOWS = ("hann",)
+SLOTS_PER_BEAT = 4
+
+# What a box is willing to allocate for, whatever a file claims.
+_LIMITS: dict[str, tuple[int, int]] = {
+    "sample_rate": (8_000, 96_000),
+    "n_fft": (128, 8_192),
+    "hop_length": (16, 4_096),
+    "n_switches": (1, 16),
+    "n_variation": (0, 256),
+    "n_slots": (4, 1_024),
+    "n_channels": (1, 4_096),
+    "beats_per_loop": (1, 256),
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Name, element type and shape of one graph input or output; None is a dynamic size."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One question and its answer, replayed by the box before it trusts the file.
+
+    Attributes
+    ----------
+    switches, variation : tuple of float
+        Input of the compose half.
+    positions : tuple of float
+        Input of the render half, in beats.
+    log_magnitude : tuple of float
+        Expected output of both halves in a row, (len(positions), n_bins) row by row.
+    tolerance : float
+        Largest absolute difference, in nepers, that still counts as the same.
+    """
+
+    switches: tuple[float, ...]
+    variation: tuple[float, ...]
+    positions: tuple[float, ...]
+    log_magnitude: tuple[float, ...]
+    tolerance: float
+
+    def to_json(self) -> str:
+        """Text form: numbers are base64 of little-endian float32."""
+        packed = {f.name: _pack(getattr(self, f.name)) for f in fields(self)[:-1]}
+        return json.dumps({**packed, "tolerance": self.tolerance})
+
+    @classmethod
+    def from_json(cls, text: str) -> "Golden":
+        """Read `to_json`'s text.
+
+        Raises
+        ------
+        ContractError
+            If a part is missing, superfluous or not packed numbers.
+        """
+        raw = _parse_object("golden", text)
+        names = {f.name for f in fields(cls)}
+        if set(raw) != names:
+            raise _refusal("golden", f"the parts {sorted(raw)}", f"{sorted(names)}")
+        tolerance = raw.pop("tolerance")
+        if not isinstance(tolerance, (int, float)) or not 0 < tolerance < math.inf:
+            raise _refusal("golden", f"the tolerance {tolerance!r}", "a positive number")
+        return cls(**{k: _unpack(v) for k, v in raw.items()}, tolerance=float(tolerance))
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says of itself; field names are the metadata keys.
+
+    Attributes
+    ----------
+    contract_version : int
+    sample_rate : int
+        Hz.
+    n_fft, hop_length : int
+        Samples; `hop_length` divides `n_fft` at least twice.
+    window : str
+        One of `WINDOWS`, periodic, `n_fft` samples long.
+    log_floor : float
+        Natural log of the magnitude that means silence.
+    n_switches, n_variation, n_slots, n_channels : int
+        Sizes of the graph's tensors.
+    beats_per_loop : int
+        Length of the loop; positions wrap round there. `n_slots` is four times as many.
+    tempo_bpm : float
+        The tempo it was trained at.
+    title : str
+    switch_labels : tuple of str
+        One short name per switch.
+    provenance : dict
+        Corpus, licences, training configuration, commit, scores: any JSON object.
+    golden : Golden
+    """
+
+    contract_version: int
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    window: str
+    log_floor: float
+    n_switches: int
+    n_variation: int
+    n_slots: int
+    n_channels: int
+    beats_per_loop: int
+    tempo_bpm: float
+    title: str
+    switch_labels: tuple[str, ...]
+    provenance: Mapping[str, Any]
+    golden: Golden
+
+    def __post_init__(self) -> None:
+        _check_sizes(self)
+        _check_signal(self)
+        _check_text(self)
+        _check_golden(self)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of STFT bins."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The graph's inputs, then its outputs, as this card promises them."""
+        score = (self.n_slots, self.n_channels)
+        return (
+            Tensor("switches", "float32", (self.n_switches,)),
+            Tensor("variation", "float32", (self.n_variation,)),
+            Tensor("score_in", "float32", score),
+            Tensor("position", "float32", (None,)),
+            Tensor("score", "float32", score),
+            Tensor("log_magnitude", "float32", (None, self.n_bins)),
+        )
+
+    def to_metadata(self) -> dict[str, str]:
+        """The ``metadata_props`` of the file."""
+        text = {f.name: str(getattr(self, f.name)) for f in fields(self)}
+        text["switch_labels"] = json.dumps(self.switch_labels, ensure_ascii=False)
+        text["provenance"] = json.dumps(dict(self.provenance), ensure_ascii=False)
+        text["golden"] = self.golden.to_json()
+        return text
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "ModelCard":
+        """Parse a file's ``metadata_props``.
+
+        Raises
+        ------
+        ContractError
+            If the version is unknown, a key is missing or unknown, or a value does not fit.
+        """
+        _check_version(metadata)
+        missing = sorted(set(_PARSERS) - set(metadata))
+        if missing:
+            raise _refusal("metadata", f"no {', '.join(missing)}", "every key of the contract")
+        unknown = sorted(set(metadata) - set(_PARSERS))
+        if unknown:
+            raise _refusal("metadata", f"the unknown key {', '.join(unknown)}", "known keys only")
+        return cls(**{key: parse(key, metadata[key]) for key, parse in _PARSERS.items()})
+
+
+def check_tensors(card: ModelCard, found: Sequence[Tensor]) -> None:
+    """Compare a graph's inputs and outputs with what its card promises.
+
+    Raises
+    ------
+    ContractError
+        Naming the first tensor that is missing, superfluous or of another type or shape.
+    """
+    by_name = {t.name: t for t in found}
+    for expected in card.tensors:
+        actual = by_name.pop(expected.name, None)
+        if actual != expected:
+            said = "nothing" if actual is None else f"{actual.dtype} {_shape(actual)}"
+            wanted = f"{expected.dtype} {_shape(expected)}"
+            raise _refusal(f"tensor {expected.name!r}", said, wanted)
+    if by_name:
+        raise _refusal("graph", f"the extra tensor {', '.join(sorted(by_name))}", "none")
+
+
+def read_model_bytes(path: Path) -> bytes:
+    """The file's content, if it is there and not larger than the contract allows.
+
+    Raises
+    ------
+    ModelNotFound, ModelTooLarge
+    """
+    if not path.is_file():
+        raise ModelNotFound(
+            f"{path}: no model file there; give one with --model, "
+            "or leave --model out to play the bundled one"
+        )
+    size = path.stat().st_size
+    if size > MAX_MODEL_BYTES:
+        raise ModelTooLarge(
+            f"{path}: {size:,} bytes found, at most {MAX_MODEL_BYTES:,} expected; "
+            "export a smaller network"
+        )
+    return path.read_bytes()
+
+
+def _refusal(what: str, found: str, expected: str) -> ContractError:
+    return ContractError(
+        f"model {what}: found {found}, expected {expected}; "
+        "export the model again with `switchboard export`"
+    )
+
+
+def _shape(tensor: Tensor) -> str:
+    return "(" + ", ".join("n" if s is None else str(s) for s in tensor.shape) + ")"
+
+
+def _check_version(metadata: Mapping[str, str]) -> None:
+    found = metadata.get("contract_version")
+    if found is None:
+        raise _refusal("metadata", "no contract_version", "a Lo-Fi Switchboard model")
+    if found != str(CONTRACT_VERSION):
+        raise _refusal("contract_version", repr(found), repr(str(CONTRACT_VERSION)))
+
+
+def _check_sizes(card: ModelCard) -> None:
+    for name, (low, high) in _LIMITS.items():
+        value = getattr(card, name)
+        if not low <= value <= high:
+            raise _refusal(name, str(value), f"{low} to {high}")
+    if card.n_slots != SLOTS_PER_BEAT * card.beats_per_loop:
+        wanted = f"{SLOTS_PER_BEAT} a beat, {SLOTS_PER_BEAT * card.beats_per_loop}"
+        raise _refusal("n_slots", str(card.n_slots), wanted)
+
+
+def _check_signal(card: ModelCard) -> None:
+    if card.n_fft % card.hop_length or card.n_fft < 2 * card.hop_length or card.n_fft % 2:
+        wanted = "an even n_fft that is a multiple of hop_length, twice it or more"
+        raise _refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", wanted)
+    if card.window not in WINDOWS:
+        raise _refusal("window", repr(card.window), " or ".join(map(repr, WINDOWS)))
+    if not -30 < card.log_floor < 10:
+        raise _refusal("log_floor", str(card.log_floor), "a number between -30 and 10")
+    if not 20 <= card.tempo_bpm <= 400:
+        raise _refusal("tempo_bpm", str(card.tempo_bpm), "20 to 400")
+
+
+def _check_text(card: ModelCard) -> None:
+    if not card.title.strip() or len(card.title) > 200:
+        raise _refusal("title", repr(card.title[:40]), "1 to 200 characters")
+    if len(card.switch_labels) != card.n_switches:
+        wanted = f"{card.n_switches}, one per switch"
+        raise _refusal("switch_labels", f"{len(card.switch_labels)} labels", wanted)
+    if not all(label.strip() and len(label) <= 40 for label in card.switch_labels):
+        raise _refusal("switch_labels", "an empty or long label", "1 to 40 characters each")
+
+
+def _check_golden(card: ModelCard) -> None:
+    golden = card.golden
+    sizes = (len(golden.switches), len(golden.variation), len(golden.log_magnitude))
+    wanted = (card.n_switches, card.n_variation, len(golden.positions) * card.n_bins)
+    if sizes != wanted or not golden.positions:
+        raise _refusal("golden", f"{sizes} numbers", f"{wanted}")
+    numbers = golden.switches + golden.variation + golden.positions + golden.log_magnitude
+    if not all(map(math.isfinite, numbers)):
+        raise _refusal("golden", "numbers that are not finite", "finite ones")
+
+
+def _parse_int(key: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise _refusal(key, repr(text), "a whole number")
+    return int(text)
+
+
+def _parse_float(key: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise _refusal(key, repr(text), "a finite number")
+    return value
+
+
+def _parse_text(_key: str, text: str) -> str:
+    return text
+
+
+def _parse_json(key: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _refusal(key, f"text that is not JSON ({error})", "JSON") from error
+
+
+def _parse_object(key: str, text: str) -> dict[str, Any]:
+    value = _parse_json(key, text)
+    if not isinstance(value, dict):
+        raise _refusal(key, type(value).__name__, "a JSON object")
+    return value
+
+
+def _parse_labels(key: str, text: str) -> tuple[str, ...]:
+    value = _parse_json(key, text)
+    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+        raise _refusal(key, repr(text[:40]), "a JSON list of texts")
+    return tuple(value)
+
+
+def _parse_golden(_key: str, text: str) -> Golden:
+    return Golden.from_json(text)
+
+
+_PARSERS: dict[str, Callable[[str, str], Any]] = {
+    "contract_version": _parse_int,
+    "sample_rate": _parse_int,
+    "n_fft": _parse_int,
+    "hop_length": _parse_int,
+    "window": _parse_text,
+    "log_floor": _parse_float,
+    "n_switches": _parse_int,
+    "n_variation": _parse_int,
+    "n_slots": _parse_int,
+    "n_channels": _parse_int,
+    "beats_per_loop": _parse_int,
+    "tempo_bpm": _parse_float,
+    "title": _parse_text,
+    "switch_labels": _parse_labels,
+    "provenance": _parse_object,
+    "golden": _parse_golden,
+}
+
+
+def _little_endian(numbers: "array[float]") -> "array[float]":
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+def _pack(numbers: Sequence[float]) -> str:
+    return base64.b64encode(_little_endian(array("f", numbers)).tobytes()).decode("ascii")
+
+
+def _unpack(text: object) -> tuple[float, ...]:
+    if not isinstance(text, str):
+        raise _refusal("golden", type(text).__name__, "packed numbers")
+    try:
+        data = base64.b64decode(text, validate=True)
+        return tuple(_little_endian(array("f", data)))
+    except (binascii.Error, ValueError) as error:
+        raise _refusal("golden", f"damaged numbers ({error})", "packed float32") from error

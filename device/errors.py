@@ -1,0 +1,84 @@
+"""Every error the project raises on purpose, each with the exit code of its cause.
+
+A message says what was found, what was expected and what to do, in one line. `device.cli.main`
+is the only place that turns these into text and an exit status, so that a service manager can
+tell the causes apart.
+"""
+
+
+class SwitchboardError(Exception):
+    """Root of all errors raised on purpose."""
+
+    exit_code = 1
+
+
+class ModelNotFound(SwitchboardError, FileNotFoundError):
+    """There is no model file where one was expected."""
+
+    exit_code = 10
+
+
+class ModelUnreadable(SwitchboardError, ValueError):
+    """The file is not an ONNX graph that onnxruntime can load: truncated or of another kind."""
+
+    exit_code = 11
+
+
+class ModelTooLarge(SwitchboardError, ValueError):
+    """The file is larger than the contract allows."""
+
+    exit_code = 12
+
+
+class ContractError(SwitchboardError, ValueError):
+    """The graph loads, but its metadata or its tensors do not follow the contract."""
+
+    exit_code = 13
+
+
+class GoldenMismatch(SwitchboardError, ValueError):
+    """The model does not compute here what it computed where it was exported."""
+
+    exit_code = 14
+
+
+class SettingsError(SwitchboardError, ValueError):
+    """The configuration file is not TOML, or has a key or value the instrument does not know."""
+
+    exit_code = 15
+
+
+class ScriptError(SwitchboardError, ValueError):
+    """A script of flips is missing or malformed."""
+
+    exit_code = 16
+
+
+class BitsError(SwitchboardError, ValueError):
+    """A panel state does not fit the model's number of switches."""
+
+    exit_code = 17
+
+
+class OutputError(SwitchboardError, OSError):
+    """A file could not be written: disk full, no permission, no such folder."""
+
+    exit_code = 18
+
+
+class SwitchesUnavailable(SwitchboardError, OSError):
+    """The chosen kind of switches is not there: no pins, no terminal."""
+
+    exit_code = 19
+
+
+class SpeakerUnavailable(SwitchboardError, OSError):
+    """The speaker that was asked for by name is not there."""
+
+    exit_code = 23
+
+
+class MissingExtra(SwitchboardError, ImportError):
+    """A verb needs packages that this installation left out."""
+
+    exit_code = 24

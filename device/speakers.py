@@ -1,0 +1,318 @@
+"""Where the sound goes: the port, and the speakers that need no sound card.
+
+A speaker paces the instrument: `Speaker.write` blocks while its buffer is full. Sound cards are in
+`device.card`.
+"""
+
+import os
+import time
+import wave
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.errors import OutputError, SpeakerUnavailable
+
+Clock = Callable[[], float]
+Sleep = Callable[[float], None]
+Report = Callable[[str], None]
+
+FALLBACK_PATH = Path("performance.wav")
+BUFFER_SECONDS = 0.06
+
+# The sizes in a WAV header are 32 bits wide; at 22050 Hz that is 27 hours.
+_MAX_WAV_BYTES = 2**32 - 4096
+
+
+class Speaker(Protocol):
+    """Somewhere to play mono float32 samples between -1 and 1, in real time or as a file."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def latency_seconds(self) -> float:
+        """From the return of `write` until its last sample is heard; 0 for files."""
+        ...
+
+    @property
+    def n_underruns(self) -> int:
+        """How often the sound broke off because a block came too late."""
+        ...
+
+    def write(self, samples: NDArray[np.float32]) -> None:
+        """Queue samples of shape (n,); blocks while the buffer is full."""
+        ...
+
+    def close(self) -> None:
+        """End cleanly; may be called again."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class OpenSpeaker:
+    """What is the same for every speaker: it closes on exit."""
+
+    def close(self) -> None:
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Pacer:
+    """A queue that exists only as the time at which it will have been played."""
+
+    def __init__(
+        self, sample_rate: int, *, buffer_seconds: float, clock: Clock, sleep: Sleep
+    ) -> None:
+        self.n_underruns = 0
+        self._sample_rate = sample_rate
+        self._buffer_seconds = buffer_seconds
+        self._clock = clock
+        self._sleep = sleep
+        self._played_at: float | None = None
+
+    def advance(self, n_samples: int) -> None:
+        """Queue `n_samples`; sleeps until they fit."""
+        start = self._start()
+        self._played_at = start + n_samples / self._sample_rate
+        surplus = self._played_at - self._clock() - self._buffer_seconds
+        if surplus > 0:
+            self._sleep(surplus)
+
+    def restart(self) -> None:
+        """Begin with an empty queue that has not run dry."""
+        self._played_at = None
+
+    def _start(self) -> float:
+        now = self._clock()
+        if self._played_at is None:
+            return now
+        if now > self._played_at:
+            self.n_underruns += 1
+            return now
+        return self._played_at
+
+
+class SilentSpeaker(OpenSpeaker):
+    """Plays nothing, in real time."""
+
+    name = "silent"
+
+    def __init__(
+        self,
+        sample_rate: int,
+        *,
+        buffer_seconds: float = BUFFER_SECONDS,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = time.sleep,
+    ) -> None:
+        self.latency_seconds = buffer_seconds
+        self._pacer = Pacer(sample_rate, buffer_seconds=buffer_seconds, clock=clock, sleep=sleep)
+
+    @property
+    def n_underruns(self) -> int:
+        return self._pacer.n_underruns
+
+    def write(self, samples: NDArray[np.float32]) -> None:
+        self._pacer.advance(len(samples))
+
+
+class WavSpeaker:
+    """Records 16-bit mono PCM; the file takes its name only when it is complete.
+
+    Leaving the ``with`` block by Ctrl-C or SystemExit is a clean end and keeps the recording; any
+    other exception drops it, and what was there before stays.
+
+    Raises
+    ------
+    OutputError
+        Here, from `write` or from `close`, if the file cannot be written.
+    """
+
+    latency_seconds = 0.0
+
+    def __init__(
+        self,
+        path: Path,
+        sample_rate: int,
+        *,
+        paced: bool,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = time.sleep,
+        max_bytes: int = _MAX_WAV_BYTES,
+    ) -> None:
+        self.name = str(path)
+        self._path = path
+        self._partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._room = max_bytes
+        pacer = Pacer(sample_rate, buffer_seconds=BUFFER_SECONDS, clock=clock, sleep=sleep)
+        self._pacer = pacer if paced else None
+        self._file = self._open()
+        self._wav: wave.Wave_write | None = _mono_wav(self._file, sample_rate)
+
+    @property
+    def n_underruns(self) -> int:
+        return self._pacer.n_underruns if self._pacer else 0
+
+    def write(self, samples: NDArray[np.float32]) -> None:
+        if self._wav is None:
+            raise OutputError(f"{self._path}: found a closed recording, expected an open one")
+        self._make_room(2 * len(samples))
+        try:
+            self._wav.writeframesraw(_to_pcm(samples))
+        except OSError as error:
+            self.abort()
+            raise _not_written(self._path, error) from error
+        if self._pacer:
+            self._pacer.advance(len(samples))
+
+    def close(self) -> None:
+        """Complete the file and give it its name; may be called again."""
+        wav, self._wav = self._wav, None
+        if wav is None:
+            return
+        try:
+            wav.close()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._partial.replace(self._path)
+        except OSError as error:
+            self._drop()
+            raise _not_written(self._path, error) from error
+
+    def abort(self) -> None:
+        """Forget the recording; may be called again."""
+        wav, self._wav = self._wav, None
+        if wav is not None:
+            # Closing writes the header once more, which fails where writing has just failed.
+            with suppress(OSError):
+                wav.close()
+            self._drop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception):
+            self.abort()
+        else:
+            self.close()
+
+    def _open(self) -> BinaryIO:
+        try:
+            if self._path.is_dir():
+                raise IsADirectoryError(None, "a folder of that name")
+            return self._partial.open("wb")
+        except OSError as error:
+            raise _not_written(self._path, error) from error
+
+    def _drop(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+        with suppress(OSError):
+            self._partial.unlink(missing_ok=True)
+
+    def _make_room(self, n_bytes: int) -> None:
+        self._room -= n_bytes
+        if self._room < 0:
+            self.close()
+            raise OutputError(
+                f"{self._path}: found the recording full, expected less than 4 GiB as WAV allows; "
+                "what was played so far is kept, start another one"
+            )
+
+
+def open_speaker(spec: str, sample_rate: int, *, live: bool, report: Report) -> Speaker:
+    """Open the speaker a player asked for.
+
+    Parameters
+    ----------
+    spec : str
+        ``auto`` (the default card, or a recording where there is none), ``card`` (the default card
+        or an error), ``silent``, ``wav:FILE``, or a part of a card's name.
+    live : bool
+        Whether a recording keeps real time.
+    report : callable
+        Takes one line for the player.
+
+    Raises
+    ------
+    SpeakerUnavailable, OutputError
+    """
+    if spec == "silent":
+        return SilentSpeaker(sample_rate)
+    if spec.startswith("wav:"):
+        return WavSpeaker(_wav_path(spec), sample_rate, paced=live)
+    if spec == "auto":
+        return _open_card_or_recording(sample_rate, live=live, report=report)
+    return _open_card(None if spec == "card" else spec, sample_rate, report=report)
+
+
+def _wav_path(spec: str) -> Path:
+    text = spec.removeprefix("wav:")
+    if not text:
+        raise OutputError("speaker 'wav:': found no file name, expected one; write wav:FILE")
+    return Path(text)
+
+
+def _open_card(name: str | None, sample_rate: int, *, report: Report) -> Speaker:
+    # Imported here: PortAudio is loaded, and its cards are searched, only for who wants a card.
+    from device.card import CardSpeaker
+
+    return CardSpeaker(name, sample_rate, report=report)
+
+
+def _open_card_or_recording(sample_rate: int, *, live: bool, report: Report) -> Speaker:
+    try:
+        return _open_card(None, sample_rate, report=report)
+    except SpeakerUnavailable as error:
+        report(f"{error}; recording to {FALLBACK_PATH} meanwhile")
+        return WavSpeaker(FALLBACK_PATH, sample_rate, paced=live)
+
+
+def _mono_wav(file: BinaryIO, sample_rate: int) -> wave.Wave_write:
+    wav = wave.Wave_write(file)
+    wav.setnchannels(1)
+    wav.setsampwidth(2)
+    wav.setframerate(sample_rate)
+    return wav
+
+
+def _to_pcm(samples: NDArray[np.float32]) -> bytes:
+    pcm: NDArray[np.int16] = np.rint(np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2")
+    return pcm.tobytes()
+
+
+def _not_written(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: found {error.strerror or error}, expected a writable folder with room; "
+        "free some space or choose another file"
+    )
