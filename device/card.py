@@ -6,6 +6,7 @@ thread, and a service may forbid writable code pages. A card may come and go whi
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,15 +39,21 @@ class CardStream(Protocol):
     """An open card; the part of `sounddevice.OutputStream` used here."""
 
     @property
-    def latency(self) -> float: ...
+    def latency(self) -> float:
+        """Seconds from the return of `write` until its last frame is heard."""
+        ...
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        """Begin to play what will be written."""
+        ...
 
     def write(self, data: NDArray[np.float32], /) -> bool:
         """Play (n_frames, n_channels); whether the sound had broken off before."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the card at once."""
+        ...
 
 
 class SoundSystem(Protocol):
@@ -54,15 +61,23 @@ class SoundSystem(Protocol):
 
     error: type[Exception]
 
-    def cards(self) -> list[Card]: ...
+    def cards(self) -> list[Card]:
+        """List the cards that can play, as known since the last `rescan`."""
+        ...
 
-    def accepts(self, card: Card, sample_rate: int, n_channels: int) -> bool: ...
+    def accepts(self, card: Card, sample_rate: int, n_channels: int) -> bool:
+        """Whether the card takes float32 samples like these."""
+        ...
 
     def open(
         self, card: Card, sample_rate: int, n_channels: int, latency_seconds: float
-    ) -> CardStream: ...
+    ) -> CardStream:
+        """Open the card; may raise `error`."""
+        ...
 
-    def rescan(self) -> None: ...
+    def rescan(self) -> None:
+        """Look for the cards again; ends all streams; may raise `error`."""
+        ...
 
 
 class PortAudio:
@@ -84,6 +99,7 @@ class PortAudio:
         self.error: type[Exception] = sounddevice.PortAudioError
 
     def cards(self) -> list[Card]:
+        """List the cards that can play, as known since the last `rescan`."""
         default = self._default_index()
         return [
             Card(
@@ -97,6 +113,7 @@ class PortAudio:
         ]
 
     def accepts(self, card: Card, sample_rate: int, n_channels: int) -> bool:
+        """Whether the card takes float32 samples like these."""
         try:
             self._sounddevice.check_output_settings(
                 device=card.index, channels=n_channels, dtype="float32", samplerate=sample_rate
@@ -108,6 +125,7 @@ class PortAudio:
     def open(
         self, card: Card, sample_rate: int, n_channels: int, latency_seconds: float
     ) -> CardStream:
+        """Open the card for blocking writes; may raise `error`."""
         stream: CardStream = self._sounddevice.OutputStream(
             device=card.index,
             samplerate=sample_rate,
@@ -118,13 +136,12 @@ class PortAudio:
         return stream
 
     def rescan(self) -> None:
+        """Look for the cards again; ends all streams; may raise `error`."""
         # PortAudio lists the cards once, when it is initialised: a card that was plugged in again
-        # is seen only after a new start. There is no public way; sounddevice's own documentation
-        # of `query_devices` and its issue 125 point to these two functions.
-        try:
+        # is seen only after a new start. There is no public way; sounddevice's author names these
+        # two functions in its issue 125. Ending fails if the last start did, which does not matter.
+        with suppress(self.error):
             self._sounddevice._terminate()
-        except self.error:
-            pass  # The start before this one failed, so there is nothing to end.
         self._sounddevice._initialize()
 
     def _default_index(self) -> int | None:
@@ -178,7 +195,6 @@ class _Line:
         return False
 
     def close(self) -> None:
-        # At once, without waiting for what is queued: a card that hangs would hang us too.
         self._stream.close()
 
 
@@ -217,6 +233,7 @@ class CardSpeaker(OpenSpeaker):
         self._asked_latency = latency_seconds
         self._report = report
         self._clock = clock
+        self._sleep = sleep
         self._sound = sound or PortAudio()
         self._retry_at = 0.0
         self._pacer = Pacer(sample_rate, buffer_seconds=latency_seconds, clock=clock, sleep=sleep)
@@ -228,6 +245,7 @@ class CardSpeaker(OpenSpeaker):
         return self._line is not None
 
     def write(self, samples: NDArray[np.float32]) -> None:
+        """Queue samples of shape (n,); blocks while the card's buffer is full."""
         if self._line is None and self._clock() >= self._retry_at:
             self._reopen()
         if self._line is None:
@@ -240,9 +258,12 @@ class CardSpeaker(OpenSpeaker):
             self._pacer.advance(len(samples))
 
     def close(self) -> None:
+        """Let what is queued be heard, then let go of the card; may be called again."""
         line, self._line = self._line, None
         self._retry_at = float("inf")
         if line is not None:
+            # Not PortAudio's own way of waiting: that never returns from a card that hangs.
+            self._sleep(line.latency_seconds)
             line.close()
 
     def _open(self) -> _Line:
@@ -283,7 +304,7 @@ class CardSpeaker(OpenSpeaker):
 
 
 def _find_card(cards: list[Card], wanted: str | None) -> Card:
-    """The card of that name, else the first with that part in its name."""
+    """Return the card of that name, else the first with that part in its name."""
     for matches in _tests(wanted):
         for card in cards:
             if matches(card):
@@ -314,7 +335,7 @@ def _refused(card: Card, reason: str) -> SpeakerUnavailable:
 def _resampler(
     sample_rate: int, rate: int
 ) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], float]:
-    """A streaming resampler and its delay in seconds."""
+    """Return a streaming resampler and its delay in seconds."""
     import soxr
 
     # vr: soxr's variable-rate engine, at a fixed rate. The ordinary one hands out its samples in

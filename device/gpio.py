@@ -47,10 +47,12 @@ class GpioSwitches(OpenSwitches):
         self._open(pins)
 
     def read(self, seconds: float) -> Bits:
+        """Read every pin's level, free of bounce."""
         raw = tuple(bool(contact.value) for contact in self._contacts)
         return self._debounce.update(raw, self._clock())
 
     def close(self) -> None:
+        """Let go of the pins; may be called again."""
         # lgpio now and then answers 'GPIO busy' when it lets go of a line; seen 4 times in 320,
         # and the first retry always worked. A process that ends gives the lines back anyway.
         errors = _pin_errors() if self._contacts else ()
@@ -84,13 +86,13 @@ class GpioSwitches(OpenSwitches):
 
 
 def _pin_errors() -> tuple[type[Exception], ...]:
-    """What gpiozero and the library below it raise; lgpio's own error is no OSError."""
+    """Collect what gpiozero and the libraries below it raise."""
     known: tuple[type[Exception], ...] = (ImportError, OSError, RuntimeError, ValueError)
     with suppress(ImportError):
         from gpiozero import GPIOZeroError
 
         known += (GPIOZeroError,)
-    # A broken lgpio may fail at its import with anything of the above, or with its own error.
+    # lgpio's own error is no OSError; a broken lgpio fails at its import with any of the above.
     with suppress(*known):
         import lgpio
 

@@ -68,21 +68,24 @@ class KeyboardSwitches(OpenSwitches):
 
     @property
     def finished(self) -> bool:
+        """Whether q was pressed."""
         return self._finished
 
     def read(self, seconds: float) -> Bits:
+        """Take the keys pressed since the last time; never waits for one."""
         for key in _ESCAPE_SEQUENCE.sub("", self._pending()).lower():
             self._press(key)
         return tuple(self._bits)
 
     def close(self) -> None:
+        """Give the terminal its mode back; may be called again."""
         mode, self._saved_mode = self._saved_mode, None
         if mode is not None and _in_foreground(self._fd):
             with suppress(termios.error):  # It may have hung up.
                 termios.tcsetattr(self._fd, termios.TCSADRAIN, mode)
 
     def _pending(self) -> str:
-        """Keys pressed since the last time; at the end of input there are none any more."""
+        """Return the keys pressed since the last time; after the end of input, none."""
         # In the background, touching the terminal would stop the process and so the music.
         if self._saved_mode is None or self._at_end or not _in_foreground(self._fd):
             return ""
@@ -122,7 +125,7 @@ class KeyboardSwitches(OpenSwitches):
 
 
 def key_help(n_switches: int) -> str:
-    """One line that names the keys."""
+    """Name the keys in one line."""
     last = SWITCH_KEYS[:n_switches][-1]
     keys = "1" if n_switches == 1 else f"1-{last}" if n_switches <= 9 else f"1-9 a-{last}"
     return f"{keys} switch   r random   0 all off   space tell   q quit"

@@ -33,7 +33,9 @@ class Speaker(Protocol):
     """Somewhere to play mono float32 samples between -1 and 1, in real time or as a file."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What the player calls it."""
+        ...
 
     @property
     def latency_seconds(self) -> float:
@@ -67,7 +69,7 @@ class OpenSpeaker:
     """What is the same for every speaker: it closes on exit."""
 
     def close(self) -> None:
-        return None
+        """End cleanly; may be called again."""
 
     def __enter__(self) -> Self:
         return self
@@ -134,9 +136,11 @@ class SilentSpeaker(OpenSpeaker):
 
     @property
     def n_underruns(self) -> int:
+        """How often the sound broke off because a block came too late."""
         return self._pacer.n_underruns
 
     def write(self, samples: NDArray[np.float32]) -> None:
+        """Wait as a card with this buffer would."""
         self._pacer.advance(len(samples))
 
 
@@ -175,9 +179,11 @@ class WavSpeaker:
 
     @property
     def n_underruns(self) -> int:
+        """How often the sound broke off because a block came too late."""
         return self._pacer.n_underruns if self._pacer else 0
 
     def write(self, samples: NDArray[np.float32]) -> None:
+        """Record samples of shape (n,); what is beyond full scale is clipped."""
         if self._wav is None:
             raise OutputError(f"{self._path}: found a closed recording, expected an open one")
         self._make_room(2 * len(samples))

@@ -58,7 +58,9 @@ class Switches(Protocol):
     """A panel of switches: hardware, or its twin."""
 
     @property
-    def n_switches(self) -> int: ...
+    def n_switches(self) -> int:
+        """How many switches the panel has."""
+        ...
 
     @property
     def finished(self) -> bool:
@@ -88,10 +90,11 @@ class OpenSwitches:
 
     @property
     def finished(self) -> bool:
+        """Whether the player asked to end."""
         return False
 
     def close(self) -> None:
-        return None
+        """Let go of the hardware; may be called again."""
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +121,7 @@ class Debounce:
         self._deaf_until = [float("-inf")] * n
 
     def update(self, raw: Bits, now: float) -> Bits:
-        """The contacts as believed at `now` (seconds of any steady clock)."""
+        """Return the contacts as believed at `now` (seconds of any steady clock)."""
         for i, level in enumerate(raw):
             if level != self._levels[i] and now >= self._deaf_until[i]:
                 self._levels[i] = level
@@ -127,7 +130,7 @@ class Debounce:
 
 
 class Fitted(OpenSwitches):
-    """A bank with more or fewer switches than the model: extra ones are ignored, missing are off."""
+    """A bank with more or fewer switches than the model: extra are ignored, missing are off."""
 
     def __init__(self, bank: Switches, n_switches: int) -> None:
         self.n_switches = n_switches
@@ -138,12 +141,15 @@ class Fitted(OpenSwitches):
 
     @property
     def finished(self) -> bool:
+        """Whether the player asked to end."""
         return self._bank.finished
 
     def read(self, seconds: float) -> Bits:
+        """Read the bank, cut or filled up."""
         return self._bank.read(seconds)[: self.n_switches] + self._missing
 
     def close(self) -> None:
+        """Let go of the bank; may be called again."""
         self._bank.close()
 
 
@@ -155,6 +161,7 @@ class FixedSwitches(OpenSwitches):
         self._bits = bits
 
     def read(self, seconds: float) -> Bits:
+        """Return the one state."""
         return self._bits
 
 
@@ -182,6 +189,7 @@ class ScriptSwitches(OpenSwitches):
         self._repeat_seconds = repeat_seconds
 
     def read(self, seconds: float) -> Bits:
+        """Return the state of the last line at or before `seconds`."""
         if self._repeat_seconds is not None:
             seconds %= self._repeat_seconds
         return self._states[bisect_right(self._times, seconds)]

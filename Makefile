@@ -1,0 +1,65 @@
+# make play    set everything up and play
+# make test    set everything up and run the tests
+# make check   lint, types, spelling, layers
+# make bench   what the instrument costs on this machine
+# make clean   forget the environment
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Where to look for torch besides the default index, such as
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu for the build without CUDA.
+TORCH_INDEX ?=
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+SOURCES := pyproject.toml constraints.txt
+
+.PHONY: play test check format bench lock clean
+
+play: $(VENV)/box
+	@$(BIN)/switchboard play
+
+test: $(VENV)/workshop
+	$(BIN)/python -m pytest
+
+check: $(VENV)/workshop
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/lint-imports
+
+format: $(VENV)/workshop
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/box
+	$(BIN)/switchboard bench --seconds 60
+
+# What the box needs: no torch.
+$(VENV)/box: $(SOURCES) | $(VENV)/bin/python
+	@echo "setting up the box in $(VENV) (once)"
+	@$(PIP) install $(LOCKED) --editable .
+	@sh systemd/portaudio.sh
+	@touch $@
+
+# What training, export, tests and checks need on top.
+$(VENV)/workshop: $(SOURCES) | $(VENV)/bin/python
+	@echo "setting up the workshop in $(VENV) (once; torch is large)"
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install $(LOCKED) --editable '.[training,export]' --group test --group check
+	@sh systemd/portaudio.sh
+	@touch $@ $(VENV)/box
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo "found $$($(PYTHON) --version 2>&1), expected Python 3.11 to 3.13: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# Pins every package of every extra to what is installed now.
+lock: $(VENV)/workshop
+	$(BIN)/python -m pip freeze --exclude-editable --exclude pip | sed "s/+cpu$$//" > constraints.txt
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,86 @@
+"""The `switchboard` command: finds its verbs, turns errors into one line and an exit code."""
+
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import click
+
+from device.errors import MissingExtra, SwitchboardError
+
+ENTRY_POINT_GROUP = "switchboard.commands"
+
+# Which extra brings what a verb may lack. Names of packages alone: nothing here is imported.
+_EXTRA_OF = {
+    "torch": "training",
+    "librosa": "training",
+    "soundfile": "training",
+    "scipy": "training",
+    "matplotlib": "training",
+    "onnx": "export",
+    "onnxscript": "export",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are entry points, imported when they are asked for."""
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are declared."""
+        del ctx
+        return list(self._entry_points())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one verb."""
+        del ctx
+        point = self._entry_points().get(cmd_name)
+        if point is None:
+            return None
+        command: click.Command = point.load()
+        return command
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lofi-switchboard", prog_name="switchboard")
+def switchboard() -> None:
+    """Lo-Fi Switchboard: toggle switches in, endless lo-fi music out."""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the command; the one place where errors become text and an exit status."""
+    try:
+        result: Any = switchboard.main(args, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except SwitchboardError as error:
+        return _fail(error)
+    except ModuleNotFoundError as error:
+        return _fail(_missing_extra(error))
+    except BrokenPipeError:
+        # Whoever read our output has gone; so do we, without a second complaint at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return result if isinstance(result, int) else 0
+
+
+def _fail(error: SwitchboardError) -> int:
+    click.echo(f"switchboard: {error}", err=True)
+    return error.exit_code
+
+
+def _missing_extra(error: ModuleNotFoundError) -> SwitchboardError:
+    package = (error.name or "").partition(".")[0]
+    extra = _EXTRA_OF.get(package)
+    if extra is None:
+        raise error
+    return MissingExtra(
+        f"this verb needs {package}, which this installation left out; "
+        f"install it with: pip install 'lofi-switchboard[{extra}]'"
+    )

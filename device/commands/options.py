@@ -1,0 +1,66 @@
+"""Options that several verbs share, so that they are spelt and explained once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from device.transport import Quantize
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+model = click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Model file (.onnx).  [default: the bundled one]",
+)
+seed = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Same switches, model and seed: same music.",
+)
+tempo = click.option(
+    "--tempo",
+    type=click.FloatRange(20, 400),
+    help="Beats per minute.  [default: the model's own]",
+)
+still = click.option("--still", is_flag=True, help="Hold the variation: the loop comes back as it is.")
+patina = click.option(
+    "--patina",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    help="Hiss and crackle: 0 clean to 1 worn.",
+)
+gain = click.option(
+    "--gain",
+    type=click.FloatRange(-60, 20),
+    default=0.0,
+    show_default=True,
+    help="Volume in dB before the limiter.",
+)
+quantize = click.option(
+    "--quantize",
+    type=click.Choice([q.value for q in Quantize]),
+    default=Quantize.OFF.value,
+    show_default=True,
+    help="When a flip sounds: at once, or on the next 16th, beat or bar.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+
+
+def together(*options: Decorator) -> Decorator:
+    """One decorator of several; help lists them in this order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+music = together(seed, tempo, still, patina, gain)

@@ -1,0 +1,125 @@
+"""`switchboard sweep`: every state of the panel, rendered and measured before anybody hears it."""
+
+import json
+import math
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from device.commands import options
+
+if TYPE_CHECKING:
+    from device.network import Network
+    from device.state import Bits
+    from device.survey import Survey
+    from device.voice import Performance
+
+SILENT_LUFS = -35.0
+LOUD_PEAK_DB = -1.0
+ALIKE_DB = 0.5
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder for the WAV files."
+)
+@click.option(
+    "--seconds", type=click.FloatRange(min=1), default=12.0, show_default=True, help="Of each."
+)
+@options.model
+@options.music
+@options.as_json
+def sweep(
+    out: Path,
+    seconds: float,
+    model: Path | None,
+    seed: int,
+    tempo: float | None,
+    still: bool,
+    patina: float,
+    gain: float,
+    as_json: bool,
+) -> None:
+    """Render every state of the panel as OUT/BITS.wav and compare them."""
+    from device.errors import OutputError
+    from device.network import BUNDLED_MODEL, Network
+    from device.switches import format_bits
+    from device.voice import Performance
+
+    network = Network.open(model or BUNDLED_MODEL)
+    performance = Performance(
+        seed=seed, tempo_bpm=tempo, still=still, patina=patina, gain_db=gain, block_frames=16
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot make this folder ({error.strerror})") from error
+    states = list(product((False, True), repeat=network.card.n_switches))
+    surveys = []
+    with click.progressbar(states, label="sweeping", file=click.get_text_stream("stderr")) as bar:
+        for bits in bar:
+            path = out / f"{format_bits(bits)}.wav"
+            surveys.append(_render(network, performance, bits, seconds, path))
+    facts = _facts([format_bits(bits) for bits in states], surveys)
+    click.echo(json.dumps(facts) if as_json else _table(facts))
+
+
+def _render(
+    network: "Network", performance: "Performance", bits: "Bits", seconds: float, path: Path
+) -> "Survey":
+    import numpy as np
+
+    from device.speakers import WavSpeaker
+    from device.survey import survey
+    from device.voice import Voice
+
+    sample_rate = network.card.sample_rate
+    voice = Voice(network, performance)
+    n_samples = round(seconds * sample_rate)
+    n_blocks = math.ceil(n_samples / voice.block_samples)
+    samples = np.concatenate([voice.block(bits) for _ in range(n_blocks)])[:n_samples]
+    with WavSpeaker(path, sample_rate, paced=False) as speaker:
+        speaker.write(samples)
+    return survey(samples, sample_rate)
+
+
+def _facts(names: list[str], surveys: "list[Survey]") -> dict[str, Any]:
+    from device.survey import nearest
+
+    rows = [
+        {
+            "bits": name,
+            "lufs": round(s.lufs, 2),
+            "true_peak_db": round(s.true_peak_db, 2),
+            "silent_share": round(s.silent_share, 3),
+            "is_finite": s.is_finite,
+            "nearest": names[other],
+            "nearest_db": round(distance, 2),
+        }
+        for name, s, (other, distance) in zip(names, surveys, nearest(surveys), strict=True)
+    ]
+    return {
+        "n_states": len(rows),
+        "n_silent": sum(row["lufs"] <= SILENT_LUFS for row in rows),
+        "n_loud": sum(row["true_peak_db"] > LOUD_PEAK_DB for row in rows),
+        "n_not_finite": sum(not row["is_finite"] for row in rows),
+        "n_alike": sum(row["nearest_db"] < ALIKE_DB for row in rows),
+        "states": rows,
+    }
+
+
+def _table(facts: dict[str, Any]) -> str:
+    lines = [f"{'bits':>16}  {'LUFS':>6}  {'dBTP':>6}  {'silent':>6}  nearest"]
+    lines += [
+        f"{row['bits']:>16}  {row['lufs']:6.1f}  {row['true_peak_db']:6.1f}  "
+        f"{row['silent_share']:6.1%}  {row['nearest']} at {row['nearest_db']:.1f} dB"
+        for row in facts["states"]
+    ]
+    lines.append(
+        f"{facts['n_states']} states: {facts['n_silent']} silent (at or below {SILENT_LUFS:.0f} "
+        f"LUFS), {facts['n_loud']} loud (above {LOUD_PEAK_DB:.0f} dBTP), "
+        f"{facts['n_not_finite']} not finite, {facts['n_alike']} alike (below {ALIKE_DB} dB)"
+    )
+    return "\n".join(lines)

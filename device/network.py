@@ -1,0 +1,149 @@
+"""The neural network in a model file, run by onnxruntime on one quiet thread."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from device.contract import ModelCard, Tensor, check_file, check_tensors
+from device.errors import GoldenMismatch, ModelUnreadable
+
+Score = NDArray[np.float32]
+
+BUNDLED_MODEL = Path(__file__).parent / "models" / "lofi.onnx"
+
+_ELEMENT_TYPES = {"tensor(float)": "float32"}
+# onnxruntime's errors share no base class of their own.
+_LOAD_ERRORS = tuple(
+    getattr(ort.capi.onnxruntime_pybind11_state, name)
+    for name in (
+        "Fail",
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NoModel",
+        "NotImplemented",
+        "RuntimeException",
+    )
+)
+
+
+class Network:
+    """An opened model: its card and its two halves.
+
+    `open` is the way in; it refuses whatever does not follow the contract. Both halves have run
+    when it returns, so the first sound waits for no warm-up. Calls are safe from several threads.
+    """
+
+    def __init__(self, session: ort.InferenceSession, card: ModelCard) -> None:
+        self.card = card
+        self._session = session
+        score = np.zeros((card.n_slots, card.n_channels), np.float32)
+        # onnxruntime computes all of a graph, whatever is fetched. NaN switches leave the compose
+        # half out; of the render half one frame is the least there is.
+        self._idle = {
+            "switches": np.full(card.n_switches, np.nan, np.float32),
+            "variation": np.zeros(card.n_variation, np.float32),
+            "score_in": score,
+            "position": np.zeros(1, np.float32),
+        }
+        self._floor = np.float32(np.exp(card.log_floor))
+
+    @classmethod
+    def open(cls, path: Path) -> "Network":
+        """Load and check a model file.
+
+        Raises
+        ------
+        ModelNotFound, ModelTooLarge, ModelUnreadable, ContractError, GoldenMismatch
+        """
+        session = _load(path)
+        metadata = dict(session.get_modelmeta().custom_metadata_map)
+        card = ModelCard.from_metadata(metadata)
+        check_tensors(card, _tensors(session))
+        network = cls(session, card)
+        network.replay_golden()
+        return network
+
+    def compose(self, switches: NDArray[np.float32], variation: NDArray[np.float32]) -> Score:
+        """Switches (n_switches,) and variation (n_variation,) → score (n_slots, n_channels)."""
+        feeds = {**self._idle, "switches": switches, "variation": variation}
+        score: Score = self._session.run(["score"], feeds)[0]
+        return score
+
+    def log_magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Score and positions (n_frames,) in beats → natural log magnitude (n_frames, n_bins)."""
+        feeds = {**self._idle, "score_in": score, "position": position}
+        frames: NDArray[np.float32] = self._session.run(["log_magnitude"], feeds)[0]
+        return frames
+
+    def magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Like `log_magnitude`, as magnitudes; what lies at the log floor is silent."""
+        frames = self.log_magnitude(score, position)
+        np.exp(frames, out=frames)
+        frames -= self._floor
+        return np.maximum(frames, 0.0, out=frames)
+
+    def replay_golden(self) -> None:
+        """Compute the golden vector here and compare.
+
+        Raises
+        ------
+        GoldenMismatch
+        """
+        golden = self.card.golden
+        switches, variation, positions, expected = (
+            np.array(numbers, np.float32)
+            for numbers in (
+                golden.switches,
+                golden.variation,
+                golden.positions,
+                golden.log_magnitude,
+            )
+        )
+        found = self.log_magnitude(self.compose(switches, variation), positions)
+        difference = float(np.abs(found.reshape(-1) - expected).max(initial=0.0))
+        if not difference <= golden.tolerance:
+            raise GoldenMismatch(
+                f"model golden vector: found a difference of {difference:.3g} nepers, expected "
+                f"at most {golden.tolerance:.3g}; the file is damaged or this machine computes "
+                "differently: export the model again"
+            )
+
+
+def _load(path: Path) -> ort.InferenceSession:
+    check_file(path)
+    try:
+        # By path: a session opened from bytes keeps them, and a box has better uses for 10 MB.
+        return ort.InferenceSession(str(path), _session_options(), ["CPUExecutionProvider"])
+    except _LOAD_ERRORS as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ModelUnreadable(
+            f"{path}: not an ONNX model that onnxruntime can load ({reason}); "
+            "expected a file written by `switchboard export`: copy or export it again"
+        ) from error
+
+
+def _session_options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    # A spinning worker would hold a core at 100 % while it waits for the next block.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # An arena keeps the largest block it ever saw; blocks here are small.
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 4
+    return options
+
+
+def _tensors(session: ort.InferenceSession) -> list[Tensor]:
+    return [
+        Tensor(
+            node.name,
+            _ELEMENT_TYPES.get(node.type, node.type),
+            tuple(size if isinstance(size, int) else None for size in node.shape),
+        )
+        for node in [*session.get_inputs(), *session.get_outputs()]
+    ]

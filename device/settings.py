@@ -1,0 +1,71 @@
+"""`switchboard.toml`: every key is an option of `switchboard play`, and nothing else is allowed."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from device.errors import SettingsError
+
+# These belong to one call, not to a box.
+_NOT_SETTINGS = ("config", "help", "as_json", "seconds")
+SEARCHED = (Path("switchboard.toml"), Path("/etc/switchboard/switchboard.toml"))
+
+
+def find_settings() -> Path | None:
+    """The first configuration file there is."""
+    return next((path for path in SEARCHED if path.is_file()), None)
+
+
+def load_settings(path: Path, command: click.Command) -> dict[str, Any]:
+    """Read a configuration file for a command.
+
+    Returns
+    -------
+    dict
+        Parameter name → value, converted and checked exactly as on the command line.
+
+    Raises
+    ------
+    SettingsError
+        If the file is missing or not TOML, or a key or value is not one of the command's.
+    """
+    raw = _parse(path)
+    options = {str(option.name): option for option in _settings_of(command)}
+    unknown = sorted(set(raw) - set(options))
+    if unknown:
+        raise SettingsError(
+            f"{path}: found the unknown key {', '.join(unknown)}; "
+            f"expected only {', '.join(sorted(options))}"
+        )
+    context = click.Context(command)
+    return {key: _value(path, key, options[key], value, context) for key, value in raw.items()}
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}); check --config") from error
+    except ValueError as error:
+        raise SettingsError(f"{path}: not TOML: {error}; mend that line") from error
+
+
+def _settings_of(command: click.Command) -> list[click.Option]:
+    return [p for p in command.params if isinstance(p, click.Option) and p.name not in _NOT_SETTINGS]
+
+
+def _value(path: Path, key: str, option: click.Option, raw: Any, context: click.Context) -> Any:
+    if isinstance(raw, bool) != option.is_flag:
+        raise _bad_value(path, key, raw, "true or false" if option.is_flag else "a value")
+    if isinstance(raw, list) != option.multiple:
+        raise _bad_value(path, key, raw, "a list" if option.multiple else "a single value")
+    try:
+        return option.type_cast_value(context, raw)
+    except click.BadParameter as error:
+        raise _bad_value(path, key, raw, error.message.rstrip(".")) from error
+
+
+def _bad_value(path: Path, key: str, raw: Any, wanted: str) -> SettingsError:
+    return SettingsError(f"{path}: {key} = {raw!r}: expected {wanted}")

@@ -1,0 +1,26 @@
+"""What several tests share: the tiny model, opened or on disk."""
+
+from pathlib import Path
+
+import pytest
+
+from device.network import Network
+from tests import tiny_model as tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A good model file; nobody writes to it."""
+    return tiny.build(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session")
+def network(tiny_model) -> Network:
+    """The tiny model, opened; it has no state."""
+    return Network.open(tiny_model)
+
+
+@pytest.fixture
+def build_model(tmp_path):
+    """Makes tiny models that differ from the good one; see `tests.tiny_model.build`."""
+    return lambda **changes: tiny.build(tmp_path / "changed.onnx", **changes)

@@ -1,0 +1,461 @@
+"""A corpus is whole or absent, goes on where it was, and gives back what was put in."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from device.errors import SwitchboardError
+from training import corpus as corpus_format
+from training import folder
+from training.corpus import BEATS_PER_LOOP, MARGIN, SAMPLE_RATE, Corpus, CorpusError, PreparedLoop
+from training.corpus_commands import corpus as command
+from training.folder import write_folder_corpus
+from training.studio import shards
+from training.studio.loop import render_loop
+from training.studio.shards import is_held_out, write_studio_corpus
+
+BEATS = (np.arange(BEATS_PER_LOOP + 1) * 1000.0).tolist()
+
+
+def prepared(name="one", held_out=False, seed=0):
+    n_samples = 2 * MARGIN + int(BEATS[-1])
+    audio = np.random.default_rng(seed).uniform(-0.9, 0.9, n_samples).astype(np.float32)
+    return PreparedLoop(name, audio, BEATS, held_out, {"kit": "dusty"}, {"licence": "CC0-1.0"})
+
+
+def write_small(directory, loops):
+    corpus_format.begin(directory, "studio", {"seed": 1})
+    corpus_format.write_shard(directory, 0, loops)
+    corpus_format.finish(directory, 1, tempo_bpm=80.0)
+    return Corpus.open(directory)
+
+
+def contents(directory):
+    return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(shards, "LOOPS_PER_SHARD", 3)
+
+
+@pytest.fixture(scope="module")
+def studio_corpus(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("studio") / "corpus"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "LOOPS_PER_SHARD", 3)
+        write_studio_corpus(directory, seed=3, minutes=1.6)
+    return directory
+
+
+# -- the format -----------------------------------------------------------------------------
+
+
+def test_a_shard_gives_back_its_loops(tmp_path):
+    loops = [prepared("one", seed=1), prepared("two", held_out=True, seed=2)]
+    corpus = write_small(tmp_path, loops)
+    assert len(corpus) == 2
+    assert (corpus.sample_rate, corpus.tempo_bpm, corpus.beats_per_loop) == (22050, 80.0, 16)
+    for number, loop in enumerate(loops):
+        assert corpus.records[number].id == loop.id
+        assert corpus.records[number].beats == tuple(BEATS)
+        assert corpus.audio(number).dtype == np.float32
+        np.testing.assert_allclose(corpus.audio(number), loop.audio, atol=1.0 / 32767.0)
+    assert corpus.indices("train").tolist() == [0]
+    assert corpus.indices("held-out").tolist() == [1]
+
+
+def test_frames_are_centred_where_they_were_asked_for(tmp_path):
+    loop = prepared()
+    corpus = write_small(tmp_path, [prepared("before"), loop])
+    positions = np.array([0.0, 0.25, 7.5, 16.0, 3.0])
+    frames = corpus.frames(1, positions, 1024)
+    assert frames.shape == (5, 1024)
+    assert frames.dtype == np.float32
+    centres = MARGIN + np.rint(1000.0 * positions).astype(int)
+    np.testing.assert_allclose(frames[:, 512], loop.audio[centres], atol=1.0 / 32767.0)
+
+
+def test_frames_follow_an_uneven_beat(tmp_path):
+    beats = np.cumsum([0.0] + [900.0, 1100.0] * 8)
+    loop = prepared()
+    uneven = PreparedLoop("uneven", loop.audio, beats.tolist(), False, {}, {})
+    frames = write_small(tmp_path, [uneven]).frames(0, [1.5], 2)
+    assert frames[0, 1] == pytest.approx(loop.audio[MARGIN + 900 + 550], abs=1e-4)
+
+
+def test_no_frames_are_an_empty_array(tmp_path):
+    assert write_small(tmp_path, [prepared()]).frames(0, [], 64).shape == (0, 64)
+
+
+@pytest.mark.parametrize("position", [-0.01, 16.01, np.nan])
+def test_frames_outside_the_loop_are_refused(tmp_path, position):
+    corpus = write_small(tmp_path, [prepared()])
+    with pytest.raises(CorpusError, match="expected 0 to 16"):
+        corpus.frames(0, [position], 1024)
+
+
+def test_frames_longer_than_the_margins_are_refused(tmp_path):
+    with pytest.raises(CorpusError, match="n_fft is 16384, expected at most 8192"):
+        write_small(tmp_path, [prepared()]).frames(0, [0.0], 16384)
+
+
+def test_a_loop_without_its_margins_is_refused(tmp_path):
+    loop = prepared()
+    short = PreparedLoop("short", loop.audio[:-1], BEATS, False, {}, {})
+    with pytest.raises(CorpusError, match="loop short has 17 beats and 24191 samples"):
+        write_small(tmp_path, [short])
+
+
+def test_an_open_corpus_travels_to_workers(tmp_path):
+    corpus = write_small(tmp_path, [prepared()])
+    corpus.audio(0)
+    assert len(pickle.dumps(corpus)) < 5000
+    again = pickle.loads(pickle.dumps(corpus))
+    assert np.array_equal(again.audio(0), corpus.audio(0))
+
+
+def test_the_summary_names_source_size_and_licences(studio_corpus):
+    assert Corpus.open(studio_corpus).provenance_summary() == {
+        "source": "studio",
+        "n_loops": 8,
+        "hours": 0.027,
+        "licences": ["CC0-1.0"],
+        "seed": 3,
+    }
+
+
+def spoil(directory, key, value):
+    header = json.loads((directory / "corpus.json").read_text())
+    header.pop(key) if value is None else header.update({key: value})
+    (directory / "corpus.json").write_text(json.dumps(header))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: spoil(d, "format_version", 99), "format version 99, expected 1"),
+        (lambda d: spoil(d, "n_loops", None), "unfinished corpus .* run the command"),
+        (lambda d: spoil(d, "n_loops", 7), "holds 1 loops, corpus.json announces 7"),
+        (lambda d: (d / "corpus.json").unlink(), "holds no corpus"),
+        (lambda d: (d / "corpus.json").write_text("{"), "cannot be read"),
+        (lambda d: (d / "shard-00000.json").unlink(), "cannot be read"),
+        (lambda d: (d / "shard-00000.json").write_text('[{"id": "x"}]'), "not a loop"),
+    ],
+)
+def test_damaged_corpora_are_refused_in_one_line(tmp_path, damage, message):
+    write_small(tmp_path, [prepared()])
+    damage(tmp_path)
+    with pytest.raises(CorpusError, match=message) as refused:
+        Corpus.open(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_lost_audio_is_an_error_of_the_corpus(tmp_path):
+    corpus = write_small(tmp_path, [prepared()])
+    (tmp_path / "shard-00000.npy").unlink()
+    with pytest.raises(CorpusError, match=r"shard-00000\.npy cannot be read"):
+        corpus.audio(0)
+
+
+def test_a_missing_directory_says_how_to_make_a_corpus(tmp_path):
+    with pytest.raises(CorpusError, match="switchboard corpus studio --out"):
+        Corpus.open(tmp_path / "nowhere")
+
+
+def test_corpus_errors_have_their_own_exit_code():
+    assert issubclass(CorpusError, SwitchboardError)
+    assert issubclass(CorpusError, ValueError)
+    assert CorpusError.exit_code == 20
+
+
+# -- the studio's corpus --------------------------------------------------------------------
+
+
+def test_a_studio_corpus_holds_the_loops_of_its_seed(studio_corpus):
+    corpus = Corpus.open(studio_corpus)
+    loop = render_loop(3, 4)
+    stored = corpus.audio(4)
+    np.testing.assert_allclose(stored[MARGIN:-MARGIN], loop.audio, atol=1.0 / 32767.0)
+    assert corpus.records[4].provenance["index"] == 4
+    assert corpus.records[4].labels == loop.labels
+
+
+def test_the_margins_of_a_studio_loop_are_its_own_other_end(studio_corpus):
+    audio = Corpus.open(studio_corpus).audio(2)
+    n_loop = len(audio) - 2 * MARGIN
+    assert np.array_equal(audio[:MARGIN], audio[n_loop : n_loop + MARGIN])
+    assert np.array_equal(audio[-MARGIN:], audio[MARGIN : 2 * MARGIN])
+
+
+def test_the_number_of_workers_does_not_change_a_byte(studio_corpus, tmp_path):
+    write_studio_corpus(tmp_path / "two", seed=3, minutes=1.6, n_workers=2)
+    assert contents(tmp_path / "two") == contents(studio_corpus)
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(studio_corpus, tmp_path, monkeypatch):
+    directory = tmp_path / "killed"
+
+    def killed_at_five(seed, index, **options):
+        if index == 5:
+            raise KeyboardInterrupt
+        return render_loop(seed, index, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shards, "render_loop", killed_at_five)
+        write_studio_corpus(directory, seed=3, minutes=1.6)
+    # Harder still: killed between a shard's audio and its records, and while writing a file.
+    (directory / "shard-00001.npy").write_bytes(b"half")
+    (directory / ".shard-00002.npy.123.partial").write_bytes(b"half")
+    with pytest.raises(CorpusError, match="unfinished"):
+        Corpus.open(directory)
+    done_before = (directory / "shard-00000.npy").stat().st_mtime_ns
+
+    write_studio_corpus(directory, seed=3, minutes=1.6)
+    assert contents(directory) == contents(studio_corpus)
+    assert (directory / "shard-00000.npy").stat().st_mtime_ns == done_before
+
+
+def test_a_failing_write_leaves_no_file_behind(tmp_path, monkeypatch):
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    corpus_format.begin(tmp_path, "studio", {"seed": 1})
+    monkeypatch.setattr(np, "save", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        corpus_format.write_shard(tmp_path, 0, [prepared()])
+    assert list(contents(tmp_path)) == ["corpus.json"]
+
+
+def test_more_minutes_extend_a_corpus(studio_corpus, tmp_path):
+    directory = tmp_path / "grown"
+    write_studio_corpus(directory, seed=3, minutes=0.8)
+    write_studio_corpus(directory, seed=3, minutes=1.6)
+    assert contents(directory) == contents(studio_corpus)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 4, "minutes": 1.6}, "with seed 3, asked for 4: .* choose another --out"),
+        ({"seed": 3, "minutes": 0.4}, "with minutes 1.6, asked for 0.4"),
+    ],
+)
+def test_other_parameters_are_refused_and_touch_nothing(studio_corpus, options, message):
+    before = contents(studio_corpus)
+    with pytest.raises(CorpusError, match=message):
+        write_studio_corpus(studio_corpus, **options)
+    assert contents(studio_corpus) == before
+
+
+def test_a_directory_with_other_things_is_refused(tmp_path):
+    (tmp_path / "letter.txt").write_text("dear reader")
+    with pytest.raises(CorpusError, match="holds no corpus"):
+        write_studio_corpus(tmp_path, seed=1, minutes=0.2)
+    assert list(contents(tmp_path)) == ["letter.txt"]
+
+
+def test_one_composition_in_fifty_is_held_out_and_one_of_any_twenty():
+    for seed in range(5):
+        held_out = [index for index in range(1000) if is_held_out(seed, index)]
+        assert len(held_out) == 20
+        assert held_out[0] < 20
+    assert is_held_out(1, 7) == is_held_out(1, 7)
+
+
+# -- a folder of music ----------------------------------------------------------------------
+
+
+def click_track(n_beats, bpm, sample_rate=SAMPLE_RATE):
+    """Noise bursts on every beat over a soft tone, (n_samples,)."""
+    rng = np.random.default_rng(int(bpm))
+    period = round(60.0 / bpm * sample_rate)
+    time = np.arange(period) / sample_rate
+    beat = 0.5 * rng.standard_normal(period) * np.exp(-time * 60.0)
+    track = np.tile(np.clip(beat, -0.9, 0.9), n_beats)
+    return 0.5 * track + 0.05 * np.sin(2 * np.pi * 220.0 * np.arange(len(track)) / sample_rate)
+
+
+def tagged(path, audio, sample_rate, **tags):
+    with soundfile.SoundFile(path, "w", sample_rate, 1) as file:
+        for name, value in tags.items():
+            setattr(file, name, value)
+        file.write(audio)
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    music = tmp_path_factory.mktemp("music")
+    (music / "album").mkdir()
+    slow = click_track(40, 80.0, 44100)
+    tags = {"artist": "Nobody", "title": "Clicks", "license": "CC-BY-4.0"}
+    tagged(music / "album" / "slow.flac", slow, 44100, **tags)
+    soundfile.write(music / "fast.wav", click_track(40, 100.0), SAMPLE_RATE)
+    loud = np.where(np.abs(click_track(24, 90.0)) > 0.02, 1.0, -1.0)
+    soundfile.write(music / "loud.wav", loud * np.sign(click_track(24, 90.0)), SAMPLE_RATE)
+    soundfile.write(music / "short.wav", click_track(4, 90.0), SAMPLE_RATE)
+    soundfile.write(music / "silence.wav", np.zeros(10 * SAMPLE_RATE), SAMPLE_RATE)
+    (music / "broken.ogg").write_bytes(b"this is no music")
+    (music / "notes.txt").write_text("track list")
+    return music
+
+
+@pytest.fixture(scope="module")
+def folder_corpus(music, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("folder") / "corpus"
+    write_folder_corpus(directory, music)
+    return directory
+
+
+def test_a_folder_becomes_loops_at_the_tempo_of_their_music(folder_corpus):
+    corpus = Corpus.open(folder_corpus)
+    tempos = {}
+    for record in corpus.records:
+        tempos.setdefault(record.provenance["path"], []).append(record.labels["tempo_bpm"])
+    assert tempos["album/slow.flac"] == pytest.approx([80.0, 80.0], abs=0.5)
+    assert tempos["fast.wav"] == pytest.approx([100.0, 100.0], abs=0.5)
+    assert 80.0 <= corpus.tempo_bpm <= 100.5
+
+
+def test_folder_loops_are_levelled_and_start_on_a_beat(folder_corpus):
+    corpus = Corpus.open(folder_corpus)
+    for number in range(len(corpus)):
+        audio = corpus.audio(number)
+        assert np.abs(audio).max() <= folder.PEAK_LIMIT + 1e-3
+        rms = np.sqrt(np.mean(audio[MARGIN:-MARGIN] ** 2))
+        assert rms == pytest.approx(0.1, rel=0.02) or np.abs(audio).max() > 0.91
+        # The clicks begin within 10 ms of their beats.
+        frames = corpus.frames(number, np.arange(1, 16), 4410)
+        onset = np.argmax(np.mean(frames**2, axis=0))
+        assert abs(onset - 2205) < 0.010 * SAMPLE_RATE
+
+
+def test_tags_and_licence_are_kept_and_an_unknown_licence_is_null(folder_corpus):
+    provenances = {r.provenance["path"]: r.provenance for r in Corpus.open(folder_corpus).records}
+    assert provenances["album/slow.flac"]["artist"] == "Nobody"
+    assert provenances["album/slow.flac"]["title"] == "Clicks"
+    assert provenances["album/slow.flac"]["licence"] == "CC-BY-4.0"
+    assert provenances["fast.wav"]["licence"] is None
+    assert len(provenances["fast.wav"]["sha256"]) == 64
+
+
+def test_what_is_left_out_is_listed_with_its_reason(folder_corpus):
+    skipped = {s["path"]: s["reason"] for s in Corpus.open(folder_corpus).header["skipped"]}
+    assert "unreadable" in skipped["broken.ogg"]
+    assert "shorter than one loop" in skipped["short.wav"]
+    assert skipped["silence.wav"] == "silent"
+    assert "notes.txt" not in skipped
+
+
+def test_a_folder_run_that_was_killed_goes_on(music, folder_corpus, tmp_path, monkeypatch):
+    real_decode = folder.decode
+
+    def killed_at_loud(path):
+        if path.name == "loud.wav":
+            raise KeyboardInterrupt
+        return real_decode(path)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(folder, "decode", killed_at_loud)
+        write_folder_corpus(tmp_path / "killed", music)
+    write_folder_corpus(tmp_path / "killed", music)
+    assert contents(tmp_path / "killed") == contents(folder_corpus)
+
+
+def test_a_folder_that_changed_needs_another_corpus(folder_corpus, music):
+    extra = music / "new.wav"
+    soundfile.write(extra, click_track(4, 90.0), SAMPLE_RATE)
+    try:
+        with pytest.raises(CorpusError, match="choose another --out"):
+            write_folder_corpus(folder_corpus, music)
+    finally:
+        extra.unlink()
+
+
+def test_a_folder_without_audio_is_an_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "notes.txt").write_text("no music")
+    with pytest.raises(CorpusError, match="holds no audio files"):
+        write_folder_corpus(tmp_path / "corpus", tmp_path / "music")
+    with pytest.raises(CorpusError, match="is not a directory"):
+        write_folder_corpus(tmp_path / "corpus", tmp_path / "nowhere")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_folder_without_a_usable_loop_is_an_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "broken.mp3").write_bytes(b"no music")
+    with pytest.raises(CorpusError, match=r"none of the 1 files .* broken\.mp3: unreadable"):
+        write_folder_corpus(tmp_path / "corpus", tmp_path / "music")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_stretches_that_are_no_loop_are_named():
+    steady = np.arange(17) * 15000
+    tone = 0.1 * np.sin(np.arange(steady[-1]) * 0.1).astype(np.float32)
+    uneven = steady + np.where(np.arange(17) == 8, 4000, 0)
+    assert folder.find_fault(tone, steady) is None
+    assert "beats vary by 27%" in folder.find_fault(tone, uneven)
+    assert "silent" in folder.find_fault(1e-3 * tone, steady)
+    assert "clipped" in folder.find_fault(np.clip(30 * tone, -1, 1), steady)
+
+
+def test_jitter_is_smoothed_and_a_drifting_tempo_is_kept():
+    numbers = np.arange(17)
+    drifting = 15000.0 * numbers + 20.0 * numbers**2
+    tracked = np.rint(drifting + np.random.default_rng(0).uniform(-256, 256, 17)).astype(np.int64)
+    error = folder.smooth_beats(tracked) - drifting
+    assert np.abs(error).max() < 256
+    assert np.std(error) < 0.6 * np.std(tracked - drifting)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"a": 10}, 0),  # too small to spare anything
+        ({"a": 100, "b": 1, "c": 99}, 1 + 0),
+        ({"a": 300}, 6),  # one long file: its end
+        (dict.fromkeys("abcdefghijklmnopqrstuvwxyz", 2), 2),
+    ],
+)
+def test_about_two_percent_of_a_folder_are_held_out_by_file(sizes, expected):
+    by_file = {f: [(0, f"{f}{n}") for n in range(size)] for f, size in sizes.items()}
+    assert len(folder._choose_held_out(by_file, sum(sizes.values()))) == expected
+
+
+# -- the commands ---------------------------------------------------------------------------
+
+
+def test_the_studio_command_reports_size_and_speed(tmp_path):
+    options = ["studio", "--minutes", "0.4", "--seed", "9", "--workers", "1"]
+    first = CliRunner().invoke(command, [*options, "--out", str(tmp_path / "c")])
+    assert first.exit_code == 0, first.output
+    assert "2 loops, 0.01 hours" in first.output
+    assert "x real time" in first.output
+    again = CliRunner().invoke(command, [*options, "--out", str(tmp_path / "c")])
+    assert "was complete already" in again.output
+
+
+def test_the_folder_command_shows_what_it_skipped(music, tmp_path):
+    options = ["folder", str(music), "--out", str(tmp_path / "c"), "--workers", "1"]
+    result = CliRunner().invoke(command, options)
+    assert result.exit_code == 0, result.output
+    assert "skipped, all listed in" in result.output
+    assert "broken.ogg: unreadable" in result.output
+
+
+def test_the_commands_import_only_click_until_they_run():
+    code = (
+        "import sys, training.corpus_commands as _;"
+        "heavy = {'numpy', 'scipy', 'librosa', 'soundfile', 'rich', 'torch'} & set(sys.modules);"
+        "sys.exit(', '.join(sorted(heavy)) or None)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,177 @@
+"""The studio plays music that is the same every time, seamless, and never too loud."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from training.corpus import SAMPLE_RATE
+from training.studio.arrange import arrange
+from training.studio.bank import NoteBank
+from training.studio.harmony import PROGRESSIONS, place_chords
+from training.studio.instruments import INSTRUMENTS, key_frequency, play_note
+from training.studio.loop import render_layers, render_loop
+from training.studio.mix import PEAK_LIMIT, high_pass, low_pass
+from training.studio.plan import LAYERS, PlanError, draw_plan
+
+SEED = 5
+N_SAMPLES = 264600  # 16 beats at 80 BPM
+
+
+@pytest.fixture(scope="module")
+def loops():
+    return [render_loop(SEED, index) for index in range(12)]
+
+
+def layers_of(index, **fix):
+    plan = draw_plan(SEED, index, fix)
+    arrangement = arrange(plan, SEED, index, tempo_bpm=80.0, bars=4)
+    return render_layers(arrangement, plan, N_SAMPLES)
+
+
+def test_the_same_seed_and_index_give_the_same_samples_whatever_was_played_before(loops):
+    assert np.array_equal(render_loop(SEED, 3).audio, loops[3].audio)
+    assert render_loop(SEED, 3).labels == loops[3].labels
+
+
+def test_another_index_or_seed_gives_other_music(loops):
+    assert not np.array_equal(loops[0].audio, loops[1].audio)
+    assert not np.array_equal(loops[0].audio, render_loop(SEED + 1, 0).audio)
+
+
+def test_loops_are_finite_float32_sixteen_beats_long(loops):
+    for loop in loops:
+        assert loop.audio.dtype == np.float32
+        assert loop.audio.shape == (N_SAMPLES,)
+        assert np.all(np.isfinite(loop.audio))
+
+
+def test_loops_have_one_loudness_and_stay_below_the_limit(loops):
+    for loop in loops:
+        assert 0.08 < np.sqrt(np.mean(loop.audio**2)) < 0.105
+        assert np.abs(loop.audio).max() < PEAK_LIMIT
+
+
+def test_the_wrap_is_as_smooth_as_the_rest_of_the_loop(loops):
+    for loop in loops:
+        twice = np.concatenate([loop.audio, loop.audio]).astype(np.float64)
+        bends = np.abs(np.diff(twice, 2))
+        seam = bends[N_SAMPLES - 4 : N_SAMPLES + 2].max()
+        # A drum may well fall on the one: compare with the loop's own strokes.
+        assert seam <= bends[: N_SAMPLES - 4].max()
+
+
+def test_a_loop_without_onsets_at_the_seam_has_no_click_there():
+    fix = dict.fromkeys(("chords_on", "bass_on", "drums_on", "melody_on"), False)
+    audio = render_loop(SEED, 0, fix={**fix, "pad_on": True}).audio.astype(np.float64)
+    bends = np.abs(np.diff(np.concatenate([audio, audio]), 2))
+    assert bends[N_SAMPLES - 50 : N_SAMPLES + 50].max() < np.percentile(bends, 99.99)
+
+
+@pytest.mark.parametrize("removed", LAYERS)
+def test_taking_one_layer_out_leaves_the_others_identical(removed):
+    everything = {f"{layer}_on": True for layer in LAYERS}
+    for index in (0, 4):
+        full = layers_of(index, **everything)
+        without = layers_of(index, **{**everything, f"{removed}_on": False})
+        assert not without[removed].any()
+        assert full[removed].any()
+        for layer in set(LAYERS) - {removed}:
+            assert np.array_equal(full[layer], without[layer])
+
+
+def test_fixing_one_decision_leaves_all_other_decisions_alone():
+    plan, fixed = draw_plan(SEED, 7), draw_plan(SEED, 7, {"brightness": 0.123})
+    differing = {name for name, value in plan.labels().items() if fixed.labels()[name] != value}
+    assert differing == {"brightness"}
+
+
+def test_brightness_opens_the_highs():
+    dark, bright = (render_loop(SEED, 2, fix={"brightness": b}).audio for b in (0.0, 1.0))
+    share = [np.sum(np.abs(np.fft.rfft(audio))[N_SAMPLES // 8 :] ** 2) for audio in (dark, bright)]
+    assert share[1] > 10.0 * share[0]
+
+
+def test_somebody_always_carries_the_harmony():
+    for index in range(400):
+        plan = draw_plan(SEED, index)
+        assert plan.chords_on or plan.melody_on or plan.pad_on
+
+
+def test_most_loops_have_chords_drums_and_bass_and_half_have_a_melody():
+    plans = [draw_plan(SEED, index) for index in range(400)]
+    band = np.mean([plan.chords_on and plan.drums_on and plan.bass_on for plan in plans])
+    assert 0.55 < band < 0.8
+    assert 0.4 < np.mean([plan.melody_on for plan in plans]) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("fix", "message"),
+    [
+        ({"loudness": 1}, "unknown decision 'loudness', expected one of"),
+        ({"kit": "tabla"}, "kit is 'tabla', expected one of: dusty"),
+        (dict.fromkeys([f"{layer}_on" for layer in LAYERS], False), "no layer is left to play"),
+    ],
+)
+def test_impossible_plans_are_refused_in_one_line(fix, message):
+    with pytest.raises(PlanError, match=message) as refused:
+        render_loop(SEED, 0, fix=fix)
+    assert "\n" not in str(refused.value)
+
+
+def test_labels_are_plain_json_values(loops):
+    for loop in loops:
+        for value in loop.labels.values():
+            assert type(value) in {str, int, float, bool, list}
+        assert len(loop.labels["chord_names"]) in {4, 8}
+
+
+def test_every_progression_is_voiced_in_the_middle_and_moves_little():
+    for progression in PROGRESSIONS:
+        placed = place_chords(progression, 4, 0)
+        for chord in placed:
+            assert min(chord.keys) >= 50
+            assert max(chord.keys) <= 79
+            assert {key % 12 for key in chord.keys} <= set(chord.chord.pitch_classes)
+        means = [np.mean(chord.keys) for chord in placed]
+        assert max(abs(b - a) for a, b in pairwise(means)) < 7.0
+
+
+@pytest.mark.parametrize("instrument", INSTRUMENTS)
+def test_instruments_play_in_tune(instrument):
+    spec = INSTRUMENTS[instrument]
+    key = (spec.lowest_key + spec.highest_key) // 2
+    note = play_note(instrument, key, spec.velocity_layers[-1])[: 2 * SAMPLE_RATE]
+    spectrum = np.abs(np.fft.rfft(note * np.hanning(len(note)), 8 * len(note)))
+    # The fundamental, or the loudest of its first harmonics, within a sixth of a semitone.
+    peak_hz = np.argmax(spectrum) * SAMPLE_RATE / (8 * len(note))
+    harmonic = max(1, round(peak_hz / key_frequency(key)))
+    assert abs(1200 * np.log2(peak_hz / harmonic / key_frequency(key))) < 17.0
+
+
+def test_the_note_bank_stays_within_its_memory_and_forgetting_changes_nothing():
+    small = NoteBank(max_bytes=400_000)
+    first, _ = small.note("tine piano", 60, 90.0)
+    for key in range(48, 72):
+        small.note("tine piano", key, 90.0)
+        assert small.n_bytes <= small.max_bytes
+    again, _ = small.note("tine piano", 60, 90.0)
+    assert np.array_equal(first.samples, again.samples)
+
+
+def test_filters_have_their_corner_where_they_say():
+    bins = np.array([1000, 100]) * N_SAMPLES // SAMPLE_RATE
+    for order in (2, 3):
+        response = np.abs(low_pass(N_SAMPLES, 1000.0, order))
+        assert response[bins[0]] == pytest.approx(np.sqrt(0.5), abs=1e-3)
+        assert response[0] == pytest.approx(1.0)
+    assert np.abs(high_pass(N_SAMPLES, 100.0))[bins[1]] == pytest.approx(np.sqrt(0.5), abs=1e-3)
+
+
+@pytest.mark.parametrize(("tempo_bpm", "bars"), [(73.3, 4), (90.0, 2), (120.0, 1), (60.0, 8)])
+def test_other_tempos_and_lengths_play_too(tempo_bpm, bars):
+    loop = render_loop(SEED, 1, tempo_bpm=tempo_bpm, bars=bars)
+    assert len(loop.audio) == round(bars * 240.0 / tempo_bpm * SAMPLE_RATE)
+    assert np.all(np.isfinite(loop.audio))

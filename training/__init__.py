@@ -1,0 +1,1 @@
+"""Workstation side: corpora, the network and how it learns."""

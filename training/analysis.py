@@ -1,0 +1,125 @@
+"""From audio to what the network sees: log-magnitude bands on a grid of positions in the loop.
+
+A frame is an STFT frame centred at a *position in beats*, so music of any tempo lies on the same
+grid and no audio is stretched. Bins are grouped into *warped bands*: one to one where chords live,
+ever wider above. The way back is a fixed linear map that the exported graph carries.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SLOTS_PER_BEAT = 4
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """How audio becomes frames.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz.
+    n_fft, hop_length : int
+        Samples. `hop_length` is what the box will advance by; analysis itself is free of it.
+    floor : float
+        STFT magnitude below which everything counts as silence.
+    n_bands : int
+        Number of warped bands.
+    n_linear : int
+        The lowest bands are single bins.
+    frames_per_slot : int
+        Frames on the grid of one 16th note.
+    """
+
+    sample_rate: int = 22_050
+    n_fft: int = 1_024
+    hop_length: int = 256
+    floor: float = 0.15
+    n_bands: int = 192
+    n_linear: int = 144
+    frames_per_slot: int = 16
+
+    @property
+    def log_floor(self) -> float:
+        """Natural log of `floor`."""
+        return math.log(self.floor)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of STFT bins."""
+        return self.n_fft // 2 + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able fields."""
+        return asdict(self)
+
+    @cached_property
+    def band_centres(self) -> NDArray[np.float64]:
+        """Centre of each band in bins, (n_bands,), rising from 0 to n_bins - 1."""
+        n_wide = self.n_bands - self.n_linear
+        growth = _growth(n_wide, self.n_bins - self.n_linear)
+        wide = self.n_linear - 1 + np.cumsum(growth ** np.arange(1, n_wide + 1))
+        return np.concatenate([np.arange(self.n_linear, dtype=np.float64), wide])
+
+    @cached_property
+    def expansion(self) -> NDArray[np.float32]:
+        """Bands to bins by interpolation between centres, (n_bins, n_bands); rows add up to 1."""
+        bins = np.arange(self.n_bins)
+        identity = np.eye(self.n_bands)
+        rows = [np.interp(bins, self.band_centres, unit) for unit in identity]
+        return np.stack(rows, axis=1).astype(np.float32)
+
+    @cached_property
+    def reduction(self) -> NDArray[np.float32]:
+        """Bins to bands by the mean under the same triangles, (n_bands, n_bins)."""
+        triangles = self.expansion.T
+        return np.asarray(triangles / triangles.sum(axis=1, keepdims=True), dtype=np.float32)
+
+    def log_bands(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-magnitude bands of un-windowed frames.
+
+        Parameters
+        ----------
+        frames : (n_frames, n_fft)
+
+        Returns
+        -------
+        (n_frames, n_bands), natural log, not below `log_floor`.
+        """
+        window = torch.hann_window(self.n_fft, periodic=True)
+        magnitude = torch.fft.rfft(torch.from_numpy(frames) * window).abs()
+        bands = magnitude @ torch.from_numpy(self.reduction).T
+        log_bands: NDArray[np.float32] = bands.clamp_min(self.floor).log().numpy()
+        return log_bands
+
+    def magnitude(self, log_bands: Tensor) -> Tensor:
+        """Bins' magnitude, silence where the log is at the floor: (..., n_bands) → (..., n_bins)."""
+        expansion = torch.from_numpy(self.expansion).to(log_bands)
+        return ((log_bands @ expansion.T).exp() - self.floor).clamp_min(0.0)
+
+    def grid(self, n_slots: int, offset: float = 0.0) -> NDArray[np.float64]:
+        """Positions in beats of a loop's frames, (n_slots * frames_per_slot,).
+
+        `offset` in [0, 1) shifts the grid by that part of its own step.
+        """
+        step = 1.0 / (SLOTS_PER_BEAT * self.frames_per_slot)
+        return (np.arange(n_slots * self.frames_per_slot) + offset) * step
+
+
+def _growth(n_wide: int, n_bins: int) -> float:
+    """The ratio r for which r + r² + … + r^n_wide = n_bins, by bisection."""
+    low, high = 1.0, 2.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if float(np.sum(middle ** np.arange(1, n_wide + 1))) < n_bins:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,232 @@
+"""The slot codec: every 16th note becomes a few digits, and any position can be drawn from them.
+
+A network that regresses frames from a small latent answers with the average of everything that
+latent allows, and an average of chords is haze. Digits commit: a wrong one is a wrong note, never
+haze. The encoder reads the frames of each slot and rounds to `n_digits` digits of `n_levels`
+(finite scalar quantisation, Mentzer et al. 2023). The decoder is in two parts, cut where the
+contract cuts: `ScoreWriter` turns digits into one feature row per slot (once per flip), and
+`FrameRenderer` draws a frame from one row and the phase inside its slot (every frame, no memory).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CircularBlock(nn.Module):
+    """A residual convolution over the slots of a loop, which wraps round.
+
+    Shape: (n_loops, n_slots, width) → the same.
+    """
+
+    def __init__(self, width: int, *, kernel: int = 5, expand: int = 2) -> None:
+        super().__init__()
+        self.padding = kernel // 2
+        self.depthwise = nn.Conv1d(width, width, kernel, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, expand * width)
+        self.narrow = nn.Linear(expand * width, width)
+        self.scale = nn.Parameter(torch.full((width,), 0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix neighbouring slots, then channels."""
+        wrapped = wrap(x.transpose(1, 2), self.padding)
+        mixed = self.depthwise(wrapped).transpose(1, 2)
+        return x + self.scale * self.narrow(F.gelu(self.widen(self.norm(mixed))))
+
+
+def wrap(x: Tensor, n: int) -> Tensor:
+    """Append the loop's end before its start and its start after its end, along the last axis."""
+    return torch.cat([x[..., -n:], x, x[..., :n]], dim=-1)
+
+
+def quantise(x: Tensor, n_levels: int) -> Tensor:
+    """Round to whole digits -(n_levels // 2) … n_levels // 2; gradients pass straight through."""
+    half = (n_levels - 1) / 2
+    bounded = torch.tanh(x) * half * 0.999
+    return bounded + (bounded.round() - bounded).detach()
+
+
+class SlotEncoder(nn.Module):
+    """Frames of a loop → digits of its slots.
+
+    Shape: (n_loops, n_slots, frames_per_slot, n_bands), (n_loops,) → (n_loops, n_slots, n_digits),
+    whole numbers around 0.
+    """
+
+    def __init__(
+        self, *, n_bands: int, frames_per_slot: int, n_digits: int, n_levels: int, width: int
+    ) -> None:
+        super().__init__()
+        self.n_levels = n_levels
+        self.squeeze = nn.Linear(n_bands, width // 2)
+        self.offset = nn.Linear(1, width // 2)
+        self.gather = nn.Linear(frames_per_slot * (width // 2), width)
+        self.blocks = nn.Sequential(CircularBlock(width), CircularBlock(width))
+        self.digits = nn.Linear(width, n_digits)
+
+    def forward(self, frames: Tensor, offset: Tensor) -> Tensor:
+        """`frames` are normalised log bands, `offset` the grid's shift in parts of a frame."""
+        shift = self.offset(offset[:, None])[:, None, None, :]
+        x = F.gelu(self.squeeze(frames) + shift).flatten(2)
+        return quantise(self.digits(self.blocks(self.gather(x))), self.n_levels)
+
+
+class ScoreWriter(nn.Module):
+    """Digits → score, one finished feature row per slot.
+
+    Shape: (n_loops, n_slots, n_digits) → (n_loops, n_slots, n_channels).
+    """
+
+    def __init__(self, *, n_digits: int, width: int, n_channels: int, n_blocks: int = 2) -> None:
+        super().__init__()
+        self.embed = nn.Linear(n_digits, width)
+        self.blocks = nn.Sequential(*[CircularBlock(width) for _ in range(n_blocks)])
+        self.out = nn.Conv1d(width, n_channels, 3)
+
+    def forward(self, digits: Tensor) -> Tensor:
+        """A slot's row knows its neighbours, so that rendering needs no other row."""
+        x = self.blocks(self.embed(digits))
+        return self.out(wrap(x.transpose(1, 2), 1)).transpose(1, 2)
+
+
+class PhaseFeatures(nn.Module):
+    """Position inside a slot, 0 to 1 → what a linear layer needs to make envelopes of it.
+
+    Shape: (n_frames,) → (n_frames, 2 * n_waves + 1).
+    """
+
+    frequencies: Tensor
+    N_WAVES = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        waves = torch.tensor([1, 2, 3, 4, 5, 6, 8, 10, 12, 16], dtype=torch.float32)
+        self.register_buffer("frequencies", math.pi * waves, persistent=False)
+
+    def forward(self, phase: Tensor) -> Tensor:
+        """Half waves over the slot."""
+        angle = phase[:, None] * self.frequencies
+        return torch.cat([phase[:, None], angle.sin(), angle.cos()], dim=1)
+
+
+class PhaseBlock(nn.Module):
+    """A residual layer over channels, modulated by the phase (FiLM, Perez et al. 2018)."""
+
+    def __init__(self, width: int, hidden: int, n_features: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.film = nn.Linear(n_features, 2 * width)
+        self.widen = nn.Linear(width, hidden)
+        self.narrow = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor, features: Tensor) -> Tensor:
+        """(n_frames, width), (n_frames, n_features) → (n_frames, width)."""
+        gain, bias = self.film(features).chunk(2, dim=-1)
+        y = self.norm(x) * (1 + gain) + bias
+        return x + self.narrow(F.gelu(self.widen(y)))
+
+
+class FrameRenderer(nn.Module):
+    """One score row and a phase → one frame; frames do not see each other.
+
+    Shape: (n_frames, n_channels), (n_frames,) → (n_frames, n_bands), normalised log bands.
+    """
+
+    def __init__(self, *, n_channels: int, hidden: int, n_bands: int, n_blocks: int = 2) -> None:
+        super().__init__()
+        self.features = PhaseFeatures()
+        n_features = 2 * PhaseFeatures.N_WAVES + 1
+        self.blocks = nn.ModuleList(
+            [PhaseBlock(n_channels, hidden, n_features) for _ in range(n_blocks)]
+        )
+        self.norm = nn.LayerNorm(n_channels)
+        self.out = nn.Linear(n_channels, n_bands)
+
+    def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
+        """Draw frames, each from its own row."""
+        features = self.features(phase)
+        x = rows
+        for block in self.blocks:
+            x = block(x, features)
+        bands: Tensor = self.out(self.norm(x))
+        return bands
+
+
+class Codec(nn.Module):
+    """Encoder and the two halves of the decoder, with the normalisation they share."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        n_bands: int,
+        frames_per_slot: int,
+        n_digits: int,
+        n_levels: int,
+        width: int,
+        n_channels: int,
+        hidden: int,
+    ) -> None:
+        super().__init__()
+        self.frames_per_slot = frames_per_slot
+        self.encoder = SlotEncoder(
+            n_bands=n_bands,
+            frames_per_slot=frames_per_slot,
+            n_digits=n_digits,
+            n_levels=n_levels,
+            width=width,
+        )
+        self.writer = ScoreWriter(n_digits=n_digits, width=width, n_channels=n_channels)
+        self.renderer = FrameRenderer(n_channels=n_channels, hidden=hidden, n_bands=n_bands)
+        self.register_buffer("mean", torch.zeros(n_bands))
+        self.register_buffer("std", torch.ones(()))
+
+    def normalise(self, log_bands: Tensor) -> Tensor:
+        """Log bands → zero mean per band, unit spread overall."""
+        return (log_bands - self.mean) / self.std
+
+    def encode(self, log_bands: Tensor, offset: Tensor) -> Tensor:
+        """(n_loops, n_frames, n_bands), (n_loops,) → digits (n_loops, n_slots, n_digits)."""
+        n_loops, _, n_bands = log_bands.shape
+        slots = self.normalise(log_bands).view(n_loops, -1, self.frames_per_slot, n_bands)
+        digits: Tensor = self.encoder(slots, offset)
+        return digits
+
+    def render(self, rows: Tensor, phase: Tensor) -> Tensor:
+        """(n_frames, n_channels), (n_frames,) → log bands (n_frames, n_bands)."""
+        bands: Tensor = self.renderer(rows, phase) * self.std + self.mean
+        return bands
+
+    def decode(self, digits: Tensor, offset: Tensor) -> Tensor:
+        """Whole loops back: digits (n_loops, n_slots, n_digits) → log bands (n_loops, n_frames, n_bands)."""
+        n_loops, n_slots, _ = digits.shape
+        rows = self.writer(digits).repeat_interleave(self.frames_per_slot, dim=1)
+        phase = (torch.arange(self.frames_per_slot) + offset[:, None]) / self.frames_per_slot
+        phases = phase.to(rows).repeat(1, n_slots)
+        flat = self.render(rows.flatten(0, 1), phases.flatten())
+        return flat.view(n_loops, n_slots * self.frames_per_slot, -1)
+
+
+def codec_loss(drawn: Tensor, target: Tensor) -> Tensor:
+    """How far drawn slots lie from true ones, in normalised log bands.
+
+    Parameters
+    ----------
+    drawn, target : (n_slots, frames_per_slot, n_bands)
+
+    Notes
+    -----
+    What sounds weighs three times what does not, or the floor would eat the loss. The gradient
+    terms ask for edges in time (attacks) and in frequency (partials), which a plain L1 trades for
+    their average.
+    """
+    weight = 1 + 2 * (target > 0).to(drawn)
+    level = ((drawn - target).abs() * weight).mean()
+    in_time = (drawn.diff(dim=1) - target.diff(dim=1)).abs().mean()
+    in_frequency = (drawn.diff(dim=2) - target.diff(dim=2)).abs().mean()
+    return level + 0.5 * in_time + 0.5 * in_frequency

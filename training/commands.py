@@ -1,0 +1,215 @@
+"""`switchboard train`. Heavy imports wait until the verb runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.corpus import Corpus
+    from training.run import Config, Networks
+
+
+@click.command()
+@click.argument("corpus", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option("--minutes", type=click.FloatRange(min=0.01), help="Budget in minutes of training.")
+@click.option("--steps", type=click.IntRange(min=2), help="Budget in steps, instead of minutes.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to compute.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="auto: bfloat16 on CUDA, float32 elsewhere; processors with AVX512-BF16 gain from bfloat16.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="CPU threads; one is fastest while other work runs on the machine.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of weights and batches.")
+@click.option("--resume", is_flag=True, help="Go on from the run's latest checkpoint.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a size or rate of training.run.Config, such as width=128 or analysis.n_bands=96.",
+)
+def train(
+    corpus: Path,
+    out: Path,
+    minutes: float | None,
+    steps: int | None,
+    device: str,
+    precision: str,
+    threads: int | None,
+    seed: int,
+    resume: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Train codec and composer on CORPUS; the networks end up in OUT/model.pt."""
+    import torch
+
+    from training.corpus import Corpus
+    from training.features import open_features
+    from training.run import Networks
+    from training.trainer import Budget, Trainer
+
+    if (minutes is None) == (steps is None):
+        raise click.UsageError("give either --minutes or --steps")
+    if threads:
+        torch.set_num_threads(threads)
+    where = _device(device)
+    config = _configure(seed, _precision(precision, where), overrides)
+    music = Corpus.open(corpus)
+    features = open_features(music, config.analysis, n_workers=torch.get_num_threads())
+    networks = Networks.build(config, features.n_slots).to(where)
+    _prepare(out, config, resume=resume)
+    with _Bar() as bar:
+        trainer = Trainer(
+            out,
+            networks,
+            features,
+            config,
+            budget=Budget(steps, minutes),
+            report=bar.report,
+        )
+        if resume:
+            trainer.resume()
+        trainer.train()
+    _finish(out, networks, music, features.n_slots, config, where)
+    _preview(out, networks, music, features, config)
+    click.echo(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    from training.run import TrainingError
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("--device cuda: no CUDA device found; use --device cpu or auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _precision(name: str, where: "torch.device") -> str:
+    if name == "auto":
+        return "bfloat16" if where.type == "cuda" else "float32"
+    return name
+
+
+def _configure(seed: int, precision: str, overrides: tuple[str, ...]) -> "Config":
+    from training.run import Config, TrainingError
+
+    raw: dict[str, Any] = Config(seed=seed, precision=precision).to_dict()
+    for item in overrides:
+        path, _, text = item.partition("=")
+        *groups, name = path.split(".")
+        target = raw
+        for group in groups:
+            target = target.get(group, {})
+        if name not in target or isinstance(target[name], dict):
+            raise TrainingError(f"--set {item}: no such setting; see training.run.Config")
+        try:
+            target[name] = type(target[name])(text)
+        except ValueError as error:
+            wanted = type(target[name]).__name__
+            raise TrainingError(f"--set {item}: found {text!r}, expected {wanted}") from error
+    return Config.from_dict(raw)
+
+
+def _prepare(out: Path, config: "Config", *, resume: bool) -> None:
+    from training.run import TrainingError, save_json
+
+    if (out / "checkpoint.pt").exists() and not resume:
+        raise TrainingError(
+            f"{out}: a run is there already; go on with --resume, or choose another --out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    save_json(out / "config.json", config.to_dict())
+
+
+def _finish(
+    out: Path,
+    networks: "Networks",
+    corpus: "Corpus",
+    n_slots: int,
+    config: "Config",
+    where: "torch.device",
+) -> None:
+    import torch
+
+    from training.run import save_atomically
+    from training.switches import settle
+
+    labels = settle(networks, config)
+    content = {
+        "config": config.to_dict(),
+        "n_slots": n_slots,
+        "tempo_bpm": corpus.tempo_bpm,
+        "networks": networks.to(torch.device("cpu")).state(),
+        "switch_labels": list(labels),
+        "provenance": {
+            "corpus": corpus.provenance_summary(),
+            "training": config.to_dict(),
+            "trained_on": where.type,
+            "torch": torch.__version__,
+        },
+    }
+    save_atomically(out / "model.pt", content)
+
+
+def _preview(
+    out: Path, networks: "Networks", corpus: "Corpus", features: Any, config: "Config"
+) -> None:
+    from training.preview import draw_curves, write_previews
+
+    write_previews(out / "preview", networks, corpus, features, config)
+    draw_curves(out)
+
+
+class _Bar:
+    """A calm progress bar with the latest figures and the time left."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description:9}"),
+            BarColumn(),
+            TextColumn("{task.percentage:5.1f} %"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[rate]} {task.fields[figures]}"),
+            refresh_per_second=1,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def report(self, stage: str, done: float, figures: dict[str, float]) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=1.0, rate="", figures="")
+        task = self._progress.tasks[self._tasks[stage]]
+        text = "  ".join(f"{name} {value:.3g}" for name, value in list(figures.items())[:2])
+        n_steps = task.fields.get("n_steps", 0) + 1
+        rate = f"{n_steps / task.elapsed:.1f} steps/s" if task.elapsed else ""
+        self._progress.update(
+            task.id, completed=min(done, 1.0), figures=text, rate=rate, n_steps=n_steps
+        )

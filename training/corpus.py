@@ -1,0 +1,526 @@
+"""The corpus on disk: loops on a beat grid, in shards that are whole or absent.
+
+A corpus is a directory of
+
+``corpus.json``
+    ``format_version``, ``source`` ("studio" or "folder"), ``sample_rate`` [Hz],
+    ``beats_per_loop``, ``margin`` [samples], the parameters of the source (seed and minutes, or
+    the folder's path) and, once the corpus is complete, ``tempo_bpm``, ``n_shards``, ``n_loops``
+    and ``skipped`` (what was left out, each with its reason).
+``shard-00000.npy``
+    One-dimensional int16 audio, the loops one after another, read through a memory map.
+``shard-00000.json``
+    A list with one record per loop: ``id``; ``start``, the sample of its beat 0 in the shard;
+    ``beats``, the ``beats_per_loop + 1`` positions of its beats in samples from ``start``;
+    ``split`` ("train" or "held-out"); ``labels``, what is known about the music;
+    ``provenance``, where it comes from and under which licence.
+
+Every loop is stored with ``margin`` samples before its first beat and after its last, so that a
+frame centred anywhere in the loop has real sound on both sides.
+
+Each file is written under a temporary name and renamed, a shard's audio before its records: a
+shard exists if and only if its records exist, and a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from device.errors import SwitchboardError
+
+FORMAT_VERSION = 1
+SAMPLE_RATE = 22050
+BEATS_PER_LOOP = 16
+MARGIN = 4096
+"""Samples of context on either side of a loop."""
+TRAIN, HELD_OUT = "train", "held-out"
+
+Audio = NDArray[np.float32]
+
+_FULL_SCALE = 32767.0
+_PARTIAL = ".partial"
+_HEADER_KEYS = frozenset(
+    {"format_version", "source", "sample_rate", "beats_per_loop", "margin", "tempo_bpm"}
+    | {"n_shards", "n_loops"}
+)
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class CorpusError(SwitchboardError, ValueError):
+    """A corpus that cannot be read, or music of which none can be made."""
+
+    exit_code = 20
+
+
+# -- writing --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLoop:
+    """A loop on its way into a shard.
+
+    Attributes
+    ----------
+    audio
+        (MARGIN + length of the loop + MARGIN,), float32 within ±1.
+    beats
+        (BEATS_PER_LOOP + 1,) sample positions counted from the end of the first margin.
+    """
+
+    id: str
+    audio: Audio
+    beats: Sequence[float]
+    held_out: bool
+    labels: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+
+def begin(
+    directory: Path, source: str, parameters: Mapping[str, Any], *, may_grow: Sequence[str] = ()
+) -> None:
+    """Start a corpus, or go on with one that was begun with the same parameters.
+
+    Parameters
+    ----------
+    directory
+        Made if absent; must be empty or hold this very corpus.
+    source
+        "studio" or "folder".
+    parameters
+        What decides the contents; stored, and compared when going on.
+    may_grow
+        Parameters that may be larger than before.
+
+    Raises
+    ------
+    CorpusError
+        If the directory holds something else.
+    """
+    header = {
+        "format_version": FORMAT_VERSION,
+        "source": source,
+        "sample_rate": SAMPLE_RATE,
+        "beats_per_loop": BEATS_PER_LOOP,
+        "margin": MARGIN,
+        **parameters,
+    }
+    if directory.exists() and not _is_vacant(directory):
+        before = _read_header(directory)
+        _check_same(directory, before, header, may_grow)
+        if all(before.get(key) == value for key, value in header.items()):
+            return
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / "corpus.json", header)
+
+
+def _is_vacant(directory: Path) -> bool:
+    """Say whether a directory is empty, but for what a killed run left half-written."""
+    return directory.is_dir() and all(
+        path.name.startswith(".") and path.suffix == _PARTIAL for path in directory.iterdir()
+    )
+
+
+def _check_same(
+    directory: Path, before: Mapping[str, Any], now: Mapping[str, Any], may_grow: Sequence[str]
+) -> None:
+    for key, wanted in now.items():
+        found = before.get(key)
+        grows = key in may_grow and found is not None and wanted > found
+        if found != wanted and not grows:
+            raise CorpusError(
+                f"{directory} holds a corpus with {key} {found!r}, asked for {wanted!r}: "
+                "ask for the same, or choose another --out"
+            )
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a killed run left half-written. Call before any worker writes."""
+    for leftover in directory.glob(f".*{_PARTIAL}"):
+        leftover.unlink(missing_ok=True)
+
+
+def n_loops_written(directory: Path, shard: int) -> int | None:
+    """Return how many loops a shard holds, None if it is not written yet."""
+    path = _records_path(directory, shard)
+    return len(read_json(path)) if path.is_file() else None
+
+
+def read_records(directory: Path, shard: int) -> list[dict[str, Any]]:
+    """Return the records of a written shard as they are stored."""
+    records: list[dict[str, Any]] = read_json(_records_path(directory, shard))
+    return records
+
+
+def remove_shard(directory: Path, shard: int) -> None:
+    """Remove a shard, its records first: audio without records is no shard."""
+    _records_path(directory, shard).unlink(missing_ok=True)
+    _audio_path(directory, shard).unlink(missing_ok=True)
+
+
+def write_shard(directory: Path, shard: int, loops: Iterable[PreparedLoop]) -> int:
+    """Write one shard whole and return its number of loops.
+
+    Raises
+    ------
+    CorpusError
+        If a loop's audio does not span its beats and two margins.
+    """
+    parts: list[NDArray[np.int16]] = []
+    records: list[dict[str, Any]] = []
+    n_before = 0
+    for loop in loops:
+        _check_span(loop)
+        parts.append(np.round(np.clip(loop.audio, -1.0, 1.0) * _FULL_SCALE).astype(np.int16))
+        records.append(
+            {
+                "id": loop.id,
+                "start": n_before + MARGIN,
+                "beats": [float(beat) for beat in loop.beats],
+                "split": HELD_OUT if loop.held_out else TRAIN,
+                "labels": dict(loop.labels),
+                "provenance": dict(loop.provenance),
+            }
+        )
+        n_before += len(parts[-1])
+    audio = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
+    _write_atomically(_audio_path(directory, shard), lambda file: np.save(file, audio))
+    write_json(_records_path(directory, shard), records)
+    return len(records)
+
+
+def _check_span(loop: PreparedLoop) -> None:
+    n_expected = MARGIN + math.ceil(loop.beats[-1]) + MARGIN
+    if len(loop.beats) != BEATS_PER_LOOP + 1 or len(loop.audio) < n_expected:
+        raise CorpusError(
+            f"loop {loop.id} has {len(loop.beats)} beats and {len(loop.audio)} samples, "
+            f"expected {BEATS_PER_LOOP + 1} and at least {n_expected}"
+        )
+
+
+def hold_out(directory: Path, shard: int, ids: Iterable[str]) -> None:
+    """Move loops of a written shard to the held-out split, all others to training."""
+    path, wanted = _records_path(directory, shard), set(ids)
+    records = read_json(path)
+    for record in records:
+        record["split"] = HELD_OUT if record["id"] in wanted else TRAIN
+    write_json(path, records)
+
+
+def finish(
+    directory: Path, n_shards: int, *, tempo_bpm: float, skipped: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Declare a corpus complete; from now on `Corpus.open` takes it."""
+    counts = [n_loops_written(directory, shard) for shard in range(n_shards)]
+    if None in counts:
+        raise CorpusError(
+            f"{directory} lacks shard {counts.index(None)} of {n_shards}: run the command again"
+        )
+    facts = {
+        "tempo_bpm": tempo_bpm,
+        "n_shards": n_shards,
+        "n_loops": sum(count or 0 for count in counts),
+        "skipped": list(skipped),
+    }
+    write_json(directory / "corpus.json", {**_read_header(directory), **facts})
+
+
+def _audio_path(directory: Path, shard: int) -> Path:
+    return directory / f"shard-{shard:05d}.npy"
+
+
+def _records_path(directory: Path, shard: int) -> Path:
+    return directory / f"shard-{shard:05d}.json"
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file whole or not at all."""
+    text = json.dumps(content, ensure_ascii=False, indent=1).encode()
+    _write_atomically(path, lambda file: file.write(text))
+
+
+def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    try:
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+# -- reading --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LoopRecord:
+    """One loop: where it lies and what is known about it."""
+
+    id: str
+    shard: int
+    start: int
+    beats: tuple[float, ...]
+    split: str
+    labels: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A complete corpus, open for reading. Cheap to pickle: audio stays in memory maps."""
+
+    directory: Path
+    header: Mapping[str, Any]
+    records: tuple[LoopRecord, ...]
+
+    @classmethod
+    def open(cls, directory: str | Path) -> Corpus:
+        """Open a corpus that was written to the end.
+
+        Raises
+        ------
+        CorpusError
+            If the directory is absent, holds no corpus, an unfinished one, or another version.
+        """
+        directory = Path(directory)
+        header = _read_header(directory)
+        missing = sorted(_HEADER_KEYS - header.keys())
+        if missing:
+            raise CorpusError(
+                f"{directory} is an unfinished corpus ({missing[0]} is missing): run the command "
+                "that makes it again, it goes on where it was"
+            )
+        records = [
+            record for shard in range(header["n_shards"]) for record in _records(directory, shard)
+        ]
+        if len(records) != header["n_loops"]:
+            raise CorpusError(
+                f"{directory} holds {len(records)} loops, corpus.json announces "
+                f"{header['n_loops']}: make the corpus again"
+            )
+        return cls(directory, header, tuple(records))
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the audio [Hz]."""
+        return int(self.header["sample_rate"])
+
+    @property
+    def beats_per_loop(self) -> int:
+        """Length of every loop [beats]."""
+        return int(self.header["beats_per_loop"])
+
+    @property
+    def tempo_bpm(self) -> float:
+        """Tempo of the corpus: exact for the studio, the median loop's for a folder."""
+        return float(self.header["tempo_bpm"])
+
+    @property
+    def margin(self) -> int:
+        """Samples of context stored on either side of a loop."""
+        return int(self.header["margin"])
+
+    def indices(self, split: str) -> NDArray[np.int64]:
+        """Return the numbers of the loops in a split, "train" or "held-out"."""
+        return np.flatnonzero([record.split == split for record in self.records])
+
+    def audio(self, index: int) -> Audio:
+        """Return a loop with its margins, (margin + loop + margin,), within ±1."""
+        record = self.records[index]
+        last = record.start + math.ceil(record.beats[-1]) + self.margin
+        return _to_float(self._shard(record)[record.start - self.margin : last])
+
+    def frames(self, index: int, positions: ArrayLike, n_fft: int) -> Audio:
+        """Cut frames out of a loop, to be windowed and transformed by the caller.
+
+        Parameters
+        ----------
+        index
+            Number of the loop.
+        positions
+            Centres of the frames in beats from the start of the loop, (n_frames,), any order,
+            0 to `beats_per_loop`; between beats the tempo is taken as constant.
+        n_fft
+            Length of a frame [samples], at most twice the margin.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n_frames, n_fft), float32 within ±1. Sample ``n_fft // 2`` is the centre.
+
+        Raises
+        ------
+        CorpusError
+            If a frame would reach beyond the margin.
+        """
+        record = self.records[index]
+        beats = np.asarray(positions, dtype=np.float64)
+        self._check_reach(beats, n_fft)
+        centres = np.interp(beats, np.arange(len(record.beats)), record.beats)
+        first = np.rint(centres).astype(np.int64) + record.start - n_fft // 2
+        if not len(first):
+            return np.zeros((0, n_fft), dtype=np.float32)
+        begin_at, end_at = int(first.min()), int(first.max()) + n_fft
+        stretch = _to_float(self._shard(record)[begin_at:end_at])
+        windows = np.lib.stride_tricks.sliding_window_view(stretch, n_fft)
+        frames: Audio = windows[first - begin_at]
+        return frames
+
+    def _check_reach(self, beats: NDArray[np.float64], n_fft: int) -> None:
+        if n_fft > 2 * self.margin:
+            raise CorpusError(f"n_fft is {n_fft}, expected at most {2 * self.margin}")
+        if len(beats) and not (beats.min() >= 0.0 and beats.max() <= self.beats_per_loop):
+            raise CorpusError(
+                f"frames at {beats.min():g} to {beats.max():g} beats, "
+                f"expected 0 to {self.beats_per_loop}"
+            )
+
+    def _shard(self, record: LoopRecord) -> NDArray[np.int16]:
+        return _open_shard(_audio_path(self.directory, record.shard))
+
+    def provenance_summary(self) -> dict[str, Any]:
+        """Say what a model trained on this corpus was trained on, in JSON values."""
+        n_samples = sum(record.beats[-1] for record in self.records)
+        licences = {str(record.provenance.get("licence") or "unknown") for record in self.records}
+        return {
+            "source": self.header["source"],
+            "n_loops": len(self.records),
+            "hours": round(n_samples / self.sample_rate / 3600.0, 3),
+            "licences": sorted(licences),
+            "seed": self.header.get("seed"),
+        }
+
+
+@lru_cache(maxsize=128)  # every open map holds a file descriptor
+def _map_shard(path: Path, _modified_ns: int) -> NDArray[np.int16]:
+    audio: NDArray[np.int16] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return audio
+
+
+def _open_shard(path: Path) -> NDArray[np.int16]:
+    try:
+        return _map_shard(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{path} cannot be read ({error}): make the corpus again") from error
+
+
+def _to_float(audio: NDArray[np.int16]) -> Audio:
+    scaled: Audio = audio * np.float32(1.0 / _FULL_SCALE)
+    return scaled
+
+
+def _records(directory: Path, shard: int) -> Iterator[LoopRecord]:
+    path = _records_path(directory, shard)
+    for stored in read_json(path):
+        try:
+            beats = tuple(stored.pop("beats"))
+            yield LoopRecord(shard=shard, beats=beats, **stored)
+        except (TypeError, AttributeError, KeyError) as error:
+            raise CorpusError(
+                f"{path} holds a record that is not a loop ({error}): make the corpus again"
+            ) from error
+
+
+def _read_header(directory: Path) -> dict[str, Any]:
+    if not directory.is_dir():
+        raise CorpusError(
+            f"{directory} is not a directory: make a corpus with `switchboard corpus studio --out "
+            f"{directory}`"
+        )
+    path = directory / "corpus.json"
+    if not path.is_file():
+        raise CorpusError(
+            f"{directory} holds no corpus (corpus.json is missing): give a corpus directory, or an "
+            "empty one to make a corpus in"
+        )
+    header = read_json(path)
+    version = header.get("format_version") if isinstance(header, dict) else None
+    if not isinstance(header, dict) or version != FORMAT_VERSION:
+        raise CorpusError(
+            f"{path} has format version {version}, expected {FORMAT_VERSION}: make the corpus again"
+        )
+    return header
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a corpus."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{path} cannot be read ({error}): make the corpus again") from error
+
+
+# -- workers --------------------------------------------------------------------------------
+
+
+def run_in_workers(
+    function: Callable[[Job], Result], jobs: Sequence[Job], n_workers: int
+) -> Iterator[Result]:
+    """Yield the results of all jobs as they come; with one worker, in this very process."""
+    if n_workers <= 1 or len(jobs) <= 1:
+        yield from map(function, jobs)
+        return
+    with _single_threaded_children(), _pool(min(n_workers, len(jobs))) as pool:
+        for future in as_completed([pool.submit(function, job) for job in jobs]):
+            yield future.result()
+
+
+@contextmanager
+def _pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(
+        n_workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when its parent is killed: the pool's workers would wait for ever."""
+
+    def watch() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _single_threaded_children() -> Iterator[None]:
+    """Let the children's numeric libraries use one thread each: the workers are the threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

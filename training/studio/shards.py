@@ -1,0 +1,114 @@
+"""A corpus out of the studio: a seed and a number of minutes become shards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from training import corpus
+from training.studio.loop import GENERATOR, render_loop
+
+TEMPO_BPM = 80.0
+LOOPS_PER_SHARD = 64
+_LOOPS_PER_HELD_OUT = 50
+_SMALLEST_SPLIT = 20  # from this many loops on, one is always held out
+_LICENCE = "CC0-1.0"
+_LOOP_SECONDS = corpus.BEATS_PER_LOOP * 60.0 / TEMPO_BPM
+
+
+class ShardJob(NamedTuple):
+    """One shard to render: loops `first` up to but not including `last`."""
+
+    directory: Path
+    shard: int
+    seed: int
+    first: int
+    last: int
+
+
+def write_studio_corpus(
+    directory: Path,
+    *,
+    seed: int,
+    minutes: float,
+    n_workers: int = 1,
+    on_progress: Callable[[int, int], None] = lambda n_done, n_loops: None,
+) -> None:
+    """Render a corpus, or what is missing of it.
+
+    Parameters
+    ----------
+    directory
+        Where to; a corpus begun there with the same seed is continued or extended.
+    seed, minutes
+        Which series of loops, and how much of it.
+    n_workers
+        Number of processes; it does not change a sample.
+    on_progress
+        Called with the numbers of loops done and wanted, first with what was there before.
+
+    Raises
+    ------
+    CorpusError
+        If the directory holds something else.
+    """
+    parameters = {"generator": GENERATOR, "seed": seed, "minutes": minutes}
+    corpus.begin(directory, "studio", parameters, may_grow=("minutes",))
+    corpus.remove_leftovers(directory)
+    n_loops = math.ceil(minutes * 60.0 / _LOOP_SECONDS)
+    jobs = _jobs(directory, seed, n_loops)
+    missing = [
+        job
+        for job in jobs
+        if (corpus.n_loops_written(directory, job.shard) or 0) < job.last - job.first
+    ]
+    n_done = n_loops - sum(job.last - job.first for job in missing)
+    on_progress(n_done, n_loops)
+    for n_rendered in corpus.run_in_workers(_render_shard, missing, n_workers):
+        n_done += n_rendered
+        on_progress(n_done, n_loops)
+    corpus.finish(directory, len(jobs), tempo_bpm=TEMPO_BPM)
+
+
+def _jobs(directory: Path, seed: int, n_loops: int) -> list[ShardJob]:
+    starts = range(0, n_loops, LOOPS_PER_SHARD)
+    return [
+        ShardJob(directory, shard, seed, first, min(first + LOOPS_PER_SHARD, n_loops))
+        for shard, first in enumerate(starts)
+    ]
+
+
+def _render_shard(job: ShardJob) -> int:
+    loops = (_prepared(job.seed, index) for index in range(job.first, job.last))
+    return corpus.write_shard(job.directory, job.shard, loops)
+
+
+def _prepared(seed: int, index: int) -> corpus.PreparedLoop:
+    loop = render_loop(seed, index, tempo_bpm=TEMPO_BPM, bars=corpus.BEATS_PER_LOOP // 4)
+    # The loop goes round, so its margins are its own other end.
+    around = np.pad(loop.audio, corpus.MARGIN, mode="wrap")
+    provenance = {"generator": GENERATOR, "seed": seed, "index": index, "licence": _LICENCE}
+    return corpus.PreparedLoop(
+        id=f"studio-{seed}-{index:06d}",
+        audio=around,
+        beats=np.linspace(0.0, len(loop.audio), corpus.BEATS_PER_LOOP + 1).tolist(),
+        held_out=is_held_out(seed, index),
+        labels=loop.labels,
+        provenance=provenance,
+    )
+
+
+def is_held_out(seed: int, index: int) -> bool:
+    """Hold out one composition of every fifty, chosen by hash.
+
+    The choice falls among the first twenty of each fifty, so that a small corpus has one too and
+    an extended corpus keeps its split.
+    """
+    fifty, place = divmod(index, _LOOPS_PER_HELD_OUT)
+    digest = sha256(f"studio-{seed}-{fifty}".encode()).digest()
+    return place == int.from_bytes(digest[:8], "big") % _SMALLEST_SPLIT

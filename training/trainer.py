@@ -1,0 +1,345 @@
+"""The trainer: first the codec, then the composer on its digits, one budget for both.
+
+Every batch depends on (seed, stage, step) alone and checkpoints hold weights, optimiser and
+counters, so a run that was killed goes on exactly where its latest checkpoint stood.
+"""
+
+import csv
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.analysis import SLOTS_PER_BEAT
+from training.codec import codec_loss
+from training.composer import composer_loss
+from training.features import Features
+from training.run import Config, Networks, TrainingError, save_atomically
+
+CHECKPOINT_SECONDS = 60.0
+REPORT_STEPS = 50
+WARM_UP_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: so many steps, or so many minutes; the other is None."""
+
+    steps: int | None
+    minutes: float | None
+
+    def part(self, share: float) -> "Budget":
+        """A share of it."""
+        if self.steps is not None:
+            return Budget(max(1, round(self.steps * share)), None)
+        assert self.minutes is not None
+        return Budget(None, self.minutes * share)
+
+    def progress(self, step: int, seconds: float) -> float:
+        """From 0 at the start to 1 when it is used up."""
+        if self.steps is not None:
+            return step / self.steps
+        assert self.minutes is not None
+        return seconds / (60 * self.minutes)
+
+
+class Stage(Protocol):
+    """One thing to train."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    peak_rate: float
+
+    def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """The loss of one batch, and what to write down of it."""
+        ...
+
+    def evaluate(self) -> dict[str, float]:
+        """Figures on held-out loops, empty if there are none."""
+        ...
+
+
+class CodecStage:
+    """Trains encoder, score writer and frame renderer to give loops back."""
+
+    name = "codec"
+
+    def __init__(self, networks: Networks, features: Features, config: Config) -> None:
+        self.codec = networks.codec
+        self.features = features
+        self.config = config
+        self.peak_rate = config.codec_rate
+        self.parameters = list(self.codec.parameters())
+        self.device = self.codec.mean.device
+        self._slot_frames = np.arange(config.analysis.frames_per_slot)
+
+    def set_normalisation(self) -> None:
+        """Mean per band and overall spread, from a sample of the training loops."""
+        some = self.features.train[:: max(1, len(self.features.train) // 200)]
+        sample = torch.from_numpy(self.features.log_bands[some][:, ::8].astype(np.float32))
+        self.codec.mean.copy_(sample.mean(dim=(0, 1)))
+        self.codec.std.copy_(sample.std())
+
+    def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Encode whole loops, draw some of their slots."""
+        del progress
+        rng = np.random.default_rng([self.config.seed, 1, step])
+        size = min(self.config.codec_loops, len(self.features.train))
+        loops = np.sort(rng.choice(self.features.train, size, replace=False))
+        n_slots = self.features.n_slots
+        n_drawn = min(self.config.codec_slots, size * n_slots)
+        chosen = np.sort(rng.choice(size * n_slots, n_drawn, replace=False))
+        drawn, target = self._draw(loops, torch.from_numpy(chosen).to(self.device))
+        loss = codec_loss(drawn, target)
+        return loss, {"loss": loss.item(), "l1": (drawn - target).abs().mean().item()}
+
+    def evaluate(self) -> dict[str, float]:
+        """Mean absolute error in dB on held-out loops, all slots."""
+        loops = self.features.held_out[:8]
+        if not len(loops):
+            return {}
+        every = torch.arange(len(loops) * self.features.n_slots, device=self.device)
+        drawn, target = self._draw(loops, every)
+        nepers = (drawn - target).abs().mean() * self.codec.std
+        return {"held_out_db": nepers.item() * 20 / np.log(10)}
+
+    def _draw(self, loops: np.ndarray[Any, Any], chosen: Tensor) -> tuple[Tensor, Tensor]:
+        per_slot = self.config.analysis.frames_per_slot
+        log_bands = torch.from_numpy(self.features.log_bands[loops].astype(np.float32))
+        offset = torch.from_numpy(self.features.offsets[loops]).to(self.device)
+        log_bands = log_bands.to(self.device, non_blocking=True)
+        rows = self.codec.writer(self.codec.encode(log_bands, offset)).flatten(0, 1)[chosen]
+        shift = offset.repeat_interleave(self.features.n_slots)[chosen]
+        phase = (torch.arange(per_slot, device=self.device) + shift[:, None]) / per_slot
+        drawn = self.codec.renderer(rows.repeat_interleave(per_slot, dim=0), phase.flatten())
+        slots = self.codec.normalise(log_bands).view(-1, per_slot, log_bands.shape[-1])
+        return drawn.view(len(chosen), per_slot, -1).float(), slots[chosen]
+
+
+class ComposerStage:
+    """Trains reader and composer on the digits of all loops."""
+
+    name = "composer"
+
+    def __init__(
+        self, networks: Networks, classes: Tensor, features: Features, config: Config
+    ) -> None:
+        self.reader, self.composer = networks.reader, networks.composer
+        self.classes = classes
+        self.train = torch.from_numpy(features.train)
+        self.held_out = torch.from_numpy(features.held_out)
+        self.config = config
+        self.peak_rate = config.composer_rate
+        self.parameters = [*self.reader.parameters(), *self.composer.parameters()]
+
+    def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Read a batch, compose it again."""
+        rng = np.random.default_rng([self.config.seed, 2, step])
+        size = min(self.config.composer_loops, len(self.train))
+        chosen = torch.from_numpy(rng.choice(len(self.train), size, replace=False))
+        classes = self.classes[self.train[chosen].to(self.classes.device)].long()
+        noise = rng.standard_normal((size, self.config.n_variation)).astype(np.float32)
+        reading = self.reader(classes)
+        variation = reading.sample(torch.from_numpy(noise).to(classes.device))
+        parts = composer_loss(self.composer(reading.bits, variation), classes, reading)
+        # Divergence is phased in over the first third: asked for at once it empties the variation.
+        weight = self.config.divergence_weight * min(1.0, 3 * progress)
+        return parts.total(weight), {name: p.item() for name, p in vars(parts).items()}
+
+    def evaluate(self) -> dict[str, float]:
+        """Cross-entropy and share of right digits on held-out loops."""
+        if not len(self.held_out):
+            return {}
+        classes = self.classes[self.held_out[:128].to(self.classes.device)].long()
+        reading = self.reader(classes)
+        logits = self.composer(reading.bits, reading.mean)
+        parts = composer_loss(logits, classes, reading)
+        right = (logits.argmax(dim=-1) == classes).float().mean()
+        return {"held_out_nats": parts.cross_entropy.item(), "held_out_right": right.item()}
+
+
+def encode_corpus(networks: Networks, features: Features, config: Config) -> Tensor:
+    """Class numbers of every slot, (n_loops, n_slots, n_digits), uint8, on the codec's device."""
+    device = networks.codec.mean.device
+    half = config.n_levels // 2
+    found = []
+    with torch.no_grad():
+        for start in range(0, len(features.log_bands), 16):
+            part = features.log_bands[start : start + 16].astype(np.float32)
+            offset = torch.from_numpy(features.offsets[start : start + 16]).to(device)
+            digits = networks.codec.encode(torch.from_numpy(part).to(device), offset)
+            found.append((digits.round() + half).to(torch.uint8))
+    return torch.cat(found)
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint."""
+
+    stage: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Runs stages one after another, with checkpoints.
+
+    Parameters
+    ----------
+    directory : Path
+        The run.
+    budget : Budget
+        For all stages together.
+    report : callable
+        Called about once a second with (stage name, progress 0…1, figures).
+    clock : callable
+        Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        networks: Networks,
+        features: Features,
+        config: Config,
+        *,
+        budget: Budget,
+        report: Callable[[str, float, dict[str, float]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.directory = directory
+        self.networks = networks
+        self.features = features
+        self.config = config
+        self.budget = budget
+        self.report = report
+        self.clock = clock
+        self.progress = Progress()
+        self._optimiser_state: dict[str, Any] | None = None
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The latest state."""
+        return self.directory / "checkpoint.pt"
+
+    def resume(self) -> None:
+        """Take over the latest checkpoint.
+
+        Raises
+        ------
+        TrainingError
+            If there is none, or it belongs to another configuration.
+        """
+        if not self.checkpoint_path.is_file():
+            raise TrainingError(
+                f"{self.directory}: no checkpoint.pt found to resume; leave --resume out"
+            )
+        saved = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
+        if saved["config"] != self.config.to_dict():
+            raise TrainingError(
+                f"{self.directory}: the checkpoint was made with other settings than asked for; "
+                "give the same ones, or another --out"
+            )
+        self.networks.load(saved["networks"])
+        self.progress = Progress(**saved["progress"])
+        self._optimiser_state = saved["optimiser"]
+
+    def train(self) -> None:
+        """Run, or finish, all stages."""
+        shares = (self.config.codec_share, 1 - self.config.codec_share)
+        for number, share in enumerate(shares):
+            if number == self.progress.stage:
+                self._train_stage(self._stage(number), self.budget.part(share))
+                self.progress = Progress(stage=number + 1)
+                self._optimiser_state = None
+                self._save(None)
+
+    def _stage(self, number: int) -> Stage:
+        if number == 0:
+            stage = CodecStage(self.networks, self.features, self.config)
+            if self.progress.step == 0:
+                stage.set_normalisation()
+            return stage
+        classes = encode_corpus(self.networks, self.features, self.config)
+        return ComposerStage(self.networks, classes, self.features, self.config)
+
+    def _train_stage(self, stage: Stage, budget: Budget) -> None:
+        optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)
+        if self._optimiser_state is not None:
+            optimiser.load_state_dict(self._optimiser_state)
+        at = self.progress
+        started, saved = self.clock() - at.seconds, self.clock()
+        while (done := budget.progress(at.step, at.seconds)) < 1:
+            rate = stage.peak_rate * _schedule(at.step, done)
+            figures = self._step(stage, optimiser, rate, done)
+            at.step += 1
+            at.seconds = self.clock() - started
+            if at.step % REPORT_STEPS == 0:
+                self._write_down(stage, figures)
+            self.report(stage.name, done, figures)
+            if self.clock() - saved > CHECKPOINT_SECONDS:
+                self._save(optimiser)
+                saved = self.clock()
+        self._write_down(stage, {})
+
+    def _step(
+        self, stage: Stage, optimiser: torch.optim.Optimizer, rate: float, done: float
+    ) -> dict[str, float]:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        with self._precision():
+            loss, figures = stage.loss(self.progress.step, done)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        nn.utils.clip_grad_norm_(stage.parameters, 1.0)
+        optimiser.step()
+        return figures
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.config.precision == "bfloat16":
+            return torch.autocast(self.networks.codec.mean.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _write_down(self, stage: Stage, figures: dict[str, float]) -> None:
+        with torch.no_grad():
+            figures = {**figures, **stage.evaluate()}
+        rows = (
+            [stage.name, self.progress.step, f"{self.progress.seconds:.1f}", name, f"{value:.5g}"]
+            for name, value in figures.items()
+        )
+        _append_csv(self.directory / "curves.csv", rows)
+
+    def _save(self, optimiser: torch.optim.Optimizer | None) -> None:
+        content = {
+            "config": self.config.to_dict(),
+            "networks": self.networks.state(),
+            "progress": vars(self.progress),
+            "optimiser": None if optimiser is None else optimiser.state_dict(),
+        }
+        save_atomically(self.checkpoint_path, content)
+
+
+def _schedule(step: int, done: float) -> float:
+    """Warm up, then down to a fiftieth along a cosine."""
+    cosine = 0.5 * (1 + float(np.cos(np.pi * min(done, 1.0))))
+    return min(1.0, (step + 1) / WARM_UP_STEPS) * max(0.02, cosine)
+
+
+def _append_csv(path: Path, rows: Iterable[list[Any]]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(["stage", "step", "seconds", "figure", "value"])
+        writer.writerows(rows)
+
+
+def n_slots_of(beats_per_loop: int) -> int:
+    """16th notes of a loop."""
+    return SLOTS_PER_BEAT * beats_per_loop
