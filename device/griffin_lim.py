@@ -111,7 +111,8 @@ class GriffinLim:
 
         def analysis(place: int, n_present: int, regularisation: float) -> Samples:
             coverage = self._coverage(window**2, place, n_present) / full
-            return (window * (1 + regularisation) / (coverage + regularisation)).astype(np.float32)
+            weighted = window * (1 + regularisation) / (coverage + regularisation)
+            return np.asarray(weighted, dtype=np.float32)
 
         self._guess_window = analysis(n_active - 1, n_active - 1, _GUESS_REGULARISATION)
         self._pass_windows = np.stack(
@@ -176,11 +177,11 @@ class GriffinLim:
         time, gain, estimate = self._time[-1], self._gain[-1], self._estimate[-1]
         np.add.reduce(self._overlapping_newest, axis=1, out=self._sum_newest)
         np.multiply(self._sum_frames[-1], self._guess_window, out=time)
-        np.fft.rfft(time, out=estimate)
+        _to_spectrum(time, estimate)
         np.multiply(magnitude, self._seed_signs, out=gain)
         estimate += gain
         _give_magnitude(estimate, magnitude, gain)
-        np.fft.irfft(estimate, self.n_fft, out=time)
+        _to_time(estimate, time)
         np.multiply(time, self._synthesis, out=self._newest)
 
     def _project(self) -> None:
@@ -188,12 +189,21 @@ class GriffinLim:
         spectrum, estimate = self._spectrum, self._estimate
         np.add.reduce(self._overlapping, axis=1, out=self._sum)
         np.multiply(self._sum_frames, self._pass_windows, out=self._time)
-        np.fft.rfft(self._time, out=spectrum)
+        _to_spectrum(self._time, spectrum)
         estimate *= np.float32(-_RELAXATION / (1 + _RELAXATION))
         estimate += spectrum
         _give_magnitude(estimate, self._target, self._gain)
-        np.fft.irfft(estimate, self.n_fft, out=self._time)
+        _to_time(estimate, self._time)
         np.multiply(self._time, self._synthesis, out=self._active)
+
+
+# numpy transforms single precision in single precision, but its stubs know double alone.
+def _to_spectrum(time: Samples, out: NDArray[np.complex64]) -> None:
+    np.fft.rfft(time, out=out)  # type: ignore[call-overload,arg-type,unused-ignore]
+
+
+def _to_time(spectrum: NDArray[np.complex64], out: Samples) -> None:
+    np.fft.irfft(spectrum, out.shape[-1], out=out)  # type: ignore[arg-type,unused-ignore]
 
 
 def _give_magnitude(

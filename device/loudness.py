@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
+Response = NDArray[np.complex128]
 
 SILENCE_LUFS = -70.0
 
@@ -56,20 +57,23 @@ def _k_weighted(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
     for finite signals up to the tail that the padding cuts, and no sample loop in Python.
     """
     n = len(samples) + sample_rate
-    hertz = np.fft.rfftfreq(n, 1 / sample_rate)
-    response = _shelf(hertz, sample_rate) * _high_pass(hertz, sample_rate)
-    return np.fft.irfft(np.fft.rfft(samples, n) * response, n)[: len(samples)]
+    hertz = np.arange(n // 2 + 1, dtype=np.float64) * (sample_rate / n)
+    spectrum = np.asarray(np.fft.rfft(samples, n), dtype=np.complex128)
+    spectrum *= _shelf(hertz, sample_rate)
+    spectrum *= _high_pass(hertz, sample_rate)
+    return np.fft.irfft(spectrum, n)[: len(samples)]
 
 
 def _biquad(
     hertz: NDArray[np.float64], sample_rate: int, b: tuple[float, ...], a: tuple[float, ...]
-) -> NDArray[np.complex128]:
+) -> Response:
     delay = np.exp(-2j * np.pi * hertz / sample_rate)
-    response: NDArray[np.complex128] = np.polyval(b[::-1], delay) / np.polyval(a[::-1], delay)
-    return response
+    numerator: Response = np.polyval(np.array(b[::-1]), delay)
+    denominator: Response = np.polyval(np.array(a[::-1]), delay)
+    return numerator / denominator
 
 
-def _shelf(hertz: NDArray[np.float64], sample_rate: int) -> NDArray[np.complex128]:
+def _shelf(hertz: NDArray[np.float64], sample_rate: int) -> Response:
     """The head's shelf: +4 dB above about 1.7 kHz, designed for any sample rate."""
     gain_db, quality, corner = 3.999843853973347, 0.7071752369554196, 1681.974450955533
     k = np.tan(np.pi * corner / sample_rate)
@@ -82,7 +86,7 @@ def _shelf(hertz: NDArray[np.float64], sample_rate: int) -> NDArray[np.complex12
     return _biquad(hertz, sample_rate, (*b, b2), a)
 
 
-def _high_pass(hertz: NDArray[np.float64], sample_rate: int) -> NDArray[np.complex128]:
+def _high_pass(hertz: NDArray[np.float64], sample_rate: int) -> Response:
     """The revised low-frequency B curve: a high pass at about 38 Hz."""
     quality, corner = 0.5003270373238773, 38.13547087602444
     k = np.tan(np.pi * corner / sample_rate)

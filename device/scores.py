@@ -18,9 +18,9 @@ Page = tuple[Bits, int]
 class Scores:
     """The score of any panel state in any turn of the loop, usually without waiting.
 
-    A helper thread composes every state one flip away from the one that plays, for this turn of the
-    loop, and the state itself for the next turn. A score that is not there yet is composed by the caller, so what is
-    played never depends on how fast the helper was.
+    A helper thread composes every state one flip away from the one that plays, for this turn of
+    the loop, and the state itself for the next turn. A score that is not there yet is composed by
+    the caller, so what is played never depends on how fast the helper was.
 
     Parameters
     ----------
@@ -109,5 +109,5 @@ class Scores:
 def _neighbourhood(page: Page) -> list[Page]:
     """Every single flip in this turn of the loop, then the page itself in the next."""
     bits, turn = page
-    flips = [bits[:i] + (not bits[i],) + bits[i + 1 :] for i in range(len(bits))]
+    flips = [(*bits[:i], not bits[i], *bits[i + 1 :]) for i in range(len(bits))]
     return [*((flip, turn) for flip in flips), (bits, turn + 1)]

@@ -53,7 +53,9 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def _settings_of(command: click.Command) -> list[click.Option]:
-    return [p for p in command.params if isinstance(p, click.Option) and p.name not in _NOT_SETTINGS]
+    return [
+        p for p in command.params if isinstance(p, click.Option) and p.name not in _NOT_SETTINGS
+    ]
 
 
 def _value(path: Path, key: str, option: click.Option, raw: Any, context: click.Context) -> Any:

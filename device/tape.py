@@ -18,7 +18,7 @@ _POPS_PER_SECOND = 6.0
 
 
 def limit(samples: Samples) -> None:
-    """Bend what exceeds `KNEE` towards `CEILING`, in place, sample by sample: no state, no delay."""
+    """Bend what exceeds `KNEE` towards `CEILING`, in place: no state, no delay."""
     if np.abs(samples).max(initial=0.0) <= KNEE:
         return
     loud = np.abs(samples) > KNEE

@@ -45,12 +45,14 @@ class Transport:
     @classmethod
     def of(cls, card: ModelCard, tempo_bpm: float | None = None) -> "Transport":
         """At the model's own tempo, or another."""
-        return cls(card.hop_length / card.sample_rate, tempo_bpm or card.tempo_bpm, card.beats_per_loop)
+        return cls(
+            card.hop_length / card.sample_rate, tempo_bpm or card.tempo_bpm, card.beats_per_loop
+        )
 
     def beats(self, first_frame: int, n_frames: int) -> NDArray[np.float64]:
         """Position of frames in beats since the start, never wrapping."""
         # From whole frames each time: a running sum would drift over the years.
-        frames = np.arange(first_frame, first_frame + n_frames)
+        frames = np.arange(first_frame, first_frame + n_frames, dtype=np.float64)
         return frames * (self.hop_seconds * self.tempo_bpm / 60)
 
     def in_loop(self, beats: NDArray[np.float64]) -> NDArray[np.float32]:

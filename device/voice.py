@@ -81,10 +81,11 @@ class Glide:
 
     def apply(self, magnitude: NDArray[np.float32]) -> None:
         """Blend (n_frames, n_bins) in place."""
-        for frame in magnitude[: self._left]:
-            share = self._left / (GLIDE_FRAMES + 1)
-            frame += np.float32(share) * (self._from - frame)
-            self._left -= 1
+        n_gliding = min(self._left, len(magnitude))
+        for frame, left in zip(magnitude[:n_gliding], range(self._left, 0, -1), strict=False):
+            # Not +=, which would bind the loop's variable anew.
+            np.add(frame, np.float32(left / (GLIDE_FRAMES + 1)) * (self._from - frame), out=frame)
+        self._left -= n_gliding
         self._latest[:] = magnitude[-1]
 
 

@@ -34,7 +34,7 @@ class Wander:
         knot, step = divmod(0 if self.still else turn, self.turns_per_knot)
         angle = 0.5 * np.pi * step / self.turns_per_knot
         here, there = self._knot(knot), self._knot(knot + 1)
-        return (np.cos(angle) * here + np.sin(angle) * there).astype(np.float32)
+        return np.asarray(np.cos(angle) * here + np.sin(angle) * there, dtype=np.float32)
 
     def _knot(self, number: int) -> NDArray[np.float64]:
         rng = np.random.default_rng([self.seed, number])

@@ -198,8 +198,8 @@ def _constants(sizes: Sizes) -> list[TensorProto]:
     # Variation shades what always sounds, so that a switch that is off stays off.
     tensors = {
         "always": always.reshape(-1),
-        "by_switch": by_switch.reshape(sizes.n_switches, -1),
-        "by_variation": (shades * always).reshape(sizes.n_variation, -1),
+        "by_switch": by_switch.reshape(sizes.n_switches, pattern.size),
+        "by_variation": (shades * always).reshape(sizes.n_variation, pattern.size),
         "partials": _partials(sizes),
         "floor": np.exp(LOG_FLOOR),
         "slots_per_beat": np.float64(SLOTS_PER_BEAT),

@@ -27,7 +27,9 @@ tempo = click.option(
     type=click.FloatRange(20, 400),
     help="Beats per minute.  [default: the model's own]",
 )
-still = click.option("--still", is_flag=True, help="Hold the variation: the loop comes back as it is.")
+still = click.option(
+    "--still", is_flag=True, help="Hold the variation: the loop comes back as it is."
+)
 patina = click.option(
     "--patina",
     type=click.FloatRange(0, 1),

@@ -17,7 +17,9 @@ from device.state import InstrumentState
 DEFAULT_PINS = (5, 6, 13, 19, 26, 16, 20, 21)
 
 
-def _apply_config(ctx: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+def _apply_config(
+    ctx: click.Context, _parameter: click.Parameter, path: Path | None
+) -> Path | None:
     path = path or find_settings()
     if path is not None:
         ctx.default_map = {**load_settings(path, ctx.command), **(ctx.default_map or {})}
@@ -39,7 +41,7 @@ def _apply_config(ctx: click.Context, _parameter: click.Parameter, path: Path | 
     default="auto",
     show_default=True,
     metavar="auto|gpio|keyboard|demo|script:FILE",
-    help="auto: the keyboard in a terminal, else 20 s of demo. A script has lines of: seconds bits.",
+    help="auto: the keyboard in a terminal, else 20 s of demo. A script has lines: seconds bits.",
 )
 @click.option(
     "--pins",
@@ -56,7 +58,9 @@ def _apply_config(ctx: click.Context, _parameter: click.Parameter, path: Path | 
     metavar="auto|NAME|wav:FILE|silent",
     help="auto: the default card, else performance.wav. NAME: part of a card's name.",
 )
-@click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after so long.  [default: never]")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.1), help="Stop after so long.  [default: never]"
+)
 @options.music
 @options.quantize
 @options.as_json

@@ -43,6 +43,9 @@ def sweep(
     as_json: bool,
 ) -> None:
     """Render every state of the panel as OUT/BITS.wav and compare them."""
+    from rich.console import Console
+    from rich.progress import track
+
     from device.errors import OutputError
     from device.network import BUNDLED_MODEL, Network
     from device.switches import format_bits
@@ -57,11 +60,10 @@ def sweep(
     except OSError as error:
         raise OutputError(f"{out}: cannot make this folder ({error.strerror})") from error
     states = list(product((False, True), repeat=network.card.n_switches))
-    surveys = []
-    with click.progressbar(states, label="sweeping", file=click.get_text_stream("stderr")) as bar:
-        for bits in bar:
-            path = out / f"{format_bits(bits)}.wav"
-            surveys.append(_render(network, performance, bits, seconds, path))
+    surveys = [
+        _render(network, performance, bits, seconds, out / f"{format_bits(bits)}.wav")
+        for bits in track(states, description="sweeping", console=Console(stderr=True))
+    ]
     facts = _facts([format_bits(bits) for bits in states], surveys)
     click.echo(json.dumps(facts) if as_json else _table(facts))
 
@@ -88,7 +90,7 @@ def _render(
 def _facts(names: list[str], surveys: "list[Survey]") -> dict[str, Any]:
     from device.survey import nearest
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "bits": name,
             "lufs": round(s.lufs, 2),
