@@ -308,8 +308,8 @@ def _check_golden(card: ModelCard) -> None:
 
 
 def _parse_int(key: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise _refusal(key, repr(text), "a whole number")
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise _refusal(key, repr(text[:40]), "a whole number")
     return int(text)
 
 

@@ -44,7 +44,7 @@ class Survey:
 def survey(samples: Samples, sample_rate: int) -> Survey:
     """Measure a recording, (n,)."""
     is_finite = bool(np.isfinite(samples).all())
-    clean = samples if is_finite else np.nan_to_num(samples)
+    clean = samples if is_finite else np.nan_to_num(samples, posinf=0.0, neginf=0.0)
     return Survey(
         lufs=integrated_lufs(clean, sample_rate),
         true_peak_db=true_peak_db(clean),

@@ -1,15 +1,23 @@
 """The two halves of the contract as one torch module, and that module as ONNX."""
 
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import onnx
 import torch
-from onnx import GraphProto, ModelProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from torch import Tensor, nn
 
-from training.analysis import SLOTS_PER_BEAT
+from device.contract import SLOTS_PER_BEAT
 from training.codec import FrameRenderer
 from training.run import FinishedRun
 
-OPSET = 18
+OPSET = 20
+# The newest file format that onnxruntime 1.19, the oldest on a box, can read.
+IR_VERSION = 10
 # Not part of the contract: the digits, for comparing torch with onnxruntime before release.
 CODES = "codes"
 _INPUTS = ("switches", "variation", "score_in", "position")
@@ -95,34 +103,51 @@ def to_onnx(run: FinishedRun, graph: BoxGraph) -> ModelProto:
         torch.zeros(run.n_slots, config.n_channels),
         torch.arange(4) / 16,
     )
-    program = torch.onnx.export(
-        graph,
-        example,
-        input_names=list(_INPUTS),
-        output_names=list(_OUTPUTS),
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-        dynamic_shapes={
-            "switches": None,
-            "variation": None,
-            "score_in": None,
-            "position": {0: torch.export.Dim("n_frames", min=1)},
-        },
-    )
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            graph,
+            example,
+            input_names=list(_INPUTS),
+            output_names=list(_OUTPUTS),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes={
+                "switches": None,
+                "variation": None,
+                "score_in": None,
+                "position": {0: torch.export.Dim("n_frames", min=1)},
+            },
+        )
     assert program is not None
     model: ModelProto = program.model_proto
     return model
 
 
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep to itself what torch's exporter says of torchvision and of torch's own old habits."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(before)
+
+
 def for_the_box(model: ModelProto) -> ModelProto:
-    """The graph as the contract wants it: digits inside, the compose half behind a door."""
+    """Make the graph that the contract wants: digits inside, the compose half behind a door."""
     shipped = ModelProto()
     shipped.CopyFrom(model)
     kept = [output for output in shipped.graph.output if output.name != CODES]
     del shipped.graph.output[:]
     shipped.graph.output.extend(kept)
     _put_behind_door(shipped.graph, "score")
+    _forget_origin(shipped)
+    shipped.ir_version = min(shipped.ir_version, IR_VERSION)
     onnx.checker.check_model(shipped, full_check=True)
     return shipped
 
@@ -136,7 +161,8 @@ def _put_behind_door(graph: GraphProto, output_name: str) -> None:
     output = next(o for o in graph.output if o.name == output_name)
     inside = _ancestors(graph, [output_name])
     beside = _ancestors(graph, [o.name for o in graph.output if o.name != output_name])
-    compose = [node for node in graph.node if node.output[0] in inside]
+    # A branch sees what stands outside: nodes that both halves need stay there.
+    compose = [node for node in graph.node if node.output[0] in inside - beside]
     outside = [node for node in graph.node if node.output[0] in beside]
     shape = [size.dim_value for size in output.type.tensor_type.shape.dim]
 
@@ -167,12 +193,37 @@ def _put_behind_door(graph: GraphProto, output_name: str) -> None:
     del graph.value_info[:]
 
 
+def _forget_origin(model: ModelProto) -> None:
+    """Remove the exporter's notes: source lines of this machine on every node, a third of a MiB."""
+    graph = model.graph
+    del graph.metadata_props[:]
+    described: Iterable[Any] = [
+        *_nodes(graph),
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+        *graph.initializer,
+    ]
+    for part in described:
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+
+
+def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """Walk through all nodes, those of branches too."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
+
+
 def _inner(name: str) -> str:
     return f"{name}_behind_door"
 
 
 def _ancestors(graph: GraphProto, output_names: list[str]) -> set[str]:
-    """First output of every node that some outputs depend on."""
+    """Find the first output of every node that some outputs depend on."""
     producers = {name: node for node in graph.node for name in node.output}
     found: set[str] = set()
     waiting = list(output_names)

@@ -1,18 +1,25 @@
 """One self-describing file: graph, metadata, golden vector; written whole or not at all."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from onnx import ModelProto
 
-from device.contract import CONTRACT_VERSION, MAX_MODEL_BYTES, Golden, ModelCard
+from device.contract import (
+    CONTRACT_VERSION,
+    MAX_MODEL_BYTES,
+    SLOTS_PER_BEAT,
+    Golden,
+    ModelCard,
+)
 from device.errors import OutputError
 from device.network import Network
-from export.graph import BoxGraph, to_onnx, for_the_box
+from export.graph import BoxGraph, for_the_box, to_onnx
 from export.parity import ExportError, Parity, measure
-from training.analysis import SLOTS_PER_BEAT
 from training.run import FinishedRun
 
 GOLDEN_TOLERANCE = 0.02
@@ -30,11 +37,12 @@ def export_run(run: FinishedRun, out: Path, *, title: str) -> Parity:
     OutputError
         If the file cannot be written.
     """
-    graph = BoxGraph(run).eval()
-    traced = to_onnx(run, graph)
-    parity = measure(run, graph, traced)
-    parity.check()
-    card = describe(run, graph, parity, title=title)
+    with _one_thread():
+        graph = BoxGraph(run).eval()
+        traced = to_onnx(run, graph)
+        parity = measure(run, graph, traced)
+        parity.check()
+        card = describe(run, graph, parity, title=title)
     model = for_the_box(traced)
     del model.metadata_props[:]
     for key, value in card.to_metadata().items():
@@ -43,8 +51,22 @@ def export_run(run: FinishedRun, out: Path, *, title: str) -> Parity:
     return parity
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: tensors this small are slower on more, much slower on a busy machine.
+
+    Sums in one order also make the same file of the same run.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def describe(run: FinishedRun, graph: BoxGraph, parity: Parity, *, title: str) -> ModelCard:
-    """The file's description of itself."""
+    """Write the file's description of itself."""
     analysis = run.config.analysis
     return ModelCard(
         contract_version=CONTRACT_VERSION,
@@ -68,7 +90,7 @@ def describe(run: FinishedRun, graph: BoxGraph, parity: Parity, *, title: str) -
 
 @torch.no_grad()
 def golden(run: FinishedRun, graph: BoxGraph) -> Golden:
-    """A question whose answer no rounding can turn.
+    """Find a question whose answer no rounding can turn.
 
     Of many random states the one is taken whose closest arg max was the clearest, so that another
     processor's last bits cannot tip a digit over and make a good file look damaged.
@@ -107,7 +129,7 @@ def _write(model: ModelProto, out: Path) -> None:
             os.fsync(file.fileno())
         # Opened as the box will open it, before it takes its name.
         Network.open(partial)
-        os.replace(partial, out)
+        partial.replace(out)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
     finally:

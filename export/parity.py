@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from device.contract import SLOTS_PER_BEAT
 from device.errors import SwitchboardError
 from export.graph import CODES, BoxGraph
 from training.run import FinishedRun
@@ -50,7 +51,8 @@ class Parity:
         ------
         ExportError
         """
-        if self.code_agreement < SMALLEST_AGREEMENT:
+        # Both are asked for the good, which a NaN is not.
+        if not self.code_agreement >= SMALLEST_AGREEMENT:
             raise ExportError(
                 f"parity of compose: found {self.code_agreement:.4%} of the digits equal, expected "
                 f"at least {SMALLEST_AGREEMENT:.1%}; no file was written"
@@ -71,11 +73,11 @@ def measure(run: FinishedRun, graph: BoxGraph, model: ModelProto) -> Parity:
     model : ModelProto
         With the output `CODES`.
     """
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = _session(model)
     rng = np.random.default_rng(0)
-    beats = run.n_slots / 4
-    n_equal = n_digits = n_states = 0
-    largest = 0.0
+    beats = run.n_slots / SLOTS_PER_BEAT
+    n_equal = n_digits = 0
+    differences: list[float] = []
     for switches in _states(run.config.n_switches, rng):
         variation = rng.standard_normal(run.config.n_variation).astype(np.float32)
         position = np.sort(rng.uniform(0, beats, _N_POSITIONS)).astype(np.float32)
@@ -86,13 +88,20 @@ def measure(run: FinishedRun, graph: BoxGraph, model: ModelProto) -> Parity:
         codes, frames = session.run([CODES, "log_magnitude"], feeds)
         n_equal += int((codes == digits.numpy()).sum())
         n_digits += codes.size
-        n_states += 1
-        largest = max(largest, float(np.abs(frames - drawn).max()))
-    return Parity(n_states, n_equal / n_digits, largest)
+        differences.append(float(np.abs(frames - drawn).max()))
+    # Unlike Python's max, numpy's lets no NaN pass unseen.
+    return Parity(len(differences), n_equal / n_digits, float(np.max(differences)))
+
+
+def _session(model: ModelProto) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    providers = ["CPUExecutionProvider"]
+    return ort.InferenceSession(model.SerializeToString(), options, providers)
 
 
 def _states(n_switches: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    """Every state of the panel, or a random sample where there are too many."""
+    """Go through every state of the panel, or a random sample where there are too many."""
     if 2**n_switches <= MOST_STATES:
         for bits in product((0.0, 1.0), repeat=n_switches):
             yield np.array(bits, np.float32)

@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from device.network import Network
 from tests import tiny_model as tiny
+
+# How long an example takes says nothing on a machine that does something else as well.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")

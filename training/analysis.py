@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SLOTS_PER_BEAT = 4
+from device.contract import SLOTS_PER_BEAT
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Analysis:
         return log_bands
 
     def magnitude(self, log_bands: Tensor) -> Tensor:
-        """Bins' magnitude, silence where the log is at the floor: (..., n_bands) → (..., n_bins)."""
+        """Expand to bins, silence where the log is at the floor: (..., n_bands) → (..., n_bins)."""
         expansion = torch.from_numpy(self.expansion).to(log_bands)
         return ((log_bands @ expansion.T).exp() - self.floor).clamp_min(0.0)
 
@@ -110,11 +110,12 @@ class Analysis:
         `offset` in [0, 1) shifts the grid by that part of its own step.
         """
         step = 1.0 / (SLOTS_PER_BEAT * self.frames_per_slot)
-        return (np.arange(n_slots * self.frames_per_slot) + offset) * step
+        frames = np.arange(n_slots * self.frames_per_slot, dtype=np.float64)
+        return (frames + offset) * step
 
 
 def _growth(n_wide: int, n_bins: int) -> float:
-    """The ratio r for which r + r² + … + r^n_wide = n_bins, by bisection."""
+    """Find the ratio r for which r + r² + … + r^n_wide = n_bins, by bisection."""
     low, high = 1.0, 2.0
     for _ in range(60):
         middle = (low + high) / 2

@@ -34,7 +34,8 @@ class CircularBlock(nn.Module):
         """Mix neighbouring slots, then channels."""
         wrapped = wrap(x.transpose(1, 2), self.padding)
         mixed = self.depthwise(wrapped).transpose(1, 2)
-        return x + self.scale * self.narrow(F.gelu(self.widen(self.norm(mixed))))
+        change: Tensor = self.narrow(F.gelu(self.widen(self.norm(mixed))))
+        return x + self.scale * change
 
 
 def wrap(x: Tensor, n: int) -> Tensor:
@@ -87,9 +88,10 @@ class ScoreWriter(nn.Module):
         self.out = nn.Conv1d(width, n_channels, 3)
 
     def forward(self, digits: Tensor) -> Tensor:
-        """A slot's row knows its neighbours, so that rendering needs no other row."""
+        """Let every row know its neighbours, so that rendering needs no other row."""
         x = self.blocks(self.embed(digits))
-        return self.out(wrap(x.transpose(1, 2), 1)).transpose(1, 2)
+        rows: Tensor = self.out(wrap(x.transpose(1, 2), 1))
+        return rows.transpose(1, 2)
 
 
 class PhaseFeatures(nn.Module):
@@ -126,7 +128,8 @@ class PhaseBlock(nn.Module):
         """(n_frames, width), (n_frames, n_features) → (n_frames, width)."""
         gain, bias = self.film(features).chunk(2, dim=-1)
         y = self.norm(x) * (1 + gain) + bias
-        return x + self.narrow(F.gelu(self.widen(y)))
+        change: Tensor = self.narrow(F.gelu(self.widen(y)))
+        return x + change
 
 
 class FrameRenderer(nn.Module):
@@ -203,12 +206,15 @@ class Codec(nn.Module):
         return bands
 
     def decode(self, digits: Tensor, offset: Tensor) -> Tensor:
-        """Whole loops back: digits (n_loops, n_slots, n_digits) → log bands (n_loops, n_frames, n_bands)."""
+        """Draw whole loops.
+
+        (n_loops, n_slots, n_digits), (n_loops,) → log bands (n_loops, n_frames, n_bands).
+        """
         n_loops, n_slots, _ = digits.shape
         rows = self.writer(digits).repeat_interleave(self.frames_per_slot, dim=1)
-        phase = (torch.arange(self.frames_per_slot) + offset[:, None]) / self.frames_per_slot
-        phases = phase.to(rows).repeat(1, n_slots)
-        flat = self.render(rows.flatten(0, 1), phases.flatten())
+        frame = torch.arange(self.frames_per_slot, device=offset.device)
+        phase = ((frame + offset[:, None]) / self.frames_per_slot).repeat(1, n_slots)
+        flat = self.render(rows.flatten(0, 1), phase.flatten())
         return flat.view(n_loops, n_slots * self.frames_per_slot, -1)
 
 

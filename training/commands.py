@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from device.contract import SLOTS_PER_BEAT
+
 if TYPE_CHECKING:
     import torch
 
     from training.corpus import Corpus
+    from training.features import Features
     from training.run import Config, Networks
 
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="auto: bfloat16 on CUDA, float32 elsewhere; processors with AVX512-BF16 gain from bfloat16.",
+    help="auto: bfloat16 on CUDA, float32 elsewhere; AVX512-BF16 processors gain from bfloat16.",
 )
 @click.option(
     "--threads",
@@ -58,6 +61,8 @@ def train(
     overrides: tuple[str, ...],
 ) -> None:
     """Train codec and composer on CORPUS; the networks end up in OUT/model.pt."""
+    if (minutes is None) == (steps is None):
+        raise click.UsageError("give either --minutes or --steps")
     import torch
 
     from training.corpus import Corpus
@@ -65,29 +70,22 @@ def train(
     from training.run import Networks
     from training.trainer import Budget, Trainer
 
-    if (minutes is None) == (steps is None):
-        raise click.UsageError("give either --minutes or --steps")
     if threads:
         torch.set_num_threads(threads)
     where = _device(device)
     config = _configure(seed, _precision(precision, where), overrides)
     music = Corpus.open(corpus)
+    if not resume:
+        _prepare(out, config)
     features = open_features(music, config.analysis, n_workers=torch.get_num_threads())
     networks = Networks.build(config, features.n_slots).to(where)
-    _prepare(out, config, resume=resume)
     with _Bar() as bar:
-        trainer = Trainer(
-            out,
-            networks,
-            features,
-            config,
-            budget=Budget(steps, minutes),
-            report=bar.report,
-        )
+        budget = Budget(steps, minutes)
+        trainer = Trainer(out, networks, features, config, budget=budget, report=bar.report)
         if resume:
             trainer.resume()
         trainer.train()
-    _finish(out, networks, music, features.n_slots, config, where)
+    _finish(out, networks, music, config)
     _preview(out, networks, music, features, config)
     click.echo(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
 
@@ -111,68 +109,70 @@ def _precision(name: str, where: "torch.device") -> str:
 
 
 def _configure(seed: int, precision: str, overrides: tuple[str, ...]) -> "Config":
-    from training.run import Config, TrainingError
+    from training.run import Config
 
-    raw: dict[str, Any] = Config(seed=seed, precision=precision).to_dict()
+    raw = Config(seed=seed, precision=precision).to_dict()
     for item in overrides:
-        path, _, text = item.partition("=")
-        *groups, name = path.split(".")
-        target = raw
-        for group in groups:
-            target = target.get(group, {})
-        if name not in target or isinstance(target[name], dict):
-            raise TrainingError(f"--set {item}: no such setting; see training.run.Config")
-        try:
-            target[name] = type(target[name])(text)
-        except ValueError as error:
-            wanted = type(target[name]).__name__
-            raise TrainingError(f"--set {item}: found {text!r}, expected {wanted}") from error
+        _override(raw, item)
     return Config.from_dict(raw)
 
 
-def _prepare(out: Path, config: "Config", *, resume: bool) -> None:
+def _override(raw: dict[str, Any], item: str) -> None:
+    from training.run import TrainingError
+
+    path, _, text = item.partition("=")
+    *groups, name = path.split(".")
+    target: Any = raw
+    for group in groups:
+        target = target.get(group) if isinstance(target, dict) else None
+    default = target.get(name) if isinstance(target, dict) else None
+    if default is None or isinstance(default, dict):
+        raise TrainingError(f"--set {item}: no such setting; see training.run.Config")
+    try:
+        target[name] = type(default)(text)
+    except ValueError as error:
+        wanted = type(default).__name__
+        raise TrainingError(f"--set {item}: found {text!r}, expected {wanted}") from error
+
+
+def _prepare(out: Path, config: "Config") -> None:
     from training.run import TrainingError, save_json
 
-    if (out / "checkpoint.pt").exists() and not resume:
-        raise TrainingError(
-            f"{out}: a run is there already; go on with --resume, or choose another --out"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    save_json(out / "config.json", config.to_dict())
+    for name in ("checkpoint.pt", "model.pt"):
+        if (out / name).exists():
+            raise TrainingError(
+                f"{out}: a run is there already ({name}); go on with --resume, or choose "
+                "another --out"
+            )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        save_json(out / "config.json", config.to_dict())
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be written ({error.strerror}); see --out") from error
 
 
-def _finish(
-    out: Path,
-    networks: "Networks",
-    corpus: "Corpus",
-    n_slots: int,
-    config: "Config",
-    where: "torch.device",
-) -> None:
+def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config") -> None:
     import torch
 
-    from training.run import save_atomically
+    from training.run import FinishedRun, save_run
     from training.switches import settle
 
     labels = settle(networks, config)
-    content = {
-        "config": config.to_dict(),
-        "n_slots": n_slots,
-        "tempo_bpm": corpus.tempo_bpm,
-        "networks": networks.to(torch.device("cpu")).state(),
-        "switch_labels": list(labels),
-        "provenance": {
-            "corpus": corpus.provenance_summary(),
-            "training": config.to_dict(),
-            "trained_on": where.type,
-            "torch": torch.__version__,
-        },
+    where = networks.codec.mean.device.type
+    provenance = {
+        "corpus": corpus.provenance_summary(),
+        "training": config.to_dict(),
+        "trained_on": where,
+        # A plain text: its own class would need trust to be loaded.
+        "torch": str(torch.__version__),
     }
-    save_atomically(out / "model.pt", content)
+    networks.to(torch.device("cpu"))
+    n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
+    save_run(out, FinishedRun(config, n_slots, corpus.tempo_bpm, networks, labels, provenance))
 
 
 def _preview(
-    out: Path, networks: "Networks", corpus: "Corpus", features: Any, config: "Config"
+    out: Path, networks: "Networks", corpus: "Corpus", features: "Features", config: "Config"
 ) -> None:
     from training.preview import draw_curves, write_previews
 

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+N_HEADS = 4
+
 
 class Attention(nn.Module):
     """A pre-norm transformer layer over the slots, (n_loops, n_slots, width) → the same."""
 
-    def __init__(self, width: int, *, n_heads: int = 4, expand: int = 3) -> None:
+    def __init__(self, width: int, *, expand: int = 3) -> None:
         super().__init__()
-        self.n_heads = n_heads
         self.norm_in = nn.LayerNorm(width)
         self.query_key_value = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
@@ -29,11 +30,12 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend over all slots, then mix channels."""
         n_loops, n_slots, width = x.shape
-        split = (n_loops, n_slots, 3, self.n_heads, width // self.n_heads)
+        split = (n_loops, n_slots, 3, N_HEADS, width // N_HEADS)
         q, k, v = self.query_key_value(self.norm_in(x)).view(split).permute(2, 0, 3, 1, 4)
         heads = F.scaled_dot_product_attention(q, k, v)
         x = x + self.mix(heads.transpose(1, 2).reshape(n_loops, n_slots, width))
-        return x + self.narrow(F.gelu(self.widen(self.norm_out(x))))
+        change: Tensor = self.narrow(F.gelu(self.widen(self.norm_out(x))))
+        return x + change
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Reading:
         return p + ((p > 0.5).to(p) - p).detach()
 
     def sample(self, noise: Tensor) -> Tensor:
-        """A variation drawn from the posterior with standard-normal `noise`."""
+        """Draw a variation from the posterior with standard-normal `noise`."""
         return self.mean + noise * (0.5 * self.log_variance).exp()
 
 
@@ -132,12 +134,13 @@ class Composer(nn.Module):
         latent = self.latent(torch.cat([2 * switches - 1, variation], dim=1))
         latent = latent.view(n_loops, 1 + self.N_SHAPES, -1)
         x = self.position + latent[:, :1] + self.shapes @ latent[:, 1:]
-        logits = self.out(self.norm(self.layers(x)))
+        logits: Tensor = self.out(self.norm(self.layers(x)))
         return logits.view(n_loops, n_slots, *self.shape[1:])
 
     def classes(self, switches: Tensor, variation: Tensor) -> Tensor:
-        """The digits that are played, as class numbers (n_loops, n_slots, n_digits)."""
-        return self(switches, variation).argmax(dim=-1)
+        """Choose the digits to play, as class numbers (n_loops, n_slots, n_digits)."""
+        logits: Tensor = self(switches, variation)
+        return logits.argmax(dim=-1)
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ class ComposerLoss:
     dependence: Tensor
 
     def total(self, divergence_weight: float) -> Tensor:
-        """What is minimised."""
+        """Weigh the parts into what is minimised."""
         switches = 3 * (self.indecision + self.imbalance) + 10 * self.dependence
         return self.cross_entropy + divergence_weight * self.divergence + switches
 

@@ -5,19 +5,22 @@ log bands of every loop, where KEY names the analysis. Each loop's grid is shift
 of its own step, so that over a corpus every phase of a slot is seen.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.analysis import SLOTS_PER_BEAT, Analysis
-from training.corpus import Corpus
+from device.contract import SLOTS_PER_BEAT
+from training.analysis import Analysis
+from training.corpus import TRAIN, Corpus, CorpusError
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,52 @@ def open_features(corpus: Corpus, analysis: Analysis, *, n_workers: int = 1) -> 
     ----------
     n_workers : int
         Threads; the work is in the Fourier transform, which lets go of the interpreter lock.
+
+    Raises
+    ------
+    CorpusError
+        If its sample rate is not the analysis', or none of its loops is for training.
     """
-    n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
-    offsets = _offsets(len(corpus.records))
+    is_train = np.array([record.split == TRAIN for record in corpus.records], dtype=np.bool_)
+    _check(corpus, analysis, is_train)
     path = corpus.directory / f"features-{_key(corpus, analysis)}.npy"
-    if not path.exists():
-        _analyse(corpus, analysis, path, offsets, n_slots, n_workers)
-    splits = np.array([record.split for record in corpus.records])
+    with _alone(corpus.directory):
+        if not path.exists():
+            _analyse(corpus, analysis, path, n_workers=n_workers)
     return Features(
         log_bands=np.load(path, mmap_mode="r"),
-        offsets=offsets,
-        train=np.flatnonzero(splits == "train"),
-        held_out=np.flatnonzero(splits != "train"),
-        n_slots=n_slots,
+        offsets=_offsets(len(corpus)),
+        train=np.flatnonzero(is_train),
+        held_out=np.flatnonzero(~is_train),
+        n_slots=SLOTS_PER_BEAT * corpus.beats_per_loop,
     )
+
+
+def _check(corpus: Corpus, analysis: Analysis, is_train: NDArray[np.bool_]) -> None:
+    if corpus.sample_rate != analysis.sample_rate:
+        raise CorpusError(
+            f"{corpus.directory}: found a sample rate of {corpus.sample_rate} Hz, the analysis "
+            f"expects {analysis.sample_rate}; set analysis.sample_rate={corpus.sample_rate}"
+        )
+    if not is_train.any():
+        raise CorpusError(
+            f"{corpus.directory}: found no loop to train on among its {len(corpus)}; "
+            "make a longer corpus"
+        )
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Let one process analyse at a time; who comes second waits, and finds the work done.
+
+    The lock is the kernel's, so a killed process leaves none behind.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _offsets(n_loops: int) -> NDArray[np.float32]:
@@ -74,17 +109,11 @@ def _key(corpus: Corpus, analysis: Analysis) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def _analyse(
-    corpus: Corpus,
-    analysis: Analysis,
-    path: Path,
-    offsets: NDArray[np.float32],
-    n_slots: int,
-    n_workers: int,
-) -> None:
-    n_frames = n_slots * analysis.frames_per_slot
-    shape = (len(corpus.records), n_frames, analysis.n_bands)
-    partial = path.with_suffix(f".{os.getpid()}.part.npy")
+def _analyse(corpus: Corpus, analysis: Analysis, path: Path, *, n_workers: int) -> None:
+    offsets, n_slots = _offsets(len(corpus)), SLOTS_PER_BEAT * corpus.beats_per_loop
+    shape = (len(corpus), n_slots * analysis.frames_per_slot, analysis.n_bands)
+    # A name without the process: what a killed analysis left is written over by the next.
+    partial = path.with_suffix(".part.npy")
     store = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
 
     def analyse_loop(i: int) -> None:
@@ -96,7 +125,7 @@ def _analyse(
             for _ in _with_progress(pool.map(analyse_loop, range(len(store))), len(store)):
                 pass
         store.flush()
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from device.contract import SLOTS_PER_BEAT
 from device.griffin_lim import GriffinLim
 from training.analysis import Analysis
 from training.corpus import Corpus
@@ -21,7 +22,7 @@ N_PREVIEWS = 3
 
 def to_audio(log_bands: torch.Tensor, analysis: Analysis, tempo_bpm: float) -> NDArray[np.float32]:
     """Log bands of one loop on the grid, (n_frames, n_bands) → samples at `tempo_bpm`."""
-    beats = len(log_bands) / (4 * analysis.frames_per_slot)
+    beats = len(log_bands) / (SLOTS_PER_BEAT * analysis.frames_per_slot)
     n_hops = round(beats * 60 / tempo_bpm * analysis.sample_rate / analysis.hop_length)
     nearest = (torch.arange(n_hops) * len(log_bands) / n_hops).long()
     magnitude = analysis.magnitude(log_bands[nearest]).numpy()
@@ -65,7 +66,8 @@ def draw_curves(directory: Path) -> None:
     with (directory / "curves.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             series[row["stage"], row["figure"]].append((int(row["step"]), float(row["value"])))
-    n_rows = (len(series) + 2) // 3
+    # A grid of three columns; what is left over of its last row stays empty.
+    n_rows = max(1, (len(series) + 2) // 3)
     figure, axes = pyplot.subplots(n_rows, 3, figsize=(12, 2.6 * n_rows), squeeze=False)
     for axis in axes.flat[len(series) :]:
         axis.set_visible(False)

@@ -8,11 +8,14 @@
 """
 
 import json
+import math
 import os
-from collections.abc import Mapping
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import torch
 from torch import Tensor
@@ -20,7 +23,9 @@ from torch import Tensor
 from device.errors import SwitchboardError
 from training.analysis import Analysis
 from training.codec import Codec
-from training.composer import Composer, Reader
+from training.composer import N_HEADS, Composer, Reader
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 class TrainingError(SwitchboardError, ValueError):
@@ -36,7 +41,7 @@ class Config:
     Attributes
     ----------
     n_digits, n_levels : int
-        The code of one slot.
+        The code of one slot; `n_levels` is odd, so that 0 is among them.
     width, n_channels, hidden : int
         Of the codec: over slots, of the score, inside the renderer.
     composer_width, composer_layers, reader_width : int
@@ -54,6 +59,11 @@ class Config:
         'float32' or 'bfloat16', the latter for the forward passes alone.
     seed : int
     analysis : Analysis
+
+    Raises
+    ------
+    TrainingError
+        If a value cannot work, before hours were spent on it.
     """
 
     n_digits: int = 16
@@ -77,14 +87,80 @@ class Config:
     seed: int = 1
     analysis: Analysis = field(default_factory=Analysis)
 
+    def __post_init__(self) -> None:
+        for name, (holds, expected) in (_expectations(self) | _analysis(self.analysis)).items():
+            if not holds:
+                found = _setting(self, name)
+                raise TrainingError(f"setting {name}: found {found}, expected {expected}")
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able fields, the analysis nested."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
-        """Inverse of `to_dict`."""
-        return cls(**{**raw, "analysis": Analysis(**raw["analysis"])})
+        """Make the settings that `to_dict` took apart.
+
+        Raises
+        ------
+        TrainingError
+            If one is unknown, missing or cannot work.
+        """
+        try:
+            return cls(**{**raw, "analysis": Analysis(**raw["analysis"])})
+        except (KeyError, TypeError) as error:
+            raise TrainingError(f"settings of another version: {error}; train again") from error
+
+
+def _setting(config: Config, name: str) -> Any:
+    group, _, inner = name.rpartition(".")
+    return getattr(getattr(config, group) if group else config, inner)
+
+
+def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
+    """Say of each setting whether it can work, and what would."""
+    sizes = "n_digits n_channels hidden composer_layers codec_loops codec_slots composer_loops"
+    heads = f"a multiple of the {N_HEADS} heads"
+    return {
+        **{name: (getattr(config, name) >= 1, "1 or more") for name in sizes.split()},
+        "n_levels": (config.n_levels in range(3, 256, 2), "an odd number, 3 to 255"),
+        "width": (config.width >= 2, "2 or more"),
+        "composer_width": (_is_multiple(config.composer_width, N_HEADS), heads),
+        "reader_width": (_is_multiple(config.reader_width, N_HEADS), heads),
+        "n_switches": (1 <= config.n_switches <= 16, "1 to 16"),
+        "n_variation": (0 <= config.n_variation <= 256, "0 to 256"),
+        "codec_rate": (0 < config.codec_rate < math.inf, "a positive number"),
+        "composer_rate": (0 < config.composer_rate < math.inf, "a positive number"),
+        "codec_share": (0 < config.codec_share < 1, "a number between 0 and 1"),
+        "divergence_weight": (0 <= config.divergence_weight < math.inf, "0 or more"),
+        "precision": (config.precision in PRECISIONS, " or ".join(PRECISIONS)),
+        "seed": (config.seed >= 0, "0 or more"),
+    }
+
+
+def _analysis(analysis: Analysis) -> dict[str, tuple[bool, str]]:
+    n_fft, hop_length, n_bands = analysis.n_fft, analysis.hop_length, analysis.n_bands
+    # Wide bands grow by a factor of 2 at most, and together reach the last bin.
+    n_wide, n_bins_above = n_bands - analysis.n_linear, analysis.n_bins - analysis.n_linear
+    reach_the_top = 1 <= n_wide <= n_bins_above < 2 ** (n_wide + 1) - 1
+    return {
+        "analysis.n_fft": (n_fft >= 128 and n_fft % 2 == 0, "an even number, 128 or more"),
+        "analysis.hop_length": (
+            _is_multiple(n_fft, hop_length) and n_fft >= 2 * hop_length,
+            f"a part of n_fft {n_fft}, half of it at most",
+        ),
+        "analysis.floor": (0 < analysis.floor < math.inf, "a positive number"),
+        "analysis.n_bands": (1 < n_bands <= analysis.n_bins, f"2 to {analysis.n_bins} bins"),
+        "analysis.n_linear": (
+            analysis.n_linear >= 1 and reach_the_top,
+            f"1 or more, with bands left of {n_bands} for the bins above",
+        ),
+        "analysis.frames_per_slot": (analysis.frames_per_slot >= 2, "2 or more"),
+    }
+
+
+def _is_multiple(number: int, of: int) -> bool:
+    return of >= 1 and number >= of and number % of == 0
 
 
 @dataclass
@@ -147,30 +223,72 @@ class FinishedRun:
     provenance: dict[str, Any]
 
 
-def save_atomically(path: Path, content: Any) -> None:
-    """Write with torch.save; the old file stays whole until the new one is on disk."""
-    partial = path.with_suffix(path.suffix + ".part")
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes its name when it is complete; the old one stays whole until then."""
+    partial = path.with_name(path.name + ".part")
     with partial.open("wb") as file:
-        torch.save(content, file)
+        yield file
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial.replace(path)
+
+
+def save_atomically(path: Path, content: Any) -> None:
+    """Write with torch.save, whole or not at all."""
+    with written_whole(path) as file:
+        torch.save(content, file)
 
 
 def save_json(path: Path, content: Any) -> None:
-    """Write JSON the same way."""
-    partial = path.with_suffix(path.suffix + ".part")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    """Write JSON, whole or not at all."""
+    with written_whole(path) as file:
+        file.write(json.dumps(content, indent=2).encode() + b"\n")
 
 
-def open_run(directory: Path) -> FinishedRun:
-    """The finished networks of a run, on the CPU, ready to compute.
+def load_saved(path: Path) -> dict[str, Any]:
+    """Read what `save_atomically` wrote.
 
     Raises
     ------
     TrainingError
-        If there is no run, or it is not finished.
+        If the file is damaged or not of this kind.
+    """
+    try:
+        # weights_only: a run may come from elsewhere, and a pickle could carry code.
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        # torch's own text would advise to trust the file.
+        raise TrainingError(
+            f"{path}: cannot be read, found damage or other things than weights and plain values; "
+            "expected a file of `switchboard train`: bring back a copy, or run it again with "
+            "--resume"
+        ) from error
+    if not isinstance(content, dict):
+        raise TrainingError(f"{path}: found {type(content).__name__}, expected a run's contents")
+    return content
+
+
+def save_run(directory: Path, run: FinishedRun) -> None:
+    """Write ``model.pt``, from which `open_run` makes the same run again."""
+    content = {
+        "config": run.config.to_dict(),
+        "n_slots": run.n_slots,
+        "tempo_bpm": run.tempo_bpm,
+        "networks": run.networks.state(),
+        "switch_labels": list(run.switch_labels),
+        "provenance": run.provenance,
+    }
+    save_atomically(directory / "model.pt", content)
+
+
+def open_run(directory: Path) -> FinishedRun:
+    """Open the finished networks of a run, on the CPU, ready to compute.
+
+    Raises
+    ------
+    TrainingError
+        If there is no run, or it is not finished, or its file is damaged.
     """
     path = directory / "model.pt"
     if not path.is_file():
@@ -179,8 +297,7 @@ def open_run(directory: Path) -> FinishedRun:
             f"{directory}: found {found}, expected {path.name}; "
             "finish it with `switchboard train CORPUS --out RUN --resume`"
         )
-    # weights_only: a run may come from elsewhere, and a pickle could carry code.
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = load_saved(path)
     config = Config.from_dict(content["config"])
     networks = Networks.build(config, content["n_slots"])
     networks.load(content["networks"])

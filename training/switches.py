@@ -59,6 +59,9 @@ def descriptors(log_bands: Tensor, analysis: Analysis) -> NDArray[np.float64]:
 
     def decibels(low: float, high: float) -> Tensor:
         inside = (hertz >= low) & (hertz < high)
+        if not inside.any():
+            # A low sample rate has no air: that switch cannot be named after it.
+            return power.new_zeros(len(power))
         return 10 * (power[..., inside].mean(dim=(1, 2)) + 1e-9).log10()
 
     octaves = (hertz + 20).log2()
@@ -121,7 +124,7 @@ def turn_round(networks: Networks, chosen: NDArray[np.bool_]) -> None:
 
 
 def name(effects: Effects) -> tuple[str, ...]:
-    """A different name for every switch: the clearest effect chooses first."""
+    """Give every switch a different name; the clearest effect chooses first."""
     strength = np.abs(effects.shift)
     n_switches, n_descriptors = strength.shape
     words = list(WORDS.values())

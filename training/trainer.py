@@ -1,12 +1,14 @@
 """The trainer: first the codec, then the composer on its digits, one budget for both.
 
 Every batch depends on (seed, stage, step) alone and checkpoints hold weights, optimiser and
-counters, so a run that was killed goes on exactly where its latest checkpoint stood.
+counters, so a run that was killed goes on exactly where its latest checkpoint stood. What it had
+written down after that checkpoint is forgotten, for it will be done, and written down, again.
 """
 
 import csv
+import io
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +16,20 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.analysis import SLOTS_PER_BEAT
 from training.codec import codec_loss
 from training.composer import composer_loss
 from training.features import Features
-from training.run import Config, Networks, TrainingError, save_atomically
+from training.run import (
+    Config,
+    Networks,
+    TrainingError,
+    load_saved,
+    save_atomically,
+    written_whole,
+)
 
 CHECKPOINT_SECONDS = 60.0
 REPORT_STEPS = 50
@@ -35,14 +44,14 @@ class Budget:
     minutes: float | None
 
     def part(self, share: float) -> "Budget":
-        """A share of it."""
+        """Take a share of it."""
         if self.steps is not None:
             return Budget(max(1, round(self.steps * share)), None)
         assert self.minutes is not None
         return Budget(None, self.minutes * share)
 
     def progress(self, step: int, seconds: float) -> float:
-        """From 0 at the start to 1 when it is used up."""
+        """Say how much is used up, from 0 at the start to 1."""
         if self.steps is not None:
             return step / self.steps
         assert self.minutes is not None
@@ -57,11 +66,11 @@ class Stage(Protocol):
     peak_rate: float
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """The loss of one batch, and what to write down of it."""
+        """Compute the loss of one batch, and what to write down of it."""
         ...
 
     def evaluate(self) -> dict[str, float]:
-        """Figures on held-out loops, empty if there are none."""
+        """Compute figures on held-out loops, empty if there are none."""
         ...
 
 
@@ -77,14 +86,14 @@ class CodecStage:
         self.peak_rate = config.codec_rate
         self.parameters = list(self.codec.parameters())
         self.device = self.codec.mean.device
-        self._slot_frames = np.arange(config.analysis.frames_per_slot)
 
     def set_normalisation(self) -> None:
         """Mean per band and overall spread, from a sample of the training loops."""
         some = self.features.train[:: max(1, len(self.features.train) // 200)]
         sample = torch.from_numpy(self.features.log_bands[some][:, ::8].astype(np.float32))
         self.codec.mean.copy_(sample.mean(dim=(0, 1)))
-        self.codec.std.copy_(sample.std())
+        # Where all is silence there is nothing to divide by.
+        self.codec.std.copy_(sample.std().clamp_min(1e-3))
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
         """Encode whole loops, draw some of their slots."""
@@ -109,7 +118,7 @@ class CodecStage:
         nepers = (drawn - target).abs().mean() * self.codec.std
         return {"held_out_db": nepers.item() * 20 / np.log(10)}
 
-    def _draw(self, loops: np.ndarray[Any, Any], chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw(self, loops: NDArray[np.int64], chosen: Tensor) -> tuple[Tensor, Tensor]:
         per_slot = self.config.analysis.frames_per_slot
         log_bands = torch.from_numpy(self.features.log_bands[loops].astype(np.float32))
         offset = torch.from_numpy(self.features.offsets[loops]).to(self.device)
@@ -178,13 +187,51 @@ def encode_corpus(networks: Networks, features: Features, config: Config) -> Ten
     return torch.cat(found)
 
 
+STAGES = (CodecStage.name, ComposerStage.name)
+
+
 @dataclass
 class Progress:
-    """Where a run stands; saved with every checkpoint."""
+    """Where a run stands; saved with every checkpoint. `stage` counts those that are done."""
 
     stage: int = 0
     step: int = 0
     seconds: float = 0.0
+
+
+class Curves:
+    """``curves.csv``, what was written down of a run: one row per stage, step and figure."""
+
+    COLUMNS = ("stage", "step", "seconds", "figure", "value")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def cut(self, at: Progress) -> None:
+        """Keep what was written down until a moment, nothing for a run that begins."""
+        kept = [row for row in self._rows() if _moment(row) <= (at.stage, at.step)]
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([self.COLUMNS, *(row.values() for row in kept)])
+        with written_whole(self.path) as file:
+            file.write(text.getvalue().encode())
+
+    def append(self, stage: str, at: Progress, figures: Mapping[str, float]) -> None:
+        """Write figures down."""
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(
+                [stage, at.step, f"{at.seconds:.1f}", name, f"{value:.5g}"]
+                for name, value in figures.items()
+            )
+
+    def _rows(self) -> Iterator[dict[str, str]]:
+        if self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                # A killed run may have left half a row.
+                yield from (row for row in csv.DictReader(file) if None not in row.values())
+
+
+def _moment(row: Mapping[str, str]) -> tuple[int, int]:
+    return STAGES.index(row["stage"]), int(row["step"])
 
 
 class Trainer:
@@ -197,7 +244,7 @@ class Trainer:
     budget : Budget
         For all stages together.
     report : callable
-        Called about once a second with (stage name, progress 0…1, figures).
+        Called after every step with (stage name, progress 0…1, figures).
     clock : callable
         Seconds, monotonic.
     """
@@ -221,11 +268,12 @@ class Trainer:
         self.report = report
         self.clock = clock
         self.progress = Progress()
+        self.curves = Curves(directory / "curves.csv")
         self._optimiser_state: dict[str, Any] | None = None
 
     @property
     def checkpoint_path(self) -> Path:
-        """The latest state."""
+        """Where the latest state is."""
         return self.directory / "checkpoint.pt"
 
     def resume(self) -> None:
@@ -234,24 +282,35 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If there is none, or it belongs to another configuration.
+            If there is none, or it cannot be read, or was made with other settings.
         """
         if not self.checkpoint_path.is_file():
             raise TrainingError(
                 f"{self.directory}: no checkpoint.pt found to resume; leave --resume out"
             )
-        saved = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
-        if saved["config"] != self.config.to_dict():
-            raise TrainingError(
-                f"{self.directory}: the checkpoint was made with other settings than asked for; "
-                "give the same ones, or another --out"
-            )
+        saved = load_saved(self.checkpoint_path)
+        self._check_same_settings(saved["config"])
         self.networks.load(saved["networks"])
         self.progress = Progress(**saved["progress"])
         self._optimiser_state = saved["optimiser"]
 
+    def _check_same_settings(self, before: Mapping[str, Any]) -> None:
+        for name, asked in self.config.to_dict().items():
+            if before.get(name) != asked:
+                raise TrainingError(
+                    f"{self.directory}: the checkpoint was made with {name} {before.get(name)}, "
+                    f"asked for {asked}; give the same settings, or another --out"
+                )
+
     def train(self) -> None:
-        """Run, or finish, all stages."""
+        """Run, or finish, all stages.
+
+        Raises
+        ------
+        TrainingError
+            If a gradient is not finite.
+        """
+        self.curves.cut(self.progress)
         shares = (self.config.codec_share, 1 - self.config.codec_share)
         for number, share in enumerate(shares):
             if number == self.progress.stage:
@@ -280,13 +339,13 @@ class Trainer:
             figures = self._step(stage, optimiser, rate, done)
             at.step += 1
             at.seconds = self.clock() - started
-            if at.step % REPORT_STEPS == 0:
+            reached = budget.progress(at.step, at.seconds)
+            if reached >= 1 or at.step % REPORT_STEPS == 0:
                 self._write_down(stage, figures)
-            self.report(stage.name, done, figures)
+            self.report(stage.name, reached, figures)
             if self.clock() - saved > CHECKPOINT_SECONDS:
                 self._save(optimiser)
                 saved = self.clock()
-        self._write_down(stage, {})
 
     def _step(
         self, stage: Stage, optimiser: torch.optim.Optimizer, rate: float, done: float
@@ -297,7 +356,13 @@ class Trainer:
             loss, figures = stage.loss(self.progress.step, done)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-        nn.utils.clip_grad_norm_(stage.parameters, 1.0)
+        norm = nn.utils.clip_grad_norm_(stage.parameters, 1.0)
+        if not norm.isfinite():
+            # Before the weights take harm: the checkpoint is still a good one.
+            raise TrainingError(
+                f"{self.directory}: step {self.progress.step} of the {stage.name} found a gradient "
+                f"of {norm.item()}, expected a number; train again with a smaller {stage.name}_rate"
+            )
         optimiser.step()
         return figures
 
@@ -308,12 +373,7 @@ class Trainer:
 
     def _write_down(self, stage: Stage, figures: dict[str, float]) -> None:
         with torch.no_grad():
-            figures = {**figures, **stage.evaluate()}
-        rows = (
-            [stage.name, self.progress.step, f"{self.progress.seconds:.1f}", name, f"{value:.5g}"]
-            for name, value in figures.items()
-        )
-        _append_csv(self.directory / "curves.csv", rows)
+            self.curves.append(stage.name, self.progress, {**figures, **stage.evaluate()})
 
     def _save(self, optimiser: torch.optim.Optimizer | None) -> None:
         content = {
@@ -329,17 +389,3 @@ def _schedule(step: int, done: float) -> float:
     """Warm up, then down to a fiftieth along a cosine."""
     cosine = 0.5 * (1 + float(np.cos(np.pi * min(done, 1.0))))
     return min(1.0, (step + 1) / WARM_UP_STEPS) * max(0.02, cosine)
-
-
-def _append_csv(path: Path, rows: Iterable[list[Any]]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(["stage", "step", "seconds", "figure", "value"])
-        writer.writerows(rows)
-
-
-def n_slots_of(beats_per_loop: int) -> int:
-    """16th notes of a loop."""
-    return SLOTS_PER_BEAT * beats_per_loop

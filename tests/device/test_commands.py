@@ -1,0 +1,298 @@
+"""The verbs, run as a player runs them, on the tiny model."""
+
+import io
+import json
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device.cli import main
+from device.commands.play import play
+from device.errors import SettingsError
+from device.settings import find_settings, load_settings
+
+RATE = 22050
+SCRIPT = "0 100\n0.4 110  # more\n\n0.8 011\n"
+
+REPORT_KEYS = {
+    "seconds",
+    "n_flips",
+    "switch_to_sample_p50_ms",
+    "switch_to_sample_p99_ms",
+    "inversion_latency_ms",
+    "speaker_latency_ms",
+    "block_p50_ms",
+    "block_p99_ms",
+    "block_max_ms",
+    "block_deadline_ms",
+    "missed_deadlines",
+    "underruns",
+}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Every verb runs in an empty folder, without a terminal and without the box's settings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("device.settings.SEARCHED", (Path("switchboard.toml"),))
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+
+
+@pytest.fixture
+def run(tiny_model, capsys):
+    """Runs a verb on the tiny model and gives what it printed."""
+
+    def run(verb, *args, status=0):
+        assert main([verb, "--model", str(tiny_model), *map(str, args)]) == status
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def run_json(run):
+    return lambda *args, **options: json.loads(run(*args, "--json", **options))
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "flips.txt"
+    path.write_text(SCRIPT, encoding="utf-8")
+    return f"script:{path}"
+
+
+def samples_of(path):
+    with wave.open(str(path)) as recording:
+        assert recording.getparams()[:3] == (1, 2, RATE)
+        return np.frombuffer(recording.readframes(recording.getnframes()), "<i2") / 32767
+
+
+def test_playing_a_script_into_a_file_gives_the_same_bytes_every_time(run, script):
+    for name in ("one.wav", "two.wav"):
+        run("play", "--switches", script, "--speaker", f"wav:{name}", "--seconds", 1.2)
+    assert Path("one.wav").read_bytes() == Path("two.wav").read_bytes()
+    assert len(samples_of("one.wav")) == round(1.2 * RATE)
+
+
+def test_another_seed_gives_another_file(run, script):
+    for seed in (1, 2):
+        speaker = f"wav:{seed}.wav"
+        run("play", "--switches", script, "--speaker", speaker, "--seconds", 1, "--seed", seed)
+    assert Path("1.wav").read_bytes() != Path("2.wav").read_bytes()
+
+
+def test_play_reports_in_one_object_of_json(run_json, script):
+    facts = run_json("play", "--switches", script, "--speaker", "wav:x.wav", "--seconds", 1)
+    assert set(facts) == REPORT_KEYS | {"speaker", "switches"}
+    assert (facts["speaker"], facts["switches"], facts["n_flips"]) == ("x.wav", script, 2)
+    assert facts["seconds"] == 1.0
+    assert facts["switch_to_sample_p99_ms"] >= facts["switch_to_sample_p50_ms"] > 0
+
+
+def test_play_tells_a_person_the_same_in_one_line(run, script):
+    said = run("play", "--switches", script, "--speaker", "wav:x.wav", "--seconds", 1)
+    assert said.count("\n") == 1
+    assert said.startswith("1.0 s played on x.wav; 2 flips, switch to first sample p50 ")
+
+
+def test_without_a_terminal_the_demo_plays_and_ends_by_itself(run_json):
+    facts = run_json("play", "--speaker", "wav:demo.wav")
+    assert (facts["switches"], facts["seconds"], facts["n_flips"]) == ("demo", 20.0, 6)
+    assert len(samples_of("demo.wav")) == 20 * RATE
+
+
+def test_a_quantised_performance_is_another_one(run, script):
+    for quantize in ("off", "beat"):
+        speaker = ["--speaker", f"wav:{quantize}.wav", "--seconds", 1]
+        run("play", "--switches", script, *speaker, "--quantize", quantize)
+    one, other = samples_of("off.wav"), samples_of("beat.wav")
+    departs = np.flatnonzero(one != other)[0] / RATE
+    assert 0.4 <= departs < 0.45
+
+
+def test_the_silent_speaker_keeps_real_time_and_has_a_latency(run_json, script):
+    facts = run_json("play", "--switches", script, "--speaker", "silent", "--seconds", 0.5)
+    assert (facts["speaker"], facts["speaker_latency_ms"]) == ("silent", 60.0)
+
+
+def test_render_writes_one_state_as_long_as_asked(run):
+    said = run("render", "--bits", "101", "--seconds", 1.5, "--out", "state.wav")
+    assert said.startswith("state.wav: 1.5 s, ")
+    samples = samples_of("state.wav")
+    assert len(samples) == round(1.5 * RATE)
+    assert 0.01 < samples.std() < 0.5
+    assert samples[-1] == 0
+
+
+def test_render_takes_the_options_of_the_music(run):
+    plain = ["render", "--bits", "101", "--seconds", 0.5]
+    run(*plain, "--out", "plain.wav")
+    for number, option in enumerate(
+        [["--seed", 2], ["--tempo", 90], ["--patina", 1], ["--gain", -6]]
+    ):
+        run(*plain, "--out", f"{number}.wav", *option)
+        assert not np.array_equal(samples_of("plain.wav"), samples_of(f"{number}.wav"))
+
+
+def test_sweep_renders_and_measures_every_state(run_json):
+    facts = run_json("sweep", "--out", "all/states", "--seconds", 1)
+    names = [f"{n:03b}" for n in range(8)]
+    assert [row["bits"] for row in facts["states"]] == names
+    assert sorted(p.name for p in Path("all/states").iterdir()) == [f"{n}.wav" for n in names]
+    assert set(facts) == {"n_states", "n_silent", "n_loud", "n_not_finite", "n_alike", "states"}
+    assert (facts["n_states"], facts["n_silent"], facts["n_not_finite"]) == (8, 0, 0)
+    assert set(facts["states"][0]) == {
+        "bits",
+        "lufs",
+        "true_peak_db",
+        "silent_share",
+        "is_finite",
+        "nearest",
+        "nearest_db",
+    }
+    assert all(row["nearest"] != row["bits"] for row in facts["states"])
+    assert all(-35 < row["lufs"] < 0 for row in facts["states"])
+
+
+def test_sweep_says_which_states_nobody_can_tell_apart_or_hear(run_json):
+    facts = run_json("sweep", "--out", "quiet", "--seconds", 1, "--gain", -60, "--patina", 0)
+    assert (facts["n_silent"], facts["n_alike"], facts["n_loud"]) == (8, 8, 0)
+
+
+def test_sweep_as_a_table_has_a_line_for_each_state_and_a_sum(run):
+    lines = run("sweep", "--out", "all", "--seconds", 1).splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == [f"{n:03b}" for n in range(8)]
+    assert lines[-1].startswith("8 states: 0 silent")
+
+
+def test_bench_measures_what_the_instrument_costs(run_json):
+    facts = run_json("bench", "--seconds", 1)
+    wanted = {"core_percent", "compose_percent", "render_percent", "inversion_percent"}
+    assert set(facts) >= REPORT_KEYS | wanted | {"rest_percent", "resident_mb", "score_misses"}
+    parts = [facts[f"{name}_percent"] for name in ("compose", "render", "inversion", "rest")]
+    assert sum(parts) == pytest.approx(facts["core_percent"], abs=0.01)
+    assert facts["seconds"] == 1.0
+    assert facts["resident_mb"] > 10
+
+
+def test_bench_as_a_table_leaves_out_what_was_not_measured(run):
+    said = run("bench", "--seconds", 1)
+    assert "missed deadlines   " in said
+    assert "switch to sample   p50 - ms, p99 - ms (0 flips)" in said
+
+
+def test_doctor_looks_at_everything_and_finds_the_model_good(run_json):
+    findings = {finding["what"]: finding for finding in run_json("doctor")}
+    assert list(findings) == ["Python", "packages", "PortAudio", "sound cards", "pins", "model"]
+    assert findings["model"]["verdict"] == "good"
+    assert "3 switches, 22050 Hz" in findings["model"]["found"]
+    assert all(f["verdict"] in ("good", "note") for f in findings.values())
+    assert all(
+        f["remedy"] or f["verdict"] == "good" or f["what"] == "pins" for f in findings.values()
+    )
+
+
+def test_doctor_ends_with_status_one_where_the_instrument_could_not_play(run_json, build_model):
+    findings = run_json("doctor", "--model", build_model(golden_offset=1.0), status=1)
+    assert findings[-1]["verdict"] == "bad"
+    assert "golden vector" in findings[-1]["found"]
+
+
+def test_doctor_speaks_to_people_line_by_line(run):
+    assert run("doctor").splitlines()[0].startswith("good  Python: 3.")
+
+
+@pytest.mark.parametrize("verb", ["play", "render", "sweep", "bench", "doctor"])
+def test_every_verb_explains_itself(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    assert f"{verb} [OPTIONS]" in capsys.readouterr().out
+
+
+def test_the_command_tells_its_version_and_its_verbs(capsys):
+    assert main(["--version"]) == 0
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert "switchboard, version " in said
+    assert all(f"\n  {verb} " in said for verb in ("play", "render", "sweep", "bench", "doctor"))
+
+
+def settings_file(text, name="box.toml"):
+    Path(name).write_text(text, encoding="utf-8")
+    return Path(name)
+
+
+def test_settings_change_the_defaults(run_json, script):
+    config = settings_file(
+        f'switches = "{script}"\nspeaker = "wav:set.wav"\nseed = 5\nquantize = "beat"\n'
+        "still = true\npins = [5, 6]\ntempo = 90\npatina = 0.5\n"
+    )
+    facts = run_json("play", "--config", config, "--seconds", 0.5)
+    assert (facts["speaker"], facts["switches"]) == ("set.wav", script)
+
+
+def test_the_command_line_wins_over_the_settings(run, script):
+    config = settings_file(f'switches = "{script}"\nseed = 5\nspeaker = "wav:five.wav"\n')
+    run("play", "--config", config, "--seconds", 0.5)
+    run("play", "--config", config, "--seconds", 0.5, "--seed", 1, "--speaker", "wav:one.wav")
+    run("play", "--switches", script, "--seconds", 0.5, "--speaker", "wav:plain.wav")
+    assert Path("one.wav").read_bytes() == Path("plain.wav").read_bytes()
+    assert Path("one.wav").read_bytes() != Path("five.wav").read_bytes()
+
+
+def test_settings_in_the_current_folder_are_found_unasked(run_json, script):
+    settings_file('speaker = "wav:found.wav"\n', "switchboard.toml")
+    assert find_settings() == Path("switchboard.toml")
+    facts = run_json("play", "--switches", script, "--seconds", 0.5)
+    assert facts["speaker"] == "found.wav"
+
+
+def test_without_a_settings_file_there_are_no_settings():
+    assert find_settings() is None
+
+
+def test_settings_are_converted_as_on_the_command_line():
+    config = settings_file('model = "m.onnx"\npins = [5, 6]\ngain = -6\nstill = false\n')
+    found = load_settings(config, play)
+    assert found == {"model": Path("m.onnx"), "pins": (5, 6), "gain": -6.0, "still": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sead = 1", r"box\.toml: found the unknown key sead; expected only gain, model, "),
+        ("seconds = 5", r"found the unknown key seconds"),
+        ("config = 'x'", r"found the unknown key config"),
+        ("as_json = true", r"found the unknown key as_json"),
+        ("[music]\nseed = 1", r"found the unknown key music"),
+        ("seed 1", r"not TOML: .*line 1.*; mend that line"),
+        ("seed = 1\nseed = 2", r"not TOML: Cannot overwrite a value"),
+        ("seed = -1", r"seed = -1: expected -1 is not in the range x>=0"),
+        ('seed = "one"', r"seed = 'one': expected 'one' is not a valid integer"),
+        ("seed = true", r"seed = True: expected a value"),
+        ("seed = [1]", r"seed = \[1\]: expected a single value"),
+        ("pins = 5", r"pins = 5: expected a list"),
+        ('pins = ["five"]', r"pins = \['five'\]: expected 'five' is not a valid integer"),
+        ("still = 1", r"still = 1: expected true or false"),
+        ('quantize = "bars"', r"quantize = 'bars': expected 'bars' is not one of"),
+        ("tempo = 1000", r"tempo = 1000: expected 1000.* is not in the range"),
+        pytest.param(
+            "patina = nan",
+            r"patina = nan: expected",
+            marks=pytest.mark.xfail(strict=True, reason="click's ranges let nan through"),
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_with_the_key_named(text, said):
+    with pytest.raises(SettingsError, match=said):
+        load_settings(settings_file(text), play)
+
+
+def test_settings_that_are_missing_or_not_text_are_refused():
+    with pytest.raises(SettingsError, match=r"none\.toml: cannot be read .*check --config"):
+        load_settings(Path("none.toml"), play)
+    Path("bytes.toml").write_bytes(b"seed = \xff")
+    with pytest.raises(SettingsError, match=r"bytes\.toml: not TOML"):
+        load_settings(Path("bytes.toml"), play)

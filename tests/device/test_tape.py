@@ -1,0 +1,130 @@
+"""Patina and limiter."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from device.loudness import true_peak_db
+from device.tape import CEILING, KNEE, Tape, limit
+
+RATE = 22050
+
+any_samples = hnp.arrays(
+    np.float32, st.integers(0, 300), elements=st.floats(-(2.0**100), 2.0**100, width=32)
+)
+soft_samples = hnp.arrays(
+    np.float32, st.integers(0, 300), elements=st.floats(-KNEE, KNEE, width=32)
+)
+
+
+def silence(seconds=1.0):
+    return np.zeros(round(seconds * RATE), np.float32)
+
+
+def level_db(samples):
+    return 20 * np.log10(np.std(samples))
+
+
+@given(any_samples)
+def test_nothing_ever_exceeds_the_ceiling(samples):
+    limit(samples)
+    assert np.abs(samples).max(initial=0) <= np.float32(CEILING)
+
+
+@given(soft_samples)
+def test_what_is_below_the_knee_passes_untouched(samples):
+    before = samples.copy()
+    assert np.array_equal(Tape(RATE, patina=0).process(samples), before)
+
+
+@given(any_samples)
+def test_the_limiter_keeps_signs_and_order(samples):
+    samples.sort()
+    signs = np.sign(samples)
+    limit(samples)
+    assert np.array_equal(np.sign(samples), signs)
+    # Its curve is computed in single precision: equal up to a rounding of the last bit.
+    assert (np.diff(samples) >= -1e-6).all()
+
+
+def test_the_limiter_has_no_corner():
+    samples = np.linspace(0, 2, 20001, dtype=np.float32)
+    limit(samples)
+    slope = np.diff(samples.astype(np.float64)) / 1e-4
+    assert np.abs(np.diff(slope)).max() < 0.01
+    assert slope[0] == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("gain_db", [0, 20, 60, 120])
+@pytest.mark.parametrize("patina", [0.0, 1.0])
+def test_however_loud_it_is_played_the_tape_holds_its_ceiling(gain_db, patina):
+    noise = 0.2 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    found = Tape(RATE, patina=patina, gain=10 ** (gain_db / 20)).process(noise)
+    assert np.abs(found).max() <= np.float32(CEILING)
+
+
+@pytest.mark.parametrize("hertz", [50, 440, 1000, 2000, 3000])
+def test_a_full_scale_sine_keeps_its_true_peak_well_below_one_decibel(hertz):
+    # Higher or louder ones do not (4 kHz: -0.5 dBTP); lo-fi music has nothing like them.
+    time = np.arange(RATE) / RATE
+    samples = np.sin(2 * np.pi * hertz * time + 0.1).astype(np.float32)
+    assert true_peak_db(Tape(RATE, patina=0).process(samples)) < -1.5
+
+
+def test_the_gain_is_applied_before_the_limiter():
+    found = Tape(RATE, patina=0, gain=0.5).process(np.full(10, 0.6, np.float32))
+    assert found == pytest.approx(0.3)
+
+
+def test_the_samples_are_changed_in_place():
+    samples = silence()
+    assert Tape(RATE, patina=1.0).process(samples) is samples
+
+
+def test_a_clean_tape_is_silent():
+    assert not Tape(RATE, patina=0, seed=4).process(silence()).any()
+
+
+def test_a_worn_tape_is_heard_and_stays_under_the_music():
+    found = Tape(RATE, patina=1.0).process(silence(12.0))
+    assert -55 < level_db(found) < -35
+    assert np.abs(found).max() < 0.1
+
+
+def test_half_the_patina_is_half_as_loud():
+    whole, half = (Tape(RATE, patina=p, seed=1).process(silence()) for p in (1.0, 0.5))
+    assert half == pytest.approx(0.5 * whole, abs=1e-7)
+
+
+def test_the_same_seed_is_the_same_tape_and_another_is_another():
+    one, same, other = (Tape(RATE, patina=1.0, seed=s).process(silence()) for s in (5, 5, 6))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+@given(st.lists(st.integers(1, 3 * RATE), min_size=1, max_size=8))
+def test_the_block_size_does_not_change_the_patina(sizes):
+    in_pieces = np.concatenate([TAPES[0].process(np.zeros(n, np.float32)) for n in sizes])
+    at_once = TAPES[1].process(np.zeros(sum(sizes), np.float32))
+    assert np.array_equal(in_pieces, at_once)
+
+
+# Two reels of the same tape that run side by side; making one costs more than playing it.
+TAPES = [Tape(RATE, patina=1.0, seed=9) for _ in range(2)]
+
+
+def test_the_patina_runs_on_without_a_seam_or_a_pause():
+    found = Tape(RATE, patina=1.0).process(silence(30.0))
+    seconds = found.reshape(30, RATE)
+    assert (seconds.std(axis=1) > 0.5 * np.median(seconds.std(axis=1))).all()
+    # A seam would be a step: no step is larger than those inside the first six seconds.
+    steps = np.abs(np.diff(found))
+    assert steps[6 * RATE :].max() <= 1.5 * steps[: 11 * RATE].max()
+
+
+def test_the_patina_does_not_come_back_with_either_of_its_loops():
+    found = Tape(RATE, patina=1.0).process(silence(40.0))
+    for seconds in (7, 11):
+        assert not np.array_equal(found[: 5 * RATE], found[seconds * RATE : (seconds + 5) * RATE])

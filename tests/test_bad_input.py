@@ -1,0 +1,285 @@
+"""Everything a player can get wrong: one line that says so, an exit code of its own, no debris."""
+
+import io
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from device import errors
+from device.cli import main
+from device.contract import MAX_MODEL_BYTES
+from tests import tiny_model as tiny
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One mistake: the command, the files it finds, and what it answers."""
+
+    command: str
+    error: type[errors.SwitchboardError]
+    words: tuple[str, ...]
+    files: tuple[str, ...] = ()
+
+
+RENDER = "render --bits 101 --seconds 0.5 --out out.wav --model"
+PLAY = "play --model tiny.onnx --seconds 0.5 --speaker wav:out.wav --switches"
+SPEAKER = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker"
+CONFIG = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker wav:out.wav --config"
+
+# Every file any mistake needs; made where it is asked for.
+FILES = {
+    "tiny.onnx": tiny.build,
+    "text.onnx": lambda path: path.write_text("not a model\n" * 500, encoding="utf-8"),
+    "empty.onnx": lambda path: path.touch(),
+    "half.onnx": lambda path: path.write_bytes(tiny.build(path).read_bytes()[:6000]),
+    "foreign.onnx": tiny.build_foreign,
+    "large.onnx": lambda path: os.truncate(_touched(path), MAX_MODEL_BYTES + 1),
+    "keyless.onnx": lambda path: tiny.build(path, metadata={"hop_length": None}),
+    "moody.onnx": lambda path: tiny.build(path, metadata={"mood": "blue"}),
+    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "2"}),
+    "wordy.onnx": lambda path: tiny.build(path, metadata={"sample_rate": "many"}),
+    "shape.onnx": lambda path: tiny.build(path, graph={"n_switches": 4}),
+    "echo.onnx": lambda path: tiny.build(path, extra_output=True),
+    "golden.onnx": lambda path: tiny.build(path, golden_offset=0.5),
+    "broken.toml": lambda path: path.write_text("seed = = 1\n", encoding="utf-8"),
+    "binary.toml": lambda path: path.write_bytes(b"\xff\xfe"),
+    "unknown.toml": lambda path: path.write_text("sead = 1\n", encoding="utf-8"),
+    "typed.toml": lambda path: path.write_text("seed = 'one'\n", encoding="utf-8"),
+    "words.txt": lambda path: path.write_text("0 101 now\n", encoding="utf-8"),
+    "time.txt": lambda path: path.write_text("soon 101\n", encoding="utf-8"),
+    "past.txt": lambda path: path.write_text("-1 101\n", encoding="utf-8"),
+    "order.txt": lambda path: path.write_text("# up\n2 101\n1 100\n", encoding="utf-8"),
+    "bits.txt": lambda path: path.write_text("0 1010\n", encoding="utf-8"),
+    "binary.txt": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "file": lambda path: path.touch(),
+    "folder": lambda path: path.mkdir(),
+}
+
+
+def _touched(path):
+    path.touch()
+    return path
+
+
+def model(name, error, *words):
+    return Bad(f"{RENDER} {name}", error, words, (name,))
+
+
+def script(name, *words):
+    return Bad(f"{PLAY} script:{name}", errors.ScriptError, words, ("tiny.onnx", name))
+
+
+def config(name, *words):
+    return Bad(f"{CONFIG} {name}", errors.SettingsError, words, ("tiny.onnx", name))
+
+
+def with_tiny(command, error, *words, files=()):
+    return Bad(command, error, words, ("tiny.onnx", *files))
+
+
+BAD = {
+    "missing model": Bad(
+        f"{RENDER} none.onnx", errors.ModelNotFound, ("none.onnx", "no model file")
+    ),
+    "folder as model": model("folder", errors.ModelNotFound, "folder", "no model file"),
+    "text as model": model("text.onnx", errors.ModelUnreadable, "text.onnx", "not an ONNX model"),
+    "empty model": model("empty.onnx", errors.ModelUnreadable, "empty.onnx", "not an ONNX model"),
+    "truncated model": model("half.onnx", errors.ModelUnreadable, "half.onnx", "copy or export"),
+    "foreign model": model("foreign.onnx", errors.ContractError, "no contract_version"),
+    "oversized model": model("large.onnx", errors.ModelTooLarge, "16,777,217 bytes", "at most"),
+    "missing key": model("keyless.onnx", errors.ContractError, "no hop_length", "export the model"),
+    "unknown key": model("moody.onnx", errors.ContractError, "unknown key mood"),
+    "version": model("future.onnx", errors.ContractError, "contract_version", "'2'", "'1'"),
+    "word for number": model("wordy.onnx", errors.ContractError, "sample_rate", "'many'"),
+    "other shape": model("shape.onnx", errors.ContractError, "'switches'", "(4)", "(3)"),
+    "extra output": model("echo.onnx", errors.ContractError, "extra tensor echo"),
+    "wrong golden": model("golden.onnx", errors.GoldenMismatch, "0.5 nepers", "at most 0.001"),
+    "broken TOML": config("broken.toml", "broken.toml", "not TOML", "line 1"),
+    "binary TOML": config("binary.toml", "binary.toml", "not TOML"),
+    "unknown setting": config("unknown.toml", "unknown key sead", "expected only"),
+    "wrong setting": config("typed.toml", "seed = 'one'", "integer"),
+    "missing settings": with_tiny(
+        f"{CONFIG} none.toml", errors.SettingsError, "none.toml", "cannot be read"
+    ),
+    "missing script": with_tiny(
+        f"{PLAY} script:none.txt", errors.ScriptError, "none.txt", "No such file"
+    ),
+    "three words": script("words.txt", "words.txt:1", "'0 101 now'", "seconds and bits"),
+    "no time": script("time.txt", "time.txt:1", "'soon'", "expected seconds"),
+    "before the start": script("past.txt", "past.txt:1", "'-1'", "expected seconds from 0 on"),
+    "out of order": script("order.txt", "order.txt:3", "found 1 s", "sort the lines"),
+    "bits in script": script("bits.txt", "bits.txt:1", "'1010'", "3 characters"),
+    "binary script": script("binary.txt", "binary.txt", "not UTF-8"),
+    "folder as script": script("folder", "folder", "Is a directory"),
+    "long bits": with_tiny(
+        "render --model tiny.onnx --out out.wav --bits 1010", errors.BitsError, "'1010'", "3 char"
+    ),
+    "short bits": with_tiny(
+        "render --model tiny.onnx --out out.wav --bits 10", errors.BitsError, "'10'", "3 characters"
+    ),
+    "other bits": with_tiny(
+        "render --model tiny.onnx --out out.wav --bits 10x", errors.BitsError, "'10x'", "0 or 1"
+    ),
+    "render to nowhere": with_tiny(
+        "render --model tiny.onnx --bits 101 --out none/out.wav", errors.OutputError, "none/out.wav"
+    ),
+    "render to a folder": with_tiny(
+        "render --model tiny.onnx --bits 101 --out folder",
+        errors.OutputError,
+        "folder",
+        files=("folder",),
+    ),
+    "play to nowhere": with_tiny(
+        f"{SPEAKER} wav:none/out.wav", errors.OutputError, "none/out.wav", "No such file"
+    ),
+    "play to no name": with_tiny(f"{SPEAKER} wav:", errors.OutputError, "no file name"),
+    "sweep into a file": with_tiny(
+        "sweep --model tiny.onnx --out file/states", errors.OutputError, "file", files=("file",)
+    ),
+    "unknown speaker": with_tiny(f"{SPEAKER} Gramophone", errors.SpeakerUnavailable, "speaker"),
+    "no terminal": with_tiny(
+        f"{PLAY} keyboard", errors.SwitchesUnavailable, "keyboard", "not a terminal"
+    ),
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to make mistakes in, without a terminal and without settings of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("device.settings.SEARCHED", ())
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr("os.isatty", lambda _fd: False)
+    return tmp_path
+
+
+def listing(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("mistake", BAD.values(), ids=BAD)
+def test_a_mistake_costs_one_line_and_its_own_exit_code(mistake, folder, capsys):
+    for name in mistake.files:
+        FILES[name](folder / name)
+    before = listing(folder)
+    status = main(mistake.command.split())
+    out, err = capsys.readouterr()
+    assert status == mistake.error.exit_code
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("switchboard: ")
+    assert [word for word in mistake.words if word not in err] == []
+    assert listing(folder) == before
+
+
+def test_the_table_knows_every_error_a_player_can_cause_on_the_box():
+    caused = {mistake.error for mistake in BAD.values()}
+    # MissingExtra is a matter of the installation; see the test below.
+    on_the_box = {
+        error
+        for error in errors.SwitchboardError.__subclasses__()
+        if error.__module__ == errors.__name__
+    }
+    assert caused == on_the_box - {errors.MissingExtra}
+
+
+# gpiozero looks for pins once per process and remembers, so each look is a process of its own.
+def test_pins_that_are_not_there_cost_one_line_as_well(folder):
+    if Path("/dev/gpiochip0").exists():
+        pytest.skip("this machine has pins")
+    tiny.build(folder / "tiny.onnx")
+    before = listing(folder)
+    done = _subprocess(f"{PLAY} gpio", "")
+    assert done.returncode == errors.SwitchesUnavailable.exit_code
+    assert done.stderr.count("\n") == 1
+    assert "gpio" in done.stderr
+    assert "5, 6, 13, 19, 26, 16, 20, 21" in done.stderr
+    # lgpio, which gpiozero tries first, leaves a pipe of its own in the current folder.
+    assert {n: t for n, t in listing(folder).items() if not n.startswith(".lgd-nfy")} == before
+
+
+# A limit on the size of files is the nearest thing to a full disk that needs no disk.
+FULL_AFTER = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "n_bytes"),
+    [
+        ("render --model tiny.onnx --bits 101 --seconds 1 --out out.wav", 0),
+        ("render --model tiny.onnx --bits 101 --seconds 1 --out out.wav", 20),
+        ("play --model tiny.onnx --switches demo --seconds 1 --speaker wav:out.wav", 5000),
+    ],
+)
+def test_a_disk_that_is_full_leaves_nothing_half_written(folder, command, n_bytes):
+    tiny.build(folder / "tiny.onnx")
+    before = listing(folder)
+    done = _subprocess(command, FULL_AFTER.format(n_bytes))
+    assert done.returncode == errors.OutputError.exit_code, done.stderr
+    assert done.stderr.startswith("switchboard: out.wav: found File too large, expected a writable")
+    assert done.stderr.count("\n") == 1
+    assert listing(folder) == before
+
+
+def test_a_recording_that_fails_leaves_the_one_before_it(folder):
+    tiny.build(folder / "tiny.onnx")
+    (folder / "out.wav").write_bytes(b"the one before")
+    done = _subprocess("render --model tiny.onnx --bits 101 --out out.wav", FULL_AFTER.format(5000))
+    assert done.returncode == errors.OutputError.exit_code
+    assert (folder / "out.wav").read_bytes() == b"the one before"
+
+
+def test_a_verb_without_its_packages_says_what_to_install(folder, capsys, monkeypatch):
+    def missing():
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr("importlib.metadata.EntryPoint.load", lambda _self: missing())
+    assert main(["train"]) == errors.MissingExtra.exit_code
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "pip install 'lofi-switchboard[training]'" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("paly", "No such command 'paly'"),
+        ("play --sead 1", "No such option"),
+        ("play --seed -1", "-1 is not in the range"),
+        ("play --patina 2", "2.0 is not in the range"),
+        ("play --quantize bars", "'bars' is not one of"),
+        ("play --model {tiny} --switches theremin", "found 'theremin', expected auto, gpio"),
+        ("render --out x.wav", "Missing option '--bits'"),
+        pytest.param(
+            "bench --seconds nan",
+            "nan",
+            marks=pytest.mark.xfail(
+                raises=ValueError, strict=True, reason="click's ranges let nan through"
+            ),
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_explained_with_status_two(
+    folder, tiny_model, capsys, command, words
+):
+    status = main(command.format(tiny=tiny_model).split())
+    assert status == 2
+    assert words in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+def _subprocess(command, prelude):
+    # -B: a module cache that is cut off by the limit would be found broken by everybody after us.
+    code = f"import sys\nfrom device.cli import main\n{prelude}\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-B", "-c", code, *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )

@@ -1,0 +1,208 @@
+"""`switchboard train`, from a corpus on disk to the networks, previews and curves."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from device.cli import main
+from device.errors import SwitchboardError
+from tests.tiny_run import CONFIG, finished, invoke, same_bits, weights
+from training import preview, trainer
+from training.run import Config, FinishedRun, Networks, TrainingError, open_run, save_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return finished(tmp_path_factory)
+
+
+def message_of(result):
+    """The one line that a refused command says."""
+    assert isinstance(result.exception, SwitchboardError), result.exception
+    text = str(result.exception)
+    assert "\n" not in text
+    return text
+
+
+def test_a_run_holds_networks_previews_and_curves(run):
+    _, out = run
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "config.json",
+        "checkpoint.pt",
+        "curves.csv",
+        "curves.png",
+        "model.pt",
+        "preview",
+    }
+    assert json.loads((out / "config.json").read_text()) == CONFIG.to_dict()
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_previews_are_loops_that_can_be_heard(run):
+    previews = sorted((run[1] / "preview").glob("*.wav"))
+    kinds = {re.sub(r"[0-9]+", "N", path.stem) for path in previews}
+    assert kinds == {"held-out-N-inverted", "held-out-N-codec", "panel-N"}
+    for path in previews:
+        samples, rate = soundfile.read(path, dtype="float32")
+        assert rate == CONFIG.analysis.sample_rate
+        assert np.isfinite(samples).all()
+        assert len(samples) / rate == pytest.approx(16 * 60 / 80, abs=0.1)
+    inverted = next(path for path in previews if path.stem.endswith("inverted"))
+    assert np.abs(soundfile.read(inverted)[0]).max() > 0.01
+
+
+def test_a_finished_run_opens_with_all_the_export_needs(run):
+    opened = open_run(run[1])
+    assert opened.config == CONFIG
+    assert opened.n_slots == 64
+    assert opened.tempo_bpm == 80
+    assert len(set(opened.switch_labels)) == CONFIG.n_switches
+    assert opened.provenance["corpus"]["licences"] == ["CC0-1.0"]
+    assert opened.provenance["training"] == CONFIG.to_dict()
+    assert not any(network.training for network in vars(opened.networks).values())
+
+
+def test_the_networks_need_no_trust_to_be_loaded(run):
+    content = torch.load(run[1] / "model.pt", weights_only=True)
+    assert set(content["networks"]) == {"codec", "composer", "reader"}
+
+
+def test_a_run_saved_and_opened_is_the_same_run(tmp_path, run):
+    first = open_run(run[1])
+    save_run(tmp_path, first)
+    again = open_run(tmp_path)
+    assert same_bits(weights(again.networks), weights(first.networks))
+    assert isinstance(again, FinishedRun)
+    assert (again.switch_labels, again.provenance) == (first.switch_labels, first.provenance)
+
+
+def test_a_run_killed_before_its_networks_were_written_just_finishes(run, tmp_path, monkeypatch):
+    corpus, out = run
+    expected = weights(out)
+    (tmp_path / "checkpoint.pt").write_bytes((out / "checkpoint.pt").read_bytes())
+    (tmp_path / "curves.csv").write_bytes((out / "curves.csv").read_bytes())
+    monkeypatch.setattr(trainer.Trainer, "_train_stage", None)
+    result = invoke(corpus, tmp_path, "--steps", "10", "--resume")
+    assert result.exit_code == 0, result.output
+    assert same_bits(weights(tmp_path), expected)
+    assert (tmp_path / "curves.csv").read_bytes() == (out / "curves.csv").read_bytes()
+
+
+def test_a_run_is_never_started_over(run):
+    corpus, out = run
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    text = message_of(invoke(corpus, out, "--steps", "10", "--set", "width=8"))
+    assert re.search(r"a run is there already .*--resume", text)
+    assert before == {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+
+def test_finished_networks_are_not_overwritten_though_the_checkpoint_is_gone(run, tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"networks")
+    text = message_of(invoke(run[0], tmp_path, "--steps", "10"))
+    assert "a run is there already (model.pt)" in text
+
+
+def test_resuming_with_other_settings_leaves_the_run_as_it_is(run):
+    corpus, out = run
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    result = invoke(corpus, out, "--steps", "10", "--resume", "--set", "hidden=48")
+    assert "made with hidden 32, asked for 48" in message_of(result)
+    assert before == {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+
+def test_resuming_what_was_never_begun_makes_no_folder(run, tmp_path):
+    result = invoke(run[0], tmp_path / "none", "--steps", "10", "--resume")
+    assert "no checkpoint.pt found to resume" in message_of(result)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("budget", [[], ["--steps", "5", "--minutes", "1"]])
+def test_steps_and_minutes_both_or_neither_is_a_usage_error(tmp_path, budget):
+    result = invoke(tmp_path, tmp_path / "run", *budget)
+    assert result.exit_code == 2
+    assert "give either --minutes or --steps" in result.output
+
+
+def test_an_unknown_corpus_is_refused_and_no_run_is_begun(tmp_path):
+    result = invoke(tmp_path / "nowhere", tmp_path / "run", "--steps", "5")
+    assert "nowhere is not a directory" in message_of(result)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ("breadth=128", r"--set breadth=128: no such setting"),
+        ("analysis.bands=3", r"--set analysis\.bands=3: no such setting"),
+        ("analysis=3", r"--set analysis=3: no such setting"),
+        ("width.x=3", r"--set width\.x=3: no such setting"),
+        ("a.b.c=3", r"no such setting"),
+        ("width", r"--set width: found '', expected int"),
+        ("width=wide", r"found 'wide', expected int"),
+        ("codec_rate=fast", r"found 'fast', expected float"),
+        ("codec_rate=nan", r"setting codec_rate: found nan, expected a positive number"),
+        ("composer_width=30", r"setting composer_width: found 30, expected a multiple of the 4"),
+        ("n_levels=4", r"setting n_levels: found 4, expected an odd number"),
+        ("n_switches=17", r"setting n_switches: found 17, expected 1 to 16"),
+        ("codec_share=1", r"setting codec_share: found 1\.0, expected a number between"),
+        ("precision=float16", r"setting precision: found float16, expected float32 or bfloat16"),
+        ("analysis.hop_length=100", r"setting analysis\.hop_length: found 100, expected a part"),
+        ("analysis.n_bands=500", r"setting analysis\.n_bands: found 500, expected 2 to 129"),
+        ("analysis.n_linear=31", r"setting analysis\.n_linear: found 31, expected 1 or more"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_in_one_line(tmp_path, item, message):
+    result = invoke(tmp_path, tmp_path / "run", "--steps", "5", "--set", item)
+    assert re.search(message, message_of(result))
+
+
+def test_a_missing_accelerator_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result = invoke(tmp_path, tmp_path / "run", "--steps", "5", "--device", "cuda")
+    assert "no CUDA device found" in message_of(result)
+
+
+def test_the_command_turns_a_refusal_into_an_exit_code(tmp_path, capsys):
+    arguments = ["train", str(tmp_path), "--out", str(tmp_path), "--steps", "5", "--set", "x=1"]
+    assert main(arguments) == TrainingError.exit_code
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_default_sizes_are_ones_that_can_work():
+    assert Config.from_dict(Config().to_dict()) == Config()
+
+
+@pytest.mark.parametrize("change", [{"tempo": 3}, {"analysis": {"n_fat": 3}}])
+def test_settings_of_another_version_are_refused(change):
+    with pytest.raises(TrainingError, match=r"settings of another version"):
+        Config.from_dict({**Config().to_dict(), **change})
+
+
+@pytest.mark.parametrize("names", [[], ["checkpoint.pt"]])
+def test_a_run_that_is_not_finished_does_not_open(tmp_path, names):
+    for name in names:
+        (tmp_path / name).touch()
+    found = "an unfinished run" if names else "no run"
+    with pytest.raises(TrainingError, match=rf"found {found}, expected model\.pt"):
+        open_run(tmp_path)
+
+
+def test_damaged_networks_do_not_open(tmp_path):
+    (tmp_path / "model.pt").write_bytes(b"not networks at all")
+    with pytest.raises(TrainingError, match=r"model\.pt: cannot be read"):
+        open_run(tmp_path)
+
+
+def test_a_run_without_any_figure_still_has_its_picture(tmp_path):
+    trainer.Curves(tmp_path / "curves.csv").cut(trainer.Progress())
+    preview.draw_curves(tmp_path)
+    assert (tmp_path / "curves.png").is_file()
+
+
+def test_the_same_seed_makes_the_same_networks():
+    assert same_bits(weights(Networks.build(CONFIG, 8)), weights(Networks.build(CONFIG, 8)))
