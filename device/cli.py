@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from device.errors import MissingExtra, SwitchboardError
+from device.errors import MissingExtra, OutputError, SwitchboardError
 
 ENTRY_POINT_GROUP = "switchboard.commands"
 
@@ -59,15 +59,22 @@ def main(args: list[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except SwitchboardError as error:
+    except (SwitchboardError, ModuleNotFoundError, OSError) as error:
+        return _explain(error)
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: SwitchboardError | ModuleNotFoundError | OSError) -> int:
+    if isinstance(error, SwitchboardError):
         return _fail(error)
-    except ModuleNotFoundError as error:
+    if isinstance(error, ModuleNotFoundError):
         return _fail(_missing_extra(error))
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         # Whoever read our output has gone; so do we, without a second complaint at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    return result if isinstance(result, int) else 0
+    # What modules write they guard; this is standard output on a full disk and the like.
+    return _fail(OutputError(f"{error.filename or 'output'}: {error.strerror or error}"))
 
 
 def _fail(error: SwitchboardError) -> int:

@@ -9,8 +9,8 @@ half      inputs                                          output
 compose   ``switches`` (n_switches,) each 0 or 1,         ``score`` (n_slots, n_channels),
           ``variation`` (n_variation,) standard normal    one row per 16th note of the loop
 render    ``score_in`` (n_slots, n_channels),             ``log_magnitude`` (n_frames, n_bins),
-          ``position`` (n_frames,) in beats, increasing   natural log of the STFT magnitude of the
-                                                          frame centred at each position
+          ``position`` (n_frames,) in beats, from 0 to    natural log of the STFT magnitude of the
+          beats_per_loop, any values                      frame centred at each position
 ========  ==============================================  =======================================
 
 Everything is float32 and stateless; ``n_frames`` is dynamic; ``n_bins`` is ``n_fft // 2 + 1``.
@@ -119,7 +119,7 @@ class ModelCard:
     sample_rate : int
         Hz.
     n_fft, hop_length : int
-        Samples; `hop_length` divides `n_fft` at least twice.
+        Samples; `hop_length` divides `n_fft` at least four times.
     window : str
         One of `WINDOWS`, periodic, `n_fft` samples long.
     log_floor : float
@@ -275,8 +275,8 @@ def _check_sizes(card: ModelCard) -> None:
 
 
 def _check_signal(card: ModelCard) -> None:
-    if card.n_fft % card.hop_length or card.n_fft < 2 * card.hop_length or card.n_fft % 2:
-        wanted = "an even n_fft that is a multiple of hop_length, twice it or more"
+    if card.n_fft % card.hop_length or card.n_fft < 4 * card.hop_length or card.n_fft % 2:
+        wanted = "an even n_fft that is a multiple of hop_length, four times it or more"
         raise _refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", wanted)
     if card.window not in WINDOWS:
         raise _refusal("window", repr(card.window), " or ".join(map(repr, WINDOWS)))

@@ -4,6 +4,8 @@ gpiozero is imported when a panel is opened, so that a laptop never pays for it.
 """
 
 import logging
+import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -78,6 +80,8 @@ class GpioSwitches(OpenSwitches):
             _log.warning("gpio: %s", fallback.message)
 
     def _claim(self, pins: Sequence[int]) -> None:
+        # lgpio leaves a pipe in its working folder, which may be anybody's.
+        os.environ.setdefault("LG_WD", tempfile.gettempdir())
         # InputDevice, not Button: it asks for no edges, so no thread of lgpio's runs along.
         from gpiozero import InputDevice
 

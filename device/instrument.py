@@ -157,9 +157,9 @@ class Instrument:
 
     def _fade_out(self, n_samples: int) -> None:
         """The last block, down to silence, so that the end does not click."""
-        if self._bits is None or n_samples == 0:
+        if n_samples == 0:
             return
-        samples = self.voice.block(self._bits)[:n_samples]
+        samples = self.voice.block(self._read(self._clock()))[:n_samples]
         samples *= np.linspace(1, 0, len(samples), dtype=np.float32)
         self._hand_over(samples)
 

@@ -19,6 +19,9 @@ def true_peak_db(samples: Samples) -> float:
     The signal is taken as one period, so its spectrum can be padded to four times the rate.
     """
     spectrum = np.fft.rfft(samples)
+    if len(samples) and len(samples) % 2 == 0:
+        # Half the sample rate is one bin here and two in the longer spectrum.
+        spectrum[-1] /= 2
     rebuilt = np.fft.irfft(spectrum, 4 * len(samples)) * 4
     return _decibels(float(np.abs(rebuilt).max(initial=0.0)) ** 2)
 

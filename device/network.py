@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from device.contract import ModelCard, Tensor, check_file, check_tensors
 from device.errors import GoldenMismatch, ModelUnreadable
@@ -14,18 +15,16 @@ Score = NDArray[np.float32]
 BUNDLED_MODEL = Path(__file__).parent / "models" / "lofi.onnx"
 
 _ELEMENT_TYPES = {"tensor(float)": "float32"}
-# onnxruntime's errors share no base class of their own.
-_LOAD_ERRORS = tuple(
-    getattr(ort.capi.onnxruntime_pybind11_state, name)
-    for name in (
-        "Fail",
-        "InvalidArgument",
-        "InvalidGraph",
-        "InvalidProtobuf",
-        "NoModel",
-        "NotImplemented",
-        "RuntimeException",
-    )
+# onnxruntime's errors share no base class of their own, and damaged names fail as text.
+_LOAD_ERRORS: tuple[type[Exception], ...] = (
+    UnicodeDecodeError,
+    onnxruntime_errors.Fail,
+    onnxruntime_errors.InvalidArgument,
+    onnxruntime_errors.InvalidGraph,
+    onnxruntime_errors.InvalidProtobuf,
+    onnxruntime_errors.NoModel,
+    onnxruntime_errors.NotImplemented,
+    onnxruntime_errors.RuntimeException,
 )
 
 
@@ -49,6 +48,8 @@ class Network:
             "position": np.zeros(1, np.float32),
         }
         self._floor = np.float32(np.exp(card.log_floor))
+        # Twice what a full-scale constant has.
+        self._loudest = np.float32(card.n_fft)
 
     @classmethod
     def open(cls, path: Path) -> "Network":
@@ -58,8 +59,7 @@ class Network:
         ------
         ModelNotFound, ModelTooLarge, ModelUnreadable, ContractError, GoldenMismatch
         """
-        session = _load(path)
-        metadata = dict(session.get_modelmeta().custom_metadata_map)
+        session, metadata = _load(path)
         card = ModelCard.from_metadata(metadata)
         check_tensors(card, _tensors(session))
         network = cls(session, card)
@@ -83,7 +83,10 @@ class Network:
         frames = self.log_magnitude(score, position)
         np.exp(frames, out=frames)
         frames -= self._floor
-        return np.maximum(frames, 0.0, out=frames)
+        # fmax and fmin, not maximum and minimum: they drop NaN, which would never leave the
+        # inversion's memory again.
+        np.fmax(frames, 0.0, out=frames)
+        return np.fmin(frames, self._loudest, out=frames)
 
     def replay_golden(self) -> None:
         """Compute the golden vector here and compare.
@@ -112,11 +115,14 @@ class Network:
             )
 
 
-def _load(path: Path) -> ort.InferenceSession:
+def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
     check_file(path)
     try:
         # By path: a session opened from bytes keeps them, and a box has better uses for 10 MB.
-        return ort.InferenceSession(str(path), _session_options(), ["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            str(path), _session_options(), ["CPUExecutionProvider"], enable_fallback=0
+        )
+        return session, dict(session.get_modelmeta().custom_metadata_map)
     except _LOAD_ERRORS as error:
         reason = " ".join(str(error).split())[:120]
         raise ModelUnreadable(

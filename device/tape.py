@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 Samples = NDArray[np.float32]
 
 # The limiter is transparent below the knee. The ceiling leaves room for what a converter rebuilds
-# between samples: true peaks stay below -1 dBFS.
+# between samples.
 KNEE = 0.5
 CEILING = 0.8
 

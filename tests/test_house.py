@@ -74,7 +74,6 @@ def errors_declared():
                 yield node.name, bases, codes[0] if codes else None
 
 
-@pytest.mark.xfail(strict=True, reason="PlanError and CorpusError both end with 20")
 def test_every_cause_of_failure_has_an_exit_code_of_its_own():
     ours = [(name, code) for name, bases, code in errors_declared() if "SwitchboardError" in bases]
     codes = [code for _, code in ours]

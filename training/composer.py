@@ -95,7 +95,8 @@ class Reader(nn.Module):
         one_hot = F.one_hot(classes, self.n_levels).float().flatten(2)
         x = self.layers(self.embed(one_hot) + self.position)
         pooled = torch.cat([x.mean(dim=1), x.amax(dim=1)], dim=1)
-        bits, mean, log_variance = self.out(pooled).split(self.sizes, dim=1)
+        # float32 from here on: a probability that bfloat16 rounds to 1 has an infinite entropy.
+        bits, mean, log_variance = self.out(pooled).float().split(self.sizes, dim=1)
         return Reading(bits, mean, log_variance.clamp(-8, 4))
 
 
@@ -168,7 +169,8 @@ def composer_loss(logits: Tensor, classes: Tensor, reading: Reading) -> Composer
     classes : (n_loops, n_slots, n_digits)
     """
     n_loops = logits.shape[0]
-    flat = F.cross_entropy(logits.flatten(0, 2), classes.flatten(), reduction="sum") / n_loops
+    logits = logits.float().flatten(0, 2)
+    flat = F.cross_entropy(logits, classes.flatten(), reduction="sum") / n_loops
     mean, log_variance, p = reading.mean, reading.log_variance, reading.probability
     divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
     signs = 2 * p - 1

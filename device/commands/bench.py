@@ -17,7 +17,7 @@ _FLIP_SECONDS = 4.0
 @click.command()
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1),
+    type=options.Finite(min=1),
     default=30.0,
     show_default=True,
     help="How long to play, in real time.",

@@ -1,5 +1,6 @@
 """Options that several verbs share, so that they are spelt and explained once."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,20 @@ from typing import Any
 import click
 
 from device.transport import Quantize
+
+
+class Finite(click.FloatRange):
+    """A range that NaN and infinity, which no comparison catches, are outside of too."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Check what `float` accepts more than we do."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -24,7 +39,7 @@ seed = click.option(
 )
 tempo = click.option(
     "--tempo",
-    type=click.FloatRange(20, 400),
+    type=Finite(20, 400),
     help="Beats per minute.  [default: the model's own]",
 )
 still = click.option(
@@ -32,14 +47,14 @@ still = click.option(
 )
 patina = click.option(
     "--patina",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.25,
     show_default=True,
     help="Hiss and crackle: 0 clean to 1 worn.",
 )
 gain = click.option(
     "--gain",
-    type=click.FloatRange(-60, 20),
+    type=Finite(-60, 12),
     default=0.0,
     show_default=True,
     help="Volume in dB before the limiter.",

@@ -59,7 +59,7 @@ def _apply_config(
     help="auto: the default card, else performance.wav. NAME: part of a card's name.",
 )
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.1), help="Stop after so long.  [default: never]"
+    "--seconds", type=options.Finite(min=0.1), help="Stop after so long.  [default: never]"
 )
 @options.music
 @options.quantize

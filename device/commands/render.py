@@ -11,7 +11,7 @@ from device.commands import options
 @click.command()
 @click.option("--bits", required=True, help="State of the panel, such as 01100101.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.1), default=12.0, show_default=True, help="Length."
+    "--seconds", type=options.Finite(min=0.1), default=12.0, show_default=True, help="Length."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="WAV file to write.")
 @options.model

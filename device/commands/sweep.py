@@ -26,7 +26,7 @@ ALIKE_DB = 0.5
     "--out", type=click.Path(path_type=Path), required=True, help="Folder for the WAV files."
 )
 @click.option(
-    "--seconds", type=click.FloatRange(min=1), default=12.0, show_default=True, help="Of each."
+    "--seconds", type=options.Finite(min=1), default=12.0, show_default=True, help="Of each."
 )
 @options.model
 @options.music

@@ -278,11 +278,7 @@ def test_settings_are_converted_as_on_the_command_line():
         ("still = 1", r"still = 1: expected true or false"),
         ('quantize = "bars"', r"quantize = 'bars': expected 'bars' is not one of"),
         ("tempo = 1000", r"tempo = 1000: expected 1000.* is not in the range"),
-        pytest.param(
-            "patina = nan",
-            r"patina = nan: expected",
-            marks=pytest.mark.xfail(strict=True, reason="click's ranges let nan through"),
-        ),
+        ("patina = nan", r"patina = nan: expected"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_with_the_key_named(text, said):

@@ -153,16 +153,7 @@ def test_a_card_cannot_be_made_wrong_in_the_first_place():
         replace(CARD, tempo_bpm=1000.0)
 
 
-@pytest.mark.parametrize(
-    "n_overlapping",
-    [
-        pytest.param(
-            2, marks=pytest.mark.xfail(raises=ValueError, strict=True, reason="promised, not kept")
-        ),
-        4,
-        8,
-    ],
-)
+@pytest.mark.parametrize("n_overlapping", [4, 8])
 def test_an_overlap_that_a_card_may_have_can_be_inverted(n_overlapping):
     card = replace(CARD, hop_length=CARD.n_fft // n_overlapping)
     inversion = GriffinLim(n_fft=card.n_fft, hop_length=card.hop_length)

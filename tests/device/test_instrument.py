@@ -108,7 +108,6 @@ def test_it_plays_exactly_as_long_as_it_was_asked_to(make, seconds, block_frames
     assert report.seconds == pytest.approx(seconds, abs=1 / RATE)
 
 
-@pytest.mark.xfail(strict=True, reason="nothing at all is played in less than one block")
 def test_it_plays_less_than_a_block_as_well(make):
     recorder = Recorder()
     make(recorder).play(0.5 * BLOCK / RATE)

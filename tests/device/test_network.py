@@ -128,7 +128,6 @@ def test_a_truncated_model_is_refused(tiny_model, tmp_path, share):
         Network.open(path)
 
 
-@pytest.mark.xfail(raises=UnicodeDecodeError, strict=True, reason="not yet translated by _load")
 @pytest.mark.parametrize("word", [b"tempo_bpm", b"Tiny test model", b"by_switch", b"Floor"])
 def test_a_model_with_a_flipped_bit_in_a_name_is_refused(tiny_model, tmp_path, word):
     content = tiny_model.read_bytes()

@@ -131,3 +131,18 @@ def test_a_batch_of_one_loop_and_a_sure_reader_keep_the_loss_finite():
     logits = torch.zeros(1, N_SLOTS, CONFIG.n_digits, CONFIG.n_levels)
     loss = composer_loss(logits, torch.zeros(logits.shape[:-1], dtype=torch.long), reading)
     assert loss.total(1.0).isfinite()
+
+
+def test_a_reader_that_is_sure_has_a_finite_loss_in_bfloat16(made, classes):
+    reader = made.reader
+    bias = reader.out.bias.detach().clone()
+    try:
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            reader.out.bias[: CONFIG.n_switches] = 40.0
+            reading = reader(classes)
+            logits = made.composer(reading.bits, reading.mean)
+            loss = composer_loss(logits, classes, reading)
+    finally:
+        with torch.no_grad():
+            reader.out.bias.copy_(bias)
+    assert all(torch.isfinite(part) for part in vars(loss).values())

@@ -67,7 +67,7 @@ N_DRUM_TAKES = 3
 class PlanError(SwitchboardError, ValueError):
     """A plan that cannot be played."""
 
-    exit_code = 20
+    exit_code = 25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
