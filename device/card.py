@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from device.closing import Closing
 from device.errors import SpeakerUnavailable
-from device.speakers import BUFFER_SECONDS, Clock, OpenSpeaker, Pacer, Report, Sleep
+from device.speakers import BUFFER_SECONDS, Clock, Pacer, Report, Sleep
 
 REOPEN_SECONDS = 1.0
 
@@ -198,7 +199,7 @@ class _Line:
         self._stream.close()
 
 
-class CardSpeaker(OpenSpeaker):
+class CardSpeaker(Closing):
     """Plays on a card in real time, and plays on in silence while the card is away.
 
     Parameters

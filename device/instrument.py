@@ -5,12 +5,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from device.closing import Closing
 from device.meter import Percentiles, level_db
 from device.network import Network
 from device.speakers import Speaker
@@ -61,7 +61,7 @@ class Report:
         return {name: _rounded(value) for name, value in asdict(self).items()}
 
 
-class Instrument:
+class Instrument(Closing):
     """Plays until it is stopped, the player quits or the time is up.
 
     Parameters
@@ -102,15 +102,8 @@ class Instrument:
         self._block_ms = Percentiles()
         self._block_max_ms = 0.0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the helper thread; the music is over."""
         self.voice.close()
 
     @property

@@ -6,7 +6,6 @@ Nothing is decided here. The audio loop leaves its latest `InstrumentState` and 
 import math
 import threading
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self
 
 from rich.box import HEAVY, ROUNDED
@@ -17,6 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from device.closing import Closing
 from device.keyboard import SWITCH_KEYS, key_help
 from device.state import InstrumentState
 
@@ -39,7 +39,7 @@ MAX_WIDTH = 88
 LABEL_WIDTH = 7
 
 
-class Panel:
+class Panel(Closing):
     """Shows the state handed to `show` until closed; nothing where there is no terminal.
 
     Parameters
@@ -81,14 +81,6 @@ class Panel:
             self._live.start()
             self._thread.start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _redraw_often(self) -> None:
         while not self._stop.wait(REDRAW_SECONDS):

@@ -3,11 +3,10 @@
 import threading
 import time
 from queue import Empty, SimpleQueue
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
+from device.closing import Closing
 from device.network import Network, Score
 from device.state import Bits
 from device.wander import Wander
@@ -15,7 +14,7 @@ from device.wander import Wander
 Page = tuple[Bits, int]
 
 
-class Scores:
+class Scores(Closing):
     """The score of any panel state in any turn of the loop, usually without waiting.
 
     A helper thread composes every state one flip away from the one that plays, for this turn of
@@ -41,17 +40,6 @@ class Scores:
         if ahead:
             self._helper = threading.Thread(target=self._compose_ahead, name="scores", daemon=True)
             self._helper.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the helper; idempotent."""

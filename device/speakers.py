@@ -10,12 +10,12 @@ import wave
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from device.closing import Closing
 from device.errors import OutputError, SpeakerUnavailable
 
 Clock = Callable[[], float]
@@ -57,30 +57,7 @@ class Speaker(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-class OpenSpeaker:
-    """What is the same for every speaker: it closes on exit."""
-
-    def close(self) -> None:
-        """End cleanly; may be called again."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None: ...
 
 
 class Pacer:
@@ -118,7 +95,7 @@ class Pacer:
         return self._played_at
 
 
-class SilentSpeaker(OpenSpeaker):
+class SilentSpeaker(Closing):
     """Plays nothing, in real time."""
 
     name = "silent"
@@ -144,7 +121,7 @@ class SilentSpeaker(OpenSpeaker):
         self._pacer.advance(len(samples))
 
 
-class WavSpeaker:
+class WavSpeaker(Closing):
     """Records 16-bit mono PCM; the file takes its name only when it is complete.
 
     Leaving the ``with`` block by Ctrl-C or SystemExit is a clean end and keeps the recording; any
@@ -218,15 +195,7 @@ class WavSpeaker:
                 wav.close()
             self._drop()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         if isinstance(error, Exception):
             self.abort()
         else:

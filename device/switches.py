@@ -9,9 +9,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
+from device.closing import Closing
 from device.errors import BitsError, ScriptError
 from device.state import Bits
 
@@ -77,35 +77,16 @@ class Switches(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None: ...
 
 
-class OpenSwitches:
-    """What is the same for every panel: it is never finished, holds nothing and closes on exit."""
+class OpenSwitches(Closing):
+    """What is the same for every panel: it is never finished and holds nothing."""
 
     @property
     def finished(self) -> bool:
         """Whether the player asked to end."""
         return False
-
-    def close(self) -> None:
-        """Let go of the hardware; may be called again."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Debounce:

@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from device.closing import Closing
 from device.instrument import Instrument
-from device.speakers import OpenSpeaker
 from device.switches import FixedSwitches, OpenSwitches, ScriptSwitches
 from device.transport import Quantize
 from device.voice import Performance, Voice
@@ -19,7 +19,7 @@ BLOCK_FRAMES = 8
 BLOCK = BLOCK_FRAMES * HOP
 
 
-class Recorder(OpenSpeaker):
+class Recorder(Closing):
     """A speaker that remembers; `on_write` is told how many blocks it has."""
 
     name = "recorder"
