@@ -3,9 +3,12 @@
 A variational autoencoder over the codec's digits (Kingma & Welling 2014). The reader looks at a
 loop's digits and answers with `n_switches` probabilities and a Gaussian; the switches it samples
 are hard bits whose gradients pass straight through. The composer answers with logits for every
-digit, trained by cross-entropy, and the loudest logit is played.
+digit, trained by cross-entropy, and the loudest logit is played. A panel has states that no loop
+has; for those the reader must find in what is composed what was asked for.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -92,8 +95,11 @@ class Reader(nn.Module):
 
     def forward(self, classes: Tensor) -> Reading:
         """Read whole loops."""
-        one_hot = F.one_hot(classes, self.n_levels).float().flatten(2)
-        x = self.layers(self.embed(one_hot) + self.position)
+        return self.read(F.one_hot(classes, self.n_levels).float())
+
+    def read(self, one_hot: Tensor) -> Reading:
+        """Read digits given as one number per level, (n_loops, n_slots, n_digits, n_levels)."""
+        x = self.layers(self.embed(one_hot.flatten(2)) + self.position)
         pooled = torch.cat([x.mean(dim=1), x.amax(dim=1)], dim=1)
         # float32 from here on: a probability that bfloat16 rounds to 1 has an infinite entropy.
         bits, mean, log_variance = self.out(pooled).float().split(self.sizes, dim=1)
@@ -184,6 +190,43 @@ def composer_loss(logits: Tensor, classes: Tensor, reading: Reading) -> Composer
         imbalance=-_binary_entropy(p.mean(dim=0)).sum(),
         dependence=(off_diagonal**2).sum(),
     )
+
+
+def readback_loss(reader: Reader, logits: Tensor, switches: Tensor, variation: Tensor) -> Tensor:
+    """How badly the reader finds a made-up panel state again in what is composed for it.
+
+    The lower bound trains the composer on states that loops really have; a panel also has all the
+    others. Here the state is random, and what is composed must read as that state: every switch is
+    then heard in every company. Gradients reach the composer alone: a reader that learned from this
+    too would agree with it on a secret mark instead of music.
+
+    Parameters
+    ----------
+    logits : (n_loops, n_slots, n_digits, n_levels)
+        Composed from `switches` and `variation`.
+
+    Returns
+    -------
+    Scalar, nats per loop.
+    """
+    probability = logits.float().softmax(dim=-1)
+    played = F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).float()
+    with _frozen(reader):
+        reading = reader.read(played + probability - probability.detach())
+    bits = F.binary_cross_entropy_with_logits(reading.bit_logits, switches, reduction="sum")
+    distance = ((reading.mean - variation) ** 2).sum()
+    return (bits + 0.25 * distance) / len(switches)
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in network.parameters():
+            parameter.requires_grad_(True)
 
 
 def _binary_entropy(p: Tensor) -> Tensor:

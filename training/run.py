@@ -55,6 +55,10 @@ class Config:
         Part of the budget that trains the codec; the rest trains the composer.
     divergence_weight : float
         How dear a nat in the variation is.
+    readback_loops : int
+        Random panel states in a batch.
+    readback_weight : float
+        How dear a nat of them is that the reader does not find again; 0 leaves them out.
     precision : str
         'float32' or 'bfloat16', the latter for the forward passes alone.
     seed : int
@@ -83,6 +87,8 @@ class Config:
     composer_rate: float = 8e-4
     codec_share: float = 0.6
     divergence_weight: float = 0.7
+    readback_loops: int = 32
+    readback_weight: float = 20.0
     precision: str = "float32"
     seed: int = 1
     analysis: Analysis = field(default_factory=Analysis)
@@ -123,6 +129,7 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
     heads = f"a multiple of the {N_HEADS} heads"
     return {
         **{name: (getattr(config, name) >= 1, "1 or more") for name in sizes.split()},
+        "readback_loops": (config.readback_loops >= 1, "1 or more"),
         "n_levels": (config.n_levels in range(3, 256, 2), "an odd number, 3 to 255"),
         "width": (config.width >= 2, "2 or more"),
         "composer_width": (_is_multiple(config.composer_width, N_HEADS), heads),
@@ -133,6 +140,7 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "composer_rate": (0 < config.composer_rate < math.inf, "a positive number"),
         "codec_share": (0 < config.codec_share < 1, "a number between 0 and 1"),
         "divergence_weight": (0 <= config.divergence_weight < math.inf, "0 or more"),
+        "readback_weight": (0 <= config.readback_weight < math.inf, "0 or more"),
         "precision": (config.precision in PRECISIONS, " or ".join(PRECISIONS)),
         "seed": (config.seed >= 0, "0 or more"),
     }

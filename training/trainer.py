@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.codec import codec_loss
-from training.composer import composer_loss
+from training.composer import composer_loss, readback_loss
 from training.features import Features
 from training.run import (
     Config,
@@ -34,6 +34,7 @@ from training.run import (
 CHECKPOINT_SECONDS = 60.0
 REPORT_STEPS = 50
 WARM_UP_STEPS = 100
+READBACK_FROM = 0.1
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,23 @@ class ComposerStage:
         parts = composer_loss(self.composer(reading.bits, variation), classes, reading)
         # Divergence is phased in over the first third: asked for at once it empties the variation.
         weight = self.config.divergence_weight * min(1.0, 3 * progress)
-        return parts.total(weight), {name: p.item() for name, p in vars(parts).items()}
+        loss = parts.total(weight)
+        figures = {name: p.item() for name, p in vars(parts).items()}
+        # A reader that has only just begun has nothing to say about made-up states.
+        if self.config.readback_weight and progress >= READBACK_FROM:
+            missed = self._readback(step)
+            loss = loss + self.config.readback_weight * missed
+            figures["readback"] = missed.item()
+        return loss, figures
+
+    def _readback(self, step: int) -> Tensor:
+        rng = np.random.default_rng([self.config.seed, 3, step])
+        size, device = self.config.readback_loops, self.classes.device
+        bits = rng.integers(0, 2, (size, self.config.n_switches)).astype(np.float32)
+        wander = rng.standard_normal((size, self.config.n_variation)).astype(np.float32)
+        switches, variation = torch.from_numpy(bits).to(device), torch.from_numpy(wander).to(device)
+        logits = self.composer(switches, variation)
+        return readback_loss(self.reader, logits, switches, variation)
 
     def evaluate(self) -> dict[str, float]:
         """Cross-entropy and share of right digits on held-out loops."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.tiny_run import CONFIG, N_SLOTS, networks
-from training.composer import Reading, composer_loss
+from training.composer import Reading, composer_loss, readback_loss
 
 N_LOOPS = 6
 
@@ -146,3 +146,27 @@ def test_a_reader_that_is_sure_has_a_finite_loss_in_bfloat16(made, classes):
         with torch.no_grad():
             reader.out.bias.copy_(bias)
     assert all(torch.isfinite(part) for part in vars(loss).values())
+
+
+def test_the_readback_teaches_the_composer_and_leaves_the_reader_alone():
+    made = networks()
+    switches = torch.randint(0, 2, (N_LOOPS, CONFIG.n_switches)).float()
+    variation = torch.zeros(N_LOOPS, CONFIG.n_variation)
+    loss = readback_loss(made.reader, made.composer(switches, variation), switches, variation)
+    loss.backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in made.composer.parameters())
+    assert all(p.grad is None for p in made.reader.parameters())
+    assert all(p.requires_grad for p in made.reader.parameters())
+
+
+def test_the_readback_is_small_only_where_the_state_is_found_again(made):
+    classes = torch.randint(0, CONFIG.n_levels, (N_LOOPS, N_SLOTS, CONFIG.n_digits))
+    logits = 50.0 * torch.nn.functional.one_hot(classes, CONFIG.n_levels).float()
+    with torch.no_grad():
+        reading = made.reader(classes)
+        found = (reading.bit_logits > 0).float()
+        right = readback_loss(made.reader, logits, found, reading.mean)
+        wrong = readback_loss(made.reader, logits, 1 - found, reading.mean)
+        astray = readback_loss(made.reader, logits, found, reading.mean + 2.0)
+    assert right < wrong
+    assert astray == pytest.approx(float(right) + CONFIG.n_variation, rel=1e-4)
