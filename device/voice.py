@@ -20,7 +20,7 @@ Samples = NDArray[np.float32]
 GLIDE_FRAMES = 3
 # Frames drawn in one call. Most of a call is fetching the weights, which does not grow with the
 # number of frames; what a flip makes obsolete is drawn again, so nobody waits for these.
-DRAWN_AHEAD_FRAMES = 16
+DRAWN_AHEAD_FRAMES = 32
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Performance:
     still: bool = False
     patina: float = 0.25
     gain_db: float = 0.0
-    block_frames: int = 4
+    block_frames: int = 5
 
 
 @dataclass

@@ -33,8 +33,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend over all slots, then mix channels."""
         n_loops, n_slots, width = x.shape
-        split = (n_loops, n_slots, 3, N_HEADS, width // N_HEADS)
-        q, k, v = self.query_key_value(self.norm_in(x)).view(split).permute(2, 0, 3, 1, 4)
+        split = (n_loops, n_slots, N_HEADS, width // N_HEADS)
+        parts = self.query_key_value(self.norm_in(x)).chunk(3, dim=-1)
+        q, k, v = (part.view(split).transpose(1, 2) for part in parts)
         heads = F.scaled_dot_product_attention(q, k, v)
         x = x + self.mix(heads.transpose(1, 2).reshape(n_loops, n_slots, width))
         change: Tensor = self.narrow(F.gelu(self.widen(self.norm_out(x))))

@@ -129,17 +129,24 @@ def test_sound_and_state_are_single_precision_throughout():
     assert {a.dtype for a in arrays} == {np.dtype("float32"), np.dtype("complex64")}
 
 
+# One frame ahead and two passes, measured: 19 to 43 dB; what is left is phase that drifts by a
+# fraction of a hertz. The default gives a lone sine less care: 10.5 dB and up.
+@pytest.mark.parametrize(
+    ("options", "level_error", "smallest_snr_db"),
+    [({"look_ahead": 1, "n_passes": 2}, 0.01, 16), ({}, 0.05, 10)],
+)
 @pytest.mark.parametrize("hertz", [110, 443.3, 1777, 5000, 9000])
-def test_a_sine_comes_back_at_its_frequency_with_its_level(hertz):
-    stream = inversion(1024, 256)
+def test_a_sine_comes_back_at_its_frequency_with_its_level(
+    hertz, options, level_error, smallest_snr_db
+):
+    stream = inversion(1024, 256, **options)
     samples = stream.process(stft_magnitude(sine(hertz), 1024, 256))[-SAMPLE_RATE - 4096 : -4096]
     carrier = np.exp(2j * np.pi * hertz * seconds(1))
     amplitude = 2 * np.vdot(carrier, samples) / len(samples)
     rest = samples - (amplitude * carrier).real
     snr_db = 20 * np.log10(abs(amplitude) / np.sqrt(2) / rest.std())
-    assert abs(amplitude) == pytest.approx(0.5, rel=0.01)
-    # Measured: 19 to 43 dB; what is left is phase that drifts by a fraction of a hertz.
-    assert snr_db > 16
+    assert abs(amplitude) == pytest.approx(0.5, rel=level_error)
+    assert snr_db > smallest_snr_db
 
 
 @pytest.mark.parametrize(
@@ -218,8 +225,8 @@ def test_more_passes_come_closer():
         ({"hop_length": 60}, "expected a hop that divides n_fft four times or more"),
         ({"hop_length": 128}, "expected a hop that divides n_fft four times or more"),
         ({"hop_length": 512}, "expected a hop that divides n_fft four times or more"),
-        ({"look_ahead": -1}, "look_ahead -1, n_passes 2: expected at least 0 and 1"),
-        ({"n_passes": 0}, "look_ahead 1, n_passes 0: expected at least 0 and 1"),
+        ({"look_ahead": -1}, "look_ahead -1, n_passes 1: expected at least 0 and 1"),
+        ({"n_passes": 0}, "look_ahead 2, n_passes 0: expected at least 0 and 1"),
     ],
 )
 def test_sizes_it_cannot_work_with_are_refused(options, said):
