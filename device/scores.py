@@ -13,6 +13,9 @@ from device.wander import Wander
 
 Page = tuple[Bits, int]
 
+# A held variation never leaves its turn, and a panel has more states than a box has memory.
+MOST_PAGES = 64
+
 
 class Scores(Closing):
     """The score of any panel state in any turn of the loop, usually without waiting.
@@ -90,7 +93,10 @@ class Scores(Closing):
                 return page
 
     def _forget(self, turn: int) -> None:
-        for page in [p for p in list(self._pages) if p[1] < turn]:
+        pages = list(self._pages)  # oldest first
+        past = [page for page in pages if page[1] < turn]
+        present = [page for page in pages if page[1] >= turn]
+        for page in past + present[:-MOST_PAGES]:
             self._pages.pop(page, None)
 
 

@@ -131,6 +131,17 @@ def test_closing_ends_the_helper_and_may_be_repeated(counting, ahead):
     assert helpers() == []
 
 
+def test_states_of_a_turn_that_never_ends_are_forgotten_too(make_scores, counting, monkeypatch):
+    monkeypatch.setattr("device.scores.MOST_PAGES", 3)
+    scores = make_scores(ahead=False)
+    states = list(product((False, True), repeat=3))
+    for bits in states:
+        scores.get(bits, 0)
+    assert [bits for bits, _ in scores._pages] == states[-3:]
+    scores.get(states[-1], 0)
+    assert scores.n_misses == len(states)
+
+
 def test_closing_does_not_wait_for_scores_nobody_will_play(network):
     let_go, begun = threading.Event(), threading.Event()
 
