@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -26,18 +27,19 @@ _EXTRA_OF = {
 class Verbs(click.Group):
     """A group whose commands are entry points, imported when they are asked for."""
 
+    @cached_property  # looking for them reads every installed package's list
     def _entry_points(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which they are declared."""
         del ctx
-        return list(self._entry_points())
+        return list(self._entry_points)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one verb."""
         del ctx
-        point = self._entry_points().get(cmd_name)
+        point = self._entry_points.get(cmd_name)
         if point is None:
             return None
         command: click.Command = point.load()

@@ -19,10 +19,11 @@ _POPS_PER_SECOND = 6.0
 
 def limit(samples: Samples) -> None:
     """Bend what exceeds `KNEE` towards `CEILING`, in place: no state, no delay."""
-    if np.abs(samples).max(initial=0.0) <= KNEE:
+    level = np.abs(samples)
+    if level.max(initial=0.0) <= KNEE:
         return
-    loud = np.abs(samples) > KNEE
-    over = (np.abs(samples[loud]) - KNEE) / (CEILING - KNEE)
+    loud = level > KNEE
+    over = (level[loud] - KNEE) / (CEILING - KNEE)
     samples[loud] = np.sign(samples[loud]) * (KNEE + (CEILING - KNEE) * np.tanh(over))
 
 

@@ -59,10 +59,7 @@ class RenderHalf(nn.Module):
         steps = position * SLOTS_PER_BEAT
         slot = steps.floor()
         rows = score[slot.long() % self.n_slots]
-        features = self.renderer.features(steps - slot)
-        for block in self.renderer.blocks:
-            rows = block(rows, features)
-        bins: Tensor = self.to_bins(self.renderer.norm(rows))
+        bins: Tensor = self.to_bins(self.renderer.trunk(rows, steps - slot))
         return bins
 
 

@@ -150,12 +150,17 @@ class FrameRenderer(nn.Module):
 
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
         """Draw frames, each from its own row."""
+        bands: Tensor = self.out(self.trunk(rows, phase))
+        return bands
+
+    def trunk(self, rows: Tensor, phase: Tensor) -> Tensor:
+        """All but the last layer, which the export folds into what follows it."""
         features = self.features(phase)
         x = rows
         for block in self.blocks:
             x = block(x, features)
-        bands: Tensor = self.out(self.norm(x))
-        return bands
+        normed: Tensor = self.norm(x)
+        return normed
 
 
 class Codec(nn.Module):

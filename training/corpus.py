@@ -29,7 +29,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context, parent_process
@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from device.errors import SwitchboardError
+from training.files import written_whole
 
 FORMAT_VERSION = 1
 SAMPLE_RATE = 22050
@@ -199,7 +200,8 @@ def write_shard(directory: Path, shard: int, loops: Iterable[PreparedLoop]) -> i
         )
         n_before += len(parts[-1])
     audio = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
-    _write_atomically(_audio_path(directory, shard), lambda file: np.save(file, audio))
+    with _written_whole(_audio_path(directory, shard)) as file:
+        np.save(file, audio)
     write_json(_records_path(directory, shard), records)
     return len(records)
 
@@ -251,21 +253,13 @@ def _records_path(directory: Path, shard: int) -> Path:
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file whole or not at all."""
     text = json.dumps(content, ensure_ascii=False, indent=1).encode()
-    _write_atomically(path, lambda file: file.write(text))
+    with _written_whole(path) as file:
+        file.write(text)
 
 
-def _write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
-    try:
-        with partial.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+def _written_whole(path: Path) -> AbstractContextManager[BinaryIO]:
+    # Workers, and other commands, may write beside each other.
+    return written_whole(path, path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}"))
 
 
 # -- reading --------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ from training.run import (
     Networks,
     TrainingError,
     load_saved,
+    replaced,
     save_atomically,
-    written_whole,
 )
 
 CHECKPOINT_SECONDS = 60.0
@@ -229,7 +229,7 @@ class Curves:
         kept = [row for row in self._rows() if _moment(row) <= (at.stage, at.step)]
         text = io.StringIO(newline="")
         csv.writer(text).writerows([self.COLUMNS, *(row.values() for row in kept)])
-        with written_whole(self.path) as file:
+        with replaced(self.path) as file:
             file.write(text.getvalue().encode())
 
     def append(self, stage: str, at: Progress, figures: Mapping[str, float]) -> None:

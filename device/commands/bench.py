@@ -35,13 +35,11 @@ def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
 
     network = Network.open(model or BUNDLED_MODEL)
     rate = network.card.sample_rate
+    flips, performance = _flips(network.card.n_switches, seconds, seed), Performance(seed=seed)
     with (
         SilentSpeaker(rate) as speaker,
-        Instrument(
-            network, _flips(network.card.n_switches, seconds, seed), speaker,
-            Performance(seed=seed), ahead=True,
-        ) as instrument,
-    ):  # fmt: skip
+        Instrument(network, flips, speaker, performance, ahead=True) as instrument,
+    ):
         cpu, wall = time.process_time(), time.monotonic()
         report = instrument.play(seconds)
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall

@@ -151,6 +151,7 @@ def test_an_unknown_corpus_is_refused_and_no_run_is_begun(tmp_path):
         ("n_switches=17", r"setting n_switches: found 17, expected 1 to 16"),
         ("codec_share=1", r"setting codec_share: found 1\.0, expected a number between"),
         ("precision=float16", r"setting precision: found float16, expected float32 or bfloat16"),
+        ("analysis.hop_length=128", r"found 128, expected a part of n_fft 256, a quarter"),
         ("analysis.hop_length=100", r"setting analysis\.hop_length: found 100, expected a part"),
         ("analysis.n_bands=500", r"setting analysis\.n_bands: found 500, expected 2 to 129"),
         ("analysis.n_linear=31", r"setting analysis\.n_linear: found 31, expected 1 or more"),
