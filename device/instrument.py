@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from device.state import Bits, InstrumentState
 from device.switches import Switches
 from device.transport import BEATS_PER_BAR
 from device.voice import Performance, Voice
+
+Listener = Callable[[InstrumentState], None]
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,11 @@ class Instrument(Closing):
     ----------
     ahead : bool
         Compose ahead on a helper thread; for playing in real time.
-    show : callable or None
-        Called with a snapshot after every block; must return at once.
+    listeners : iterable of callable
+        Each is called with the same snapshot once a block, as soon as the speaker has taken the
+        block: a call says that the loop goes on. They know nothing of each other, run in the audio
+        loop, and so must return at once and never raise: keep the snapshot, or set a flag, and
+        work in a thread of your own.
     clock : callable
         Seconds, monotonic.
     """
@@ -82,7 +87,7 @@ class Instrument(Closing):
         performance: Performance,
         *,
         ahead: bool,
-        show: Callable[[InstrumentState], None] | None = None,
+        listeners: Iterable[Listener] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.voice = Voice(network, performance, ahead=ahead)
@@ -90,7 +95,7 @@ class Instrument(Closing):
         self.speaker = speaker
         self.stop = threading.Event()
         self._card = network.card
-        self._show = show
+        self._listeners = tuple(listeners)
         self._clock = clock
         self._n_samples = 0
         self._bits: Bits | None = None
@@ -132,8 +137,7 @@ class Instrument(Closing):
         if self._flipped_at is not None and self.voice.sounding == bits:
             self._time_flip(1e3 * (ready - self._flipped_at))
         self._hand_over(samples)
-        if self._show is not None:
-            self._show(self._snapshot(bits, samples))
+        self._tell(bits, samples)
 
     def _read(self, now: float) -> Bits:
         bits = self.switches.read(self.seconds)
@@ -147,6 +151,12 @@ class Instrument(Closing):
     def _hand_over(self, samples: NDArray[np.float32]) -> None:
         self.speaker.write(samples)
         self._n_samples += len(samples)
+
+    def _tell(self, bits: Bits, samples: NDArray[np.float32]) -> None:
+        if self._listeners:
+            state = self._snapshot(bits, samples)
+            for listener in self._listeners:
+                listener(state)
 
     def _fade_out(self, n_samples: int) -> None:
         """The last block, down to silence, so that the end does not click."""
