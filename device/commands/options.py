@@ -25,10 +25,21 @@ class Finite(click.FloatRange):
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+def _model_path(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """`bundled` is a model's name; every other word is a path."""
+    if value != Path("bundled"):
+        return value
+    from device.network import BUNDLED_MODEL
+
+    return BUNDLED_MODEL
+
+
 model = click.option(
     "--model",
     type=click.Path(path_type=Path),
-    help="Model file (.onnx).  [default: the bundled one]",
+    callback=_model_path,
+    help="Model file (.onnx), or `bundled`.  [default: bundled]",
 )
 seed = click.option(
     "--seed",

@@ -1,6 +1,7 @@
 """`switchboard play`: the instrument itself."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -61,6 +62,12 @@ def _apply_config(
 @click.option(
     "--seconds", type=options.Finite(min=0.1), help="Stop after so long.  [default: never]"
 )
+@click.option(
+    "--service",
+    is_flag=True,
+    help="As the system's service: switches on pins, wait for a card that is not there, tell "
+    "systemd how it goes, run at real-time priority.",
+)
 @options.music
 @options.quantize
 @options.as_json
@@ -71,6 +78,7 @@ def play(
     pins: tuple[int, ...],
     speaker: str,
     seconds: float | None,
+    service: bool,
     seed: int,
     tempo: float | None,
     still: bool,
@@ -83,6 +91,7 @@ def play(
     del config  # its values have become the other options' defaults
     from device.instrument import Instrument, Listener
     from device.network import BUNDLED_MODEL, Network
+    from device.speakers import open_speaker
     from device.transport import Quantize
     from device.voice import Performance
 
@@ -96,7 +105,7 @@ def play(
     )
     with ExitStack() as stack:
         network = Network.open(model or BUNDLED_MODEL)
-        kind = _kind(switches)
+        kind = "gpio" if service and switches == "auto" else _kind(switches)
         # Whoever wants to know how it goes: each is told once a block (see Instrument).
         listeners: list[Listener] = []
         show, say = stack.enter_context(_display(kind, as_json=as_json))
@@ -104,7 +113,11 @@ def play(
             listeners.append(show)
         bank = stack.enter_context(_open_switches(kind, pins, network.card.n_switches, seed, say))
         live = kind in ("gpio", "keyboard")
-        sink = stack.enter_context(_open_speaker(speaker, network.card.sample_rate, live, say))
+        sink = stack.enter_context(
+            open_speaker(speaker, network.card.sample_rate, live=live, report=say, patient=service)
+        )
+        if service:
+            listeners += stack.enter_context(_serving(sink, say))
         instrument = stack.enter_context(
             Instrument(network, bank, sink, performance, ahead=True, listeners=listeners)
         )
@@ -152,10 +165,16 @@ def _open_switches(
     )
 
 
-def _open_speaker(spec: str, sample_rate: int, live: bool, say: Callable[[str], None]) -> Any:
-    from device.speakers import open_speaker
+@contextmanager
+def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
+    """Listeners that keep the service manager informed, at the audio loop's own priority."""
+    from device.service import Heartbeat, Manager, put_first, status_line, stay_in_memory
 
-    return open_speaker(spec, sample_rate, live=live, report=say)
+    with Manager.of(os.environ) as manager:
+        stay_in_memory(say)
+        put_first(say)
+        yield [Heartbeat(manager, lambda state: status_line(state, sink))]
+        manager.tell("STOPPING=1")
 
 
 Show = Callable[[InstrumentState], None]
