@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from device.commands import options
-from device.commands.play import DEFAULT_PINS
 from device.errors import SwitchboardError
+from device.header import DEFAULT_PINS
 
 GOOD, NOTE, BAD = "good", "note", "bad"
 _PYTHONS = ((3, 11), (3, 14))

@@ -70,6 +70,13 @@ gain = click.option(
     show_default=True,
     help="Volume in dB before the limiter.",
 )
+volume_limit = click.option(
+    "--volume-limit",
+    type=Finite(-60, 0),
+    default=0.0,
+    show_default=True,
+    help="Lower the limiter's ceiling by so many dB: nothing comes out louder, whatever the gain.",
+)
 quantize = click.option(
     "--quantize",
     type=click.Choice([q.value for q in Quantize]),

@@ -262,7 +262,7 @@ def test_settings_are_converted_as_on_the_command_line():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("sead = 1", r"box\.toml: found the unknown key sead; expected only gain, model, "),
+        ("sead = 1", r"box\.toml: found the unknown key sead; expected only active_high, gain, "),
         ("seconds = 5", r"found the unknown key seconds"),
         ("config = 'x'", r"found the unknown key config"),
         ("as_json = true", r"found the unknown key as_json"),
