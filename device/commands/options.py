@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from device.store import DEFAULT_STORE
 from device.transport import Quantize
 
 
@@ -40,6 +41,13 @@ model = click.option(
     type=click.Path(path_type=Path),
     callback=_model_path,
     help="Model file (.onnx), or `bundled`.  [default: bundled]",
+)
+store = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_STORE,
+    show_default=True,
+    help="Folder of the models that were pushed to this box.",
 )
 seed = click.option(
     "--seed",
