@@ -82,3 +82,21 @@ class MissingExtra(SwitchboardError, ImportError):
     """A verb needs packages that this installation left out."""
 
     exit_code = 24
+
+
+class StoreError(SwitchboardError, ValueError):
+    """The model store has no such model, or may not let go of it, or is held by another process."""
+
+    exit_code = 30
+
+
+class StoreFull(SwitchboardError, OSError):
+    """The disk has no room for another model."""
+
+    exit_code = 31
+
+
+class ModelRefused(SwitchboardError, ValueError):
+    """A model that was refused before, by its hash."""
+
+    exit_code = 32

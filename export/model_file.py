@@ -26,7 +26,7 @@ from export import int8, parity
 from export.graph import BoxGraph, Weights, for_the_box, to_onnx, weights
 from export.parity import ExportError, Parity, TracedGraph
 from export.speed import Speed, measure_speed
-from training.files import written_whole
+from device.files import written_whole
 from training.origin import commit
 from training.run import FinishedRun
 
