@@ -21,12 +21,12 @@ from device.contract import (
     ModelCard,
 )
 from device.errors import OutputError
+from device.files import written_whole
 from device.network import Network
 from export import int8, parity
 from export.graph import BoxGraph, Weights, for_the_box, to_onnx, weights
 from export.parity import ExportError, Parity, TracedGraph
 from export.speed import Speed, measure_speed
-from device.files import written_whole
 from training.origin import commit
 from training.run import FinishedRun
 
