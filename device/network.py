@@ -16,7 +16,7 @@ BUNDLED_MODEL = Path(__file__).parent / "models" / "lofi.onnx"
 
 _ELEMENT_TYPES = {"tensor(float)": "float32"}
 # onnxruntime's errors share no base class of their own, and damaged names fail as text.
-_LOAD_ERRORS: tuple[type[Exception], ...] = (
+ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
     UnicodeDecodeError,
     onnxruntime_errors.Fail,
     onnxruntime_errors.InvalidArgument,
@@ -123,7 +123,7 @@ def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
             str(path), _session_options(), ["CPUExecutionProvider"], enable_fallback=0
         )
         return session, dict(session.get_modelmeta().custom_metadata_map)
-    except _LOAD_ERRORS as error:
+    except ONNXRUNTIME_ERRORS as error:
         reason = " ".join(str(error).split())[:120]
         raise ModelUnreadable(
             f"{path}: not an ONNX model that onnxruntime can load ({reason}); "

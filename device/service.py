@@ -100,11 +100,16 @@ class Heartbeat:
         self._manager.tell(*first, "WATCHDOG=1", f"STATUS={self._describe(state)}")
 
 
+def is_heard(speaker: Speaker) -> bool:
+    """Whether sound comes out; only a card can be away."""
+    there: bool = getattr(speaker, "is_there", True)
+    return there
+
+
 def status_line(state: InstrumentState, speaker: Speaker) -> str:
     """One line for `systemctl status`."""
     bits = "".join("1" if bit else "0" for bit in state.bits)
-    heard = getattr(speaker, "is_there", True)
-    where = f"on {speaker.name}" if heard else f"unheard, waiting for {speaker.name}"
+    where = f"on {speaker.name}" if is_heard(speaker) else f"unheard, waiting for {speaker.name}"
     return (
         f"playing {state.title!r} {where}; switches {bits}; "
         f"{state.n_underruns} underruns, {state.n_late} late blocks"

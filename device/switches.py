@@ -67,6 +67,11 @@ class Switches(Protocol):
         """Whether the player asked to end."""
         ...
 
+    @property
+    def chattering(self) -> Bits:
+        """Which switches are held because they chatter."""
+        ...
+
     def read(self, seconds: float) -> Bits:
         """How the panel stands now, `seconds` of music after the start."""
         ...
@@ -87,6 +92,11 @@ class OpenSwitches(Closing):
     def finished(self) -> bool:
         """Whether the player asked to end."""
         return False
+
+    @property
+    def chattering(self) -> Bits:
+        """Which switches are held because they chatter; none, where there are no wires."""
+        return ()
 
 
 class Debounce:
@@ -124,6 +134,11 @@ class Fitted(OpenSwitches):
     def finished(self) -> bool:
         """Whether the player asked to end."""
         return self._bank.finished
+
+    @property
+    def chattering(self) -> Bits:
+        """Which switches are held because they chatter."""
+        return self._bank.chattering
 
     def read(self, seconds: float) -> Bits:
         """Read the bank, cut or filled up."""

@@ -40,6 +40,8 @@ class Performance:
         0 clean to 1 worn.
     gain_db : float
         Before the limiter.
+    volume_limit_db : float
+        Lowers the limiter's ceiling: 0 or less.
     block_frames : int
         Hops handed over in one go; switches are read once per block. It changes latency and load,
         and not the music.
@@ -51,6 +53,7 @@ class Performance:
     still: bool = False
     patina: float = 0.25
     gain_db: float = 0.0
+    volume_limit_db: float = 0.0
     block_frames: int = 5
 
 
@@ -142,7 +145,11 @@ class Voice:
         self._still = performance.still
         gain = 10 ** (performance.gain_db / 20)
         self._tape = Tape(
-            card.sample_rate, patina=performance.patina, seed=performance.seed, gain=gain
+            card.sample_rate,
+            patina=performance.patina,
+            seed=performance.seed,
+            gain=gain,
+            volume_limit=10 ** (performance.volume_limit_db / 20),
         )
         self._glide = Glide(card.n_bins)
         self._sketch = Sketch(network, self.transport)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from device.store import DEFAULT_STORE
 from device.transport import Quantize
 
 
@@ -41,6 +42,13 @@ model = click.option(
     callback=_model_path,
     help="Model file (.onnx), or `bundled`.  [default: bundled]",
 )
+store = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_STORE,
+    show_default=True,
+    help="Folder of the models that were pushed to this box.",
+)
 seed = click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -69,6 +77,13 @@ gain = click.option(
     default=0.0,
     show_default=True,
     help="Volume in dB before the limiter.",
+)
+volume_limit = click.option(
+    "--volume-limit",
+    type=Finite(-60, 0),
+    default=0.0,
+    show_default=True,
+    help="Lower the limiter's ceiling by so many dB: nothing comes out louder, whatever the gain.",
 )
 quantize = click.option(
     "--quantize",

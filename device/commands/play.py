@@ -6,16 +6,16 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from device.commands import options
+from device.header import DEFAULT_PINS
 from device.settings import find_settings, load_settings
 from device.state import InstrumentState
-
-DEFAULT_PINS = (5, 6, 13, 19, 26, 16, 20, 21)
 
 
 def _apply_config(
@@ -52,12 +52,24 @@ def _apply_config(
     show_default=True,
     help="BCM numbers of the switches' pins, one option each; closed to ground is on.",
 )
+@click.option("--active-high", is_flag=True, help="Closed to 3.3 V is on, not closed to ground.")
+@click.option(
+    "--pull",
+    type=click.Choice(["inside", "outside"]),
+    default="inside",
+    show_default=True,
+    help="Where the resistor is that holds an open switch's pin: in the Pi, or on your board.",
+)
+@click.option("--led-playing", type=int, help="BCM number of a lamp that says: it plays.")
+@click.option("--led-fault", type=int, help="BCM number of a lamp that says: something is wrong.")
+@click.option("--led-beat", type=int, help="BCM number of a lamp that flashes with the beat.")
 @click.option(
     "--speaker",
     default="auto",
     show_default=True,
-    metavar="auto|NAME|wav:FILE|silent",
-    help="auto: the default card, else performance.wav. NAME: part of a card's name.",
+    metavar="auto|card|NAME|list|wav:FILE|silent",
+    help="auto: the default card, else performance.wav. NAME: part of a card's name; `list` prints "
+    "the names.",
 )
 @click.option(
     "--seconds", type=options.Finite(min=0.1), help="Stop after so long.  [default: never]"
@@ -69,6 +81,7 @@ def _apply_config(
     "systemd how it goes, run at real-time priority.",
 )
 @options.music
+@options.volume_limit
 @options.quantize
 @options.as_json
 def play(
@@ -76,6 +89,11 @@ def play(
     model: Path | None,
     switches: str,
     pins: tuple[int, ...],
+    active_high: bool,
+    pull: str,
+    led_playing: int | None,
+    led_fault: int | None,
+    led_beat: int | None,
     speaker: str,
     seconds: float | None,
     service: bool,
@@ -84,11 +102,15 @@ def play(
     still: bool,
     patina: float,
     gain: float,
+    volume_limit: float,
     quantize: str,
     as_json: bool,
 ) -> None:
     """Play, live and endless, until Ctrl-C."""
     del config  # its values have become the other options' defaults
+    if speaker == "list":
+        _list_speakers()
+        return
     from device.instrument import Instrument, Listener
     from device.network import BUNDLED_MODEL, Network
     from device.speakers import open_speaker
@@ -101,6 +123,7 @@ def play(
         still=still,
         patina=patina,
         gain_db=gain,
+        volume_limit_db=volume_limit,
         quantize=Quantize(quantize),
     )
     with ExitStack() as stack:
@@ -111,11 +134,14 @@ def play(
         show, say = stack.enter_context(_display(kind, as_json=as_json))
         if show is not None:
             listeners.append(show)
-        bank = stack.enter_context(_open_switches(kind, pins, network.card.n_switches, seed, say))
+        panel = Wiring(pins, active_high=active_high, pulled_outside=pull == "outside")
+        bank = stack.enter_context(_open_switches(kind, panel, network.card.n_switches, seed, say))
         live = kind in ("gpio", "keyboard")
         sink = stack.enter_context(
             open_speaker(speaker, network.card.sample_rate, live=live, report=say, patient=service)
         )
+        lamps = {"playing": led_playing, "fault": led_fault, "beat": led_beat}
+        listeners += stack.enter_context(_lamps(lamps, sink, bank))
         if service:
             listeners += stack.enter_context(_serving(sink, say))
         instrument = stack.enter_context(
@@ -140,8 +166,17 @@ def _duration(kind: str, seconds: float | None) -> float | None:
     return DEMO_SECONDS if kind == "demo" and seconds is None else seconds
 
 
+@dataclass(frozen=True)
+class Wiring:
+    """How the switches are connected to the pins (BCM numbers)."""
+
+    pins: tuple[int, ...]
+    active_high: bool
+    pulled_outside: bool
+
+
 def _open_switches(
-    kind: str, pins: tuple[int, ...], n_switches: int, seed: int, say: Callable[[str], None]
+    kind: str, wiring: Wiring, n_switches: int, seed: int, say: Callable[[str], None]
 ) -> Any:
     import numpy as np
 
@@ -156,13 +191,39 @@ def _open_switches(
     if kind == "gpio":
         from device.gpio import GpioSwitches
 
-        return Fitted(GpioSwitches(pins), n_switches)
+        pins = GpioSwitches(
+            wiring.pins,
+            report=say,
+            active_high=wiring.active_high,
+            pulled_outside=wiring.pulled_outside,
+        )
+        return Fitted(pins, n_switches)
     if kind.startswith("script:"):
         return load_script(Path(kind.removeprefix("script:")), n_switches)
     raise click.BadParameter(
         f"found {kind!r}, expected auto, gpio, keyboard, demo or script:FILE",
         param_hint="--switches",
     )
+
+
+def _list_speakers() -> None:
+    from device.card import list_cards
+
+    click.echo("\n".join(list_cards()) or "no card at all: look with `aplay -l`")
+
+
+@contextmanager
+def _lamps(pins: dict[str, int | None], sink: Any, bank: Any) -> Iterator[list[Any]]:
+    """A listener for the lamps there are."""
+    wired = {name: pin for name, pin in pins.items() if pin is not None}
+    if not wired:
+        yield []
+        return
+    from device.lamps import Lamps
+    from device.service import is_heard
+
+    with Lamps(wired, lambda: not is_heard(sink) or any(bank.chattering)) as lamps:
+        yield [lamps]
 
 
 @contextmanager
