@@ -18,7 +18,8 @@ SAMPLE_RATE = 44_100
 SINK = "rehearsal"
 # Below it the null sink's zeros; the quietest music lies far above.
 AUDIBLE = 1e-4
-_KEPT_SECONDS = 120
+KEPT_SECONDS = 120
+CHUNK_SAMPLES = SAMPLE_RATE // 50
 
 
 class Ear(Closing):
@@ -49,7 +50,8 @@ class Ear(Closing):
                     stdout=subprocess.PIPE,
                 )
             )
-            threading.Thread(target=self._listen, args=(recorder,), daemon=True).start()
+            self._thread = threading.Thread(target=self._listen, args=(recorder,))
+            self._thread.start()
             self._stack = stack.pop_all()
 
     def since(self, moment: float) -> NDArray[np.float32]:
@@ -87,6 +89,7 @@ class Ear(Closing):
     def close(self) -> None:
         """End recorder and daemon; may be called again."""
         self._stack.close()
+        self._thread.join(5)
 
     def _first(self, after: float) -> float | None:
         with self._lock:
@@ -95,15 +98,14 @@ class Ear(Closing):
 
     def _listen(self, recorder: "subprocess.Popen[bytes]") -> None:
         assert recorder.stdout is not None
-        # An even number of bytes a time: 20 ms.
-        n_bytes = 2 * (SAMPLE_RATE // 50)
-        while data := recorder.stdout.read(n_bytes):
-            samples = np.frombuffer(data, np.int16).astype(np.float32) / 32768
-            now = time.monotonic()
-            with self._lock:
-                self._chunks.append((now, samples))
-                while self._chunks[0][0] < now - _KEPT_SECONDS:
-                    del self._chunks[0]
+        with recorder.stdout as stream:
+            while data := stream.read(2 * CHUNK_SAMPLES):
+                samples = np.frombuffer(data, np.int16).astype(np.float32) / 32768
+                now = time.monotonic()
+                with self._lock:
+                    self._chunks.append((now, samples))
+                    while self._chunks[0][0] < now - KEPT_SECONDS:
+                        del self._chunks[0]
 
 
 def _daemon(socket: Path) -> list[str]:
