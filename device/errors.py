@@ -100,3 +100,27 @@ class ModelRefused(SwitchboardError, ValueError):
     """A model that was refused before, by its hash."""
 
     exit_code = 32
+
+
+class ModelFailed(SwitchboardError, RuntimeError):
+    """A model that was opened and checked could not be computed while it played."""
+
+    exit_code = 33
+
+
+class ShareCodeError(SwitchboardError, ValueError):
+    """A share code is misspelt, or belongs to a model that is not here."""
+
+    exit_code = 34
+
+
+class StatusMissing(SwitchboardError, OSError):
+    """No instrument writes its status there."""
+
+    exit_code = 35
+
+
+class StatusStale(SwitchboardError, OSError):
+    """An instrument has written its status there, and does so no more: it hangs or is dead."""
+
+    exit_code = 36

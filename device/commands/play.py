@@ -132,7 +132,7 @@ def _open_switches(
 ) -> Any:
     import numpy as np
 
-    from device.switches import Fitted, demo_switches, load_script
+    from device.switches import demo_switches, load_script
 
     if kind == "demo":
         return demo_switches(n_switches)
@@ -143,7 +143,7 @@ def _open_switches(
     if kind == "gpio":
         from device.gpio import GpioSwitches
 
-        return Fitted(GpioSwitches(pins), n_switches)
+        return GpioSwitches(pins)
     if kind.startswith("script:"):
         return load_script(Path(kind.removeprefix("script:")), n_switches)
     raise click.BadParameter(
