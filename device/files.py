@@ -71,6 +71,13 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def free_bytes(folder: Path) -> int:
+    """What a disk still takes from us; the folder need not be there yet."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    disk = os.statvfs(there)
+    return disk.f_bavail * disk.f_frsize
+
+
 @contextmanager
 def locked(path: Path, wait_seconds: float) -> Iterator[None]:
     """Hold a lock file, made where there is none; the lock goes with the process, if it dies.

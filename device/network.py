@@ -16,8 +16,9 @@ Score = NDArray[np.float32]
 BUNDLED_MODEL = Path(__file__).parent / "models" / "lofi.onnx"
 
 _ELEMENT_TYPES = {"tensor(float)": "float32"}
-# onnxruntime's errors share no base class of their own.
-_RUN_ERRORS: tuple[type[Exception], ...] = (
+# onnxruntime's errors share no base class of their own, and damaged names fail as text.
+ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    UnicodeDecodeError,
     onnxruntime_errors.Fail,
     onnxruntime_errors.InvalidArgument,
     onnxruntime_errors.InvalidGraph,
@@ -26,8 +27,6 @@ _RUN_ERRORS: tuple[type[Exception], ...] = (
     onnxruntime_errors.NotImplemented,
     onnxruntime_errors.RuntimeException,
 )
-# Damaged names fail as text.
-_LOAD_ERRORS: tuple[type[Exception], ...] = (UnicodeDecodeError, *_RUN_ERRORS)
 
 
 class Network:
@@ -110,7 +109,7 @@ class Network:
     def _run(self, output: str, **feeds: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
             found: NDArray[np.float32] = self._session.run([output], {**self._idle, **feeds})[0]
-        except _RUN_ERRORS as error:
+        except ONNXRUNTIME_ERRORS as error:
             reason = " ".join(str(error).split())[:120]
             raise ModelFailed(
                 f"model {self.card.title!r} ({self.digest[:12]}): found that {output} cannot be "
@@ -153,7 +152,7 @@ def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
             str(path), _session_options(), ["CPUExecutionProvider"], enable_fallback=0
         )
         return session, dict(session.get_modelmeta().custom_metadata_map)
-    except _LOAD_ERRORS as error:
+    except ONNXRUNTIME_ERRORS as error:
         reason = " ".join(str(error).split())[:120]
         raise ModelUnreadable(
             f"{path}: not an ONNX model that onnxruntime can load ({reason}); "

@@ -14,25 +14,18 @@ everything to the disk before it is named, so that a power cut leaves the old st
 Standard library alone.
 """
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from os import stat_result
 from pathlib import Path
 from typing import BinaryIO
 
+from device import files
 from device.contract import MAX_MODEL_BYTES
 from device.errors import ModelRefused, ModelTooLarge, StoreError, StoreFull, SwitchboardError
-from device.files import (
-    flush_folder,
-    linked_whole,
-    locked,
-    remove_strays,
-    removed,
-    sha256_of,
-)
 from device.incoming import Incoming, remaining_bytes, writing_into
 from device.starts import Starts
 from device.verdicts import Verdicts
@@ -44,6 +37,7 @@ RESERVE_BYTES = 16 * 1024 * 1024
 
 _MODEL_NAME = re.compile(r"([0-9a-f]{64})\.onnx")
 _LOCK_SECONDS = 20.0
+_EXAMINATION_SECONDS = 90.0
 _CHUNK_BYTES = 1 << 16
 
 
@@ -185,7 +179,11 @@ class ModelStore:
             )
         # Under the lock, so that nobody tidies between the making of the file and its being held.
         with self._locked():
-            self._check_room(n_bytes)
+            if n_bytes > self.free_bytes():
+                raise StoreFull(
+                    f"{self.directory}: found room for {self.free_bytes():,} bytes, expected "
+                    f"{n_bytes:,}; make room, or use `switchboard models remove`"
+                )
             return Incoming(self.directory, n_bytes, self._adopt)
 
     def add(self, source: Path | BinaryIO) -> str:
@@ -261,7 +259,7 @@ class ModelStore:
                     f"model {digest[:12]}: found it active or previous, expected neither; activate "
                     "another one first"
                 )
-            removed(self.path(digest))
+            files.removed(self.path(digest))
 
     def starting(self) -> Path | None:
         """Note that the instrument is about to open the active model; returns which.
@@ -289,21 +287,36 @@ class ModelStore:
         if not self.directory.is_dir():
             return
         with suppress(SwitchboardError), self._locked():
-            remove_strays(self.directory, ".*.part")
+            files.remove_strays(self.directory, ".*.part")
             active = self.active()
             if active and (reason := self.refusal(active.stem)):
                 self._roll_back(reason, active.stem)
-            elif active and sha256_of(active) != active.stem:
+            elif active and files.sha256_of(active) != active.stem:
                 # The disk has forgotten some of it. The model is not to blame and may come again.
                 self._fall_back()
-                removed(active)
+                files.removed(active)
+
+    @contextmanager
+    def examining(self) -> Iterator[None]:
+        """Take turns with other processes that examine a model: a box has memory for one."""
+        with self._held(".examining", _EXAMINATION_SECONDS):
+            yield
+
+    def free_bytes(self) -> int:
+        """Room on the disk for models, without what has to stay free."""
+        return max(0, files.free_bytes(self.directory) - self._reserve_bytes)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        with self._held(".lock", _LOCK_SECONDS):
+            yield
+
+    @contextmanager
+    def _held(self, name: str, wait_seconds: float) -> Iterator[None]:
         with writing_into(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             try:
-                with locked(self.directory / ".lock", _LOCK_SECONDS):
+                with files.locked(self.directory / name, wait_seconds):
                     yield
             except TimeoutError as error:
                 raise StoreError(f"model store: {error} by another process; try again") from error
@@ -317,7 +330,7 @@ class ModelStore:
             return None
         return path if path.parent == self.directory and _is_model(path) else None
 
-    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+    def _files(self) -> Iterator[tuple[Path, stat_result]]:
         for path in sorted(self.directory.glob("*.onnx")):
             # It may go while we look.
             with suppress(FileNotFoundError):
@@ -342,20 +355,10 @@ class ModelStore:
         if reason is not None:
             raise ModelRefused(f"model {digest[:12]}: refused before: {reason}")
 
-    def _check_room(self, n_bytes: int) -> None:
-        disk = os.statvfs(self.directory)
-        free = disk.f_bavail * disk.f_frsize
-        if free < n_bytes + self._reserve_bytes:
-            raise StoreFull(
-                f"{self.directory}: found {free:,} bytes free, expected {n_bytes:,} for the model "
-                f"and {self._reserve_bytes:,} to spare; make room, or remove a model with "
-                "`switchboard models remove`"
-            )
-
     def _adopt(self, part: Path, digest: str) -> None:
         with self._locked():
             path = part.replace(self.path(digest))
-            flush_folder(self.directory)
+            files.flush_folder(self.directory)
             self._forget_surplus(path)
 
     def _forget_surplus(self, newest: Path) -> None:
@@ -363,14 +366,14 @@ class ModelStore:
         spared = {*self._protected(), newest}
         surplus = max(len(oldest_first) - self._keep, 0)
         for path in [p for p in oldest_first if p not in spared][:surplus]:
-            removed(path)
+            files.removed(path)
 
     def _turn(self, name: str, target: Path | None) -> None:
         link = self.directory / name
         if target is None:
-            removed(link)
+            files.removed(link)
         else:
-            linked_whole(link, target.name, self.directory / f".{name}.part")
+            files.linked_whole(link, target.name, self.directory / f".{name}.part")
 
     def _roll_back(self, reason: str, digest: str | None) -> None:
         active = self.active()

@@ -187,7 +187,7 @@ def test_a_model_that_is_too_large_or_longer_than_announced_leaves_nothing(store
 
 def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path):
     store = ModelStore(tmp_path, reserve_bytes=1 << 60)
-    with pytest.raises(StoreFull, match="bytes free, expected 3 for the model"):
+    with pytest.raises(StoreFull, match="found room for 0 bytes, expected 3"):
         add(store, "one")
     assert store.models() == []
 
@@ -294,7 +294,7 @@ def test_a_disk_that_cannot_be_written_is_no_reason_not_to_play(store, monkeypat
 
     one = add(store, "one")
     store.activate(one)
-    monkeypatch.setattr("device.store.locked", read_only)
+    monkeypatch.setattr("device.files.locked", read_only)
     store.tidy()
     assert store.starting() == store.path(one)
     store.started()
