@@ -62,4 +62,5 @@ class Probation:
     def _misbehaviour(self, state: InstrumentState, what: str, at_once: bool) -> Misbehaviour:
         bits = "".join("1" if bit else "0" for bit in state.sounding)
         after = state.seconds - self._first.seconds
-        return Misbehaviour(f"{what} with switches {bits}, {after:.1f} s after it took over", at_once)
+        reason = f"{what} with switches {bits}, {after:.1f} s after it took over"
+        return Misbehaviour(reason, at_once)

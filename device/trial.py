@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from device.errors import ModelTooSlow, UnsoundModel
 from device.griffin_lim import GriffinLim
 from device.network import Network
-from device.switches import format_bits
 from device.spectrogram import DRAWN_AHEAD_FRAMES
+from device.switches import format_bits
 from device.voice import Performance
 
 MOST_STATES = 64

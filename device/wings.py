@@ -18,7 +18,7 @@ POLL_SECONDS = 0.25
 JOIN_SECONDS = 5.0
 
 Report = Callable[[str], None]
-Job = Callable[[], None]
+Job = Callable[[], object]
 
 
 class Wings(Closing):
@@ -126,7 +126,10 @@ class Wings(Closing):
         voice.warm(state.panel, next_boundary(state.position, BEATS_PER_BAR))
         if network.n_not_finite:
             voice.close()
-            raise ModelFailed(f"model {network.card.title!r}: {network.n_not_finite} frames not finite")
+            raise ModelFailed(
+                f"model {network.card.title!r}: found {network.n_not_finite} frames that are not "
+                "finite, expected sound; train it again"
+            )
         self._report(f"{network.card.title!r} takes over at the next bar")
         warning = misfit(len(state.panel), network.card.n_switches)
         if warning:
