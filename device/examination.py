@@ -38,7 +38,7 @@ class Limits:
     """
 
     memory_bytes: int = 512 * 1024 * 1024
-    seconds: float = 30.0
+    seconds: float = 25.0
     deadline_share: float = 0.5
 
 
@@ -74,8 +74,10 @@ def examine_here(path: Path, limits: Limits, say: Callable[[str], None]) -> dict
         say("speed")
         speed = try_speed(network, deadline_share=limits.deadline_share)
     except ONNXRUNTIME_ERRORS as error:
+        # onnxruntime names the node first, and what happened last.
+        reason = str(error).rpartition("Status Message: ")[2][:120]
         raise ExaminationFailed(
-            f"model run: found {type(error).__name__}: {error}, expected numbers; export it again"
+            f"model run: found {reason}, expected numbers; export it again"
         ) from error
     return {"title": card.title, **asdict(sound), **asdict(speed)}
 
