@@ -110,7 +110,8 @@ class Network:
         try:
             found: NDArray[np.float32] = self._session.run([output], {**self._idle, **feeds})[0]
         except ONNXRUNTIME_ERRORS as error:
-            reason = " ".join(str(error).split())[:120]
+            # onnxruntime names the node first, and what happened last.
+            reason = " ".join(str(error).rpartition("Status Message: ")[2].split())[:120]
             raise ModelFailed(
                 f"model {self.card.title!r} ({self.digest[:12]}): found that {output} cannot be "
                 f"computed ({reason}), expected an answer to every state; play another model"
