@@ -92,6 +92,7 @@ class Instrument(Closing):
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.performance = performance
+        self._ahead = ahead
         self.stage = Stage(Voice(network, performance, ahead=ahead))
         self.switches = switches
         self.speaker = speaker
@@ -124,6 +125,16 @@ class Instrument(Closing):
     def seconds(self) -> float:
         """Music handed to the speaker so far."""
         return self._n_samples / self._sample_rate
+
+    def voice_of(self, network: Network) -> Voice:
+        """A voice for the same performance, to follow the one that is heard now."""
+        return Voice(
+            network,
+            self.performance,
+            ahead=self._ahead,
+            sample_rate=self._sample_rate,
+            after=self.voice,
+        )
 
     def play(self, seconds: float | None = None) -> Report:
         """Play for `seconds` of music, for ever by default, and end with a short fade.
