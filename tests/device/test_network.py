@@ -151,7 +151,10 @@ def test_a_missing_model_is_named(tmp_path):
 
 
 def test_nothing_is_kept_or_told_about_who_plays_what(tiny_model, tmp_path):
-    play = "import sys, pathlib; from device.network import Network as N; N.open(pathlib.Path(sys.argv[1]))"
+    play = (
+        "import sys, pathlib; from device.network import Network; "
+        "Network.open(pathlib.Path(sys.argv[1]))"
+    )
     inherited = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     subprocess.run(
         [sys.executable, "-c", play, tiny_model],
