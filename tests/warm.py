@@ -1,8 +1,9 @@
-"""Processes that start in milliseconds, for what has to be killed or examined hundreds of times.
+"""A sender's words, and processes that start in milliseconds, to be killed by the hundred.
 
 They are forked from a server that has imported everything and opened nothing.
 """
 
+import hashlib
 import io
 import json
 import multiprocessing
@@ -30,6 +31,12 @@ def context() -> Any:
     warm = multiprocessing.get_context("forkserver")
     warm.set_forkserver_preload(_PRELOADED)
     return warm
+
+
+def header(content: bytes, **changes: Any) -> bytes:
+    """What a sender announces before it sends this."""
+    announced = {"sha256": hashlib.sha256(content).hexdigest(), "n_bytes": len(content)}
+    return json.dumps({**announced, "again": False, **changes}).encode() + b"\n"
 
 
 class WarmChild:
@@ -87,6 +94,12 @@ def dying_receive(
     sys.addaudithook(lambda event, _args: step() if event in _STEPS else None)
     os.fsync = _after(step, os.fsync)
     Incoming.write = _after(step, Incoming.write)
+    plain_receive(directory, request, accepted)
+
+
+def announced_receive(directory: Path, request: Path, accepted: bool, began: Any) -> None:
+    """Receive a model, and say when it begins."""
+    began.set()
     plain_receive(directory, request, accepted)
 
 

@@ -21,15 +21,10 @@ from device.errors import (
     UnsoundModel,
 )
 from device.store import ModelStore
-from tests.warm import warm_examine
+from tests.warm import header, warm_examine
 
 GOOD = Verdict(accepted=True, seconds=0.0)
 BAD = Verdict(False, 0.0, "sound", "it hums", UnsoundModel.exit_code)
-
-
-def header(content, **changes):
-    announced = {"sha256": hashlib.sha256(content).hexdigest(), "n_bytes": len(content)}
-    return json.dumps({**announced, "again": False, **changes}).encode() + b"\n"
 
 
 @pytest.fixture

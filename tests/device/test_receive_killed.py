@@ -16,14 +16,22 @@ from device.files import sha256_of
 from device.network import Network
 from device.store import ModelStore
 from tests import tiny_model as tiny
-from tests.device.test_receive import COMMAND, GOOD, header
-from tests.warm import busy, context, dying_receive, plain_receive
+from tests.device.test_receive import COMMAND, GOOD
+from tests.warm import (
+    announced_receive,
+    busy,
+    context,
+    dying_receive,
+    header,
+    plain_receive,
+)
 
 SEED = 5
 N_KILLED_AT_A_STEP = 120
 N_KILLED_AT_A_TIME = 74
 N_KILLED_COMMANDS = 6
 N_FULL_DISKS = 20
+LONGEST_PUSH_SECONDS = 0.02
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +143,12 @@ def test_killed_at_any_time_the_store_is_whole(rehearsal):
     for _ in range(N_KILLED_AT_A_TIME):
         accepted = rehearsal.rng.random() < 0.7
         with rehearsal.push(accepted):
-            target = (rehearsal.store.directory, rehearsal.request, accepted)
-            process = context().Process(target=plain_receive, args=target)
+            began = context().Event()
+            target = (rehearsal.store.directory, rehearsal.request, accepted, began)
+            process = context().Process(target=announced_receive, args=target)
             process.start()
-            time.sleep(rehearsal.rng.uniform(0, 0.04))
+            began.wait()
+            time.sleep(rehearsal.rng.uniform(0, LONGEST_PUSH_SECONDS))
             process.kill()
             process.join()
             n_killed += process.exitcode == -9
