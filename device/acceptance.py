@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from device.description import one_line
 from device.errors import ExaminationFailed, SwitchboardError
@@ -26,6 +26,23 @@ _ROOT = Path(__file__).parents[1]
 _MOST_ANSWER_BYTES = 64 * 1024
 
 Report = Callable[[str], None]
+
+
+class Child(Protocol):
+    """The process that examines: the part of `subprocess.Popen` used here."""
+
+    stdout: IO[bytes] | None
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        ...
+
+    def wait(self) -> int:
+        """Its exit status; negative: the signal that ended it."""
+        ...
+
+
+Start = Callable[[Path, Limits], Child]
 
 
 @dataclass(frozen=True)
@@ -77,44 +94,11 @@ class Verdict:
             raise _error_class(self.exit_code)(f"{what}: {self.line}")
 
 
-def examine(
-    path: Path, *, limits: Limits | None = None, report: Report = lambda check: None
-) -> Verdict:
-    """Examine a file that may be anything; never raises because of what is in it.
-
-    Parameters
-    ----------
-    report : callable
-        Told the name of each check before it begins.
-    """
-    limits = limits or Limits()
-    started = time.monotonic()
-    with _child(path, limits) as child:
-        check, last = CHECKS[0], dict[str, Any]()
-        try:
-            for last in _answers(child, started + limits.seconds):
-                if "check" in last:
-                    check = str(last["check"])
-                    report(check)
-        except TimeoutError:
-            last = {"crash": f"no end after {limits.seconds:.0f} s"}
-        finally:
-            child.kill()
-        status = child.wait()
-    seconds = round(time.monotonic() - started, 3)
-    if last.get("accepted"):
-        return Verdict(accepted=True, seconds=seconds, figures=last["figures"])
-    if "reason" not in last:
-        last = _crashed(last.get("crash") or _ending(status))
-    # The file may have no name of its own yet.
-    reason = one_line(str(last["reason"]).replace(f"{path.absolute()}: ", ""))
-    return Verdict(False, seconds, check, reason, last["exit_code"])
-
-
-def _child(path: Path, limits: Limits) -> subprocess.Popen[bytes]:
+def start_process(path: Path, limits: Limits) -> Child:
+    """Start the process that examines a file."""
     # -P: no module comes from the folder we happen to be in. -B: a child that may not write files
     # would leave broken ones where Python keeps its compiled modules.
-    command = [sys.executable, "-B", "-P", "-m", "device.examination", str(path.absolute())]
+    command = [sys.executable, "-B", "-P", "-m", "device.examination", str(path)]
     command += [json.dumps(asdict(limits)), str(os.getpid())]
     # One thread of numpy: each further one takes 40 MB of address space.
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1"}
@@ -127,8 +111,43 @@ def _child(path: Path, limits: Limits) -> subprocess.Popen[bytes]:
     )
 
 
-def _answers(child: subprocess.Popen[bytes], give_up: float) -> Iterator[dict[str, Any]]:
-    """Yield the lines of the child until it ends; raises TimeoutError."""
+def examine(
+    path: Path,
+    *,
+    limits: Limits | None = None,
+    report: Report = lambda check: None,
+    start: Start = start_process,
+) -> Verdict:
+    """Examine a file that may be anything; never raises because of what is in it.
+
+    Parameters
+    ----------
+    report : callable
+        Told the name of each check before it begins.
+    """
+    path, limits = path.absolute(), limits or Limits()
+    started = time.monotonic()
+    check, last = CHECKS[0], dict[str, Any]()
+    child = start(path, limits)
+    try:
+        for last in _answers(child, started + limits.seconds):
+            if "check" in last:
+                check = str(last["check"])
+                report(check)
+    except TimeoutError:
+        last = {"crash": f"no end after {limits.seconds:.0f} s"}
+    except ValueError:
+        last = {"crash": "something that is no answer"}
+    finally:
+        child.kill()
+        status = child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+    return _verdict(last, check, status, path, round(time.monotonic() - started, 3))
+
+
+def _answers(child: Child, give_up: float) -> Iterator[dict[str, Any]]:
+    """Yield the lines of the child until it ends; raises TimeoutError, ValueError."""
     assert child.stdout is not None
     stdout, pending, n_bytes = child.stdout.fileno(), b"", 0
     while n_bytes < _MOST_ANSWER_BYTES:
@@ -140,7 +159,24 @@ def _answers(child: subprocess.Popen[bytes], give_up: float) -> Iterator[dict[st
             return
         n_bytes += len(data)
         *lines, pending = (pending + data).split(b"\n")
-        yield from map(json.loads, lines)
+        yield from map(_answer, lines)
+
+
+def _answer(line: bytes) -> dict[str, Any]:
+    answer = json.loads(line)
+    if not isinstance(answer, dict):
+        raise ValueError(f"{type(answer).__name__}, not an object")  # noqa: TRY004
+    return answer
+
+
+def _verdict(last: dict[str, Any], check: str, status: int, path: Path, seconds: float) -> Verdict:
+    if last.get("accepted"):
+        return Verdict(accepted=True, seconds=seconds, figures=last["figures"])
+    if "reason" not in last:
+        last = _crashed(last.get("crash") or _ending(status))
+    # The file may have no name of its own yet.
+    reason = one_line(str(last["reason"]).replace(f"{path}: ", ""))
+    return Verdict(False, seconds, check, reason, last["exit_code"])
 
 
 def _crashed(found: str) -> dict[str, Any]:

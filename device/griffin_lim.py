@@ -79,6 +79,11 @@ class GriffinLim:
         """From a frame handed in until the last hop it shapes leaves: then the change is whole."""
         return self.n_fft + (self.look_ahead - 1) * self.hop_length
 
+    @property
+    def delay_samples(self) -> int:
+        """From the first sample that leaves with a frame to the one the frame is centred on."""
+        return self.look_ahead * self.hop_length + self.n_fft // 2
+
     def process(self, magnitudes: Magnitudes) -> Samples:
         """Invert some frames.
 
@@ -88,8 +93,7 @@ class GriffinLim:
 
         Returns
         -------
-        (n_frames * hop_length,), float32. The signal is delayed by
-        `look_ahead * hop_length + n_fft / 2` samples against the frames' centres.
+        (n_frames * hop_length,), float32, `delay_samples` later than the frames' centres.
         """
         samples = np.empty((len(magnitudes), self.hop_length), np.float32)
         for magnitude, hop in zip(magnitudes, samples, strict=True):

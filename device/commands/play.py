@@ -38,6 +38,12 @@ def _apply_config(
 )
 @options.model
 @click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Folder of the models pushed to this box: plays the active one, and takes over the next. "
+    "--model does without.  [default: /var/lib/switchboard/models on a box]",
+)
+@click.option(
     "--switches",
     default="auto",
     show_default=True,
@@ -87,6 +93,7 @@ def _apply_config(
 def play(
     config: Path | None,
     model: Path | None,
+    store: Path | None,
     switches: str,
     pins: tuple[int, ...],
     active_high: bool,
@@ -114,8 +121,11 @@ def play(
     from device.instrument import Instrument, Listener
     from device.network import BUNDLED_MODEL, Network
     from device.speakers import open_speaker
+    from device.switches import misfit
+    from device.takeover import TakeOver
     from device.transport import Quantize
     from device.voice import Performance
+    from device.wings import Wings, open_active
 
     performance = Performance(
         seed=seed,
@@ -127,15 +137,18 @@ def play(
         quantize=Quantize(quantize),
     )
     with ExitStack() as stack:
-        network = Network.open(model or BUNDLED_MODEL)
         kind = "gpio" if service and switches == "auto" else _kind(switches)
         # Whoever wants to know how it goes: each is told once a block (see Instrument).
         listeners: list[Listener] = []
         show, say = stack.enter_context(_display(kind, as_json=as_json))
         if show is not None:
             listeners.append(show)
+        models = None if model else _find_store(store)
+        network = open_active(models, say) if models else Network.open(model or BUNDLED_MODEL)
         panel = Wiring(pins, active_high=active_high, pulled_outside=pull == "outside")
         bank = stack.enter_context(_open_switches(kind, panel, network.card.n_switches, seed, say))
+        if warning := misfit(bank.n_switches, network.card.n_switches):
+            say(warning)
         live = kind in ("gpio", "keyboard")
         sink = stack.enter_context(
             open_speaker(speaker, network.card.sample_rate, live=live, report=say, patient=service)
@@ -147,11 +160,24 @@ def play(
         instrument = stack.enter_context(
             Instrument(network, bank, sink, performance, ahead=True, listeners=listeners)
         )
+        if models:
+            wings = Wings(models, instrument.voice_of, playing=network.digest, report=say)
+            instrument.listeners.append(stack.enter_context(TakeOver(instrument.stage, wings)))
         stack.enter_context(_stopped_by_signals(instrument.stop.set))
         report = instrument.play(_duration(kind, seconds))
         name = sink.name
     facts = {**report.to_dict(), "speaker": name, "switches": kind}
     click.echo(json.dumps(facts) if as_json else _summary(facts))
+
+
+def _find_store(directory: Path | None) -> Any:
+    """The store that was asked for, or the box's own on a machine that is a box."""
+    from device.store import DEFAULT_STORE, ModelStore
+
+    # The store itself comes with the first model that is pushed.
+    if directory is None and DEFAULT_STORE.parent.is_dir():
+        directory = DEFAULT_STORE
+    return None if directory is None else ModelStore(directory)
 
 
 def _kind(switches: str) -> str:
@@ -180,7 +206,7 @@ def _open_switches(
 ) -> Any:
     import numpy as np
 
-    from device.switches import Fitted, demo_switches, load_script
+    from device.switches import demo_switches, load_script
 
     if kind == "demo":
         return demo_switches(n_switches)
@@ -191,13 +217,12 @@ def _open_switches(
     if kind == "gpio":
         from device.gpio import GpioSwitches
 
-        pins = GpioSwitches(
+        return GpioSwitches(
             wiring.pins,
             report=say,
             active_high=wiring.active_high,
             pulled_outside=wiring.pulled_outside,
         )
-        return Fitted(pins, n_switches)
     if kind.startswith("script:"):
         return load_script(Path(kind.removeprefix("script:")), n_switches)
     raise click.BadParameter(

@@ -12,29 +12,10 @@ import pytest
 
 from device import service
 from device.service import Heartbeat, Manager, put_first, stay_in_memory
-from device.state import InstrumentState
 from tests import tiny_model as tiny
+from tests.snapshots import snapshot
 
-STATE = InstrumentState(
-    title="Rain",
-    labels=("warmth", "drums"),
-    bits=(True, False),
-    sounding=(True, False),
-    bar=0,
-    beat=0,
-    n_beats=4,
-    bar_in_loop=0,
-    bars_per_loop=4,
-    tempo_bpm=76.0,
-    level_db=-20.0,
-    seconds=1.0,
-    n_flips=0,
-    switch_p50_ms=5.0,
-    switch_p99_ms=9.0,
-    latency_ms=118.0,
-    n_underruns=2,
-    n_late=1,
-)
+STATE = snapshot(n_underruns=2, n_late=1)
 
 
 class FakeSystemd:
