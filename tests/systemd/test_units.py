@@ -13,6 +13,7 @@ from device.commands.play import play
 from device.errors import SwitchboardError
 from device.service import LOOP_PRIORITY
 from device.settings import load_settings
+from device.wiring import Wiring, diagram
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 SERVICES = ("switchboard.service", "switchboard-fallback.service")
@@ -156,3 +157,9 @@ def test_options_of_the_installer_are_all_explained():
 
 def test_click_is_what_says_wrong_usage():
     assert click.UsageError.exit_code == 2
+
+
+def test_the_wiring_that_is_shown_is_that_of_the_shipped_configuration():
+    settings = load_settings(FOLDER / "switchboard.toml", play)
+    shown = (FOLDER / "wiring.svg").read_text(encoding="utf-8")
+    assert shown == diagram(Wiring(tuple(settings["pins"])))
