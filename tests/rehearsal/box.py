@@ -1,18 +1,20 @@
 """The whole box under rehearsal: its system, its panel, and an ear at its loudspeaker."""
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from device.closing import Closing
 from device.header import DEFAULT_PINS
-from tests.rehearsal.container import Container
+from tests.rehearsal.container import BOX_ADDRESS, Container
 from tests.rehearsal.ear import Ear
+from tests.rehearsal.login import Login
 from tests.rehearsal.panel import Panel
-from tests.rehearsal.trees import CACHE, borrowed
+from tests.rehearsal.shell import wait_until
+from tests.rehearsal.trees import borrowed
 
 UNITS = ("switchboard", "switchboard-fallback")
 INSTALL_SECONDS = 300
@@ -37,29 +39,39 @@ class Box(Closing):
         A folder that the box sees as ``/rehearsal``.
     """
 
-    def __init__(self, tree: Path) -> None:
+    def __init__(self, tree: Path, folder: Path) -> None:
+        self.outside = folder / "outside"
+        self.outside.mkdir(parents=True)
+        self.login = Login(folder / "login", BOX_ADDRESS)
+        shutil.copytree(Path(__file__).with_name("pins"), self.outside / "pins")
         with ExitStack() as stack:
-            scratch = tempfile.TemporaryDirectory(prefix="outside-", dir=CACHE)
-            self.outside = Path(stack.enter_context(scratch))
-            self.outside.chmod(0o755)
-            shutil.copytree(Path(__file__).with_name("pins"), self.outside / "pins")
             self.ear = stack.enter_context(Ear(self.outside))
             self.panel = stack.enter_context(Panel(self.outside / "panel", DEFAULT_PINS))
-            self._root = stack.enter_context(borrowed(tree))
-            for unit in UNITS:
-                folder = self._root / f"etc/systemd/system/{unit}.service.d"
-                folder.mkdir()
-                (folder / "rehearsal.conf").write_text(_DROP_IN)
-            self._container = Container(self._root, self.outside)
-            stack.callback(lambda: self._container.close())
+            self._root = stack.enter_context(borrowed(tree, folder / "root"))
+            self._prepare()
+            self.boot()
+            stack.callback(self.pull_plug)
             self._stack = stack.pop_all()
-        self.run = self._container.run
 
-    def pull_plug_and_boot(self) -> None:
-        """Everything in there is gone at once; then it boots."""
-        self._container.close()
+    def boot(self) -> None:
+        """Switch it on; returns when everything that starts by itself has started."""
         self._container = Container(self._root, self.outside)
-        self.run = self._container.run
+
+    def pull_plug(self) -> None:
+        """Everything in there is gone at once."""
+        self._container.close()
+
+    def plug_in_network(self) -> None:
+        """Until then there is none."""
+        self._container.plug_in_network()
+
+    def run(self, *command: str | Path, **options: Any) -> str:
+        """What a command prints in there, as root; see `container.Container.run`."""
+        return self._container.run(*command, **options)
+
+    def fails(self, *command: str | Path, **options: Any) -> str:
+        """The complaint of a command that has to fail."""
+        return self._container.fails(*command, **options)
 
     def install(self, wheelhouse: str = "wheelhouse", *options: str) -> str:
         """Run the installer of a wheelhouse in `outside`, as its owner would."""
@@ -82,7 +94,18 @@ class Box(Closing):
         """Wait for a sound that came after a moment; seconds from there."""
         return self.ear.sounding(after=after, timeout_seconds=timeout_seconds) - after
 
-    def restarted(self, kill: Callable[[], object], timeout_seconds: float = PLAYING_SECONDS) -> float:
+    def settled(self) -> None:
+        """Wait until one of the services has told that it plays."""
+        wait_until(
+            lambda: any(self.show("ActiveState", unit) == "active" for unit in UNITS),
+            "a service that plays",
+            timeout_seconds=PLAYING_SECONDS,
+            every_seconds=0.1,
+        )
+
+    def restarted(
+        self, kill: Callable[[], object], timeout_seconds: float = PLAYING_SECONDS
+    ) -> float:
         """Do away with what plays; seconds until it plays again."""
         moment = time.monotonic()
         kill()
@@ -92,3 +115,12 @@ class Box(Closing):
     def close(self) -> None:
         """Pull the plug and clear up; may be called again."""
         self._stack.close()
+
+    def _prepare(self) -> None:
+        authorized = self._root / "root/.ssh/authorized_keys"
+        authorized.parent.mkdir(mode=0o700, exist_ok=True)
+        authorized.write_text(self.login.public_key)
+        for unit in UNITS:
+            drop_in = self._root / f"etc/systemd/system/{unit}.service.d/rehearsal.conf"
+            drop_in.parent.mkdir()
+            drop_in.write_text(_DROP_IN)

@@ -1,16 +1,19 @@
 """What the stages share: a bound in time, reasons to skip, and a place for what was measured."""
 
+import fcntl
 import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 import pytest
 
 from tests.rehearsal.shell import Failed
+from tests.rehearsal.trees import CACHE
 
 # A busy machine may take so many times as long as the box should; it is said, and not failed.
 PATIENCE = 4.0
@@ -88,6 +91,22 @@ def measured(pytestconfig: pytest.Config) -> Measured:
         assert at_most is None or value <= PATIENCE * at_most, str(figure)
 
     return note
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    """A folder beside the trees, gone in the end; whoever has it is the only rehearsal here."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    folder = CACHE / "scratch"
+    with (CACHE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit("another rehearsal is going on; run this one after it")
+        # What one that was killed left behind.
+        shutil.rmtree(folder, ignore_errors=True)
+        yield folder
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ from device.closing import Closing
 from tests.rehearsal.shell import Failed, run, running, wait_until
 
 BOOT_SECONDS = 60
-# Both ends of the only cable to it; in nobody's network.
-HOST_ADDRESS, BOX_ADDRESS = "192.0.2.1", "192.0.2.2"
+# The only cable to it. Addresses of a link are no part of any other network, and lead nowhere else.
 _HOST_END = "ve-rehearsal"
+BOX_ADDRESS = f"fe80::2%{_HOST_END}"
 
 
 class Container(Closing):
@@ -47,7 +47,9 @@ class Container(Closing):
             wait_until(self._is_up, "a booted system", timeout_seconds=BOOT_SECONDS)
             self._stack = stack.pop_all()
 
-    def run(self, *command: str | Path, timeout_seconds: float = 60, stdin: str | None = None) -> str:
+    def run(
+        self, *command: str | Path, timeout_seconds: float = 60, stdin: str | None = None
+    ) -> str:
         """What a command prints in there, as root."""
         return run(
             "nsenter",
@@ -68,11 +70,14 @@ class Container(Closing):
 
     def plug_in_network(self) -> None:
         """Until then it has none."""
-        run("ip", "link", "add", _HOST_END, "type", "veth", "peer", "eth0", "netns", str(self._init))
-        run("ip", "address", "add", f"{HOST_ADDRESS}/30", "dev", _HOST_END)
-        run("ip", "link", "set", _HOST_END, "up")
-        self.run("ip", "address", "add", f"{BOX_ADDRESS}/30", "dev", "eth0")
-        self.run("ip", "link", "set", "eth0", "up")
+        ends = ("type", "veth", "peer", "name", "eth0", "netns", str(self._init))
+        run("ip", "link", "add", _HOST_END, *ends)
+        for side, end, address in (
+            (run, _HOST_END, "fe80::1/64"),
+            (self.run, "eth0", "fe80::2/64"),
+        ):
+            side("ip", "address", "add", address, "dev", end, "nodad")
+            side("ip", "link", "set", end, "up")
 
     def close(self) -> None:
         """Cut the power: everything in there is gone at once; may be called again."""

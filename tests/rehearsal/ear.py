@@ -74,9 +74,7 @@ class Ear(Closing):
 
     def sounding(self, *, after: float, timeout_seconds: float) -> float:
         """Wait for a sound later than a moment; the moment at which it was heard."""
-        return wait_until(
-            lambda: self._first(after), "a sound", timeout_seconds=timeout_seconds
-        )
+        return wait_until(lambda: self._first(after), "a sound", timeout_seconds=timeout_seconds)
 
     def stall(self) -> None:
         """The sound card hangs: who writes to it waits."""

@@ -6,7 +6,6 @@ Nobody writes into a tree that was built: `borrowed` lends a copy whose changes 
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
@@ -96,15 +95,14 @@ def _sources(suite: str) -> str:
 
 
 @contextmanager
-def borrowed(tree: Path) -> Iterator[Path]:
-    """Lend a tree to be written into; what was written is thrown away."""
-    with tempfile.TemporaryDirectory(prefix="changes-", dir=CACHE) as scratch:
-        changes, work, merged = (Path(scratch, name) for name in ("changes", "work", "root"))
-        for folder in (changes, work, merged):
-            folder.mkdir()
-        layers = f"lowerdir={tree},upperdir={changes},workdir={work}"
-        with mounted("overlay", merged, "-t", "overlay", "-o", layers):
-            yield merged
+def borrowed(tree: Path, folder: Path) -> Iterator[Path]:
+    """Lend a tree to be written into; what is written stays in `folder`."""
+    changes, work, merged = (folder / name for name in ("changes", "work", "merged"))
+    for layer in (changes, work, merged):
+        layer.mkdir(parents=True)
+    layers = f"lowerdir={tree},upperdir={changes},workdir={work}"
+    with mounted("overlay", merged, "-t", "overlay", "-o", layers):
+        yield merged
 
 
 BOX = Tree(

@@ -1,5 +1,6 @@
 """A model whose sound says which switches are closed."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ LOOP_SECONDS = 2.0
 _THERE_DB = -20.0
 
 
-def build(path: Path) -> Path:
-    """Write it."""
-    return tiny.build(path, n_switches=SIZES.n_switches, n_fft=1024, hop_length=256)
+def build(path: Path, n_variation: int = SIZES.n_variation) -> Path:
+    """Write it; another number of variations is another model that sounds the same."""
+    return tiny.build(path, **{**asdict(SIZES), "n_variation": n_variation})
 
 
 def heard(samples: NDArray[np.float32], sample_rate: int) -> Bits | None:
@@ -26,7 +27,8 @@ def heard(samples: NDArray[np.float32], sample_rate: int) -> Bits | None:
     if always.min() < _level_db(samples) + _THERE_DB:
         return None
     there = switched > always.mean() + _THERE_DB
-    return tuple(bool(x) for x in there.all(axis=1)) if (there.all(1) == there.any(1)).all() else None
+    whole = np.array_equal(there.all(axis=1), there.any(axis=1))
+    return tuple(map(bool, there.all(axis=1))) if whole else None
 
 
 def _levels_db(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float64]:

@@ -34,10 +34,30 @@ def altered(wheelhouse: Path, folder: Path, version: str, *, spoil: str = "") ->
         shutil.copy(PROJECT / name, checkout / name)
     project = checkout / "pyproject.toml"
     lines = project.read_text().splitlines(keepends=True)
-    project.write_text("".join(f'version = "{version}"\n' if line.startswith("version = ") else line for line in lines))
+    project.write_text(
+        "".join(
+            f'version = "{version}"\n' if line.startswith("version = ") else line for line in lines
+        )
+    )
     instrument = checkout / "device/instrument.py"
     instrument.write_text(instrument.read_text() + spoil)
     changed = folder / "wheelhouse"
-    shutil.copytree(wheelhouse, changed, ignore=shutil.ignore_patterns("lofi_switchboard-*"), copy_function=os.link)
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", changed, checkout, timeout_seconds=DOWNLOAD_SECONDS)
+    shutil.copytree(
+        wheelhouse,
+        changed,
+        ignore=shutil.ignore_patterns("lofi_switchboard-*"),
+        copy_function=os.link,
+    )
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        changed,
+        checkout,
+        timeout_seconds=DOWNLOAD_SECONDS,
+    )
     return changed
