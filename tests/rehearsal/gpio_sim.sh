@@ -28,4 +28,5 @@ install -D -m 644 gpio-sim.ko "$root/lib/modules/$kernel/updates/gpio-sim.ko"
 chroot "$root" depmod "$kernel"
 cd /
 rm -rf "$root/gpio-sim"
-chroot "$root" apt-get purge -y -q --auto-remove $tools
+# apt never removes headers of a kernel by itself.
+chroot "$root" apt-get purge -y -q --auto-remove $tools '^linux-headers-' '^linux-kbuild-'

@@ -26,7 +26,7 @@ class Login:
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
         self.public_key = key.with_suffix(".pub").read_text()
         config.write_text(
-            f"Host {BOX}\n HostName {address}\n Port {port}\n IdentityFile {key}\n"
+            f"Host {BOX}\n HostName {address.replace("%", "%%")}\n Port {port}\n IdentityFile {key}\n"
             f" UserKnownHostsFile {folder}/known_hosts\n StrictHostKeyChecking accept-new\n"
             " LogLevel ERROR\n ConnectTimeout 10\n ServerAliveInterval 10\n"
         )

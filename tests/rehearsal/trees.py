@@ -17,6 +17,7 @@ CACHE = Path(
     os.environ.get("SWITCHBOARD_REHEARSAL") or "~/.cache/switchboard-rehearsal"
 ).expanduser()
 
+_HERE = Path(__file__).parent
 _NO_DOCUMENTS = ("man", "doc", "locale", "info")
 
 
@@ -126,17 +127,29 @@ BOX = Tree(
 
 
 def foreign(suite: str) -> Tree:
-    """The Python of a 64-bit Raspberry Pi OS, unpacked."""
+    """What an arm64 system brings that the installer and the instrument need, unpacked."""
     return Tree(
         name=f"arm64-{suite}",
         suite=suite,
         arch="arm64",
         variant="extract",
-        packages=("python3", "python3-venv", "libgomp1", "libportaudio2", "libc-bin", "dash"),
+        packages=(
+            "base-passwd",
+            "ca-certificates",
+            "coreutils",
+            "dash",
+            "findutils",
+            "grep",
+            "libc-bin",
+            "libgomp1",
+            "libportaudio2",
+            "passwd",
+            "python3",
+            "sed",
+        ),
+        hooks=((_HERE / "foreign.sh").read_text(),),
     )
 
-
-_HERE = Path(__file__).parent
 
 GUEST = replace(
     BOX,
