@@ -4,6 +4,7 @@ import getpass
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from device import errors
 from device.findings import BAD, GOOD, NOTE, Finding
 from device.header import I2S_PINS
 from device.host import Host, user_exists
@@ -261,9 +262,8 @@ def _ending(facts: dict[str, str]) -> str:
 
 def causes() -> dict[int, str]:
     """Exit status → what it means, from the errors themselves."""
-    from device.errors import SwitchboardError
-
     return {
         error.exit_code: (error.__doc__ or "").splitlines()[0].rstrip(".")
-        for error in SwitchboardError.__subclasses__()
+        for error in vars(errors).values()
+        if isinstance(error, type) and error is not errors.SwitchboardError
     }

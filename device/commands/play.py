@@ -164,7 +164,7 @@ def play(
             wings = Wings(models, instrument.voice_of, playing=network.digest, report=say)
             instrument.listeners.append(stack.enter_context(TakeOver(instrument.stage, wings)))
         stack.enter_context(_stopped_by_signals(instrument.stop.set))
-        report = instrument.play(_duration(kind, seconds))
+        report = instrument.play(seconds if service else _duration(kind, seconds))
         name = sink.name
     facts = {**report.to_dict(), "speaker": name, "switches": kind}
     click.echo(json.dumps(facts) if as_json else _summary(facts))
