@@ -45,9 +45,7 @@ class Verdicts:
         for digest, verdict in reversed(self._read().items()):
             if not verdict["accepted"]:
                 at = verdict.get("at")
-                return Refusal(
-                    digest, str(verdict["reason"]), at if isinstance(at, float) else 0.0
-                )
+                return Refusal(digest, str(verdict["reason"]), at if isinstance(at, float) else 0.0)
         return None
 
     def is_accepted(self, digest: str) -> bool:
