@@ -25,6 +25,30 @@ WRITE_SECONDS = 1.0
 STALE_SECONDS = 5.0
 JOIN_SECONDS = 2.0
 
+FIELDS = {
+    "written_at",
+    "pid",
+    "uptime_seconds",
+    "seconds_played",
+    "model",
+    "labels",
+    "switches",
+    "sounding",
+    "bar",
+    "beat",
+    "tempo_bpm",
+    "level_db",
+    "n_flips",
+    "switch_to_sound_p50_ms",
+    "switch_to_sound_p99_ms",
+    "underruns",
+    "late_blocks",
+    "governor",
+    "temperature_celsius",
+    "last_refusal",
+    "share",
+}
+
 Facts = dict[str, Any]
 
 
@@ -148,7 +172,8 @@ def read_status(path: Path, *, now: float) -> Facts:
     """
     facts = read_object(path)
     written_at = facts.get("written_at")
-    if not isinstance(written_at, float):
+    # An instrument of another version may know other things.
+    if not (isinstance(written_at, float) and facts.keys() >= FIELDS):
         raise StatusMissing(
             f"{path}: found no status of an instrument, expected one; start one with "
             "`switchboard play`, or name its file with --file"
