@@ -82,9 +82,11 @@ class Wings(Closing):
         """Let go of a voice that will not be heard again."""
         self._jobs.put(voice.close)
 
-    def entered(self) -> None:
+    def entered(self, state: InstrumentState) -> None:
         """Note that the active model is heard, and might yet crash the box."""
         self._jobs.put(self._store.starting)
+        if warning := misfit(len(state.panel), len(state.bits)):
+            self._jobs.put(lambda: self._report(warning))
 
     def proven(self) -> None:
         """Note that the active model can be trusted, or that somebody ended the music."""
@@ -129,9 +131,6 @@ class Wings(Closing):
                 "finite, expected sound; train it again"
             )
         self._report(f"{network.card.title!r} takes over at the next bar")
-        warning = misfit(len(state.panel), network.card.n_switches)
-        if warning:
-            self._report(warning)
         return voice
 
     def _condemn(self, digest: str, reason: str, instead: str) -> None:
