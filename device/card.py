@@ -8,22 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.closing import Closing
 from device.errors import SpeakerUnavailable
+from device.resampler import Resampler
 from device.speakers import BUFFER_SECONDS, Clock, Pacer, Report, Sleep
 
 REOPEN_SECONDS = 1.0
 
 # What nearly every card has, should its default rate be refused too.
 _USUAL_RATES = (48_000, 44_100)
-
-# Long enough to fill the resampler's filter, so that its delay can be counted.
-_WARM_UP_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -176,16 +174,12 @@ class _Line:
         self._stream = stream
         self._n_channels = n_channels
         self._started = False
-        self._resample: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
-        self.latency_seconds = stream.latency
-        if rate != sample_rate:
-            self._resample, delay_seconds = _resampler(sample_rate, rate)
-            self.latency_seconds += delay_seconds
+        self._resampler = Resampler(sample_rate, rate)
+        self.latency_seconds = stream.latency + self._resampler.delay_seconds
 
     def write(self, samples: NDArray[np.float32]) -> bool:
         """Play; whether the sound had broken off before."""
-        if self._resample is not None:
-            samples = self._resample(samples)
+        samples = self._resampler.process(samples)
         frames = np.repeat(samples[:, np.newaxis], self._n_channels, axis=1)  # (n, n_channels)
         if self._started:
             return self._stream.write(frames)
@@ -331,18 +325,3 @@ def _refused(card: Card, reason: str) -> SpeakerUnavailable:
         f"speaker {card.name}: found {reason}, expected a card that opens; "
         "close what else is using it or choose another speaker"
     )
-
-
-def _resampler(
-    sample_rate: int, rate: int
-) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], float]:
-    """Return a streaming resampler and its delay in seconds."""
-    import soxr
-
-    # vr: soxr's variable-rate engine, at a fixed rate. The ordinary one hands out its samples in
-    # lumps of up to 58 ms, which starves a card with a short buffer; this one gives them evenly,
-    # 5 to 15 ms late, with noise 110 dB down (measured for blocks of 256 samples).
-    stream: Any = soxr.ResampleStream(sample_rate, rate, 1, dtype="float32", quality="HQ", vr=True)
-    silence = np.zeros(round(_WARM_UP_SECONDS * sample_rate), np.float32)
-    n_out = len(stream.resample_chunk(silence))
-    return stream.resample_chunk, len(silence) / sample_rate - n_out / rate

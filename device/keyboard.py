@@ -13,7 +13,7 @@ import numpy as np
 
 from device.errors import SwitchesUnavailable
 from device.state import Bits
-from device.switches import OpenSwitches, format_bits
+from device.switches import OpenSwitches, fit, format_bits
 
 # r and q are commands, so they are no switches.
 SWITCH_KEYS = "123456789abcdefghijklmnopstuvwxyz"
@@ -76,6 +76,11 @@ class KeyboardSwitches(OpenSwitches):
         for key in _ESCAPE_SEQUENCE.sub("", self._pending()).lower():
             self._press(key)
         return tuple(self._bits)
+
+    def fit(self, n_switches: int) -> None:
+        """Have so many keys from now on; those that stay, stay as they are."""
+        self.n_switches = n_switches
+        self._bits = list(fit(tuple(self._bits), n_switches))
 
     def close(self) -> None:
         """Give the terminal its mode back; may be called again."""

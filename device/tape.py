@@ -58,6 +58,10 @@ class Tape:
                 np.float32(patina) * _crackle(sample_rate, rng),
             ]
 
+    def wind_to(self, n_samples: int) -> None:
+        """Go on as after so many samples."""
+        self._at = n_samples
+
     def process(self, samples: Samples) -> Samples:
         """Play over the tape: (n,) → the same array, changed in place."""
         samples *= self.gain

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from device.store import DEFAULT_STORE
 from device.transport import Quantize
 
 
@@ -29,6 +30,13 @@ model = click.option(
     "--model",
     type=click.Path(path_type=Path),
     help="Model file (.onnx).  [default: the bundled one]",
+)
+store = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_STORE,
+    show_default=True,
+    help="Folder of the models that were pushed to this box.",
 )
 seed = click.option(
     "--seed",

@@ -81,7 +81,7 @@ def play(
 ) -> None:
     """Play, live and endless, until Ctrl-C."""
     del config  # its values have become the other options' defaults
-    from device.instrument import Instrument
+    from device.instrument import Instrument, Listener
     from device.network import BUNDLED_MODEL, Network
     from device.transport import Quantize
     from device.voice import Performance
@@ -97,12 +97,16 @@ def play(
     with ExitStack() as stack:
         network = Network.open(model or BUNDLED_MODEL)
         kind = _kind(switches)
+        # Whoever wants to know how it goes: each is told once a block (see Instrument).
+        listeners: list[Listener] = []
         show, say = stack.enter_context(_display(kind, as_json=as_json))
+        if show is not None:
+            listeners.append(show)
         bank = stack.enter_context(_open_switches(kind, pins, network.card.n_switches, seed, say))
         live = kind in ("gpio", "keyboard")
         sink = stack.enter_context(_open_speaker(speaker, network.card.sample_rate, live, say))
         instrument = stack.enter_context(
-            Instrument(network, bank, sink, performance, ahead=True, show=show)
+            Instrument(network, bank, sink, performance, ahead=True, listeners=listeners)
         )
         stack.enter_context(_stopped_by_signals(instrument.stop.set))
         report = instrument.play(_duration(kind, seconds))
@@ -128,7 +132,7 @@ def _open_switches(
 ) -> Any:
     import numpy as np
 
-    from device.switches import Fitted, demo_switches, load_script
+    from device.switches import demo_switches, load_script
 
     if kind == "demo":
         return demo_switches(n_switches)
@@ -139,7 +143,7 @@ def _open_switches(
     if kind == "gpio":
         from device.gpio import GpioSwitches
 
-        return Fitted(GpioSwitches(pins), n_switches)
+        return GpioSwitches(pins)
     if kind.startswith("script:"):
         return load_script(Path(kind.removeprefix("script:")), n_switches)
     raise click.BadParameter(

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from device.griffin_lim import GriffinLim
 from device.loudness import true_peak_db
+from device.spectrogram import Glide
 from device.tape import CEILING
 from device.transport import Quantize
-from device.voice import Glide, Performance, Voice
+from device.voice import Performance, Voice
 
 OFF, FIRST, ALL = (False,) * 3, (True, False, False), (True,) * 3
 HOP = 64
@@ -48,8 +49,8 @@ class Eavesdropper:
 
     def __init__(self, voice):
         self.heard = []
-        self._inversion = voice.inversion
-        voice.inversion = self
+        self._inversion = voice.vocoder.inversion
+        voice.vocoder.inversion = self
 
     def process(self, magnitudes):
         self.heard.extend(magnitudes.copy())
