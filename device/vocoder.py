@@ -31,8 +31,8 @@ class Vocoder:
     ) -> None:
         self.shape = shape_of(card)
         self.sample_rate = sample_rate
-        self.glide = Glide(card.n_bins)
         self.inversion = GriffinLim(n_fft=card.n_fft, hop_length=card.hop_length)
+        self.glide = Glide(card.n_bins, n_open=self.inversion.look_ahead)
         gain = 10 ** (gain_db / 20)
         self.tape = Tape(card.sample_rate, patina=patina, seed=seed, gain=gain)
         self._model_rate = card.sample_rate
@@ -46,7 +46,7 @@ class Vocoder:
 
     @property
     def latency_seconds(self) -> float:
-        """From a frame handed in until the last sample it shapes: then the change is whole."""
+        """From a flip until nothing of what was before is heard."""
         latency_samples = self.inversion.latency_samples
         return latency_samples / self._model_rate + self._resampler.delay_seconds
 

@@ -1,6 +1,6 @@
 """What an inversion costs and how near it comes: ours beside its peers, in one process.
 
-    python tests/benchmarks/inversion.py [--seconds 20] [--rounds 5] [--json FILE] [--plot FILE]
+    python tests/benchmarks/inversion.py [--seconds 12] [--rounds 5] [--json FILE] [--plot FILE]
 
 Every method gets the magnitudes of the same excerpts and is timed alone on one thread; rounds go
 through all methods in turn, so that whatever else the machine does falls on all of them alike, and
@@ -318,7 +318,7 @@ def plot(rows: list[Row], path: Path) -> None:
 
 
 @click.command(help=__doc__)
-@click.option("--seconds", default=20.0, show_default=True, help="Of every real piece.")
+@click.option("--seconds", default=12.0, show_default=True, help="Of every real piece.")
 @click.option("--rounds", "n_rounds", default=5, show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the rows.")
 @click.option("--markdown", "markdown_path", type=click.Path(path_type=Path))
