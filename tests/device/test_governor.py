@@ -14,8 +14,10 @@ def play(governor, load, seconds):
 
 
 def seconds_until_raised(governor):
-    passes = governor.n_passes
-    return play(governor, CALM, 1000).index(passes + 1) * BLOCK
+    passes, n_blocks = governor.n_passes, 0
+    while governor.judge(CALM * BLOCK, BLOCK) == passes:
+        n_blocks += 1
+    return n_blocks * BLOCK
 
 
 def test_a_box_with_time_keeps_all_its_passes():
