@@ -205,9 +205,9 @@ def measure(methods: list[Method], signals: list[Samples], n_rounds: int) -> lis
         judged[m].append(distances(methods[m], signals[s], jobs[m][s]()))
     spent = [[[] for _ in signals] for _ in methods]
     for m, s in track(steps * n_rounds, "work", console=CONSOLE):
-        started = time.process_time()
+        started = time.thread_time()
         jobs[m][s]()
-        spent[m][s].append(time.process_time() - started)
+        spent[m][s].append(time.thread_time() - started)
     seconds = [len(signal) / SAMPLE_RATE for signal in signals]
     return [
         _row(method, _share(times, seconds), quality)
