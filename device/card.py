@@ -202,13 +202,16 @@ class CardSpeaker(Closing):
         Part of the card's name; None for the default card.
     latency_seconds : float
         Asked of the card; what it grants is the attribute of the same name.
+    patient : bool
+        Begin without the card where it is not there yet, or busy; it is tried again.
     report : callable
         Takes one line when the card goes or comes back.
 
     Raises
     ------
     SpeakerUnavailable
-        If there is no such card now, or it cannot be opened.
+        If there is no PortAudio; and, unless patient, if there is no such card now, or it cannot
+        be opened.
     """
 
     def __init__(
@@ -217,12 +220,15 @@ class CardSpeaker(Closing):
         sample_rate: int,
         *,
         report: Report,
+        patient: bool = False,
         latency_seconds: float = BUFFER_SECONDS,
         clock: Clock = time.monotonic,
         sleep: Sleep = time.sleep,
         sound: SoundSystem | None = None,
     ) -> None:
         self.n_underruns = 0
+        self.name = name or "the default card"
+        self.latency_seconds = latency_seconds
         self._wanted = name
         self._sample_rate = sample_rate
         self._asked_latency = latency_seconds
@@ -232,7 +238,7 @@ class CardSpeaker(Closing):
         self._sound = sound or PortAudio()
         self._retry_at = 0.0
         self._pacer = Pacer(sample_rate, buffer_seconds=latency_seconds, clock=clock, sleep=sleep)
-        self._line: _Line | None = self._open()
+        self._line: _Line | None = self._first(patient=patient)
 
     @property
     def is_there(self) -> bool:
@@ -260,6 +266,16 @@ class CardSpeaker(Closing):
             # Not PortAudio's own way of waiting: that never returns from a card that hangs.
             self._sleep(line.latency_seconds)
             line.close()
+
+    def _first(self, *, patient: bool) -> _Line | None:
+        try:
+            return self._open()
+        except SpeakerUnavailable as error:
+            if not patient:
+                raise
+            self._report(f"{error}; the music goes on unheard until then")
+            self._retry_at = self._clock() + REOPEN_SECONDS
+            return None
 
     def _open(self) -> _Line:
         card = _find_card(self._sound.cards(), self._wanted)
@@ -295,7 +311,7 @@ class CardSpeaker(Closing):
         except (self._sound.error, SpeakerUnavailable):
             self._retry_at = self._clock() + REOPEN_SECONDS
         else:
-            self._report(f"the card {self.name} is back")
+            self._report(f"the card {self.name} is there")
 
 
 def _find_card(cards: list[Card], wanted: str | None) -> Card:

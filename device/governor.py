@@ -36,10 +36,10 @@ class Governor:
         self._patience = _PATIENCE_SECONDS
         self._calm_seconds = 0.0
 
-    def judge(self, making_seconds: float, playing_seconds: float) -> int:
+    def judge(self, making_ms: float, playing_ms: float) -> int:
         """The passes for the next block, given the time to make and the time to play this one."""
-        load = making_seconds / playing_seconds
-        self._calm_seconds = self._calm_seconds + playing_seconds if load < _LIGHT else 0.0
+        load = making_ms / playing_ms
+        self._calm_seconds = self._calm_seconds + playing_ms / 1e3 if load < _LIGHT else 0.0
         if load > _HEAVY and self.n_passes > 0:
             self._lower()
         elif self._calm_seconds >= self._patience and self.n_passes < self.most_passes:

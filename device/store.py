@@ -254,7 +254,7 @@ class ModelStore:
             If it is not there, or active or previous.
         """
         with self._locked():
-            if self._present(digest) in self._protected():
+            if self._present(digest) in (self.active(), self.previous()):
                 raise StoreError(
                     f"model {digest[:12]}: found it active or previous, expected neither; activate "
                     "another one first"
@@ -337,9 +337,6 @@ class ModelStore:
                 if _is_model(path):
                     yield path, path.stat()
 
-    def _protected(self) -> set[Path | None]:
-        return {self.active(), self.previous()}
-
     def _present(self, digest: str) -> Path:
         path = self.path(digest)
         if not path.is_file():
@@ -356,16 +353,19 @@ class ModelStore:
             raise ModelRefused(f"model {digest[:12]}: refused before: {reason}")
 
     def _adopt(self, part: Path, digest: str) -> None:
+        path = self.path(digest)
         with self._locked():
-            path = part.replace(self.path(digest))
+            if not path.exists():
+                self._make_place()
+            part.replace(path)
             files.flush_folder(self.directory)
-            self._forget_surplus(path)
 
-    def _forget_surplus(self, newest: Path) -> None:
+    def _make_place(self) -> None:
+        """Let the oldest go, so that one more is not too many."""
         oldest_first = [self.path(model.digest) for model in reversed(self.models())]
-        spared = {*self._protected(), newest}
-        surplus = max(len(oldest_first) - self._keep, 0)
-        for path in [p for p in oldest_first if p not in spared][:surplus]:
+        n_too_many = max(len(oldest_first) + 1 - self._keep, 0)
+        spared = (self.active(), self.previous())
+        for path in [p for p in oldest_first if p not in spared][:n_too_many]:
             files.removed(path)
 
     def _turn(self, name: str, target: Path | None) -> None:

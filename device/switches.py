@@ -77,6 +77,11 @@ class Switches(Protocol):
         """Whether the player asked to end."""
         ...
 
+    @property
+    def chattering(self) -> Bits:
+        """Which switches are held because they chatter."""
+        ...
+
     def read(self, seconds: float) -> Bits:
         """How the panel stands now, `seconds` of music after the start."""
         ...
@@ -101,6 +106,11 @@ class OpenSwitches(Closing):
     def finished(self) -> bool:
         """Whether the player asked to end."""
         return False
+
+    @property
+    def chattering(self) -> Bits:
+        """Which switches are held because they chatter; none, where there are no wires."""
+        return ()
 
     def fit(self, n_switches: int) -> None:
         """Stay as it is: hardware has the switches it has."""

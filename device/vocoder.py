@@ -20,21 +20,18 @@ class Vocoder:
 
     Parameters
     ----------
+    tape : Tape
+        At the model's rate.
     sample_rate : int
         Of what leaves; the model's own unless another one plays already.
-    seed, patina, gain_db
-        Of the tape.
     """
 
-    def __init__(
-        self, card: ModelCard, sample_rate: int, *, seed: int, patina: float, gain_db: float
-    ) -> None:
+    def __init__(self, card: ModelCard, tape: Tape, sample_rate: int) -> None:
         self.shape = shape_of(card)
         self.sample_rate = sample_rate
         self.inversion = GriffinLim(n_fft=card.n_fft, hop_length=card.hop_length)
         self.glide = Glide(card.n_bins, n_open=self.inversion.look_ahead)
-        gain = 10 ** (gain_db / 20)
-        self.tape = Tape(card.sample_rate, patina=patina, seed=seed, gain=gain)
+        self.tape = tape
         self._model_rate = card.sample_rate
         self._resampler = Resampler(card.sample_rate, sample_rate)
 

@@ -14,6 +14,7 @@ from device.network import Network
 from device.spectrogram import Spectrogram
 from device.state import Bits
 from device.switches import fit
+from device.tape import Tape
 from device.transport import Quantize, Transport
 from device.vocoder import Vocoder, shape_of
 
@@ -37,6 +38,8 @@ class Performance:
         0 clean to 1 worn.
     gain_db : float
         Before the limiter.
+    volume_limit_db : float
+        Lowers the limiter's ceiling: 0 or less.
     block_frames : int
         Hops handed over in one go; switches are read once per block. It changes latency and load,
         and not the music.
@@ -50,6 +53,7 @@ class Performance:
     still: bool = False
     patina: float = 0.25
     gain_db: float = 0.0
+    volume_limit_db: float = 0.0
     block_frames: int = 5
     start_beat: float = 0.0
 
@@ -221,10 +225,11 @@ def _vocoder(
 ) -> Vocoder:
     if after is not None and after.vocoder.shape == shape_of(card):
         return after.vocoder
-    return Vocoder(
-        card,
-        sample_rate or card.sample_rate,
-        seed=performance.seed,
+    tape = Tape(
+        card.sample_rate,
         patina=performance.patina,
-        gain_db=performance.gain_db,
+        seed=performance.seed,
+        gain=10 ** (performance.gain_db / 20),
+        volume_limit=10 ** (performance.volume_limit_db / 20),
     )
+    return Vocoder(card, tape, sample_rate or card.sample_rate)

@@ -137,11 +137,35 @@ class Wings(Closing):
         return voice
 
     def _condemn(self, digest: str, reason: str, instead: str) -> None:
-        self._report(f"model {digest[:12]} is taken back: {reason}")
         self._cast, self._spurned = instead, digest
-        if digest == self._bundled:
-            return
+        if digest != self._bundled:
+            _refuse(self._store, digest, reason, self._report)
+
+
+def open_active(store: ModelStore, report: Report) -> Network:
+    """Open what the store says is active, going back as long as that fails; at last the bundled.
+
+    Raises
+    ------
+    SwitchboardError
+        If the bundled model does not open either.
+    """
+    store.tidy()
+    while path := store.starting():
         try:
-            self._store.roll_back(reason, digest=digest)
+            return Network.open(path)
         except SwitchboardError as error:
-            self._report(f"that could not be written down: {error}")
+            if not _refuse(store, path.stem, str(error), report):
+                break
+    return Network.open(BUNDLED_MODEL)
+
+
+def _refuse(store: ModelStore, digest: str, reason: str, report: Report) -> bool:
+    """Have a model refused for ever; whether that could be written down."""
+    report(f"model {digest[:12]} is taken back: {reason}")
+    try:
+        store.roll_back(reason, digest=digest)
+    except SwitchboardError as error:
+        report(f"that could not be written down: {error}")
+        return False
+    return True

@@ -26,10 +26,21 @@ class Finite(click.FloatRange):
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+def _model_path(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """`bundled` is a model's name; every other word is a path."""
+    if value != Path("bundled"):
+        return value
+    from device.network import BUNDLED_MODEL
+
+    return BUNDLED_MODEL
+
+
 model = click.option(
     "--model",
     type=click.Path(path_type=Path),
-    help="Model file (.onnx).  [default: the bundled one]",
+    callback=_model_path,
+    help="Model file (.onnx), or `bundled`.  [default: bundled]",
 )
 store = click.option(
     "--store",
@@ -66,6 +77,13 @@ gain = click.option(
     default=0.0,
     show_default=True,
     help="Volume in dB before the limiter.",
+)
+volume_limit = click.option(
+    "--volume-limit",
+    type=Finite(-60, 0),
+    default=0.0,
+    show_default=True,
+    help="Lower the limiter's ceiling by so many dB: nothing comes out louder, whatever the gain.",
 )
 quantize = click.option(
     "--quantize",

@@ -1,20 +1,21 @@
 """`switchboard play`: the instrument itself."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from device.commands import options
+from device.header import DEFAULT_PINS
 from device.settings import find_settings, load_settings
 from device.state import InstrumentState
-
-DEFAULT_PINS = (5, 6, 13, 19, 26, 16, 20, 21)
 
 
 def _apply_config(
@@ -37,6 +38,12 @@ def _apply_config(
 )
 @options.model
 @click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Folder of the models pushed to this box: plays the active one, and takes over the next. "
+    "--model does without.  [default: /var/lib/switchboard/models on a box]",
+)
+@click.option(
     "--switches",
     default="auto",
     show_default=True,
@@ -51,40 +58,74 @@ def _apply_config(
     show_default=True,
     help="BCM numbers of the switches' pins, one option each; closed to ground is on.",
 )
+@click.option("--active-high", is_flag=True, help="Closed to 3.3 V is on, not closed to ground.")
+@click.option(
+    "--pull",
+    type=click.Choice(["inside", "outside"]),
+    default="inside",
+    show_default=True,
+    help="Where the resistor is that holds an open switch's pin: in the Pi, or on your board.",
+)
+@click.option("--led-playing", type=int, help="BCM number of a lamp that says: it plays.")
+@click.option("--led-fault", type=int, help="BCM number of a lamp that says: something is wrong.")
+@click.option("--led-beat", type=int, help="BCM number of a lamp that flashes with the beat.")
 @click.option(
     "--speaker",
     default="auto",
     show_default=True,
-    metavar="auto|NAME|wav:FILE|silent",
-    help="auto: the default card, else performance.wav. NAME: part of a card's name.",
+    metavar="auto|card|NAME|list|wav:FILE|silent",
+    help="auto: the default card, else performance.wav. NAME: part of a card's name; `list` prints "
+    "the names.",
 )
 @click.option(
     "--seconds", type=options.Finite(min=0.1), help="Stop after so long.  [default: never]"
 )
+@click.option(
+    "--service",
+    is_flag=True,
+    help="As the system's service: switches on pins, wait for a card that is not there, tell "
+    "systemd how it goes, run at real-time priority.",
+)
 @options.music
+@options.volume_limit
 @options.quantize
 @options.as_json
 def play(
     config: Path | None,
     model: Path | None,
+    store: Path | None,
     switches: str,
     pins: tuple[int, ...],
+    active_high: bool,
+    pull: str,
+    led_playing: int | None,
+    led_fault: int | None,
+    led_beat: int | None,
     speaker: str,
     seconds: float | None,
+    service: bool,
     seed: int,
     tempo: float | None,
     still: bool,
     patina: float,
     gain: float,
+    volume_limit: float,
     quantize: str,
     as_json: bool,
 ) -> None:
     """Play, live and endless, until Ctrl-C."""
     del config  # its values have become the other options' defaults
+    if speaker == "list":
+        _list_speakers()
+        return
     from device.instrument import Instrument, Listener
     from device.network import BUNDLED_MODEL, Network
+    from device.speakers import WavSpeaker, open_speaker
+    from device.switches import misfit
+    from device.takeover import TakeOver
     from device.transport import Quantize
     from device.voice import Performance
+    from device.wings import Wings, open_active
 
     performance = Performance(
         seed=seed,
@@ -92,27 +133,59 @@ def play(
         still=still,
         patina=patina,
         gain_db=gain,
+        volume_limit_db=volume_limit,
         quantize=Quantize(quantize),
     )
     with ExitStack() as stack:
-        network = Network.open(model or BUNDLED_MODEL)
-        kind = _kind(switches)
+        kind = "gpio" if service and switches == "auto" else _kind(switches)
         # Whoever wants to know how it goes: each is told once a block (see Instrument).
         listeners: list[Listener] = []
         show, say = stack.enter_context(_display(kind, as_json=as_json))
         if show is not None:
             listeners.append(show)
-        bank = stack.enter_context(_open_switches(kind, pins, network.card.n_switches, seed, say))
+        models = None if model else _find_store(store)
+        network = open_active(models, say) if models else Network.open(model or BUNDLED_MODEL)
+        panel = Wiring(pins, active_high=active_high, pulled_outside=pull == "outside")
+        bank = stack.enter_context(_open_switches(kind, panel, network.card.n_switches, seed, say))
+        if warning := misfit(bank.n_switches, network.card.n_switches):
+            say(warning)
         live = kind in ("gpio", "keyboard")
-        sink = stack.enter_context(_open_speaker(speaker, network.card.sample_rate, live, say))
-        instrument = stack.enter_context(
-            Instrument(network, bank, sink, performance, ahead=True, listeners=listeners)
+        sink = stack.enter_context(
+            open_speaker(speaker, network.card.sample_rate, live=live, report=say, patient=service)
         )
+        lamps = {"playing": led_playing, "fault": led_fault, "beat": led_beat}
+        listeners += stack.enter_context(_lamps(lamps, sink, bank))
+        if service:
+            listeners += stack.enter_context(_serving(sink, say))
+        instrument = stack.enter_context(
+            Instrument(
+                network,
+                bank,
+                sink,
+                performance,
+                ahead=True,
+                listeners=listeners,
+                governed=not isinstance(sink, WavSpeaker),
+            )
+        )
+        if models:
+            wings = Wings(models, instrument.voice_of, playing=network.digest, report=say)
+            instrument.listeners.append(stack.enter_context(TakeOver(instrument.stage, wings)))
         stack.enter_context(_stopped_by_signals(instrument.stop.set))
         report = instrument.play(_duration(kind, seconds))
         name = sink.name
     facts = {**report.to_dict(), "speaker": name, "switches": kind}
     click.echo(json.dumps(facts) if as_json else _summary(facts))
+
+
+def _find_store(directory: Path | None) -> Any:
+    """The store that was asked for, or the box's own on a machine that is a box."""
+    from device.store import DEFAULT_STORE, ModelStore
+
+    # The store itself comes with the first model that is pushed.
+    if directory is None and DEFAULT_STORE.parent.is_dir():
+        directory = DEFAULT_STORE
+    return None if directory is None else ModelStore(directory)
 
 
 def _kind(switches: str) -> str:
@@ -127,8 +200,17 @@ def _duration(kind: str, seconds: float | None) -> float | None:
     return DEMO_SECONDS if kind == "demo" and seconds is None else seconds
 
 
+@dataclass(frozen=True)
+class Wiring:
+    """How the switches are connected to the pins (BCM numbers)."""
+
+    pins: tuple[int, ...]
+    active_high: bool
+    pulled_outside: bool
+
+
 def _open_switches(
-    kind: str, pins: tuple[int, ...], n_switches: int, seed: int, say: Callable[[str], None]
+    kind: str, wiring: Wiring, n_switches: int, seed: int, say: Callable[[str], None]
 ) -> Any:
     import numpy as np
 
@@ -143,7 +225,12 @@ def _open_switches(
     if kind == "gpio":
         from device.gpio import GpioSwitches
 
-        return GpioSwitches(pins)
+        return GpioSwitches(
+            wiring.pins,
+            report=say,
+            active_high=wiring.active_high,
+            pulled_outside=wiring.pulled_outside,
+        )
     if kind.startswith("script:"):
         return load_script(Path(kind.removeprefix("script:")), n_switches)
     raise click.BadParameter(
@@ -152,10 +239,36 @@ def _open_switches(
     )
 
 
-def _open_speaker(spec: str, sample_rate: int, live: bool, say: Callable[[str], None]) -> Any:
-    from device.speakers import open_speaker
+def _list_speakers() -> None:
+    from device.card import list_cards
 
-    return open_speaker(spec, sample_rate, live=live, report=say)
+    click.echo("\n".join(list_cards()) or "no card at all: look with `aplay -l`")
+
+
+@contextmanager
+def _lamps(pins: dict[str, int | None], sink: Any, bank: Any) -> Iterator[list[Any]]:
+    """A listener for the lamps there are."""
+    wired = {name: pin for name, pin in pins.items() if pin is not None}
+    if not wired:
+        yield []
+        return
+    from device.lamps import Lamps
+    from device.service import is_heard
+
+    with Lamps(wired, lambda: not is_heard(sink) or any(bank.chattering)) as lamps:
+        yield [lamps]
+
+
+@contextmanager
+def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
+    """Listeners that keep the service manager informed, at the audio loop's own priority."""
+    from device.service import Heartbeat, Manager, put_first, status_line, stay_in_memory
+
+    with Manager.of(os.environ) as manager:
+        stay_in_memory(say)
+        put_first(say)
+        yield [Heartbeat(manager, lambda state: status_line(state, sink))]
+        manager.tell("STOPPING=1")
 
 
 Show = Callable[[InstrumentState], None]

@@ -4,18 +4,19 @@ import pytest
 
 from device.governor import Governor
 
-BLOCK = 0.05
+BLOCK = 0.05  # seconds
+BLOCK_MS = 50.0
 CALM, BUSY, LATE = 0.1, 0.7, 1.2
 
 
 def play(governor, load, seconds):
     """Passes after every block."""
-    return [governor.judge(load * BLOCK, BLOCK) for _ in range(round(seconds / BLOCK))]
+    return [governor.judge(load * BLOCK_MS, BLOCK_MS) for _ in range(round(seconds / BLOCK))]
 
 
 def seconds_until_raised(governor):
     passes, n_blocks = governor.n_passes, 0
-    while governor.judge(CALM * BLOCK, BLOCK) == passes:
+    while governor.judge(CALM * BLOCK_MS, BLOCK_MS) == passes:
         n_blocks += 1
     return n_blocks * BLOCK
 
