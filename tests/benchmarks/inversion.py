@@ -9,12 +9,6 @@ in (2048/512), and in decibels over mel bands; the numbers are means over the ex
 comes from Debian (see music.py), two loops from the project's own studio.
 """
 
-import os
-
-# Before numpy is imported: one thread for everybody.
-for _pool in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
-    os.environ[f"{_pool}_NUM_THREADS"] = "1"
-
 import json
 import math
 import statistics
@@ -32,6 +26,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from device.griffin_lim import PRESETS, GriffinLim, Preset
 from training.distances import (
@@ -94,9 +89,7 @@ def ours(name: str, preset: Preset) -> Method:
         return lambda: streamed(GriffinLim.of(preset), magnitude, len(signal))
 
     latency_ms = 1e3 * preset.latency_samples / SAMPLE_RATE
-    return Method(
-        f"ours, {name}", preset.n_fft, preset.hop_length, "hann", prepare, latency_ms
-    )
+    return Method(f"ours, {name}", preset.n_fft, preset.hop_length, "hann", prepare, latency_ms)
 
 
 def librosa_griffin_lim(n_fft: int, hop_length: int, n_iter: int) -> Method:
@@ -332,7 +325,8 @@ def main(
 ) -> None:
     torch.set_num_threads(1)
     signals = list(all_excerpts(seconds).values())
-    rows = measure(all_methods(), signals, n_rounds)
+    with threadpool_limits(1):
+        rows = measure(all_methods(), signals, n_rounds)
     CONSOLE.print(table(rows))
     for line in verdicts(rows):
         click.echo(line)
