@@ -171,7 +171,7 @@ BAD = {
     "refused model": Bad(
         "models activate active --store refusing",
         errors.ModelRefused,
-        ("refused before: it hums",),
+        ("active: refused at history: it hums",),
         ("refusing",),
     ),
     "store in a file": with_tiny(
