@@ -135,7 +135,7 @@ def play(
     from device.display import open_display
     from device.instrument import Instrument, Listener
     from device.network import BUNDLED_MODEL, Network
-    from device.speakers import open_speaker
+    from device.speakers import WavSpeaker, open_speaker
     from device.switches import misfit
     from device.takeover import TakeOver
     from device.transport import Quantize
@@ -179,7 +179,15 @@ def play(
         if service:
             listeners += stack.enter_context(_serving(sink, say))
         instrument = stack.enter_context(
-            Instrument(network, bank, sink, performance, ahead=True, listeners=listeners)
+            Instrument(
+                network,
+                bank,
+                sink,
+                performance,
+                ahead=True,
+                listeners=listeners,
+                governed=not isinstance(sink, WavSpeaker),
+            )
         )
         listeners = instrument.listeners
         if models and model is None and place is None:
