@@ -124,3 +124,27 @@ class ExaminationFailed(SwitchboardError, RuntimeError):
     """A model that cannot be examined within the limits of memory and time, or crashes it."""
 
     exit_code = 36
+
+
+class ModelFailed(SwitchboardError, RuntimeError):
+    """A model that was opened and checked could not be computed while it played."""
+
+    exit_code = 50
+
+
+class ShareCodeError(SwitchboardError, ValueError):
+    """A share code is misspelt, or belongs to a model that is not here."""
+
+    exit_code = 51
+
+
+class StatusMissing(SwitchboardError, OSError):
+    """No instrument writes its status there."""
+
+    exit_code = 52
+
+
+class StatusStale(SwitchboardError, OSError):
+    """An instrument has written its status there, and does so no more: it hangs or is dead."""
+
+    exit_code = 53

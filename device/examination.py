@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from device.contract import ModelCard, check_file, check_tensors
-from device.errors import ExaminationFailed, SwitchboardError
+from device.errors import ExaminationFailed, ModelFailed, SwitchboardError
 
 _NICENESS = 10
 _PR_SET_PDEATHSIG = 1
@@ -64,7 +64,7 @@ def examine_here(path: Path, limits: Limits, say: Callable[[str], None]) -> dict
     check_file(path)
     card = _read(path, say)
     # Only now, and not before: these are what a hostile file aims at.
-    from device.network import ONNXRUNTIME_ERRORS, Network
+    from device.network import Network
     from device.trial import try_sound, try_speed
 
     try:
@@ -74,12 +74,8 @@ def examine_here(path: Path, limits: Limits, say: Callable[[str], None]) -> dict
         sound = try_sound(network)
         say("speed")
         speed = try_speed(network, deadline_share=limits.deadline_share)
-    except ONNXRUNTIME_ERRORS as error:
-        # onnxruntime names the node first, and what happened last.
-        reason = str(error).rpartition("Status Message: ")[2][:120]
-        raise ExaminationFailed(
-            f"model run: found {reason}, expected numbers; export it again"
-        ) from error
+    except ModelFailed as error:
+        raise ExaminationFailed(str(error)) from error
     return {"title": card.title, **asdict(sound), **asdict(speed)}
 
 

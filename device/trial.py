@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from device.errors import ModelTooSlow, UnsoundModel
 from device.griffin_lim import GriffinLim
 from device.network import Network
+from device.spectrogram import DRAWN_AHEAD_FRAMES
 from device.switches import format_bits
-from device.voice import DRAWN_AHEAD_FRAMES, Performance
+from device.voice import Performance
 
 MOST_STATES = 64
 # RMS of a state in dB of full scale: a full-scale sine has -3. The limiter takes the odd peak, but
