@@ -2,7 +2,8 @@
 # make test    set everything up and run the tests
 # make mutations  push 2,000 damaged models at a store
 # make check   lint, types, spelling, layers
-# make bench   what the instrument costs on this machine
+# make bench   what the instrument costs on this machine, and the inversion beside its peers
+# make soak SECONDS=7200   hours of playing with every pin in a storm
 # make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
 # make clean   forget the environment
 
@@ -19,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: play test mutations check format bench wheelhouse lock clean
+.PHONY: play test mutations check format bench soak wheelhouse lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
@@ -41,8 +42,14 @@ format: $(VENV)/workshop
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/box
+bench: $(VENV)/workshop
 	$(BIN)/switchboard bench --seconds 60
+	@$(PIP) install $(LOCKED) --group bench
+	$(BIN)/python tests/benchmarks/inversion.py
+
+SECONDS ?= 600
+soak: $(VENV)/box
+	PYTHONPATH=. $(BIN)/python tests/soak.py --seconds $(SECONDS)
 
 # PYTHON is here the version over there, such as 3.11 (Bookworm) or 3.13 (Trixie).
 wheelhouse: VERSION_THERE := $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.11)

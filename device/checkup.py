@@ -4,6 +4,7 @@ import getpass
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from device import errors
 from device.findings import BAD, GOOD, NOTE, Finding
 from device.header import I2S_PINS
 from device.host import Host, user_exists
@@ -103,10 +104,9 @@ def power(host: Host) -> Finding | None:
 
 def temperature(host: Host) -> Finding | None:
     """How warm the processor is."""
-    thousandths = host.number("/sys/class/thermal/thermal_zone0/temp")
-    if thousandths is None:
+    degrees = host.degrees()
+    if degrees is None:
         return None
-    degrees = thousandths / 1000
     if degrees < _HOT_DEGREES:
         return Finding("temperature", GOOD, f"{degrees:.0f} °C")
     remedy = "give the case air, or the chip a heat sink; at 85 °C the Pi slows down"
@@ -261,9 +261,10 @@ def _ending(facts: dict[str, str]) -> str:
 
 def causes() -> dict[int, str]:
     """Exit status → what it means, from the errors themselves."""
-    from device.errors import SwitchboardError
-
     return {
         error.exit_code: (error.__doc__ or "").splitlines()[0].rstrip(".")
-        for error in SwitchboardError.__subclasses__()
+        for error in vars(errors).values()
+        if isinstance(error, type)
+        and issubclass(error, errors.SwitchboardError)
+        and error is not errors.SwitchboardError
     }

@@ -28,7 +28,7 @@ from device.contract import MAX_MODEL_BYTES
 from device.errors import ModelRefused, ModelTooLarge, StoreError, StoreFull, SwitchboardError
 from device.incoming import Incoming, remaining_bytes, writing_into
 from device.starts import Starts
-from device.verdicts import Verdicts
+from device.verdicts import Refusal, Verdicts
 
 DEFAULT_STORE = Path("/var/lib/switchboard/models")
 MOST_STARTS = 2
@@ -160,6 +160,10 @@ class ModelStore:
     def refusal(self, digest: str) -> str | None:
         """Why this hash must not play, or None."""
         return self._verdicts.refusal(digest)
+
+    def last_refusal(self) -> Refusal | None:
+        """The latest refusal that still holds, or None."""
+        return self._verdicts.last_refusal()
 
     def is_accepted(self, digest: str) -> bool:
         """Whether it was examined here, found good, and not refused since."""

@@ -227,7 +227,7 @@ restart() {
     say "starting, until the first sound"
     run systemctl daemon-reload
     run systemctl try-restart systemd-journald || true
-    run systemctl reset-failed switchboard switchboard-fallback 2>/dev/null || true
+    run systemctl reset-failed switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
     run systemctl restart switchboard || return 1
     [ -z "$dry" ] || return 0
     # One that breaks off after the first sound has not arrived either.
@@ -237,8 +237,9 @@ restart() {
     say "$(systemctl show -p StatusText --value switchboard)"
 }
 
+# The one that plays and the one before it.
 only_two_versions() {
-    [ -d "$root$home/versions" ] || return 0
+    case $before in '' | "$id") return 0 ;; esac
     for folder in "$root$home"/versions/*; do
         case ${folder##*/} in
             "$id" | "$before") ;;
