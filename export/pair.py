@@ -47,6 +47,28 @@ class PairingError(SwitchboardError, ValueError):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where things are on a box; empty for what is found there and its own default.
+
+    Raises
+    ------
+    PairingError
+        If a path could be taken for more than a path.
+    """
+
+    program: str = ""
+    store: str = ""
+
+    def __post_init__(self) -> None:
+        for name, path in vars(self).items():
+            if path and not _PLAIN_PATH.fullmatch(path):
+                raise PairingError(
+                    f"--{name}: found {path!r}, expected a path from / on, of letters, digits and "
+                    "./+-_"
+                )
+
+
+@dataclass(frozen=True)
 class Pairing:
     """What was found or done on a box.
 
@@ -135,20 +157,8 @@ def _keygen(*arguments: str) -> str:
     return done.stdout
 
 
-def pair(
-    host: Host,
-    identity: Path,
-    *,
-    port: int | None = None,
-    program: str = "",
-    store: str = "",
-) -> Pairing:
+def pair(host: Host, identity: Path, place: Place, *, port: int | None) -> Pairing:
     """Introduce a key to a box through the owner's own login, which may ask its questions.
-
-    Parameters
-    ----------
-    program, store : str
-        Paths over there; empty for what is found there and its own default.
 
     Raises
     ------
@@ -157,12 +167,8 @@ def pair(
     SwitchboardError
         What `export.ssh.explain` knows.
     """
-    for option, path in (("--program", program), ("--store", store)):
-        if path and not _PLAIN_PATH.fullmatch(path):
-            raise PairingError(
-                f"{option}: found {path!r}, expected a path from / on, of letters, digits and ./+-_"
-            )
-    told = _run(host, Line(port=port, batch=False), [public_half(identity), program, store])
+    arguments = [public_half(identity), place.program, place.store]
+    told = _run(host, Line(port=port, batch=False), arguments)
     state = told.get("state", "")
     if state in _WRONG:
         reason = _WRONG[state].format(**{"account": "", "store": "", **told, "name": host.name})

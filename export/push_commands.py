@@ -79,10 +79,10 @@ def pair(host: str, identity: Path | None, port: int | None, program: str, store
     from export import pair as pairing
     from export.ssh import Host
 
-    there = Host.parse(host)
+    there, place = Host.parse(host), pairing.Place(program, store)
     key = identity or pairing.default_identity()
     click.echo(f"key       {key}: {'made' if pairing.make_identity(key) else 'is there'}")
-    found = pairing.pair(there, key, port=port, program=program, store=store)
+    found = pairing.pair(there, key, place, port=port)
     if found.gave_shell:
         click.echo(f"account   {found.host.user}: given /bin/sh, to run that one program")
     click.echo(

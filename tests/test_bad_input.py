@@ -13,6 +13,8 @@ from device import errors
 from device.cli import main
 from device.contract import MAX_MODEL_BYTES
 from device.store import ModelStore
+from export.pair import PairingError
+from export.ssh import BadHost
 from tests import hostile_models as hostile
 from tests import tiny_model as tiny
 from training.corpus import CorpusError
@@ -182,6 +184,18 @@ BAD = {
     ),
     "music that is not there": Bad("corpus folder none --out corpus", CorpusError, ("none",)),
     "corpus that is not there": Bad("train none --out run --steps 2", CorpusError, ("none",)),
+    "host that could be an option": with_tiny(
+        "push -- -oProxyCommand=x tiny.onnx", BadHost, "'-oProxyCommand=x'", "a name or an address"
+    ),
+    "hosts that are not there": with_tiny(
+        "push --all-of none.txt tiny.onnx", BadHost, "none.txt", "No such file", "--all-of"
+    ),
+    "pushing what is no model": Bad(
+        "push studio text.onnx", errors.ModelUnreadable, ("text.onnx",), ("text.onnx",)
+    ),
+    "pairing with more than a path": Bad(
+        "pair studio --store /a;b", PairingError, ("--store", "'/a;b'", "a path from / on")
+    ),
     "run that is not there": Bad("export none --out m.onnx", TrainingError, ("none", "no run")),
     "render to nowhere": with_tiny(
         "render --model tiny.onnx --bits 101 --out none/out.wav", errors.OutputError, "none/out.wav"
@@ -321,6 +335,11 @@ def test_a_verb_without_its_packages_says_what_to_install(folder, capsys, monkey
         ("play --seed -1", "-1 is not in the range"),
         ("play --patina 2", "2.0 is not in the range"),
         ("play --quantize bars", "'bars' is not one of"),
+        ("export run --quantize int4", "'int4' is not one of"),
+        ("push {tiny}", "at least one HOST before MODEL"),
+        ("push", "Missing argument 'HOST... MODEL'"),
+        ("push studio {tiny} --port 70000", "70000 is not in the range"),
+        ("pair", "Missing argument 'HOST'"),
         ("play --model {tiny} --switches theremin", "found 'theremin', expected auto, gpio"),
         ("render --out x.wav", "Missing option '--bits'"),
         ("bench --seconds nan", "nan is not a finite number"),
