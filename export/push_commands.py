@@ -90,7 +90,10 @@ def pair(host: str, identity: Path | None, port: int | None, program: str, store
         f"{found.program} receive, and nothing else"
     )
     pairing.check_pairing(found, key, port)
-    click.echo(f"tested    it answers; next: switchboard push {found.host} MODEL")
+    options = [f"--identity {identity}"] if identity else []
+    options += [f"--port {port}"] if port else []
+    command = " ".join(["switchboard push", str(found.host), "MODEL", *options])
+    click.echo(f"tested    it answers; next: {command}")
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def test_pairing_says_what_it_does_and_that_it_works(box, capsys):
     assert f"{key_of(box)}: made" in out
     assert "knows the key now: it runs /" in out
     assert "/switchboard receive, and nothing else" in out
-    assert f"next: switchboard push {box.host} MODEL" in out
+    assert f"next: switchboard push {box.host} MODEL --port {box.port}" in out
 
 
 def test_pairing_again_changes_nothing(box, capsys):
