@@ -242,9 +242,7 @@ def _open_switches(
         rng, start = np.random.default_rng(seed), place.bits if place else None
         return KeyboardSwitches(n_switches, rng=rng, tell=display.tell, start=start)
     if place is not None:
-        display.say(
-            f"the switches are where they are; the code has them at {format_bits(place.bits)}"
-        )
+        display.say(f"the panel decides; the share code has it at {format_bits(place.bits)}")
     if kind == "gpio":
         from device.gpio import GpioSwitches
 
