@@ -26,8 +26,8 @@ _WRONG = {
         "login; install it there, or give its place with --program"
     ),
     "nosudo": (
-        "found an account that may not become `switchboard` with sudo, expected the owner's; pair "
-        "as somebody who may, such as pi@{name}"
+        "found an account that may not use sudo without a password, expected the owner's; pair as "
+        "somebody who may, such as pi@{name}"
     ),
     "nostore": (
         "found that {account} may not write to {store}, expected a place for models; give one with "
