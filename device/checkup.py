@@ -265,5 +265,7 @@ def causes() -> dict[int, str]:
     return {
         error.exit_code: (error.__doc__ or "").splitlines()[0].rstrip(".")
         for error in vars(errors).values()
-        if isinstance(error, type) and error is not errors.SwitchboardError
+        if isinstance(error, type)
+        and issubclass(error, errors.SwitchboardError)
+        and error is not errors.SwitchboardError
     }
