@@ -1,5 +1,6 @@
 # make play    set everything up and play
 # make test    set everything up and run the tests
+# make mutations  push 2,000 damaged models at a store
 # make check   lint, types, spelling, layers
 # make bench   what the instrument costs on this machine
 # make soak SECONDS=7200   hours of playing with every pin in a storm
@@ -19,13 +20,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: play test check format bench soak wheelhouse lock clean
+.PHONY: play test mutations check format bench soak wheelhouse lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
 
 test: $(VENV)/workshop
 	$(BIN)/python -m pytest
+
+mutations: $(VENV)/workshop
+	$(BIN)/python -m tests.mutations 2000
 
 check: $(VENV)/workshop
 	$(BIN)/ruff check

@@ -101,7 +101,8 @@ def start_process(path: Path, limits: Limits) -> Child:
     command = [sys.executable, "-B", "-P", "-m", "device.examination", str(path)]
     command += [json.dumps(asdict(limits)), str(os.getpid())]
     # One thread of numpy: each further one takes 40 MB of address space.
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1"}
+    search = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": search, "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

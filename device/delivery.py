@@ -12,9 +12,9 @@ Each side writes lines of JSON; the sender writes one, then the bytes of the mod
     box     {"event": "verdict", "accepted": true, "sha256": "...", "check": "", "reason": "",
              "exit_code": 0, "seconds": 2.8, "figures": {...}}             always the last line
 
-Accepted means active. ``again`` asks for a new examination of a hash that was refused before. What
-comes in is hostile until it is examined: lengths and times are limited, no name or path of the
-sender's is used, and what breaks off leaves nothing behind.
+Accepted means active. ``again`` asks for a new examination of a hash that is known. What comes in
+is hostile until it is examined: lengths and times are limited, no name or path of the sender's is
+used, and what breaks off leaves nothing behind.
 """
 
 import json
@@ -24,13 +24,14 @@ import select
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from device.acceptance import Report, Verdict, examine
+from device.acceptance import Verdict
+from device.admission import Examine, admit, examine, known
 from device.contract import CONTRACT_VERSION, MAX_MODEL_BYTES
 from device.description import one_line
-from device.errors import ModelRefused, ModelTooLarge, SwitchboardError
+from device.errors import ModelTooLarge, SwitchboardError
 from device.incoming import Incoming
 from device.store import ModelStore
 
@@ -45,7 +46,6 @@ _PROGRESS_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 Say = Callable[[dict[str, Any]], None]
-Examine = Callable[[Path, Report], Verdict]
 
 
 class DeliveryError(SwitchboardError, ValueError):
@@ -142,7 +142,7 @@ def receive(
     sender: Sender,
     say: Say,
     *,
-    examine: Examine = lambda path, report: examine(path, report=report),
+    examine: Examine = examine,
 ) -> Verdict:
     """Receive one model, examine it, and make it the one that plays.
 
@@ -179,17 +179,20 @@ def _greeting(store: ModelStore) -> dict[str, Any]:
 def _verdict(
     store: ModelStore, sender: Sender, header: Header, say: Say, examine: Examine
 ) -> Verdict:
-    refusal = store.refusal(header.sha256)
-    if refusal is not None and not header.again:
-        return Verdict(False, 0.0, "history", refusal, ModelRefused.exit_code)
-    if store.is_accepted(header.sha256) and store.path(header.sha256).is_file():
+    verdict = None if header.again else known(store, header.sha256)
+    if verdict is None:
+        with store.incoming(header.n_bytes) as incoming:
+            say({"event": "send"})
+            _stream(sender, header, incoming, say)
+            report = partial(_report, say)
+            verdict = admit(store, incoming, report, examine)
+    if verdict.accepted:
         store.activate(header.sha256)
-        return Verdict(accepted=True, seconds=0.0)
-    with store.incoming(header.n_bytes) as incoming:
-        say({"event": "send"})
-        _stream(sender, header, incoming, say)
-        with store.examining():
-            return _take(store, incoming, say, examine)
+    return verdict
+
+
+def _report(say: Say, check: str) -> None:
+    say({"event": "check", "check": check})
 
 
 def _stream(sender: Sender, header: Header, incoming: Incoming, say: Say) -> None:
@@ -200,18 +203,6 @@ def _stream(sender: Sender, header: Header, incoming: Incoming, say: Say) -> Non
             say({"event": "received", "n_bytes": incoming.n_bytes})
     if incoming.digest != header.sha256:
         raise _unlike(f"the hash {incoming.digest[:12]}", f"{header.sha256[:12]} as announced")
-    incoming.flush()
-
-
-def _take(store: ModelStore, incoming: Incoming, say: Say, examine: Examine) -> Verdict:
-    verdict = examine(incoming.path, lambda check: say({"event": "check", "check": check}))
-    if verdict.accepted:
-        digest = incoming.keep()
-        store.accept(digest)
-        store.activate(digest)
-    else:
-        store.refuse(incoming.digest, verdict.line)
-    return verdict
 
 
 def _unlike(found: str, expected: str) -> DeliveryError:

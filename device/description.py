@@ -52,7 +52,7 @@ def to_lines(facts: dict[str, Any]) -> list[str]:
     """`describe` for people: a line for each fact, names aligned."""
     flat = [(one_line(name), one_line(text)) for name, text in _flat("", facts, _MOST_DEPTH)]
     width = max(len(name) for name, _ in flat)
-    return [f"{name:{width}}  {text}" for name, text in flat]
+    return [f"{name:{width}}  {text}".rstrip() for name, text in flat]
 
 
 def one_line(text: str) -> str:

@@ -253,6 +253,7 @@ class Instrument(Closing):
             n_late=self._n_late,
             n_not_finite=voice.network.n_not_finite,
             failure=None if voice.failure is None else str(voice.failure),
+            governor=None,
         )
 
     def report(self) -> Report:

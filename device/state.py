@@ -51,6 +51,8 @@ class InstrumentState:
         Frames of this model that had to be made silent.
     failure : str or None
         Why the model gives only silence any more.
+    governor : str or None
+        What is spared to keep time, if anything.
     """
 
     title: str
@@ -79,3 +81,4 @@ class InstrumentState:
     n_late: int
     n_not_finite: int
     failure: str | None
+    governor: str | None

@@ -28,7 +28,7 @@ from device.contract import MAX_MODEL_BYTES
 from device.errors import ModelRefused, ModelTooLarge, StoreError, StoreFull, SwitchboardError
 from device.incoming import Incoming, remaining_bytes, writing_into
 from device.starts import Starts
-from device.verdicts import Verdicts
+from device.verdicts import Refusal, Verdicts
 
 DEFAULT_STORE = Path("/var/lib/switchboard/models")
 MOST_STARTS = 2
@@ -161,6 +161,10 @@ class ModelStore:
         """Why this hash must not play, or None."""
         return self._verdicts.refusal(digest)
 
+    def last_refusal(self) -> Refusal | None:
+        """The latest refusal that still holds, or None."""
+        return self._verdicts.last_refusal()
+
     def is_accepted(self, digest: str) -> bool:
         """Whether it was examined here, found good, and not refused since."""
         return self._verdicts.is_accepted(digest)
@@ -254,7 +258,7 @@ class ModelStore:
             If it is not there, or active or previous.
         """
         with self._locked():
-            if self._present(digest) in self._protected():
+            if self._present(digest) in (self.active(), self.previous()):
                 raise StoreError(
                     f"model {digest[:12]}: found it active or previous, expected neither; activate "
                     "another one first"
@@ -337,9 +341,6 @@ class ModelStore:
                 if _is_model(path):
                     yield path, path.stat()
 
-    def _protected(self) -> set[Path | None]:
-        return {self.active(), self.previous()}
-
     def _present(self, digest: str) -> Path:
         path = self.path(digest)
         if not path.is_file():
@@ -356,16 +357,19 @@ class ModelStore:
             raise ModelRefused(f"model {digest[:12]}: refused before: {reason}")
 
     def _adopt(self, part: Path, digest: str) -> None:
+        path = self.path(digest)
         with self._locked():
-            path = part.replace(self.path(digest))
+            if not path.exists():
+                self._make_place()
+            part.replace(path)
             files.flush_folder(self.directory)
-            self._forget_surplus(path)
 
-    def _forget_surplus(self, newest: Path) -> None:
+    def _make_place(self) -> None:
+        """Let the oldest go, so that one more is not too many."""
         oldest_first = [self.path(model.digest) for model in reversed(self.models())]
-        spared = {*self._protected(), newest}
-        surplus = max(len(oldest_first) - self._keep, 0)
-        for path in [p for p in oldest_first if p not in spared][:surplus]:
+        n_too_many = max(len(oldest_first) + 1 - self._keep, 0)
+        spared = (self.active(), self.previous())
+        for path in [p for p in oldest_first if p not in spared][:n_too_many]:
             files.removed(path)
 
     def _turn(self, name: str, target: Path | None) -> None:

@@ -32,10 +32,12 @@ class TakeOver(Closing):
         self._cued: Voice | None = None
         self._understudy: Voice | None = None
         self._probation: Probation | None = None
+        self._is_new = False
 
     def __call__(self, state: InstrumentState) -> None:
         """Another block has been played."""
         self._wings.state = state
+        self._greet(state)
         if self._stage.voice is not self._heard:
             self._follow(state)
         if self._stage.is_free:
@@ -67,7 +69,13 @@ class TakeOver(Closing):
             self._release_understudy()
             self._understudy = before
             self._probation = Probation(state, seconds=self._probation_seconds)
-            self._wings.entered()
+            self._is_new = True
+
+    def _greet(self, state: InstrumentState) -> None:
+        """Once the panel has had the time to follow the newcomer."""
+        if self._is_new:
+            self._is_new = False
+            self._wings.entered(state)
 
     def _judge(self, state: InstrumentState) -> None:
         if self._probation is None or self._understudy is None:

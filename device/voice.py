@@ -1,7 +1,7 @@
 """The voice: panel state in, a block of sound out. No clock, no device, no thread of its own."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from device.contract import ModelCard
 from device.errors import ModelFailed
 from device.griffin_lim import GriffinLim
 from device.network import Network
+from device.share import Place
 from device.spectrogram import Spectrogram
 from device.state import Bits
 from device.switches import fit
@@ -56,6 +57,16 @@ class Performance:
     volume_limit_db: float = 0.0
     block_frames: int = 5
     start_beat: float = 0.0
+
+    def at(self, place: Place) -> "Performance":
+        """The same way of playing, of the music that a share code names."""
+        return replace(
+            self,
+            seed=place.seed,
+            tempo_bpm=place.tempo_bpm,
+            still=place.still,
+            start_beat=place.beat,
+        )
 
 
 @dataclass(frozen=True)

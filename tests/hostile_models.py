@@ -245,19 +245,24 @@ def range_bomb() -> ModelProto:
 
 
 def endless_work() -> ModelProto:
-    """Products of matrices that the file only names: little memory, hours of work."""
-    names = ["square", *(f"n{i}" for i in range(3000))]
+    return long_work(n_products=3000, side=1024)
+
+
+def long_work(n_products: int, side: int) -> ModelProto:
+    """Products of matrices that the file only names: little memory, much work."""
+    names = ["square", *(f"n{i}" for i in range(n_products))]
     products = [_node("MatMul", [a, "square"], [b]) for a, b in pairwise(names)]
     # From an input, so that nothing can be folded.
     start = [
-        _node("ReduceSum", ["position"], ["seed"], keepdims=0),
-        _node("Expand", ["seed", "side"], ["square"]),
+        _node("Sub", ["position", "position"], ["zeros"]),
+        _node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
+        _node("Expand", ["zero", "side"], ["square"]),
     ]
     last = [
         _node("ReduceMax", [names[-1]], ["most"], keepdims=0),
         _node("Sub", ["most", "most"], ["disturbance"]),
     ]
-    return disturbed(*start, *products, *last, side=np.array([1024, 1024], np.int64))
+    return disturbed(*start, *products, *last, side=np.array([side, side], np.int64))
 
 
 def nan_weights() -> ModelProto:

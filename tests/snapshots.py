@@ -32,6 +32,7 @@ _SNAPSHOT = InstrumentState(
     n_late=0,
     n_not_finite=0,
     failure=None,
+    governor=None,
 )
 
 

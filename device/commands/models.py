@@ -76,7 +76,7 @@ def activate(name: str, again: bool, store: Path) -> None:
     from device.store import ModelStore
 
     models = ModelStore(store)
-    digest = None if name == BUNDLED else _taken(name, models, again)
+    digest = None if name == BUNDLED else _admitted(name, models, again)
     models.activate(digest)
     click.echo(f"active: {_name(models.active())}")
 
@@ -106,21 +106,23 @@ def remove(name: str, store: Path) -> None:
     click.echo(f"removed: {digest[:_SHOWN_DIGITS]}")
 
 
-def _taken(name: str, store: "ModelStore", again: bool) -> str:
+def _admitted(name: str, store: "ModelStore", again: bool) -> str:
     """The hash of a model that may be activated, examined if it has not been."""
-    from device.acceptance import examine
+    from device.admission import admit, known
+    from device.contract import check_file
+    from device.files import sha256_of
 
-    file = Path(name)
-    digest = store.add(file) if file.is_file() else store.find(name)
-    if again or not (store.is_accepted(digest) or store.refusal(digest)):
-        with store.examining():
-            verdict = examine(store.path(digest))
-        if verdict.accepted:
-            store.accept(digest)
-            click.echo(_accepted(verdict))
-        else:
-            store.refuse(digest, verdict.line)
-            verdict.check_accepted(name)
+    path = Path(name) if Path(name).is_file() else store.path(store.find(name))
+    check_file(path)
+    digest = sha256_of(path)
+    verdict = None if again else known(store, digest)
+    if verdict is None:
+        with store.incoming(path.stat().st_size) as incoming:
+            incoming.write(path.read_bytes())
+            verdict = admit(store, incoming, lambda check: None)
+        verdict.check_accepted(name)
+        click.echo(_accepted(verdict))
+    verdict.check_accepted(name)
     return digest
 
 

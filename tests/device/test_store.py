@@ -319,3 +319,12 @@ def test_verdicts_do_not_grow_without_end(store, monkeypatch):
     for digest in digests:
         store.refuse(digest, "no")
     assert [store.refusal(digest) for digest in digests] == [None, None, "no", "no", "no"]
+
+
+def test_the_latest_refusal_that_still_holds_is_told(store):
+    assert store.last_refusal() is None
+    for name, reason in (("1", "loud"), ("2", "slow")):
+        store.refuse(name * 64, reason)
+    assert (store.last_refusal().digest, store.last_refusal().reason) == ("2" * 64, "slow")
+    store.accept("2" * 64)
+    assert store.last_refusal().reason == "loud"
