@@ -21,9 +21,6 @@ Samples = NDArray[np.float32]
 
 # As long as an analysis window, so that neither end of it is an edge to the ear.
 CROSSFADE_SECONDS = 0.05
-# How long a newcomer plays unheard, in latencies of its vocoder: until the silence in which its
-# inversion began has left it.
-_RUN_IN_LATENCIES = 2
 
 
 class Scene(Protocol):
@@ -203,5 +200,9 @@ class Stage(Closing):
 
 
 def lead_seconds(voice: Voice) -> float:
-    """How long before it is heard alone a voice has to begin."""
-    return _RUN_IN_LATENCIES * voice.vocoder.latency_seconds + CROSSFADE_SECONDS
+    """How long before it is heard alone a voice has to begin.
+
+    It plays unheard until the silence in which its inversion began has left it.
+    """
+    run_in_seconds = voice.vocoder.delay_seconds + voice.vocoder.latency_seconds
+    return run_in_seconds + CROSSFADE_SECONDS

@@ -275,11 +275,21 @@ class ModelStore:
         with suppress(SwitchboardError), self._locked():
             active = self.active()
             if active and self._starts.n_of(active.stem) >= MOST_STARTS:
-                self._roll_back(f"the box crashed {MOST_STARTS} times while it started", None)
+                self._roll_back("the box crashed with it before it had proved itself", None)
                 active = self.active()
             if active:
                 self._starts.count(active.stem)
         return self.active()
+
+    def entered(self) -> None:
+        """Note that the active model has taken over while another one played; never raises.
+
+        If the box crashes with it before `started`, once is enough.
+        """
+        with suppress(SwitchboardError), self._locked():
+            active = self.active()
+            if active:
+                self._starts.suspect(active.stem, MOST_STARTS)
 
     def started(self) -> None:
         """Note that the active model plays, or that we were told to stop before; never raises."""

@@ -29,8 +29,8 @@ class Vocoder:
     def __init__(self, card: ModelCard, tape: Tape, sample_rate: int) -> None:
         self.shape = shape_of(card)
         self.sample_rate = sample_rate
-        self.glide = Glide(card.n_bins)
         self.inversion = GriffinLim(n_fft=card.n_fft, hop_length=card.hop_length)
+        self.glide = Glide(card.n_bins, n_open=self.inversion.look_ahead)
         self.tape = tape
         self._model_rate = card.sample_rate
         self._resampler = Resampler(card.sample_rate, sample_rate)
@@ -43,7 +43,7 @@ class Vocoder:
 
     @property
     def latency_seconds(self) -> float:
-        """From a frame handed in until the last sample it shapes: then the change is whole."""
+        """From a flip until nothing of what was before is heard."""
         latency_samples = self.inversion.latency_samples
         return latency_samples / self._model_rate + self._resampler.delay_seconds
 

@@ -218,11 +218,16 @@ class Voice(Closing):
         return samples
 
     def _sound(self, panel: Bits, n_frames: int) -> Samples:
+        revised = self.spectrogram.turn_to(fit(panel, self.card.n_switches))
+        started = time.thread_time()
+        if revised is not None:
+            self.vocoder.inversion.revise(revised)
+        revising_seconds = time.thread_time() - started
         magnitude = self._magnitude[:n_frames]
-        self.spectrogram.draw(fit(panel, self.card.n_switches), magnitude)
+        self.spectrogram.draw(magnitude)
         drawn = time.thread_time()
         samples = self.vocoder.process(magnitude)
-        self._inversion_seconds += time.thread_time() - drawn
+        self._inversion_seconds += revising_seconds + time.thread_time() - drawn
         return samples
 
 

@@ -1,6 +1,7 @@
 """Everything a player can get wrong: one line that says so, an exit code of its own, no debris."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,12 @@ import pytest
 from device import errors
 from device.cli import main
 from device.contract import MAX_MODEL_BYTES
+from device.share import Place
+from device.status import FIELDS
 from device.store import ModelStore
 from tests import hostile_models as hostile
 from tests import tiny_model as tiny
+from tests import unruly_models as unruly
 from training.corpus import CorpusError
 from training.run import TrainingError
 
@@ -33,6 +37,10 @@ RENDER = "render --bits 101 --seconds 0.5 --out out.wav --model"
 PLAY = "play --model tiny.onnx --seconds 0.5 --speaker wav:out.wav --switches"
 SPEAKER = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker"
 CONFIG = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker wav:out.wav --config"
+
+SHARE = "render --seconds 0.5 --out out.wav --share"
+CODE = Place("000000", (True,) * 8, seed=1, tempo_bpm=None, still=False, n_slots=7).code
+OLD_STATUS = json.dumps({**dict.fromkeys(FIELDS), "written_at": 1.5, "pid": 77})
 
 # Every file any mistake needs; made where it is asked for.
 FILES = {
@@ -65,6 +73,8 @@ FILES = {
     "order.txt": lambda path: path.write_text("# up\n2 101\n1 100\n", encoding="utf-8"),
     "bits.txt": lambda path: path.write_text("0 1010\n", encoding="utf-8"),
     "binary.txt": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "old.json": lambda path: path.write_text(OLD_STATUS, encoding="utf-8"),
+    "failing.onnx": unruly.failing_in_one_state,
     "file": lambda path: path.touch(),
     "folder": lambda path: path.mkdir(),
 }
@@ -200,6 +210,38 @@ BAD = {
         "sweep --model tiny.onnx --out file/states", errors.OutputError, "file", files=("file",)
     ),
     "unknown speaker": with_tiny(f"{SPEAKER} Gramophone", errors.SpeakerUnavailable, "speaker"),
+    "misheard share code": Bad(
+        f"{SHARE} {CODE[:-1]}{'0' if CODE[-1] != '0' else '1'}",
+        errors.ShareCodeError,
+        (CODE[:-1], "slip of the tongue", "once more"),
+    ),
+    "share code of a model elsewhere": Bad(
+        f"{SHARE} {CODE}", errors.ShareCodeError, ("begins with 000000", "--model")
+    ),
+    "share code of another file": with_tiny(
+        f"{SHARE} {CODE} --model tiny.onnx", errors.ShareCodeError, "begins with 000000"
+    ),
+    "share code and no file": Bad(
+        f"{SHARE} {CODE} --model none.onnx", errors.ModelNotFound, ("none.onnx",)
+    ),
+    "model that fails": Bad(
+        "render --model failing.onnx --bits 11010010 --seconds 1 --out out.wav",
+        errors.ModelFailed,
+        ("log_magnitude cannot be computed", "play another model"),
+        ("failing.onnx",),
+    ),
+    "status of nobody": Bad(
+        "status --file none.json", errors.StatusMissing, ("none.json", "switchboard play")
+    ),
+    "watched by nobody": Bad(
+        "status --json --file file", errors.StatusMissing, ("file",), ("file",)
+    ),
+    "old status": Bad(
+        "status --file old.json", errors.StatusStale, ("old.json", "process 77"), ("old.json",)
+    ),
+    "status to nowhere": with_tiny(
+        f"{SPEAKER} silent --status none/s.json", errors.OutputError, "none/s.json", "--status"
+    ),
     "no terminal": with_tiny(
         f"{PLAY} keyboard", errors.SwitchesUnavailable, "keyboard", "not a terminal"
     ),
@@ -322,7 +364,9 @@ def test_a_verb_without_its_packages_says_what_to_install(folder, capsys, monkey
         ("play --patina 2", "2.0 is not in the range"),
         ("play --quantize bars", "'bars' is not one of"),
         ("play --model {tiny} --switches theremin", "found 'theremin', expected auto, gpio"),
-        ("render --out x.wav", "Missing option '--bits'"),
+        ("render --out x.wav", "Missing option '--bits' or '--share'"),
+        (f"render --out x.wav --share {CODE} --bits 1", "--share says what --bits says"),
+        (f"play --share {CODE} --seed 2", "--share says what --seed says"),
         ("bench --seconds nan", "nan is not a finite number"),
         ("render --bits 101 --out x.wav --seconds inf", "inf is not a finite number"),
     ],

@@ -135,7 +135,7 @@ def play(
     from device.display import open_display
     from device.instrument import Instrument, Listener
     from device.network import BUNDLED_MODEL, Network
-    from device.speakers import open_speaker
+    from device.speakers import WavSpeaker, open_speaker
     from device.switches import misfit
     from device.takeover import TakeOver
     from device.transport import Quantize
@@ -179,7 +179,15 @@ def play(
         if service:
             listeners += stack.enter_context(_serving(sink, say))
         instrument = stack.enter_context(
-            Instrument(network, bank, sink, performance, ahead=True, listeners=listeners)
+            Instrument(
+                network,
+                bank,
+                sink,
+                performance,
+                ahead=True,
+                listeners=listeners,
+                governed=not isinstance(sink, WavSpeaker),
+            )
         )
         listeners = instrument.listeners
         if models and model is None and place is None:
@@ -234,9 +242,7 @@ def _open_switches(
         rng, start = np.random.default_rng(seed), place.bits if place else None
         return KeyboardSwitches(n_switches, rng=rng, tell=display.tell, start=start)
     if place is not None:
-        display.say(
-            f"the switches are where they are; the code has them at {format_bits(place.bits)}"
-        )
+        display.say(f"the panel decides; the share code has it at {format_bits(place.bits)}")
     if kind == "gpio":
         from device.gpio import GpioSwitches
 
