@@ -92,7 +92,7 @@ def mel_bands(sample_rate: int, n_fft: int) -> NDArray[np.float32]:
 
 def n_empty_bands(sample_rate: int, n_fft: int) -> int:
     """How many of the mel bands hold no bin at all."""
-    return N_MELS - int(mel_bands(sample_rate, n_fft).any(axis=1).sum())
+    return int((~mel_bands(sample_rate, n_fft).any(axis=1)).sum())
 
 
 @dataclass
@@ -177,7 +177,7 @@ class LibrosaWay:
     @property
     def n_frames(self) -> int:
         """How long the spectrogram is."""
-        return self.magnitude.shape[1]
+        return int(self.magnitude.shape[1])
 
     def settings(self) -> Sequence[Setting]:
         """One for each number of iterations."""
