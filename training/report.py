@@ -19,6 +19,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from device.errors import OutputError
+from training.distances import stft_magnitude
 from training.files import written_whole
 
 if TYPE_CHECKING:
@@ -166,11 +167,14 @@ def spectrogram_uri(samples: NDArray[np.float32], sample_rate: int) -> str:
     """Embed a picture: time to the right, mel bands upwards, 70 dB from bright to dark."""
     import librosa
 
-    n_fft, n_columns = 2048, _PICTURE_SHAPE[1]
-    hop_length = max(1, -(-len(samples) // n_columns))
-    power = librosa.feature.melspectrogram(
-        y=samples, sr=sample_rate, n_fft=n_fft, hop_length=hop_length, n_mels=_PICTURE_SHAPE[0]
-    )
+    n_rows, n_columns = _PICTURE_SHAPE
+    n_fft, hop_length = 2048, max(1, -(-len(samples) // n_columns))
+    magnitude = stft_magnitude(samples, n_fft, hop_length)
+    # Of the frames only those centred in the signal.
+    first = -(-n_fft // (2 * hop_length))
+    inside = magnitude[first : first + len(samples) // hop_length]
+    bands = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_rows)
+    power = bands @ np.square(inside).T
     return picture_uri(librosa.power_to_db(power, ref=np.max, top_db=_PICTURE_RANGE_DB))
 
 

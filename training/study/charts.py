@@ -1,6 +1,6 @@
 """A study's charts. librosa is one colour, the box another; mel is dashed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -128,20 +128,8 @@ def _distance(study: Study) -> "Figure":
         ("lsd_db", "Log-spectral distance (dB)"),
     ]
     for axes, (measure, title) in zip(grid.flat, measures, strict=True):
-        for method in _methods(study):
-            for spectrogram in ("linear", "mel"):
-                n_iterations = _settings(study, method)[-1][1]
-                rows = study.select(
-                    method=method, spectrogram=spectrogram, n_iterations=n_iterations
-                )
-                axes.plot(
-                    [row.n_fft for row in rows],
-                    [getattr(row, measure) for row in rows],
-                    color=_COLOUR[method],
-                    ls=_DASH[spectrogram],
-                    marker=_MARK[spectrogram],
-                    label=f"{_NAME[method]}, {spectrogram}",
-                )
+        for rows in _finest(study):
+            _line(axes, rows, "n_fft", measure)
         axes.set_title(title)
         _windows_axis(axes, _windows(study.rows))
     samples = grid.flat[0]
@@ -152,6 +140,26 @@ def _distance(study: Study) -> "Figure":
     return figure
 
 
+def _finest(study: Study) -> Iterator[list[Row]]:
+    """Of each method, linear and mel, the setting with the most iterations at every window."""
+    for method in _methods(study):
+        _, n_iterations = _settings(study, method)[-1]
+        for spectrogram in ("linear", "mel"):
+            yield study.select(method=method, spectrogram=spectrogram, n_iterations=n_iterations)
+
+
+def _line(axes: "Axes", rows: Sequence[Row], over: str, measure: str, **how: Any) -> None:
+    method, spectrogram = rows[0].method, rows[0].spectrogram
+    style = {
+        "color": _COLOUR[method],
+        "ls": _DASH[spectrogram],
+        "marker": _MARK[spectrogram],
+        "label": f"{_NAME[method]}, {spectrogram}",
+    }
+    across = [getattr(row, over) for row in rows]
+    axes.plot(across, [getattr(row, measure) for row in rows], **(style | how))
+
+
 def _methods(study: Study) -> list[str]:
     return [method for method in ("librosa", "box") if study.select(method=method)]
 
@@ -160,32 +168,27 @@ def _iterations(study: Study) -> "Figure":
     """Small windows warm, large ones cold; the box, which has no such choice, beside them."""
     figure, panels = _figure(3.6, ncols=2, sharey=True)
     windows = _windows(study.rows)
-    colours = dict(zip(windows, STEPS, strict=False))
+    diamond = {"label": "_", "ls": "", "marker": "D", "markeredgecolor": INK, "markersize": 5.5}
     for axes, spectrogram in zip(panels, ("linear", "mel"), strict=True):
-        axes.set_title(
-            f"From {spectrogram} magnitudes" if spectrogram == "linear" else "Through mel"
-        )
+        axes.set_title("Through mel" if spectrogram == "mel" else "From linear magnitudes")
         axes.set_xscale("log", base=2)
-        for window in windows:
-            rows = study.select(method="librosa", n_fft=window, spectrogram=spectrogram)
-            box = study.select(method="box", n_fft=window, spectrogram=spectrogram)
-            counts = [row.n_iterations for row in rows]
-            axes.plot(
-                counts, [row.lsd_db for row in rows], color=colours[window], marker="o",
-                label=str(window),
+        for window, colour in zip(windows, STEPS, strict=False):
+            same = study.select(n_fft=window, spectrogram=spectrogram)
+            rows = [row for row in same if row.method == "librosa"]
+            _line(
+                axes, rows, "n_iterations", "lsd_db", color=colour, label=str(window), ls="-",
+                marker="o",
             )  # fmt: skip
-            axes.plot(
-                [row.n_iterations for row in box], [row.lsd_db for row in box],
-                color=colours[window], marker="D", ls="", markeredgecolor=INK, markersize=5.5,
-            )  # fmt: skip
+            for row in same:
+                if row.method == "box":
+                    _line(axes, [row], "n_iterations", "lsd_db", color=colour, zorder=3, **diamond)
         ticks = sorted({row.n_iterations for row in study.rows})
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.set_xlabel("iterations")
         _decibels_axis(axes)
     panels[0].set_ylabel("log-spectral distance in dB")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside right center", title="window"
-    )
+    legend = panels[0].get_legend_handles_labels()
+    figure.legend(*legend, loc="outside right center", title="window")
     return figure
 
 

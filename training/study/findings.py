@@ -8,6 +8,8 @@ from statistics import median
 from training.study.inversions import N_MELS
 from training.study.trials import FOREIGN_N_FFT, Row, Study
 
+_BOTH_ERRORS = ("mean_squared_error", "lsd_db")
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -111,11 +113,11 @@ def _iterations(study: Study) -> Finding | None:
 
 def _samples_say_little(study: Study) -> Finding | None:
     rows = study.rows
-    if len(rows) < 3:
+    errors, distances = ([getattr(row, name) for row in rows] for name in _BOTH_ERRORS)
+    if min(len(set(errors)), len(set(distances))) < 2:
         return None
     worse = sum(row.mean_squared_error > study.silence_error for row in rows)
-    errors = [row.mean_squared_error for row in rows]
-    order = _rank_correlation(errors, [row.lsd_db for row in rows])
+    order = _rank_correlation(errors, distances)
     return Finding(
         f"{worse} of {len(rows)}",
         "rebuilt versions are further from the source than silence, sample by sample",
@@ -134,17 +136,16 @@ def _nearest_window(study: Study) -> Finding | None:
     nearest = min(rows, key=lambda row: row.lsd_db)
     same_way = [row for row in rows if row.method == nearest.method]
     distances = listing([f"{row.lsd_db:.2f} at {row.n_fft}" for row in same_way])
-    mel = study.select(
-        method=nearest.method, spectrogram="mel", n_fft=nearest.n_fft,
-        n_iterations=nearest.n_iterations,
-    )  # fmt: skip
     flattered = max(same_way, key=lambda row: row.sc_foreign_db - row.sc_db)
     text = (
-        f"Log-spectral distance in dB, {way(nearest)}: {distances}. Through mel bands the nearest "
-        f"would be {mel[0].lsd_db:.2f}. A window's own STFT is no judge of this: it scores "
-        f"{flattered.sc_db:.1f} dB at {flattered.n_fft}, which an STFT of {FOREIGN_N_FFT} calls "
-        f"{flattered.sc_foreign_db:.1f}."
+        f"Log-spectral distance in dB, {way(nearest)}: {distances}. A window's own STFT is no judge "
+        f"of this: it scores {flattered.sc_db:.1f} dB at {flattered.n_fft}, which an STFT of "
+        f"{FOREIGN_N_FFT} calls {flattered.sc_foreign_db:.1f}."
     )
+    mel = _best_settings(study.select(spectrogram="mel"))
+    if mel:
+        best = min(mel, key=lambda row: row.lsd_db)
+        text += f" Through mel bands the nearest is {best.lsd_db:.2f} dB away, at {best.n_fft}."
     return Finding(f"{nearest.n_fft}", "is the window that comes nearest to the source", text)
 
 
