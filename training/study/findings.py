@@ -138,8 +138,8 @@ def _nearest_window(study: Study) -> Finding | None:
     distances = listing([f"{row.lsd_db:.2f} at {row.n_fft}" for row in same_way])
     flattered = max(same_way, key=lambda row: row.sc_foreign_db - row.sc_db)
     text = (
-        f"Log-spectral distance in dB, {way(nearest)}: {distances}. A window's own STFT is no judge "
-        f"of this: it scores {flattered.sc_db:.1f} dB at {flattered.n_fft}, which an STFT of "
+        f"Log-spectral distance in dB, {way(nearest)}: {distances}. A window's own STFT is no "
+        f"judge of this: it scores {flattered.sc_db:.1f} dB at {flattered.n_fft}, which an STFT of "
         f"{FOREIGN_N_FFT} calls {flattered.sc_foreign_db:.1f}."
     )
     mel = _best_settings(study.select(spectrogram="mel"))
