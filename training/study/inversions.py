@@ -207,14 +207,25 @@ class LibrosaWay:
     @cached_property
     def _from_mel(self) -> tuple[Magnitudes, float, str]:
         """Magnitudes, seconds, and what had to be done otherwise than librosa does it."""
-        n_all, most = self._mel.shape[1], _most_frames(self.n_fft // 2 + 1)
-        first = n_all if min(n_all, _FRAMES_PER_BLOCK) <= most else most
-        for n_frames in (first, *_halves(min(first, most))):
+        for n_frames in self._piece_sizes():
             with suppress(MemoryError):
                 solved, seconds = _timed(self.clock, partial(self._solve_pieces, n_frames))
-                note = "" if n_frames == n_all else f"mel inversion {n_frames} frames at a time"
+                whole = n_frames == self.n_frames
+                note = "" if whole else f"mel inversion {n_frames} frames at a time"
                 return solved, seconds, note
         raise MemoryError(f"window {self.n_fft}: librosa's mel inversion does not fit into memory")
+
+    def _piece_sizes(self) -> Iterator[int]:
+        """All frames at once, which librosa cuts into blocks itself; else ever fewer at a time."""
+        block = min(self.n_frames, _FRAMES_PER_BLOCK)
+        most = _most_frames(self.n_fft // 2 + 1)
+        size = most
+        if block <= most:
+            yield self.n_frames
+            size = block // 2
+        while size > 0:
+            yield size
+            size //= 2
 
     def _solve(self, mel: NDArray[np.float32]) -> Magnitudes:
         import librosa
@@ -255,13 +266,6 @@ def _most_frames(n_bins: int) -> int:
     while (2 * n_bins + 5) * n_bins * n_frames + 11 * n_bins**2 + 8 * n_bins >= 2**31:
         n_frames //= 2
     return n_frames
-
-
-def _halves(n_frames: int) -> Iterator[int]:
-    """For machines whose memory is smaller than that workspace."""
-    while n_frames > 1:
-        n_frames //= 2
-        yield n_frames
 
 
 def warm_up_librosa(sample_rate: int) -> None:

@@ -164,7 +164,8 @@ def read_music(path: Path, *, at_most_seconds: float | None = None) -> Samples:
         If it is not there, not audio, too short to be measured, silent or not finite.
     """
     if not path.is_file():
-        raise CorpusError(f"{path}: found no such file, expected music")
+        what = "a folder" if path.is_dir() else "no such file"
+        raise CorpusError(f"{path}: found {what}, expected one piece of music")
     try:
         samples, _ = decode(path)
     except CorpusError as error:
