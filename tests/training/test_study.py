@@ -14,7 +14,7 @@ from training.corpus import SAMPLE_RATE, CorpusError
 from training.distances import log_spectral_distance_db
 from training.study import inversions
 from training.study.command import study as command
-from training.study.findings import duration, find, listing, minus, span
+from training.study.findings import duration, find, listing, span, typeset
 from training.study.inversions import BoxWay, LibrosaWay, n_empty_bands
 from training.study.page import build
 from training.study.trials import Plan, Row, Study, read_music, run
@@ -270,7 +270,7 @@ def found_in(*rows, silence_error=0.05):
 
 def the_only(found, words):
     (match,) = (finding for claim, finding in found.items() if words in claim)
-    return match
+    return dataclasses.replace(match, text=match.text.replace("\N{NO-BREAK SPACE}", " "))
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,11 @@ def test_findings_that_the_rows_cannot_carry_are_left_out():
 
 
 def test_figures_are_set_as_in_print():
-    assert minus("-3.5 to -2, a low-pass and 4-5") == "−3.5 to −2, a low-pass and 4-5"
+    assert typeset("-3.5 to -2, a low-pass and 4-5") == "−3.5 to −2, a low-pass and 4-5"
+    assert (
+        typeset("in 3 s or 4 %, 5 songs")
+        == "in 3\N{NO-BREAK SPACE}s or 4\N{NO-BREAK SPACE}%, 5 songs"
+    )
     assert (duration(61.4), duration(20.0)) == ("1:01 min", "20.0 s")
     assert span([1.0, 2.5], "s") == "1.00 to 2.50 s"
     assert span([40.2, 40.4], "s") == "40 s"

@@ -31,7 +31,7 @@ def find(study: Study) -> list[Finding]:
         _box_against_librosa,
     ]
     found = (ask(study) for ask in asked)
-    return [Finding(minus(each.figure), each.claim, minus(each.text)) for each in found if each]
+    return [Finding(typeset(each.figure), each.claim, typeset(each.text)) for each in found if each]
 
 
 def _length(study: Study) -> Finding | None:
@@ -203,9 +203,10 @@ def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
 # -- words -----------------------------------------------------------------------------------
 
 
-def minus(text: str) -> str:
-    """Negative numbers with a minus sign instead of a hyphen."""
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
+def typeset(text: str) -> str:
+    """As in print: a minus sign for a hyphen, and no line ends between a number and its unit."""
+    text = re.sub(r"(?<![\w-])-(?=\d)", "−", text)
+    return re.sub(r"(?<=\d) (?=(?:dB|ms|s|min|%)(?!\w))", "\N{NO-BREAK SPACE}", text)
 
 
 def way(row: Row) -> str:

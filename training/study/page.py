@@ -8,7 +8,7 @@ from training.corpus import SAMPLE_RATE
 from training.distances import Samples
 from training.report import Column, Sound, common_gain, render, sound
 from training.study.charts import draw
-from training.study.findings import duration, find, minus, way
+from training.study.findings import duration, find, typeset, way
 from training.study.inversions import N_MELS
 from training.study.trials import EXCERPT_SECONDS, Row, Study
 
@@ -91,7 +91,7 @@ def _heard(study: Study) -> dict[str, Row]:
 
 
 def _note(row: Row) -> str:
-    return f"{way(row)}: {row.lsd_db:.2f} dB away, {row.core_percent:.1f} % of a core"
+    return typeset(f"{way(row)}: {row.lsd_db:.2f} dB away, {row.core_percent:.1f} % of a core")
 
 
 # -- all that was measured ------------------------------------------------------------------
@@ -115,8 +115,8 @@ def _cells(row: Row) -> tuple[str, list[str]]:
         f"{row.griffin_lim_seconds:.2f}",
         f"{row.core_percent:.2f}",
         f"{row.mean_squared_error:.4f}",
-        minus(f"{row.sc_db:.1f}"),
-        minus(f"{row.sc_foreign_db:.1f}"),
+        typeset(f"{row.sc_db:.1f}"),
+        typeset(f"{row.sc_foreign_db:.1f}"),
         f"{row.lsd_db:.2f}",
         "all" if row.latency_ms is None else f"{row.latency_ms:.0f}",
     ]
