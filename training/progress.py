@@ -33,7 +33,7 @@ def shown_progress(unit: str) -> Iterator[Callable[[int, int], None]]:
         def show(n_done: int, n_total: int) -> None:
             progress.update(task, completed=n_done, total=n_total)
             speed = progress.tasks[0].speed
-            progress.update(task, rate=f"{speed:.1f} {unit}/s" if speed else "")
+            progress.update(task, rate=_pace(speed, unit) if speed else "")
 
         yield show
 
@@ -48,9 +48,14 @@ def _log_tenths(unit: str) -> Callable[[int, int], None]:
         if n_before and tenth > tenths_shown[-1]:
             rate = (n_done - n_before[0]) / max(time.monotonic() - started, 1e-3)
             seconds_left = (n_total - n_done) / rate
-            line = f"{n_done}/{n_total} {unit}, {rate:.1f} {unit}/s, {seconds_left:.0f} s left"
+            line = f"{n_done}/{n_total} {unit}, {_pace(rate, unit)}, {seconds_left:.0f} s left"
             click.echo(line, err=True)
         n_before.append(n_done)
         tenths_shown.append(tenth)
 
     return show
+
+
+def _pace(rate: float, unit: str) -> str:
+    """Units a second, or seconds a unit where that says more."""
+    return f"{rate:.1f} {unit}/s" if rate >= 0.5 else f"{1 / rate:.0f} s each"

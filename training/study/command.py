@@ -19,7 +19,7 @@ from device.commands.options import Finite
 @click.option(
     "--without-librosa",
     is_flag=True,
-    help="Only the box's own way: a seventh of the work.",
+    help="Only the box's own way, for a fraction of the work.",
 )
 @click.option(
     "--seconds", type=Finite(min=1.0), help="Only so much of the music.  [default: all of it]"

@@ -167,7 +167,8 @@ def read_music(path: Path, *, at_most_seconds: float | None = None) -> Samples:
         what = "a folder" if path.is_dir() else "no such file"
         raise CorpusError(f"{path}: found {what}, expected one piece of music")
     try:
-        samples, _ = decode(path)
+        with np.errstate(invalid="ignore"):  # found and told below
+            samples, _ = decode(path)
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}; expected an audio file") from error
     if at_most_seconds is not None:
