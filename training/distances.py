@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
 Magnitudes = NDArray[np.float32]
+Window = str | tuple[str, float]
 
 # The log-spectral distance's frames: 46 ms at 22,050 Hz, and about as long at other rates.
 _FRAME_AT_22_KHZ = 1024
@@ -45,15 +46,15 @@ class Inversion(Protocol):
 
 
 def stft_magnitude(
-    samples: Samples, n_fft: int, hop_length: int, *, window: str = "hann"
+    samples: Samples, n_fft: int, hop_length: int, *, window: Window = "hann"
 ) -> Magnitudes:
     """STFT magnitudes of a signal on the grid that all distances share.
 
     Parameters
     ----------
     samples : (n_samples,)
-    window : str
-        A name known to `scipy.signal.get_window`; periodic.
+    window : str or tuple
+        A name known to `scipy.signal.get_window`, with its parameter if it has one; periodic.
 
     Returns
     -------
@@ -107,7 +108,7 @@ def mean_squared_error(reference: Samples, estimate: Samples) -> float:
 
 
 def spectral_convergence_db(
-    reference: Samples, estimate: Samples, n_fft: int, hop_length: int, *, window: str = "hann"
+    reference: Samples, estimate: Samples, n_fft: int, hop_length: int, *, window: Window = "hann"
 ) -> float:
     """Error of the STFT magnitudes relative to those of the reference, in dB; lower is better.
 
@@ -134,7 +135,7 @@ def spectral_convergence_db(
 
 
 def spectral_convergence_to_db(
-    target: Magnitudes, estimate: Samples, hop_length: int, *, window: str = "hann"
+    target: Magnitudes, estimate: Samples, hop_length: int, *, window: Window = "hann"
 ) -> float:
     """Spectral convergence to magnitudes that were asked for, as no signal may have them.
 
@@ -224,7 +225,7 @@ def _mel_bands(sample_rate: int, n_fft: int) -> NDArray[np.float32]:
     return np.asarray(bands, dtype=np.float32)
 
 
-def _blocks(samples: Samples, n_fft: int, hop_length: int, window: str) -> Iterator[Magnitudes]:
+def _blocks(samples: Samples, n_fft: int, hop_length: int, window: Window) -> Iterator[Magnitudes]:
     """Magnitudes on the shared grid, some thousand frames at a time."""
     from scipy.signal import get_window
 

@@ -19,8 +19,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from device.errors import OutputError
+from device.files import written_whole
 from training.distances import stft_magnitude
-from training.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
