@@ -16,6 +16,8 @@ from device.contract import MAX_MODEL_BYTES
 from device.share import Place
 from device.status import FIELDS
 from device.store import ModelStore
+from export.pair import PairingError
+from export.ssh import BadHost
 from tests import hostile_models as hostile
 from tests import tiny_model as tiny
 from tests import unruly_models as unruly
@@ -52,7 +54,7 @@ FILES = {
     "large.onnx": lambda path: os.truncate(_touched(path), MAX_MODEL_BYTES + 1),
     "keyless.onnx": lambda path: tiny.build(path, metadata={"hop_length": None}),
     "moody.onnx": lambda path: tiny.build(path, metadata={"mood": "blue"}),
-    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "2"}),
+    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "3"}),
     "wordy.onnx": lambda path: tiny.build(path, metadata={"sample_rate": "many"}),
     "shape.onnx": lambda path: tiny.build(path, graph={"n_switches": 4}),
     "echo.onnx": lambda path: tiny.build(path, extra_output=True),
@@ -127,7 +129,7 @@ BAD = {
     "oversized model": model("large.onnx", errors.ModelTooLarge, "16,777,217 bytes", "at most"),
     "missing key": model("keyless.onnx", errors.ContractError, "no hop_length", "export the model"),
     "unknown key": model("moody.onnx", errors.ContractError, "unknown key mood"),
-    "version": model("future.onnx", errors.ContractError, "contract_version", "'2'", "'1'"),
+    "version": model("future.onnx", errors.ContractError, "found 3, expected 1 or 2", "newer"),
     "word for number": model("wordy.onnx", errors.ContractError, "sample_rate", "'many'"),
     "other shape": model("shape.onnx", errors.ContractError, "'switches'", "(4)", "(3)"),
     "extra output": model("echo.onnx", errors.ContractError, "extra tensor echo"),
@@ -192,6 +194,18 @@ BAD = {
     ),
     "music that is not there": Bad("corpus folder none --out corpus", CorpusError, ("none",)),
     "corpus that is not there": Bad("train none --out run --steps 2", CorpusError, ("none",)),
+    "host that could be an option": with_tiny(
+        "push -- -oProxyCommand=x tiny.onnx", BadHost, "'-oProxyCommand=x'", "a name or an address"
+    ),
+    "hosts that are not there": with_tiny(
+        "push --all-of none.txt tiny.onnx", BadHost, "none.txt", "No such file", "--all-of"
+    ),
+    "pushing what is no model": Bad(
+        "push studio text.onnx", errors.ModelUnreadable, ("text.onnx",), ("text.onnx",)
+    ),
+    "pairing with more than a path": Bad(
+        "pair studio --store /a;b", PairingError, ("--store", "'/a;b'", "a path from / on")
+    ),
     "run that is not there": Bad("export none --out m.onnx", TrainingError, ("none", "no run")),
     "render to nowhere": with_tiny(
         "render --model tiny.onnx --bits 101 --out none/out.wav", errors.OutputError, "none/out.wav"
@@ -363,6 +377,11 @@ def test_a_verb_without_its_packages_says_what_to_install(folder, capsys, monkey
         ("play --seed -1", "-1 is not in the range"),
         ("play --patina 2", "2.0 is not in the range"),
         ("play --quantize bars", "'bars' is not one of"),
+        ("export run --quantize int4", "'int4' is not one of"),
+        ("push {tiny}", "at least one HOST before MODEL"),
+        ("push", "Missing argument 'HOST... MODEL'"),
+        ("push studio {tiny} --port 70000", "70000 is not in the range"),
+        ("pair", "Missing argument 'HOST'"),
         ("play --model {tiny} --switches theremin", "found 'theremin', expected auto, gpio"),
         ("render --out x.wav", "Missing option '--bits' or '--share'"),
         (f"render --out x.wav --share {CODE} --bits 1", "--share says what --bits says"),
