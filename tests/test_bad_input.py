@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,10 @@ FILES = {
     "binary.txt": lambda path: path.write_bytes(b"\xff\xfe\x00"),
     "old.json": lambda path: path.write_text(OLD_STATUS, encoding="utf-8"),
     "failing.onnx": unruly.failing_in_one_state,
+    "text.wav": lambda path: path.write_text("not a sound\n" * 500, encoding="utf-8"),
+    "empty.wav": lambda path: path.touch(),
+    "short.wav": lambda path: _wav(path, n_samples=220),
+    "silent.wav": lambda path: _wav(path, n_samples=30_000),
     "file": lambda path: path.touch(),
     "folder": lambda path: path.mkdir(),
 }
@@ -85,6 +90,13 @@ FILES = {
 def _touched(path):
     path.touch()
     return path
+
+
+def _wav(path, n_samples):
+    """Silence, 16 bits at 22,050 Hz."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 22_050, 0, "NONE", ""))
+        file.writeframes(bytes(2 * n_samples))
 
 
 def _store(folder, refusal):
@@ -111,6 +123,11 @@ def script(name, *words):
 
 def config(name, *words):
     return Bad(f"{CONFIG} {name}", errors.SettingsError, words, ("tiny.onnx", name))
+
+
+def study(name, *words):
+    files = (name,) if name in FILES else ()
+    return Bad(f"study {name} --out report.html", CorpusError, (name, *words), files)
 
 
 def with_tiny(command, error, *words, files=()):
@@ -207,6 +224,18 @@ BAD = {
         "pair studio --store /a;b", PairingError, ("--store", "'/a;b'", "a path from / on")
     ),
     "run that is not there": Bad("export none --out m.onnx", TrainingError, ("none", "no run")),
+    "study of nothing": study("none.wav", "no such file"),
+    "study of a folder": study("folder", "found a folder"),
+    "study of a text": study("text.wav", "unreadable", "expected an audio file"),
+    "study of an empty file": study("empty.wav", "unreadable", "expected an audio file"),
+    "study of 10 ms": study("short.wav", "found 0.01 s of sound", "at least 1 s"),
+    "study of silence": study("silent.wav", "found silence", "expected music"),
+    "study to nowhere": Bad(
+        "study silent.wav --out none/r.html", errors.OutputError, ("none/r.html",), ("silent.wav",)
+    ),
+    "study to a folder": Bad(
+        "study silent.wav --out folder", errors.OutputError, ("folder",), ("silent.wav", "folder")
+    ),
     "render to nowhere": with_tiny(
         "render --model tiny.onnx --bits 101 --out none/out.wav", errors.OutputError, "none/out.wav"
     ),
