@@ -155,7 +155,7 @@ def facts_of(state: InstrumentState, *, origin: str) -> Facts:
         "switch_to_sound_p99_ms": _rounded(state.switch_p99_ms + state.latency_ms),
         "underruns": state.n_underruns,
         "late_blocks": state.n_late,
-        "governor": state.governor,
+        "governor": {"n_passes": state.n_passes, "n_lowered": state.n_lowered},
         "share": place_of(state).code,
     }
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from device.contract import MAX_MODEL_BYTES
 from device.share import Place
 from device.status import FIELDS
 from device.store import ModelStore
+from export.pair import PairingError
+from export.ssh import BadHost
 from tests import hostile_models as hostile
 from tests import tiny_model as tiny
 from tests import unruly_models as unruly
@@ -52,7 +55,7 @@ FILES = {
     "large.onnx": lambda path: os.truncate(_touched(path), MAX_MODEL_BYTES + 1),
     "keyless.onnx": lambda path: tiny.build(path, metadata={"hop_length": None}),
     "moody.onnx": lambda path: tiny.build(path, metadata={"mood": "blue"}),
-    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "2"}),
+    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "3"}),
     "wordy.onnx": lambda path: tiny.build(path, metadata={"sample_rate": "many"}),
     "shape.onnx": lambda path: tiny.build(path, graph={"n_switches": 4}),
     "echo.onnx": lambda path: tiny.build(path, extra_output=True),
@@ -75,6 +78,10 @@ FILES = {
     "binary.txt": lambda path: path.write_bytes(b"\xff\xfe\x00"),
     "old.json": lambda path: path.write_text(OLD_STATUS, encoding="utf-8"),
     "failing.onnx": unruly.failing_in_one_state,
+    "text.wav": lambda path: path.write_text("not a sound\n" * 500, encoding="utf-8"),
+    "empty.wav": lambda path: path.touch(),
+    "short.wav": lambda path: _wav(path, n_samples=220),
+    "silent.wav": lambda path: _wav(path, n_samples=30_000),
     "file": lambda path: path.touch(),
     "folder": lambda path: path.mkdir(),
 }
@@ -83,6 +90,13 @@ FILES = {
 def _touched(path):
     path.touch()
     return path
+
+
+def _wav(path, n_samples):
+    """Silence, 16 bits at 22,050 Hz."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 22_050, 0, "NONE", ""))
+        file.writeframes(bytes(2 * n_samples))
 
 
 def _store(folder, refusal):
@@ -111,6 +125,11 @@ def config(name, *words):
     return Bad(f"{CONFIG} {name}", errors.SettingsError, words, ("tiny.onnx", name))
 
 
+def study(name, *words):
+    files = (name,) if name in FILES else ()
+    return Bad(f"study {name} --out report.html", CorpusError, (name, *words), files)
+
+
 def with_tiny(command, error, *words, files=()):
     return Bad(command, error, words, ("tiny.onnx", *files))
 
@@ -127,7 +146,7 @@ BAD = {
     "oversized model": model("large.onnx", errors.ModelTooLarge, "16,777,217 bytes", "at most"),
     "missing key": model("keyless.onnx", errors.ContractError, "no hop_length", "export the model"),
     "unknown key": model("moody.onnx", errors.ContractError, "unknown key mood"),
-    "version": model("future.onnx", errors.ContractError, "contract_version", "'2'", "'1'"),
+    "version": model("future.onnx", errors.ContractError, "found 3, expected 1 or 2", "newer"),
     "word for number": model("wordy.onnx", errors.ContractError, "sample_rate", "'many'"),
     "other shape": model("shape.onnx", errors.ContractError, "'switches'", "(4)", "(3)"),
     "extra output": model("echo.onnx", errors.ContractError, "extra tensor echo"),
@@ -192,7 +211,31 @@ BAD = {
     ),
     "music that is not there": Bad("corpus folder none --out corpus", CorpusError, ("none",)),
     "corpus that is not there": Bad("train none --out run --steps 2", CorpusError, ("none",)),
+    "host that could be an option": with_tiny(
+        "push -- -oProxyCommand=x tiny.onnx", BadHost, "'-oProxyCommand=x'", "a name or an address"
+    ),
+    "hosts that are not there": with_tiny(
+        "push --all-of none.txt tiny.onnx", BadHost, "none.txt", "No such file", "--all-of"
+    ),
+    "pushing what is no model": Bad(
+        "push studio text.onnx", errors.ModelUnreadable, ("text.onnx",), ("text.onnx",)
+    ),
+    "pairing with more than a path": Bad(
+        "pair studio --store /a;b", PairingError, ("--store", "'/a;b'", "a path from / on")
+    ),
     "run that is not there": Bad("export none --out m.onnx", TrainingError, ("none", "no run")),
+    "study of nothing": study("none.wav", "no such file"),
+    "study of a folder": study("folder", "found a folder"),
+    "study of a text": study("text.wav", "unreadable", "expected an audio file"),
+    "study of an empty file": study("empty.wav", "unreadable", "expected an audio file"),
+    "study of 10 ms": study("short.wav", "found 0.01 s of sound", "at least 1 s"),
+    "study of silence": study("silent.wav", "found silence", "expected music"),
+    "study to nowhere": Bad(
+        "study silent.wav --out none/r.html", errors.OutputError, ("none/r.html",), ("silent.wav",)
+    ),
+    "study to a folder": Bad(
+        "study silent.wav --out folder", errors.OutputError, ("folder",), ("silent.wav", "folder")
+    ),
     "render to nowhere": with_tiny(
         "render --model tiny.onnx --bits 101 --out none/out.wav", errors.OutputError, "none/out.wav"
     ),
@@ -363,6 +406,11 @@ def test_a_verb_without_its_packages_says_what_to_install(folder, capsys, monkey
         ("play --seed -1", "-1 is not in the range"),
         ("play --patina 2", "2.0 is not in the range"),
         ("play --quantize bars", "'bars' is not one of"),
+        ("export run --quantize int4", "'int4' is not one of"),
+        ("push {tiny}", "at least one HOST before MODEL"),
+        ("push", "Missing argument 'HOST... MODEL'"),
+        ("push studio {tiny} --port 70000", "70000 is not in the range"),
+        ("pair", "Missing argument 'HOST'"),
         ("play --model {tiny} --switches theremin", "found 'theremin', expected auto, gpio"),
         ("render --out x.wav", "Missing option '--bits' or '--share'"),
         (f"render --out x.wav --share {CODE} --bits 1", "--share says what --bits says"),

@@ -41,6 +41,7 @@ REPORT_KEYS = {
     "block_max_ms",
     "block_deadline_ms",
     "missed_deadlines",
+    "passes_lowered",
     "underruns",
 }
 
@@ -448,6 +449,7 @@ def test_status_tells_a_person_how_it_goes(tmp_path, capsys):
         "bar 4.1 at 76 bpm",
         "after 123 ms, 99 of 100 after 127 ms",
         "2 underruns, 0 late blocks",
+        "1 passes, lowered 0 times",
         "51 °C",
         "up 1:01:40",
         "efefefefefef",
