@@ -89,7 +89,7 @@ class StatusFile(Closing):
                 f"{path}: found no writable folder for it, expected one; choose another --status"
             )
         self._path = path
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._partial = path.with_name(f".{path.name}.part")
         self._origin = origin
         self._last_refusal = last_refusal
         self._degrees = degrees

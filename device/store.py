@@ -18,7 +18,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from os import stat_result
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +27,7 @@ from device.contract import MAX_MODEL_BYTES
 from device.errors import ModelRefused, ModelTooLarge, StoreError, StoreFull, SwitchboardError
 from device.incoming import Incoming, remaining_bytes, writing_into
 from device.starts import Starts
+from device.stored import StoredModel
 from device.verdicts import Refusal, Verdicts
 
 DEFAULT_STORE = Path("/var/lib/switchboard/models")
@@ -39,30 +39,6 @@ _MODEL_NAME = re.compile(r"([0-9a-f]{64})\.onnx")
 _LOCK_SECONDS = 20.0
 _EXAMINATION_SECONDS = 90.0
 _CHUNK_BYTES = 1 << 16
-
-
-@dataclass(frozen=True)
-class StoredModel:
-    """One file of the store.
-
-    Attributes
-    ----------
-    digest : str
-        SHA-256 of its bytes, in hexadecimal.
-    size_bytes : int
-    added : float
-        Seconds since the epoch.
-    is_active, is_previous : bool
-    refused : str or None
-        Why it must not play, if so.
-    """
-
-    digest: str
-    size_bytes: int
-    added: float
-    is_active: bool
-    is_previous: bool
-    refused: str | None
 
 
 class ModelStore:
