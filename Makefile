@@ -2,7 +2,7 @@
 # make test    set everything up and run the tests
 # make mutations  push 2,000 damaged models at a store
 # make check   lint, types, spelling, layers
-# make bench   what the instrument costs on this machine
+# make bench   what the instrument costs on this machine, and the inversion beside its peers
 # make soak SECONDS=7200   hours of playing with every pin in a storm
 # make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
 # make clean   forget the environment
@@ -42,8 +42,10 @@ format: $(VENV)/workshop
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/box
+bench: $(VENV)/workshop
 	$(BIN)/switchboard bench --seconds 60
+	@$(PIP) install $(LOCKED) --group bench
+	$(BIN)/python tests/benchmarks/inversion.py
 
 SECONDS ?= 600
 soak: $(VENV)/box

@@ -104,10 +104,9 @@ def power(host: Host) -> Finding | None:
 
 def temperature(host: Host) -> Finding | None:
     """How warm the processor is."""
-    thousandths = host.number("/sys/class/thermal/thermal_zone0/temp")
-    if thousandths is None:
+    degrees = host.degrees()
+    if degrees is None:
         return None
-    degrees = thousandths / 1000
     if degrees < _HOT_DEGREES:
         return Finding("temperature", GOOD, f"{degrees:.0f} °C")
     remedy = "give the case air, or the chip a heat sink; at 85 °C the Pi slows down"
@@ -265,5 +264,7 @@ def causes() -> dict[int, str]:
     return {
         error.exit_code: (error.__doc__ or "").splitlines()[0].rstrip(".")
         for error in vars(errors).values()
-        if isinstance(error, type) and error is not errors.SwitchboardError
+        if isinstance(error, type)
+        and issubclass(error, errors.SwitchboardError)
+        and error is not errors.SwitchboardError
     }

@@ -67,6 +67,11 @@ class Host:
         except ValueError:
             return None
 
+    def degrees(self) -> float | None:
+        """How warm the processor is, in degrees Celsius."""
+        thousandths = self.number("/sys/class/thermal/thermal_zone0/temp")
+        return None if thousandths is None else thousandths / 1000
+
     def free_bytes(self, place: str) -> int | None:
         """Room on the disk of a place, or of the nearest place above it that is there."""
         path = self.path(place)

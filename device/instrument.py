@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.closing import Closing
+from device.governor import Governor
 from device.meter import Percentiles, level_db
 from device.network import Network
 from device.speakers import Speaker
@@ -42,6 +43,8 @@ class Report:
         Time to play it.
     missed_deadlines : int
         Blocks that took longer to make than to play.
+    passes_lowered : int
+        How often the governor took a pass of the inversion away.
     underruns : int
         Gaps the speaker counted.
     """
@@ -57,6 +60,7 @@ class Report:
     block_max_ms: float
     block_deadline_ms: float
     missed_deadlines: int
+    passes_lowered: int
     underruns: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,6 +80,9 @@ class Instrument(Closing):
         block: a call says that the loop goes on. They know nothing of each other, run in the audio
         loop, and so must return at once and never raise: keep the snapshot, or set a flag, and
         work in a thread of your own.
+    governed : bool
+        Lower the inversion's passes while blocks run late. Not for a recording, which must not
+        depend on what else the machine did.
     clock : callable
         Seconds, monotonic.
     """
@@ -89,6 +96,7 @@ class Instrument(Closing):
         *,
         ahead: bool,
         listeners: Iterable[Listener] = (),
+        governed: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.performance = performance
@@ -98,6 +106,7 @@ class Instrument(Closing):
         self.speaker = speaker
         self.stop = threading.Event()
         self.listeners = list(listeners)
+        self._governor = Governor(self.voice.inversion.n_passes) if governed else None
         # The speaker's for as long as it plays, whatever models may come.
         self._sample_rate = network.card.sample_rate
         self._card = network.card
@@ -208,12 +217,19 @@ class Instrument(Closing):
     def _time_block(self, milliseconds: float, n_samples: int) -> None:
         self._block_ms.add(milliseconds)
         self._block_max_ms = max(self._block_max_ms, milliseconds)
-        self._n_late += milliseconds > 1e3 * n_samples / self._sample_rate
+        playing_ms = 1e3 * n_samples / self._sample_rate
+        self._n_late += milliseconds > playing_ms
+        if self._governor is not None:
+            self.voice.inversion.n_passes = self._governor.judge(milliseconds, playing_ms)
 
     def _time_flip(self, milliseconds: float) -> None:
         self._flipped_at = None
         self._switch_ms.add(milliseconds)
         self._switch_p50_p99 = (self._switch_ms.at(50), self._switch_ms.at(99))
+
+    @property
+    def _n_lowered(self) -> int:
+        return 0 if self._governor is None else self._governor.n_lowered
 
     @property
     def _block_samples(self) -> int:
@@ -251,6 +267,8 @@ class Instrument(Closing):
             latency_ms=1e3 * (voice.vocoder.latency_seconds + self.speaker.latency_seconds),
             n_underruns=self.speaker.n_underruns,
             n_late=self._n_late,
+            n_passes=self.voice.inversion.n_passes,
+            n_lowered=self._n_lowered,
             n_not_finite=voice.network.n_not_finite,
             failure=None if voice.failure is None else str(voice.failure),
         )
@@ -269,6 +287,7 @@ class Instrument(Closing):
             block_max_ms=self._block_max_ms,
             block_deadline_ms=1e3 * self._block_samples / self._sample_rate,
             missed_deadlines=self._n_late,
+            passes_lowered=self._n_lowered,
             underruns=self.speaker.n_underruns,
         )
 

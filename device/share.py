@@ -155,6 +155,11 @@ def place_of(state: InstrumentState) -> Place:
     )
 
 
+def in_words(state: InstrumentState) -> str:
+    """What a player who asks is told."""
+    return f"switches {format_bits(state.bits)}   share code {place_of(state).code}"
+
+
 def _packed(number: int) -> str:
     digits = f"{number:x}"
     return "".join(f"{i < len(digits):b}{int(d, 16):04b}" for i, d in enumerate(digits, start=1))

@@ -26,18 +26,30 @@ class Glide:
     """Leads from the last frame of one score into the next score over `GLIDE_FRAMES` frames.
 
     An abrupt change of target would not click, but it can be heard as an edge; this leaves none.
+    It remembers the frames that are still open, so that some can be taken back.
+
+    Parameters
+    ----------
+    n_open : int
+        Most frames that can be taken back.
+
+    Attributes
+    ----------
+    open_frames : (n_open, n_bins)
+        The last frames that `apply` has seen, oldest first; silence before the first.
     """
 
-    def __init__(self, n_bins: int) -> None:
+    def __init__(self, n_bins: int, n_open: int = 0) -> None:
+        self._recent = np.zeros((1 + n_open, n_bins), np.float32)
+        self.open_frames = self._recent[1:]
         self._from = np.zeros(n_bins, np.float32)
-        self._latest = np.zeros(n_bins, np.float32)
         self._left = 0
         self._begun = False
 
     def start(self) -> None:
         """The frames from now on belong to a new score; the very first one is not glided to."""
         if self._begun:
-            self._from[:] = self._latest
+            self._from[:] = self._recent[-1]
             self._left = GLIDE_FRAMES
 
     def apply(self, magnitude: Magnitudes) -> None:
@@ -47,8 +59,18 @@ class Glide:
             # Not +=, which would bind the loop's variable anew.
             np.add(frame, np.float32(left / (GLIDE_FRAMES + 1)) * (self._from - frame), out=frame)
         self._left -= n_gliding
-        self._latest[:] = magnitude[-1]
+        self._remember(magnitude[-len(self._recent) :])
         self._begun = True
+
+    def take_back(self, n_frames: int) -> None:
+        """Forget the last frames; others follow, of a new score."""
+        n_kept = len(self._recent) - n_frames
+        self._recent[n_frames:] = self._recent[:n_kept]
+
+    def _remember(self, frames: Magnitudes) -> None:
+        n_kept = len(self._recent) - len(frames)
+        self._recent[:n_kept] = self._recent[len(frames) :]
+        self._recent[n_kept:] = frames
 
 
 class Sketch:
@@ -131,6 +153,8 @@ class Spectrogram(Closing):
         self.n_frames = 0
         self.failure: ModelFailed | None = None
         self._glide = glide
+        self._first_frame = 0
+        self._n_interrupted = 0
         self._grid = quantize.beats
         self._still = still
         wander = Wander(network.card.n_variation, seed=seed, still=still)
@@ -150,8 +174,15 @@ class Spectrogram(Closing):
 
     def enter(self, frame: int) -> None:
         """Draw from another frame on, with the panel as it stands then."""
-        self.n_frames = frame
+        self.n_frames = self._first_frame = frame
+        self._n_interrupted = 0
         self.sounding = self._pending = self._score = None
+
+    def interrupt(self, frame: int) -> None:
+        """Draw from another frame on in place of the open frames; `turn_to` gives them."""
+        self.enter(frame)
+        self._n_interrupted = len(self._glide.open_frames)
+        self.n_frames += self._n_interrupted
 
     def warm(self, panel: Bits, beat: float) -> None:
         """Do now, and not in the audio loop, what entering at `beat` will take."""
@@ -159,9 +190,24 @@ class Spectrogram(Closing):
         scratch = np.zeros((1, self.card.n_bins), np.float32)
         self._sketch.draw(score, self.transport.frame_at(beat), scratch)
 
-    def draw(self, panel: Bits, out: Magnitudes) -> None:
+    def turn_to(self, panel: Bits) -> Magnitudes | None:
+        """Take note of how the panel stands, and draw anew what a flip still reaches.
+
+        Returns
+        -------
+        The open frames, (n_open, n_bins), if any of them has changed; good until the next `draw`.
+        """
+        self._schedule(panel)
+        n_stale, self._n_interrupted = self._n_interrupted or self._n_stale, 0
+        if n_stale == 0:
+            return None
+        self._glide.take_back(n_stale)
+        self.n_frames -= n_stale
+        self.draw(np.zeros((n_stale, self.card.n_bins), np.float32))
+        return self._glide.open_frames
+
+    def draw(self, out: Magnitudes) -> None:
         """Fill (n_frames, n_bins), in as many pieces as scores take part in it."""
-        self._schedule(panel, self.beat)
         beats = self.transport.beats(self.n_frames, len(out))
         start = 0
         while start < len(beats):
@@ -173,12 +219,25 @@ class Spectrogram(Closing):
             start = stop
         self.n_frames += len(out)
 
-    def _schedule(self, bits: Bits, beat: float) -> None:
+    @property
+    def _first_open_frame(self) -> int:
+        """The first frame of this spectrogram that has not left the inversion."""
+        return max(self.n_frames - len(self._glide.open_frames), self._first_frame)
+
+    @property
+    def _n_stale(self) -> int:
+        """How many of the last frames were drawn before the flip they should show."""
+        if self._pending is None:
+            return 0
+        return max(self.n_frames - self.transport.frame_at(self._pending[1]), 0)
+
+    def _schedule(self, bits: Bits) -> None:
         """Decide when a panel state that differs from what sounds will sound."""
         if self.sounding is None:
             self.sounding = bits
         waiting = self._pending[0] if self._pending else self.sounding
         if bits != waiting:
+            beat = self.transport.beat_at(self._first_open_frame)
             self._pending = (bits, next_boundary(beat, self._grid))
         if bits == self.sounding:
             self._pending = None

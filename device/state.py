@@ -47,6 +47,10 @@ class InstrumentState:
         Counted by the speaker.
     n_late : int
         Blocks that took longer to make than to play.
+    n_passes : int
+        Of the inversion, as the governor has it now.
+    n_lowered : int
+        How often the governor took a pass away.
     n_not_finite : int
         Frames of this model that had to be made silent.
     failure : str or None
@@ -77,5 +81,7 @@ class InstrumentState:
     latency_ms: float
     n_underruns: int
     n_late: int
+    n_passes: int
+    n_lowered: int
     n_not_finite: int
     failure: str | None

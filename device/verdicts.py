@@ -1,12 +1,31 @@
 """What a box remembers of models it has examined or played, by the hash of the file."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from device.files import read_object, write_object
 
 _MOST = 200
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A model that must not play.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 of its file.
+    reason : str
+    at : float
+        Seconds since the epoch.
+    """
+
+    digest: str
+    reason: str
+    at: float
 
 
 class Verdicts:
@@ -20,6 +39,14 @@ class Verdicts:
         """Why this hash must not play, or None."""
         verdict = self._read().get(digest)
         return None if verdict is None or verdict["accepted"] else str(verdict["reason"])
+
+    def last_refusal(self) -> Refusal | None:
+        """The latest refusal that still holds, or None."""
+        for digest, verdict in reversed(self._read().items()):
+            if not verdict["accepted"]:
+                at = verdict.get("at")
+                return Refusal(digest, str(verdict["reason"]), at if isinstance(at, float) else 0.0)
+        return None
 
     def is_accepted(self, digest: str) -> bool:
         """Whether it was examined here, found good, and not refused since."""

@@ -1,7 +1,7 @@
 """The voice: panel state in, a block of sound out. No clock, no device, no thread of its own."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from device.contract import ModelCard
 from device.errors import ModelFailed
 from device.griffin_lim import GriffinLim
 from device.network import Network
+from device.share import Place
 from device.spectrogram import Spectrogram
 from device.state import Bits
 from device.switches import fit
@@ -56,6 +57,16 @@ class Performance:
     volume_limit_db: float = 0.0
     block_frames: int = 5
     start_beat: float = 0.0
+
+    def at(self, place: Place) -> "Performance":
+        """The same way of playing, of the music that a share code names."""
+        return replace(
+            self,
+            seed=place.seed,
+            tempo_bpm=place.tempo_bpm,
+            still=place.still,
+            start_beat=place.beat,
+        )
 
 
 @dataclass(frozen=True)
@@ -180,6 +191,12 @@ class Voice(Closing):
         self._unheard = self._unheard[:0]
         self.spectrogram.enter(self.transport.frame_at(beat))
 
+    def interrupt(self, other: "Voice") -> None:
+        """Go on in the place of another voice of this shape, what it has drawn ahead included."""
+        self._unheard = self._unheard[:0]
+        first = max(other.n_frames - self.inversion.look_ahead, 0)
+        self.spectrogram.interrupt(self.transport.frame_at(other.transport.beat_at(first)))
+
     def warm(self, panel: Bits, beat: float) -> None:
         """Do now, and not in the audio loop, what entering at `beat` will take."""
         self.spectrogram.warm(fit(panel, self.card.n_switches), beat)
@@ -207,11 +224,16 @@ class Voice(Closing):
         return samples
 
     def _sound(self, panel: Bits, n_frames: int) -> Samples:
+        revised = self.spectrogram.turn_to(fit(panel, self.card.n_switches))
+        started = time.thread_time()
+        if revised is not None:
+            self.vocoder.inversion.revise(revised)
+        revising_seconds = time.thread_time() - started
         magnitude = self._magnitude[:n_frames]
-        self.spectrogram.draw(fit(panel, self.card.n_switches), magnitude)
+        self.spectrogram.draw(magnitude)
         drawn = time.thread_time()
         samples = self.vocoder.process(magnitude)
-        self._inversion_seconds += time.thread_time() - drawn
+        self._inversion_seconds += revising_seconds + time.thread_time() - drawn
         return samples
 
 

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+from device.casting import Report, bundled_digest, take_back
 from device.closing import Closing
 from device.errors import ModelFailed, SwitchboardError
-from device.files import sha256_of
 from device.network import BUNDLED_MODEL, Network
 from device.state import InstrumentState
 from device.store import ModelStore
@@ -17,7 +17,6 @@ from device.voice import Voice
 POLL_SECONDS = 0.25
 JOIN_SECONDS = 5.0
 
-Report = Callable[[str], None]
 Job = Callable[[], object]
 
 
@@ -56,7 +55,6 @@ class Wings(Closing):
         self._make = make
         self._report = report
         self._poll_seconds = poll_seconds
-        self._bundled = sha256_of(BUNDLED_MODEL)
         # What plays or is about to, and what must not even if the store should insist.
         self._cast = playing
         self._spurned: str | None = None
@@ -84,9 +82,11 @@ class Wings(Closing):
         """Let go of a voice that will not be heard again."""
         self._jobs.put(voice.close)
 
-    def entered(self) -> None:
+    def entered(self, state: InstrumentState) -> None:
         """Note that the active model is heard, and might yet crash the box."""
-        self._jobs.put(self._store.starting)
+        self._jobs.put(self._store.entered)
+        if warning := misfit(len(state.panel), len(state.bits)):
+            self._jobs.put(lambda: self._report(warning))
 
     def proven(self) -> None:
         """Note that the active model can be trusted, or that somebody ended the music."""
@@ -111,7 +111,7 @@ class Wings(Closing):
 
     def _look(self) -> None:
         path = self._store.active() or BUNDLED_MODEL
-        digest = self._bundled if path == BUNDLED_MODEL else path.stem
+        digest = bundled_digest() if path == BUNDLED_MODEL else path.stem
         if digest != self._spurned:
             self._spurned = None
         if self.state is not None and digest not in (self._cast, self._spurned):
@@ -131,41 +131,9 @@ class Wings(Closing):
                 "finite, expected sound; train it again"
             )
         self._report(f"{network.card.title!r} takes over at the next bar")
-        warning = misfit(len(state.panel), network.card.n_switches)
-        if warning:
-            self._report(warning)
         return voice
 
     def _condemn(self, digest: str, reason: str, instead: str) -> None:
         self._cast, self._spurned = instead, digest
-        if digest != self._bundled:
-            _refuse(self._store, digest, reason, self._report)
-
-
-def open_active(store: ModelStore, report: Report) -> Network:
-    """Open what the store says is active, going back as long as that fails; at last the bundled.
-
-    Raises
-    ------
-    SwitchboardError
-        If the bundled model does not open either.
-    """
-    store.tidy()
-    while path := store.starting():
-        try:
-            return Network.open(path)
-        except SwitchboardError as error:
-            if not _refuse(store, path.stem, str(error), report):
-                break
-    return Network.open(BUNDLED_MODEL)
-
-
-def _refuse(store: ModelStore, digest: str, reason: str, report: Report) -> bool:
-    """Have a model refused for ever; whether that could be written down."""
-    report(f"model {digest[:12]} is taken back: {reason}")
-    try:
-        store.roll_back(reason, digest=digest)
-    except SwitchboardError as error:
-        report(f"that could not be written down: {error}")
-        return False
-    return True
+        if digest != bundled_digest():
+            take_back(self._store, digest, reason, self._report)

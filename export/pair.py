@@ -26,8 +26,8 @@ _WRONG = {
         "login; install it there, or give its place with --program"
     ),
     "nosudo": (
-        "found an account that may not become `switchboard` with sudo, expected the owner's; pair "
-        "as somebody who may, such as pi@{name}"
+        "found an account that may not use sudo without a password, expected the owner's; pair as "
+        "somebody who may, such as pi@{name}"
     ),
     "nostore": (
         "found that {account} may not write to {store}, expected a place for models; give one with "
@@ -44,6 +44,28 @@ class PairingError(SwitchboardError, ValueError):
     """A key or a box that cannot be paired."""
 
     exit_code = 46
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things are on a box; empty for what is found there and its own default.
+
+    Raises
+    ------
+    PairingError
+        If a path could be taken for more than a path.
+    """
+
+    program: str = ""
+    store: str = ""
+
+    def __post_init__(self) -> None:
+        for name, path in vars(self).items():
+            if path and not _PLAIN_PATH.fullmatch(path):
+                raise PairingError(
+                    f"--{name}: found {path!r}, expected a path from / on, of letters, digits and "
+                    "./+-_"
+                )
 
 
 @dataclass(frozen=True)
@@ -70,6 +92,23 @@ class Pairing:
 def default_identity() -> Path:
     """Where this workstation keeps its key for pushing."""
     return Path(click.get_app_dir("switchboard")) / "id_ed25519"
+
+
+def identity_for_pushing(asked: Path | None) -> Path | None:
+    """The key to push with; None leaves the choice to ssh, where nothing was ever paired.
+
+    Raises
+    ------
+    PairingError
+        If the one that was asked for is not there.
+    """
+    if asked is not None and not asked.is_file():
+        raise PairingError(
+            f"{asked}: found no such key, expected a private one; `switchboard pair HOST "
+            "--identity` makes it"
+        )
+    default = default_identity()
+    return asked or (default if default.is_file() else None)
 
 
 def make_identity(identity: Path) -> bool:
@@ -135,20 +174,8 @@ def _keygen(*arguments: str) -> str:
     return done.stdout
 
 
-def pair(
-    host: Host,
-    identity: Path,
-    *,
-    port: int | None = None,
-    program: str = "",
-    store: str = "",
-) -> Pairing:
+def pair(host: Host, identity: Path, place: Place, *, port: int | None) -> Pairing:
     """Introduce a key to a box through the owner's own login, which may ask its questions.
-
-    Parameters
-    ----------
-    program, store : str
-        Paths over there; empty for what is found there and its own default.
 
     Raises
     ------
@@ -157,12 +184,8 @@ def pair(
     SwitchboardError
         What `export.ssh.explain` knows.
     """
-    for option, path in (("--program", program), ("--store", store)):
-        if path and not _PLAIN_PATH.fullmatch(path):
-            raise PairingError(
-                f"{option}: found {path!r}, expected a path from / on, of letters, digits and ./+-_"
-            )
-    told = _run(host, Line(port=port, batch=False), [public_half(identity), program, store])
+    arguments = [public_half(identity), place.program, place.store]
+    told = _run(host, Line(port=port, batch=False), arguments)
     state = told.get("state", "")
     if state in _WRONG:
         reason = _WRONG[state].format(**{"account": "", "store": "", **told, "name": host.name})

@@ -73,7 +73,7 @@ def push(
                 case {"event": "received", "n_bytes": int(n_bytes)}:
                     report("sending", n_bytes / len(model.content))
                 case {"event": "check", "check": str(check)}:
-                    report(one_line(check), 1.0)
+                    report(f"checking {one_line(check)}", 1.0)
                 case {"event": "verdict"}:
                     box.part()
                     return _verdict(host, answer)

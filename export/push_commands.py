@@ -43,7 +43,7 @@ def push(
     HOST is a name or an address, with or without USER@; without, the account of an installed box,
     `switchboard`, is meant. A box that refuses the model plays on as before.
     """
-    from export.pair import default_identity
+    from export.pair import identity_for_pushing
     from export.push import Model, push_all
     from export.ssh import Host, Line, read_hosts
 
@@ -53,10 +53,9 @@ def push(
     if not hosts:
         raise click.UsageError("give at least one HOST before MODEL, or a file with --all-of")
     model = Model.open(Path(file))
-    if identity is None and default_identity().is_file():
-        identity = default_identity()
+    line = Line(identity_for_pushing(identity), port)
     with _bars(hosts) as report:
-        outcomes = push_all(model, hosts, Line(identity, port), again=again, report=report)
+        outcomes = push_all(model, hosts, line, again=again, report=report)
     return _tell(model, outcomes)
 
 
@@ -79,10 +78,10 @@ def pair(host: str, identity: Path | None, port: int | None, program: str, store
     from export import pair as pairing
     from export.ssh import Host
 
-    there = Host.parse(host)
+    there, place = Host.parse(host), pairing.Place(program, store)
     key = identity or pairing.default_identity()
     click.echo(f"key       {key}: {'made' if pairing.make_identity(key) else 'is there'}")
-    found = pairing.pair(there, key, port=port, program=program, store=store)
+    found = pairing.pair(there, key, place, port=port)
     if found.gave_shell:
         click.echo(f"account   {found.host.user}: given /bin/sh, to run that one program")
     click.echo(
@@ -90,7 +89,10 @@ def pair(host: str, identity: Path | None, port: int | None, program: str, store
         f"{found.program} receive, and nothing else"
     )
     pairing.check_pairing(found, key, port)
-    click.echo(f"tested    it answers; next: switchboard push {found.host} MODEL")
+    options = [f"--identity {identity}"] if identity else []
+    options += [f"--port {port}"] if port else []
+    command = " ".join(["switchboard push", str(found.host), "MODEL", *options])
+    click.echo(f"tested    it answers; next: {command}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 
 from device.contract import ModelCard
 from device.network import Network
-from device.voice import DRAWN_AHEAD_FRAMES
+from device.spectrogram import DRAWN_AHEAD_FRAMES
 from export.graph import Weights
 
 # More than a processor's last cache. Between two blocks a box sleeps, and finds its caches cold.

@@ -30,6 +30,8 @@ _SNAPSHOT = InstrumentState(
     latency_ms=118.0,
     n_underruns=0,
     n_late=0,
+    n_passes=1,
+    n_lowered=0,
     n_not_finite=0,
     failure=None,
 )

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from device.store import DEFAULT_STORE
 from device.transport import Quantize
+
+if TYPE_CHECKING:
+    from device.share import Place
 
 
 class Finite(click.FloatRange):
@@ -36,6 +39,22 @@ def _model_path(ctx: click.Context, param: click.Parameter, value: Path | None) 
     return BUNDLED_MODEL
 
 
+def _place(_ctx: click.Context, _param: click.Parameter, value: str | None) -> "Place | None":
+    if value is None:
+        return None
+    from device.share import Place
+
+    return Place.parse(value)
+
+
+def check_not_said_twice(place: "Place | None") -> None:
+    """Refuse a share code together with an option that it speaks for."""
+    source = click.get_current_context().get_parameter_source
+    for name in ("seed", "tempo", "still", "bits"):
+        if place is not None and source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--share says what --{name} says; leave one of them out.")
+
+
 model = click.option(
     "--model",
     type=click.Path(path_type=Path),
@@ -48,6 +67,13 @@ store = click.option(
     default=DEFAULT_STORE,
     show_default=True,
     help="Folder of the models that were pushed to this box.",
+)
+share = click.option(
+    "--share",
+    "place",
+    metavar="CODE",
+    callback=_place,
+    help="Begin where a share code says: its model, switches, seed, tempo and position.",
 )
 seed = click.option(
     "--seed",

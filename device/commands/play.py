@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from device.commands import options
 from device.header import DEFAULT_PINS
 from device.settings import find_settings, load_settings
-from device.state import InstrumentState
+
+if TYPE_CHECKING:
+    from device.display import Display
+    from device.share import Place
 
 
 def _apply_config(
@@ -81,6 +84,13 @@ def _apply_config(
     "--seconds", type=options.Finite(min=0.1), help="Stop after so long.  [default: never]"
 )
 @click.option(
+    "--status",
+    type=click.Path(path_type=Path),
+    help="File for `switchboard status`, written once a second.  [default: "
+    "/run/switchboard/status.json on a box]",
+)
+@options.share
+@click.option(
     "--service",
     is_flag=True,
     help="As the system's service: switches on pins, wait for a card that is not there, tell "
@@ -103,6 +113,8 @@ def play(
     led_beat: int | None,
     speaker: str,
     seconds: float | None,
+    status: Path | None,
+    place: "Place | None",
     service: bool,
     seed: int,
     tempo: float | None,
@@ -118,14 +130,17 @@ def play(
     if speaker == "list":
         _list_speakers()
         return
+    options.check_not_said_twice(place)
+    from device.casting import find_store, open_active, open_shared
+    from device.display import open_display
     from device.instrument import Instrument, Listener
     from device.network import BUNDLED_MODEL, Network
-    from device.speakers import open_speaker
+    from device.speakers import WavSpeaker, open_speaker
     from device.switches import misfit
     from device.takeover import TakeOver
     from device.transport import Quantize
     from device.voice import Performance
-    from device.wings import Wings, open_active
+    from device.wings import Wings
 
     performance = Performance(
         seed=seed,
@@ -139,15 +154,21 @@ def play(
     with ExitStack() as stack:
         kind = "gpio" if service and switches == "auto" else _kind(switches)
         # Whoever wants to know how it goes: each is told once a block (see Instrument).
-        listeners: list[Listener] = []
-        show, say = stack.enter_context(_display(kind, as_json=as_json))
-        if show is not None:
-            listeners.append(show)
-        models = None if model else _find_store(store)
-        network = open_active(models, say) if models else Network.open(model or BUNDLED_MODEL)
+        display = stack.enter_context(open_display(kind, as_json=as_json))
+        say, listeners = display.say, list[Listener]([display.show])
+        models = find_store(store)
+        if place is not None:
+            network, performance = open_shared(place, model, models), performance.at(place)
+        elif models is None or model is not None:
+            network = Network.open(model or BUNDLED_MODEL)
+        else:
+            network = open_active(models, say)
         panel = Wiring(pins, active_high=active_high, pulled_outside=pull == "outside")
-        bank = stack.enter_context(_open_switches(kind, panel, network.card.n_switches, seed, say))
-        if warning := misfit(bank.n_switches, network.card.n_switches):
+        n_switches = network.card.n_switches
+        bank = stack.enter_context(
+            _open_switches(kind, panel, n_switches, performance.seed, display, place)
+        )
+        if warning := misfit(bank.n_switches, n_switches):
             say(warning)
         live = kind in ("gpio", "keyboard")
         sink = stack.enter_context(
@@ -158,26 +179,26 @@ def play(
         if service:
             listeners += stack.enter_context(_serving(sink, say))
         instrument = stack.enter_context(
-            Instrument(network, bank, sink, performance, ahead=True, listeners=listeners)
+            Instrument(
+                network,
+                bank,
+                sink,
+                performance,
+                ahead=True,
+                listeners=listeners,
+                governed=not isinstance(sink, WavSpeaker),
+            )
         )
-        if models:
+        listeners = instrument.listeners
+        if models and model is None and place is None:
             wings = Wings(models, instrument.voice_of, playing=network.digest, report=say)
-            instrument.listeners.append(stack.enter_context(TakeOver(instrument.stage, wings)))
+            listeners.append(stack.enter_context(TakeOver(instrument.stage, wings)))
+        listeners += stack.enter_context(_status_file(status, models))
         stack.enter_context(_stopped_by_signals(instrument.stop.set))
         report = instrument.play(seconds if service else _duration(kind, seconds))
         name = sink.name
     facts = {**report.to_dict(), "speaker": name, "switches": kind}
     click.echo(json.dumps(facts) if as_json else _summary(facts))
-
-
-def _find_store(directory: Path | None) -> Any:
-    """The store that was asked for, or the box's own on a machine that is a box."""
-    from device.store import DEFAULT_STORE, ModelStore
-
-    # The store itself comes with the first model that is pushed.
-    if directory is None and DEFAULT_STORE.parent.is_dir():
-        directory = DEFAULT_STORE
-    return None if directory is None else ModelStore(directory)
 
 
 def _kind(switches: str) -> str:
@@ -202,24 +223,32 @@ class Wiring:
 
 
 def _open_switches(
-    kind: str, wiring: Wiring, n_switches: int, seed: int, say: Callable[[str], None]
+    kind: str,
+    wiring: Wiring,
+    n_switches: int,
+    seed: int,
+    display: "Display",
+    place: "Place | None",
 ) -> Any:
     import numpy as np
 
-    from device.switches import demo_switches, load_script
+    from device.switches import FixedSwitches, demo_switches, format_bits, load_script
 
     if kind == "demo":
-        return demo_switches(n_switches)
+        return FixedSwitches(place.bits) if place else demo_switches(n_switches)
     if kind == "keyboard":
         from device.keyboard import KeyboardSwitches
 
-        return KeyboardSwitches(n_switches, rng=np.random.default_rng(seed), report=say)
+        rng, start = np.random.default_rng(seed), place.bits if place else None
+        return KeyboardSwitches(n_switches, rng=rng, tell=display.tell, start=start)
+    if place is not None:
+        display.say(f"the panel decides; the share code has it at {format_bits(place.bits)}")
     if kind == "gpio":
         from device.gpio import GpioSwitches
 
         return GpioSwitches(
             wiring.pins,
-            report=say,
+            report=display.say,
             active_high=wiring.active_high,
             pulled_outside=wiring.pulled_outside,
         )
@@ -263,19 +292,26 @@ def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
         manager.tell("STOPPING=1")
 
 
-Show = Callable[[InstrumentState], None]
-
-
 @contextmanager
-def _display(kind: str, *, as_json: bool) -> Iterator[tuple[Show | None, Callable[[str], None]]]:
-    """The live panel where somebody can see it; otherwise plain lines."""
-    if kind == "keyboard" and sys.stdout.isatty() and not as_json:
-        from device.panel import Panel
+def _status_file(path: Path | None, store: Any) -> Iterator[list[Any]]:
+    """A listener that writes the status file where one is wanted."""
+    from device.status import DEFAULT_STATUS, StatusFile
 
-        with Panel() as panel:
-            yield panel.show, panel.say
-    else:
-        yield None, lambda line: click.echo(line, err=True)
+    if path is None and os.access(DEFAULT_STATUS.parent, os.W_OK):
+        path = DEFAULT_STATUS
+    if path is None:
+        yield []
+        return
+    from device.casting import origin_of
+    from device.host import Host
+
+    with StatusFile(
+        path,
+        origin=lambda digest: origin_of(digest, store),
+        last_refusal=store.last_refusal if store else lambda: None,
+        degrees=Host().degrees,
+    ) as file:
+        yield [file]
 
 
 @contextmanager

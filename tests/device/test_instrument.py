@@ -281,3 +281,38 @@ def test_every_listener_hears_the_same_once_a_block_when_the_speaker_has_taken_i
     make(recorder, listeners=listeners).play(5 * BLOCK / RATE)
     assert n_blocks == [1, 2, 3, 4]  # the fifth is the end, which nobody is told of
     assert all(a is b for a, b in zip(one, other, strict=True))
+
+
+class LoadClock:
+    """A clock by which every block takes `step` seconds to make."""
+
+    def __init__(self):
+        self.now = self.step = 0.0
+
+    def __call__(self):
+        self.now += self.step
+        return self.now
+
+
+@pytest.mark.parametrize(("governed", "expected"), [(True, [0, 1]), (False, [1, 1])])
+def test_a_governed_instrument_gets_rougher_while_blocks_are_late(network, governed, expected):
+    clock, passes = LoadClock(), []
+
+    def note(state):
+        clock.step = 1.0 if state.seconds < 1 else 0.0
+        passes.append(state.n_passes)
+
+    switches = FixedSwitches(ALL)
+    with Instrument(
+        network,
+        switches,
+        Recorder(),
+        Performance(),
+        ahead=False,
+        listeners=[note],
+        governed=governed,
+        clock=clock,
+    ) as instrument:
+        report = instrument.play(12.0)
+    assert [passes[30], passes[-1]] == expected
+    assert report.passes_lowered == int(governed)

@@ -1,5 +1,6 @@
 """A box whose plug is pulled, whose disk is full, that is told two things at once: always whole."""
 
+import errno
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +33,7 @@ N_KILLED_AT_A_STEP = 120
 N_KILLED_AT_A_TIME = 74
 N_KILLED_COMMANDS = 6
 N_FULL_DISKS = 20
-LONGEST_PUSH_SECONDS = 0.02
+LONGEST_PUSH_SECONDS = 0.04
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +212,34 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_the_store_whole(small_disk, m
         with rehearsal.push(), rehearsal.request.open("rb") as request:
             verdict = receive(store, Sender(request.fileno()), say, examine=checked)
             (small_disk / "filler").unlink(missing_ok=True)
+        assert verdict.accepted or verdict.exit_code == StoreFull.exit_code
+        n_full += not verdict.accepted
+    assert n_full > N_FULL_DISKS / 4
+    rehearsal.check_playing()
+
+
+def test_a_disk_that_is_full_for_one_call_leaves_the_store_whole(rehearsal, monkeypatch):
+    left = [0]
+
+    def failing(function):
+        def call(*args, **options):
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return function(*args, **options)
+
+        return call
+
+    for owner, name in ((os, "fsync"), (Path, "open"), (Path, "symlink_to")):
+        monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
+    n_full = 0
+    for _ in range(N_FULL_DISKS):
+        with rehearsal.push(), rehearsal.request.open("rb") as request:
+            left[0] = rehearsal.rng.randrange(1, 20)
+            verdict = receive(
+                rehearsal.store, Sender(request.fileno()), lambda event: None, examine=checked
+            )
+            left[0] = 0
         assert verdict.accepted or verdict.exit_code == StoreFull.exit_code
         n_full += not verdict.accepted
     assert n_full > N_FULL_DISKS / 4

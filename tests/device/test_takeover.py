@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from device.acceptance import examine
+from device.casting import open_active
 from device.closing import Closing
 from device.errors import ModelFailed
 from device.instrument import Instrument
@@ -16,7 +17,7 @@ from device.store import MOST_STARTS, ModelStore
 from device.switches import FixedSwitches, ScriptSwitches, format_bits
 from device.takeover import TakeOver
 from device.voice import Performance
-from device.wings import Wings, open_active
+from device.wings import Wings
 from tests import tiny_model as tiny
 from tests import unruly_models as unruly
 

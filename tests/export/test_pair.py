@@ -68,7 +68,7 @@ def test_pairing_says_what_it_does_and_that_it_works(box, capsys):
     assert f"{key_of(box)}: made" in out
     assert "knows the key now: it runs /" in out
     assert "/switchboard receive, and nothing else" in out
-    assert f"next: switchboard push {box.host} MODEL" in out
+    assert f"next: switchboard push {box.host} MODEL --port {box.port}" in out
 
 
 def test_pairing_again_changes_nothing(box, capsys):
@@ -125,10 +125,14 @@ def test_a_store_that_cannot_be_written_is_named(box, capsys):
 
 
 @pytest.mark.parametrize("path", ["models", "/a b", '/a"', "/a'", "/a;id", "/$(id)", "/a\nb"])
-def test_a_path_that_could_be_more_than_a_path_is_refused(path, capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize("option", ["--store", "--program"])
+def test_a_path_that_could_be_more_than_a_path_makes_no_key(
+    option, path, capsys, monkeypatch, tmp_path
+):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert main(["pair", "me@127.0.0.1", "--store", path]) == PairingError.exit_code
+    assert main(["pair", "me@127.0.0.1", option, path]) == PairingError.exit_code
     assert "expected a path from / on" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_owner_whose_login_is_refused_is_told(box, capsys):

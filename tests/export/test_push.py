@@ -102,7 +102,7 @@ def test_the_box_gets_every_byte_and_makes_it_the_model_that_plays(fake_ssh, tin
     assert store.active().read_bytes() == tiny_model.read_bytes()
     assert [what for what, _ in seen][:3] == ["connecting", "sending", "sending"]
     assert ("sending", 1.0) in seen
-    assert "sound" in [what for what, _ in seen]
+    assert "checking sound" in [what for what, _ in seen]
     again = push(model, STUDIO, Line())
     assert again.accepted
     assert again.seconds == 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from device.voice import DRAWN_AHEAD_FRAMES
+from device.spectrogram import DRAWN_AHEAD_FRAMES
 from export.graph import Weights, nodes_behind, weights
 from export.speed import BOARDS, Board, Speed, measure_speed
 from tests.tiny_model import Sizes, describe
