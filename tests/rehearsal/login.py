@@ -1,4 +1,4 @@
-"""The owner's login to a box: a key, and an ssh that touches nothing of whoever runs the rehearsal."""
+"""The owner's login to a box: a key, and an ssh that leaves the one of whoever rehearses alone."""
 
 import os
 import sys
@@ -25,8 +25,9 @@ class Login:
         key, config, self._bin = folder / "key", folder / "config", folder / "bin"
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
         self.public_key = key.with_suffix(".pub").read_text()
+        escaped = address.replace("%", "%%")
         config.write_text(
-            f"Host {BOX}\n HostName {address.replace("%", "%%")}\n Port {port}\n IdentityFile {key}\n"
+            f"Host {BOX}\n HostName {escaped}\n Port {port}\n IdentityFile {key}\n"
             f" UserKnownHostsFile {folder}/known_hosts\n StrictHostKeyChecking accept-new\n"
             " LogLevel ERROR\n ConnectTimeout 10\n ServerAliveInterval 10\n"
         )

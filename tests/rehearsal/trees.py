@@ -56,6 +56,8 @@ class Tree:
                 shutil.rmtree(old)
             part = self.path.with_suffix(".part")
             run(*self._command(part), stdin=_sources(self.suite), timeout_seconds=timeout_seconds)
+            # Where packages came from is this machine's business.
+            (part / "etc/apt/sources.list").unlink(missing_ok=True)
             part.rename(self.path)
         return self.path
 
@@ -74,8 +76,6 @@ class Tree:
             *(["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr"] * (self.variant == "extract")),
             *(f"--essential-hook={script}" for script in self.early_hooks),
             *(f"--customize-hook={script}" for script in self.hooks),
-            # Where packages came from is this machine's business.
-            '--customize-hook=rm -rf "$1"/etc/apt/sources.list* "$1"/var/lib/apt/lists/*',
             self.suite,
             str(target),
             "-",
@@ -147,7 +147,6 @@ def foreign(suite: str) -> Tree:
             "python3",
             "sed",
         ),
-        hooks=((_HERE / "foreign.sh").read_text(),),
     )
 
 
