@@ -17,6 +17,7 @@ from tests.rehearsal.shell import wait_until
 from tests.rehearsal.trees import borrowed
 
 UNITS = ("switchboard", "switchboard-fallback")
+MODELS = "/var/lib/switchboard/models"
 INSTALL_SECONDS = 300
 PLAYING_SECONDS = 30
 # Sound already on its way when its source dies.
@@ -73,10 +74,13 @@ class Box(Closing):
         """The complaint of a command that has to fail."""
         return self._container.fails(*command, **options)
 
-    def install(self, wheelhouse: str = "wheelhouse", *options: str) -> str:
-        """Run the installer of a wheelhouse in `outside`, as its owner would."""
-        script = f"/rehearsal/{wheelhouse}/systemd/install.sh"
-        return self.run("sh", script, *options, timeout_seconds=INSTALL_SECONDS)
+    def installer(self, wheelhouse: str = "wheelhouse") -> tuple[str, str]:
+        """The command that installs from a wheelhouse in `outside`."""
+        return "sh", f"/rehearsal/{wheelhouse}/systemd/install.sh"
+
+    def install(self, wheelhouse: str = "wheelhouse") -> str:
+        """Run it, as the owner of a box would."""
+        return self.run(*self.installer(wheelhouse), timeout_seconds=INSTALL_SECONDS)
 
     def show(self, what: str, unit: str = UNITS[0]) -> str:
         """One property of a unit."""
@@ -124,3 +128,12 @@ class Box(Closing):
             drop_in = self._root / f"etc/systemd/system/{unit}.service.d/rehearsal.conf"
             drop_in.parent.mkdir()
             drop_in.write_text(_DROP_IN)
+
+
+def assert_models_whole(run: Callable[..., str]) -> None:
+    """Every model in a box's store is what its name says, and nothing half-written lies about."""
+    names = run("ls", "-A", MODELS).split()
+    for name in names:
+        if name.endswith(".onnx"):
+            assert name == f"{run('sha256sum', f'{MODELS}/{name}').split()[0]}.onnx"
+    assert not [name for name in names if name.endswith((".part", ".tmp", ".new"))]

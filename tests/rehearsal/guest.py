@@ -4,20 +4,22 @@ Every instruction is translated (never KVM: where it is offered and does not wor
 so that content counts here, and time does not.
 """
 
+import shlex
 import signal
 import socket
 from contextlib import ExitStack
 from pathlib import Path
 
 from device.closing import Closing
+from tests.rehearsal.login import Login
 from tests.rehearsal.shell import Failed, run, running, wait_until
 
-BOOT_SECONDS = 400
+BOOT_SECONDS = 900
 IMAGE_BYTES = 3 * 2**30
 
 
 class Guest(Closing):
-    """A disk image, booted, and reached by ssh as root.
+    """A disk image, booted.
 
     Parameters
     ----------
@@ -25,41 +27,35 @@ class Guest(Closing):
         Kernel and initramfs come from here, as from a boot partition.
     disk : Path
         A raw image. It is written into, and pulling the plug loses what a real machine would lose.
-    key : Path
-        A private key that root's authorized_keys knows.
+    login : Login
+        To `port` at 127.0.0.1.
     """
 
-    def __init__(self, tree: Path, disk: Path, key: Path, *, log: Path) -> None:
-        self.port = free_port()
-        self.ssh = _ssh(key, self.port)
+    def __init__(self, tree: Path, disk: Path, login: Login, port: int, *, log: Path) -> None:
+        self._login = login
         with ExitStack() as stack:
-            qemu = running(*_qemu(tree, disk, self.port), log=log, ending=signal.SIGKILL)
+            qemu = running(*_qemu(tree, disk, port), log=log, ending=signal.SIGKILL)
             self._emulator = stack.enter_context(qemu)
-            wait_until(
-                self._answers, "the guest's ssh", timeout_seconds=BOOT_SECONDS, every_seconds=2
-            )
+            wait_until(self._is_up, "a booted guest", timeout_seconds=BOOT_SECONDS, every_seconds=2)
             self._stack = stack.pop_all()
 
-    def run(self, *command: str, timeout_seconds: float = 120, stdin: str | None = None) -> str:
-        """What a shell command prints in there, as root."""
-        return run(*self.ssh, *command, timeout_seconds=timeout_seconds, stdin=stdin)
-
-    def put(self, folder: Path, there: str) -> None:
-        """Copy what is in a folder into one of the guest's."""
-        unpack = f"mkdir -p {there} && tar --extract --no-same-owner --directory={there}"
-        pipe = f"tar --create --directory={folder} . | {' '.join(self.ssh)} '{unpack}'"
-        run("sh", "-c", pipe, timeout_seconds=300)
+    def run(
+        self, *command: str | Path, timeout_seconds: float = 300, stdin: str | None = None
+    ) -> str:
+        """What a command prints in there, as root."""
+        remote = shlex.join(map(str, command))
+        return run(*self._login.ssh, remote, timeout_seconds=timeout_seconds, stdin=stdin)
 
     def close(self) -> None:
         """Pull the plug; may be called again."""
         self._stack.close()
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         if self._emulator.poll() is not None:
             raise Failed(f"the emulator ended with {self._emulator.returncode}")
         try:
-            # Another answer than "running" is an answer too.
-            self.run("systemctl is-system-running --wait || true", timeout_seconds=BOOT_SECONDS)
+            # What has failed is for the tests to say.
+            self.run("sh", "-c", "systemctl is-system-running --wait || true")
         except Failed:
             return False
         return True
@@ -77,19 +73,6 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
-
-
-def _ssh(key: Path, port: int) -> list[str]:
-    options = {
-        "IdentitiesOnly": "yes",
-        "StrictHostKeyChecking": "no",
-        "UserKnownHostsFile": "/dev/null",
-        "LogLevel": "ERROR",
-        "ConnectTimeout": "10",
-        "ServerAliveInterval": "10",
-    }
-    words = [f"-o{name}={value}" for name, value in options.items()]
-    return ["ssh", f"-i{key}", f"-p{port}", *words, "root@127.0.0.1"]
 
 
 def _qemu(tree: Path, disk: Path, port: int) -> list[str]:

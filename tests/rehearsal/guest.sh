@@ -22,21 +22,38 @@ echo 'options snd-aloop id=Loopback pcm_substreams=1' >"$root/etc/modprobe.d/reh
 cat >"$root/usr/local/sbin/rehearsal-pins" <<'END'
 #!/bin/sh
 set -eu
+modprobe configfs
+mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
 bank=/sys/kernel/config/gpio-sim/pi/bank0
 mkdir -p $bank
 echo 28 >$bank/num_lines
 echo pinctrl-bcm2711 >$bank/label
 echo 1 >${bank%/*}/live
-for pull in /sys/devices/platform/gpio-sim.*/gpiochip*/sim_gpio*/pull; do
+ln -sfn /sys/devices/platform/gpio-sim.*/gpiochip* /run/pins
+for pull in /run/pins/sim_gpio*/pull; do
     echo pull-up >"$pull"
 done
 udevadm settle
 { cat /proc/cpuinfo; printf 'Revision\t: c03111\n'; } >/run/cpuinfo
 END
 chmod +x "$root/usr/local/sbin/rehearsal-pins"
+# Emulated, everything takes a hundred times as long.
+for unit in switchboard switchboard-fallback; do
+    mkdir -p "$root/etc/systemd/system/$unit.service.d"
+    cat >"$root/etc/systemd/system/$unit.service.d/rehearsal.conf" <<'END'
+[Unit]
+After=rehearsal-pins.service
+
+[Service]
+BindReadOnlyPaths=/run/cpuinfo:/proc/cpuinfo
+TimeoutStartSec=900
+WatchdogSec=300
+END
+done
+
 cat >"$root/etc/systemd/system/rehearsal-pins.service" <<'END'
 [Unit]
-After=systemd-modules-load.service sys-kernel-config.mount
+After=systemd-modules-load.service
 Before=switchboard.service
 
 [Service]

@@ -30,7 +30,9 @@ def run(
     # timeout(1) ends a command's children too, which subprocess does not.
     words = ["timeout", "--kill-after=5", str(timeout_seconds), *map(str, command)]
     source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-    done = subprocess.run(words, capture_output=True, text=True, errors="replace", **source)
+    done = subprocess.run(
+        words, check=False, capture_output=True, text=True, errors="replace", **source
+    )
     if done.returncode:
         last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
         ended = "ran out of time" if done.returncode in (124, 137) else f"gave {done.returncode}"

@@ -9,19 +9,20 @@ import random
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from device.state import Bits
 from tests.rehearsal import voice
-from tests.rehearsal.box import UNITS, Box
+from tests.rehearsal.box import MODELS, UNITS, Box, assert_models_whole
 from tests.rehearsal.conftest import to_be_had
-from tests.rehearsal.ear import SAMPLE_RATE
+from tests.rehearsal.ear import AUDIBLE, SAMPLE_RATE
 from tests.rehearsal.login import BOX as HOST
-from tests.rehearsal.shell import wait_until
+from tests.rehearsal.shell import Failed, wait_until
 from tests.rehearsal.trees import BOX
-from tests.rehearsal.wheelhouse import wheelhouse
+from tests.rehearsal.wheelhouse import altered, wheelhouse
 
 pytestmark = pytest.mark.bounded(300)
 
@@ -29,7 +30,6 @@ SERVICE, FALLBACK = UNITS
 TREE_SECONDS = 900
 WATCHDOG_SECONDS = 10
 HOME, STATE = "/opt/switchboard", "/var/lib/switchboard"
-MODELS = f"{STATE}/models"
 SETTINGS = "/etc/switchboard/switchboard.toml"
 
 N_SWITCHES = 8
@@ -163,7 +163,7 @@ def test_a_model_pushed_over_ssh_is_heard(playing, measured, tmp_path):
     measured("push to two seconds of the new sound heard", time.monotonic() - begin, "s")
 
 
-@pytest.mark.parametrize("switch", range(voice.SIZES.n_switches))
+@pytest.mark.parametrize("switch", range(voice.VOICE.n_switches))
 def test_every_switch_is_heard(playing, switch):
     bits = tuple(i == switch for i in range(N_SWITCHES))
     playing.panel.set(bits)
@@ -209,8 +209,99 @@ def test_it_plays_after_every_kill_and_every_pulled_plug(playing, measured, tmp_
             # From the middle of a start to the middle of the music.
             time.sleep(rng.uniform(0, 4))
             slowest = max(slowest, playing.restarted(lambda: kill(playing)))
-        assert_whole(playing)
+        assert_models_whole(playing.run)
     measured(f"{N_KILLS} kills at random moments: slowest to play again", slowest, "s")
+
+
+def test_when_nothing_helps_the_last_resort_plays(playing):
+    for _ in range(10):
+        kill(playing)
+        time.sleep(2)
+        if playing.show("ActiveState", FALLBACK) == "active":
+            break
+
+    playing.settled()
+    assert playing.show("ActiveState", FALLBACK) == "active"
+    playing.playing(after=time.monotonic())
+
+
+def test_with_a_broken_configuration_it_plays_and_once_mended_as_configured(playing):
+    playing.run("cp", SETTINGS, f"{SETTINGS}.good")
+    playing.run("sh", "-c", f"echo 'pinns = [5]' >>{SETTINGS}")
+    playing.run("systemctl", "reset-failed", SERVICE)
+    with suppress(Failed):
+        playing.run("systemctl", "restart", SERVICE)
+    wait_until(
+        lambda: playing.show("ActiveState", FALLBACK) == "active",
+        "the last resort",
+        timeout_seconds=60,
+    )
+    playing.playing(after=time.monotonic())
+
+    playing.run("mv", f"{SETTINGS}.good", SETTINGS)
+
+    wait_until(
+        lambda: playing.show("ActiveState") == "active", "the instrument", timeout_seconds=60
+    )
+    playing.playing(after=time.monotonic() + 1)
+
+
+def test_an_upgrade_keeps_what_is_the_owners(playing, measured):
+    playing.run("sh", "-c", f"echo '# mine' >>{SETTINGS}")
+    before = kept(playing)
+    altered(playing.outside / "wheelhouse", playing.outside / "newer", "0.1.0.post1")
+
+    begin = time.monotonic()
+    said = playing.install("newer")
+    measured("upgrade", time.monotonic() - begin, "s")
+
+    assert "playing" in said
+    assert "0.1.0.post1" in version(playing)
+    assert kept(playing) == before
+
+
+def test_a_version_that_does_not_play_is_taken_back(playing, measured):
+    before = version(playing), kept(playing)
+    spoil = "raise RuntimeError('spoiled on purpose')\n"
+    altered(playing.outside / "wheelhouse", playing.outside / "broken", "0.1.0.post2", spoil=spoil)
+
+    begin = time.monotonic()
+    said = playing.fails(*playing.installer("broken"), timeout_seconds=300)
+    measured("failed upgrade: gone back and playing", time.monotonic() - begin, "s")
+
+    assert "went back" in said
+    assert "spoiled on purpose" in said
+    assert (version(playing), kept(playing)) == before
+    playing.settled()
+    playing.playing(after=time.monotonic())
+
+
+def test_told_to_stop_it_stops(playing, measured):
+    begin = time.monotonic()
+    playing.run("systemctl", "stop", SERVICE)
+    measured("stop", time.monotonic() - begin, "s", 5)
+
+    time.sleep(1)
+    assert abs(playing.ear.listen(2)).max() < AUDIBLE
+    assert playing.show("Result") == "success"
+    assert playing.show("ActiveState", FALLBACK) == "inactive"
+
+
+def test_removed_it_leaves_nothing(box):
+    box.run(*box.installer("wheelhouse"), "--uninstall", "--purge")
+
+    left = box.run("find", "/etc", "/opt", "/usr", "/var/lib", "-xdev", "-name", "*switchboard*")
+    assert left == ""
+    assert "switchboard" not in box.run("cat", "/etc/passwd")
+
+
+def version(box: Box) -> str:
+    return box.run("readlink", f"{HOME}/current")
+
+
+def kept(box: Box) -> str:
+    """All that has to outlive an upgrade."""
+    return box.run("sh", "-c", f"sha256sum {SETTINGS} {MODELS}/*.onnx; readlink {MODELS}/active")
 
 
 def spelt(bits: Bits) -> str:
@@ -219,7 +310,7 @@ def spelt(bits: Bits) -> str:
 
 def hear(box: Box, bits: Bits) -> None:
     """Wait until the sound says that the switches stand so."""
-    wanted = bits[: voice.SIZES.n_switches]
+    wanted = bits[: voice.VOICE.n_switches]
 
     def heard() -> bool:
         return voice.heard(box.ear.listen(voice.LOOP_SECONDS), SAMPLE_RATE) == wanted
@@ -235,13 +326,3 @@ def pushing(box: Box, model: Path) -> "subprocess.Popen[bytes]":
     login = box.login
     command = login.command("push", HOST, model, "--identity", login.identity)
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def assert_whole(box: Box) -> None:
-    """Every model is what its name says, and nothing half-written lies about."""
-    names = box.run("ls", "-A", MODELS).split()
-    for name in names:
-        if name.endswith(".onnx"):
-            digest = box.run("sha256sum", f"{MODELS}/{name}").split()[0]
-            assert name == f"{digest}.onnx"
-    assert not [name for name in names if name.endswith((".part", ".tmp", ".new"))]

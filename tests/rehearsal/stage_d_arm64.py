@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from tests.rehearsal.arm64 import arm64_programs
 from tests.rehearsal.conftest import to_be_had
-from tests.rehearsal.shell import mounted, run
-from tests.rehearsal.trees import borrowed, foreign
+from tests.rehearsal.shell import run
+from tests.rehearsal.trees import borrowed, foreign, run_in
 from tests.rehearsal.wheelhouse import wheelhouse
 
 pytestmark = pytest.mark.bounded(1800)
@@ -47,8 +47,7 @@ def pi(request, needs, scratch) -> Iterator[Path]:
             wheelhouse("aarch64", python, root / "wheelhouse")
         with arm64_programs():
             run("sh", Path(__file__).with_name("foreign.sh"), root)
-            with mounted("/proc", root / "proc", "--bind"):
-                yield root
+            yield root
 
 
 def test_the_installer_installs(pi, measured):
@@ -83,8 +82,7 @@ def test_a_block_renders_as_it_does_here(pi, measured, tmp_path):
 
 
 def inside(pi: Path, *command: str) -> str:
-    clean = ("env", "--ignore-environment", "PATH=/usr/sbin:/usr/bin", "HOME=/root")
-    return run("chroot", pi, *clean, *command, timeout_seconds=SLOW_SECONDS)
+    return run_in(pi, *command, timeout_seconds=SLOW_SECONDS)
 
 
 def samples(path: Path) -> NDArray[np.float64]:

@@ -1,13 +1,16 @@
 """What the box is installed from without a network."""
 
 import os
+import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.rehearsal.shell import run
 
 PROJECT = Path(__file__).parents[2]
+PACKAGES = ("device", "training", "export")
 DOWNLOAD_SECONDS = 600
 
 
@@ -19,45 +22,32 @@ def wheelhouse(arch: str, python: str, folder: Path) -> Path:
     return folder
 
 
-def altered(wheelhouse: Path, folder: Path, version: str, *, spoil: str = "") -> Path:
-    """A copy with another version of the instrument in it.
+def altered(wheelhouse: Path, changed: Path, version: str, *, spoil: str = "") -> None:
+    """Fill `changed` with the same wheelhouse but another version of the instrument.
 
     Parameters
     ----------
     spoil : str
-        Python put in front of the instrument's loop.
+        Python that runs when the instrument is imported.
     """
-    checkout = folder / "checkout"
-    for name in ("device", "training", "export"):
-        shutil.copytree(PROJECT / name, checkout / name)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(PROJECT / name, checkout / name)
-    project = checkout / "pyproject.toml"
-    lines = project.read_text().splitlines(keepends=True)
-    project.write_text(
-        "".join(
-            f'version = "{version}"\n' if line.startswith("version = ") else line for line in lines
-        )
-    )
-    instrument = checkout / "device/instrument.py"
-    instrument.write_text(instrument.read_text() + spoil)
-    changed = folder / "wheelhouse"
-    shutil.copytree(
-        wheelhouse,
-        changed,
-        ignore=shutil.ignore_patterns("lofi_switchboard-*"),
-        copy_function=os.link,
-    )
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--wheel-dir",
-        changed,
-        checkout,
-        timeout_seconds=DOWNLOAD_SECONDS,
-    )
-    return changed
+    shutil.copytree(wheelhouse, changed, copy_function=os.link)
+    for wheel in changed.glob("lofi_switchboard-*.whl"):
+        wheel.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = _checkout(Path(folder), version, spoil)
+        words = ("-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", changed, checkout)
+        run(sys.executable, *words, timeout_seconds=DOWNLOAD_SECONDS)
+
+
+def _checkout(folder: Path, version: str, spoil: str) -> Path:
+    """What the wheel is made of, changed."""
+    for package in PACKAGES:
+        shutil.copytree(PROJECT / package, folder / package)
+    for name in ("README.md", "LICENSE"):
+        shutil.copy(PROJECT / name, folder)
+    text = (PROJECT / "pyproject.toml").read_text()
+    text = re.sub(r'^version = ".*"', f'version = "{version}"', text, flags=re.M)
+    (folder / "pyproject.toml").write_text(text)
+    with (folder / "device/instrument.py").open("a") as instrument:
+        instrument.write(spoil)
+    return folder

@@ -5,6 +5,7 @@ gpiozero finds it by the entry point beside it; the instrument knows nothing of 
 
 import mmap
 import os
+from pathlib import Path
 
 from gpiozero.pins.mock import MockFactory, MockPin
 
@@ -25,5 +26,5 @@ class PanelFactory(MockFactory):
 
     def __init__(self):
         super().__init__(revision=PI_4B, pin_class=PanelPin)
-        with open(os.environ["REHEARSAL_PANEL"], "rb") as file:
+        with Path(os.environ["REHEARSAL_PANEL"]).open("rb") as file:
             self.levels = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
