@@ -163,8 +163,7 @@ def test_a_bouncing_switch_ends_where_it_was_put(box):
 
 def test_the_audio_loop_alone_runs_at_real_time_priority(box):
     pid = box.run("systemctl", "show", "--property=MainPID", "--value", SERVICE).strip()
-    threads = box.run("ps", "-L", "-o", "cls=,rtprio=", "-p", pid).split("
-")[:-1]
+    threads = box.run("ps", "-L", "-o", "cls=,rtprio=", "-p", pid).splitlines()
 
     assert [t.split() for t in threads].count(["FF", "20"]) == 1
     assert len(threads) > 1
