@@ -105,6 +105,7 @@ def scratch() -> Iterator[Path]:
             pytest.exit("another rehearsal is going on; run this one after it")
         # What one that was killed left behind.
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
         yield folder
         shutil.rmtree(folder)
 

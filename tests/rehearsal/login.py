@@ -21,7 +21,7 @@ class Login:
     """
 
     def __init__(self, folder: Path, address: str, port: int = 22) -> None:
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, parents=True)
         key, config, self._bin = folder / "key", folder / "config", folder / "bin"
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
         self.public_key = key.with_suffix(".pub").read_text()

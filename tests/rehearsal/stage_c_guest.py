@@ -26,7 +26,7 @@ from tests.rehearsal.conftest import to_be_had
 from tests.rehearsal.guest import Guest, free_port, make_disk
 from tests.rehearsal.login import BOX as HOST
 from tests.rehearsal.login import Login
-from tests.rehearsal.shell import Failed, run, wait_until
+from tests.rehearsal.shell import run, wait_until
 from tests.rehearsal.trees import GUEST, borrowed, run_in
 from tests.rehearsal.wheelhouse import wheelhouse
 
@@ -70,7 +70,7 @@ class Machine:
     def settled(self) -> None:
         """Wait until the service has told that it plays."""
         wait_until(
-            lambda: "active\n" == self.run("sh", "-c", f"systemctl is-active {SERVICE} || true"),
+            lambda: self._state() == "active",
             "the instrument",
             timeout_seconds=READY_SECONDS,
             every_seconds=2,
@@ -89,6 +89,9 @@ class Machine:
     def journal(self) -> str:
         """The last of what the service said."""
         return self.run("journalctl", "--boot", "--output=cat", "--lines=60", f"--unit={SERVICE}")
+
+    def _state(self) -> str:
+        return self.run("systemctl", "show", "--property=ActiveState", "--value", SERVICE).strip()
 
     def _make_disk(self) -> None:
         """A fresh system on which the installer ran, with a voice that the emulator can sing."""
