@@ -11,7 +11,7 @@ from tests import tiny_model as tiny
 
 VOICE = tiny.Sizes(n_switches=5, n_fft=1024, hop_length=256)
 # For a machine that computes some hundred times slower.
-SLIGHT_VOICE = tiny.Sizes(sample_rate=8000, n_switches=3, n_fft=512, hop_length=256)
+SLIGHT_VOICE = tiny.Sizes(sample_rate=8000, n_switches=3, n_fft=1024, hop_length=256)
 LOOP_SECONDS = 2.0
 # A switch's partials are as loud as the ones that always sound, and 45 dB lower when it is open.
 _THERE_DB = -20.0
