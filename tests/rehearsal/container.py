@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from device.closing import Closing
-from tests.rehearsal.shell import Failed, run, running, wait_until
+from tests.rehearsal.shell import PREFERRED, Failed, run, running, wait_until
 
 BOOT_SECONDS = 60
 # The only cable to it. Addresses of a link are no part of any other network, and lead nowhere else.
@@ -104,6 +104,7 @@ class Container(Closing):
 
 def _nspawn(root: Path, outside: Path) -> list[str | Path]:
     return [
+        *PREFERRED,
         "systemd-nspawn",
         f"--directory={root}",
         f"--bind-ro={outside}:/rehearsal",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.closing import Closing
-from tests.rehearsal.shell import running, wait_until
+from tests.rehearsal.shell import PREFERRED, running, wait_until
 
 SAMPLE_RATE = 44_100
 SINK = "rehearsal"
@@ -108,6 +108,7 @@ class Ear(Closing):
 
 def _daemon(socket: Path) -> list[str]:
     return [
+        *PREFERRED,
         "pulseaudio",
         "-n",
         "--daemonize=no",
@@ -123,6 +124,7 @@ def _daemon(socket: Path) -> list[str]:
 
 def _recorder(socket: Path) -> list[str]:
     return [
+        *PREFERRED,
         "parec",
         f"--server=unix:{socket}",
         f"--device={SINK}.monitor",
