@@ -181,24 +181,29 @@ def test_its_memory_is_locked(box):
 
 
 def test_what_the_card_plays_is_what_was_computed_bit_for_bit(box):
-    # The same music twice, as a recording and through the card.
+    # The same music twice, as a recording and through the card. No flips: how soon the composer is
+    # done with one depends on the hour.
     model = box.run("readlink", "-f", f"{MODELS}/active").strip()
     box.run("systemctl", "stop", SERVICE)
-    box.run("tee", "/run/script", stdin="0 000\n2 101\n4 010\n")
-    play = f"{SWITCHBOARD} play --model {model} --switches script:/run/script --seconds 6 --seed 7"
+    box.run("tee", "/run/script", stdin="0 101\n")
+    play = f"{SWITCHBOARD} play --model {model} --switches script:/run/script --seconds 6 --still"
     box.run("sh", "-c", f"cd /run && {play} --speaker wav:/run/computed.wav", timeout_seconds=600)
-    recorder = f"{RECORD} --duration=600 /run/played & recorder=$!; sleep 5"
-    played = f"{recorder}; {play} --speaker Loopback; sleep 5; kill $recorder; base64 /run/played"
-    coded = box.run("sh", "-c", f"({played}) | sed '/ played on /d'", timeout_seconds=900)
+    record = f"{RECORD} --duration=600 /run/played & recorder=$!; sleep 5"
+    box.run(
+        "sh",
+        "-c",
+        f"{record}; {play} --speaker Loopback; sleep 5; kill $recorder",
+        timeout_seconds=900,
+    )
     box.run("systemctl", "start", SERVICE, timeout_seconds=READY_SECONDS)
 
-    wav = base64.b64decode(box.run("base64", "/run/computed.wav"))
-    computed = without_gaps(np.frombuffer(wav[WAV_HEADER_BYTES:], np.int16))
-    heard = np.frombuffer(base64.b64decode(coded), np.float32)
-    heard = without_gaps(np.rint(heard * np.float32(32767)).astype(np.int16))
-    assert len(computed) > 5 * SIZES.sample_rate
-    assert np.array_equal(heard[: len(computed)], computed[: len(heard)])
-    assert len(heard) > 5 * SIZES.sample_rate
+    computed = np.frombuffer(fetched(box, "/run/computed.wav")[WAV_HEADER_BYTES:], np.int16)
+    played = np.frombuffer(fetched(box, "/run/played"), np.float32)
+    computed = without_gaps(computed)
+    heard = without_gaps(np.rint(played * np.float32(32767)).astype(np.int16))
+    n_both = min(len(computed), len(heard))
+    assert n_both > 5 * SIZES.sample_rate
+    assert np.flatnonzero(computed[:n_both] != heard[:n_both])[:5].tolist() == []
 
 
 @pytest.mark.parametrize("cut", range(N_CUTS))
@@ -225,6 +230,10 @@ def test_it_plays_after_the_plug_was_pulled_during_a_push(box, cut, tmp_path, me
 def pull(switch: int) -> str:
     """The file in which a switch's position is written."""
     return f"/run/pins/sim_gpio{DEFAULT_PINS[switch]}/pull"
+
+
+def fetched(box: Machine, path: str) -> bytes:
+    return base64.b64decode(box.run("base64", path))
 
 
 def without_gaps(samples: NDArray[np.generic]) -> NDArray[np.generic]:
