@@ -94,6 +94,23 @@ def default_identity() -> Path:
     return Path(click.get_app_dir("switchboard")) / "id_ed25519"
 
 
+def identity_for_pushing(asked: Path | None) -> Path | None:
+    """The key to push with; None leaves the choice to ssh, where nothing was ever paired.
+
+    Raises
+    ------
+    PairingError
+        If the one that was asked for is not there.
+    """
+    if asked is not None and not asked.is_file():
+        raise PairingError(
+            f"{asked}: found no such key, expected a private one; `switchboard pair HOST "
+            "--identity` makes it"
+        )
+    default = default_identity()
+    return asked or (default if default.is_file() else None)
+
+
 def make_identity(identity: Path) -> bool:
     """Make a key, unless there is one; says whether it did.
 

@@ -43,7 +43,7 @@ def push(
     HOST is a name or an address, with or without USER@; without, the account of an installed box,
     `switchboard`, is meant. A box that refuses the model plays on as before.
     """
-    from export.pair import default_identity
+    from export.pair import identity_for_pushing
     from export.push import Model, push_all
     from export.ssh import Host, Line, read_hosts
 
@@ -53,10 +53,9 @@ def push(
     if not hosts:
         raise click.UsageError("give at least one HOST before MODEL, or a file with --all-of")
     model = Model.open(Path(file))
-    if identity is None and default_identity().is_file():
-        identity = default_identity()
+    line = Line(identity_for_pushing(identity), port)
     with _bars(hosts) as report:
-        outcomes = push_all(model, hosts, Line(identity, port), again=again, report=report)
+        outcomes = push_all(model, hosts, line, again=again, report=report)
     return _tell(model, outcomes)
 
 

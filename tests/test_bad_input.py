@@ -220,6 +220,9 @@ BAD = {
     "pushing what is no model": Bad(
         "push studio text.onnx", errors.ModelUnreadable, ("text.onnx",), ("text.onnx",)
     ),
+    "pushing with a key that is not there": with_tiny(
+        "push studio tiny.onnx --identity none", PairingError, "none", "no such key"
+    ),
     "pairing with more than a path": Bad(
         "pair studio --store /a;b", PairingError, ("--store", "'/a;b'", "a path from / on")
     ),

@@ -169,7 +169,7 @@ def _box_against_librosa(study: Study) -> Finding | None:
         f"{ours.core_percent:.2f} % of a core against {against.core_percent:.2f} %, at a "
         f"log-spectral distance of {ours.lsd_db:.2f} against {against.lsd_db:.2f} dB, and a "
         f"spectral convergence of {ours.sc_db:.1f} against {against.sc_db:.1f} dB. librosa has the "
-        f"whole piece before it; the box plays a frame {ours.latency_ms:.0f} ms after it came.",
+        f"whole piece before it; in the box a change is whole after {ours.latency_ms:.0f} ms.",
     )
 
 

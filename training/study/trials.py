@@ -73,7 +73,7 @@ class Row:
         Spectral convergence in the STFT that was inverted and in one of 2048/512; log-spectral
         distance.
     latency_ms : float | None
-        From a frame handed in until the sound it shapes is whole; None: only after all of it.
+        From a change of what is asked for until it is whole; None: it needs all of the piece.
     n_empty_bands : int
         Mel bands that hold no bin at this window.
     solver_change : float | None
