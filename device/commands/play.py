@@ -283,12 +283,19 @@ def _lamps(pins: dict[str, int | None], sink: Any, bank: Any) -> Iterator[list[A
 @contextmanager
 def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
     """Listeners that keep the service manager informed, at the audio loop's own priority."""
-    from device.service import Heartbeat, Manager, put_first, status_line, stay_in_memory
+    from device.service import (
+        Courtesy,
+        Heartbeat,
+        Manager,
+        put_first,
+        status_line,
+        stay_in_memory,
+    )
 
     with Manager.of(os.environ) as manager:
         stay_in_memory(say)
         put_first(say)
-        yield [Heartbeat(manager, lambda state: status_line(state, sink))]
+        yield [Heartbeat(manager, lambda state: status_line(state, sink)), Courtesy(say)]
         manager.tell("STOPPING=1")
 
 
