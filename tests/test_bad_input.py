@@ -1,9 +1,11 @@
 """Everything a player can get wrong: one line that says so, an exit code of its own, no debris."""
 
 import io
+import json
 import os
 import subprocess
 import sys
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,14 @@ import pytest
 from device import errors
 from device.cli import main
 from device.contract import MAX_MODEL_BYTES
+from device.share import Place
+from device.status import FIELDS
+from device.store import ModelStore
+from export.pair import PairingError
+from export.ssh import BadHost
+from tests import hostile_models as hostile
 from tests import tiny_model as tiny
+from tests import unruly_models as unruly
 from training.corpus import CorpusError
 from training.run import TrainingError
 
@@ -32,6 +41,10 @@ PLAY = "play --model tiny.onnx --seconds 0.5 --speaker wav:out.wav --switches"
 SPEAKER = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker"
 CONFIG = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker wav:out.wav --config"
 
+SHARE = "render --seconds 0.5 --out out.wav --share"
+CODE = Place("000000", (True,) * 8, seed=1, tempo_bpm=None, still=False, n_slots=7).code
+OLD_STATUS = json.dumps({**dict.fromkeys(FIELDS), "written_at": 1.5, "pid": 77})
+
 # Every file any mistake needs; made where it is asked for.
 FILES = {
     "tiny.onnx": tiny.build,
@@ -42,11 +55,17 @@ FILES = {
     "large.onnx": lambda path: os.truncate(_touched(path), MAX_MODEL_BYTES + 1),
     "keyless.onnx": lambda path: tiny.build(path, metadata={"hop_length": None}),
     "moody.onnx": lambda path: tiny.build(path, metadata={"mood": "blue"}),
-    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "2"}),
+    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "3"}),
     "wordy.onnx": lambda path: tiny.build(path, metadata={"sample_rate": "many"}),
     "shape.onnx": lambda path: tiny.build(path, graph={"n_switches": 4}),
     "echo.onnx": lambda path: tiny.build(path, extra_output=True),
     "golden.onnx": lambda path: tiny.build(path, golden_offset=0.5),
+    "loop.onnx": lambda path: hostile.write(hostile.looping(), path),
+    "bomb.onnx": lambda path: hostile.write(hostile.constant_bomb(), path),
+    "slow.onnx": lambda path: hostile.write(hostile.long_work(n_products=60, side=256), path),
+    "spoilt.onnx": lambda path: hostile.write(hostile.spoilt_states(float("nan")), path),
+    "store": lambda path: _store(path, None),
+    "refusing": lambda path: _store(path, "it hums"),
     "broken.toml": lambda path: path.write_text("seed = = 1\n", encoding="utf-8"),
     "binary.toml": lambda path: path.write_bytes(b"\xff\xfe"),
     "unknown.toml": lambda path: path.write_text("sead = 1\n", encoding="utf-8"),
@@ -57,6 +76,12 @@ FILES = {
     "order.txt": lambda path: path.write_text("# up\n2 101\n1 100\n", encoding="utf-8"),
     "bits.txt": lambda path: path.write_text("0 1010\n", encoding="utf-8"),
     "binary.txt": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "old.json": lambda path: path.write_text(OLD_STATUS, encoding="utf-8"),
+    "failing.onnx": unruly.failing_in_one_state,
+    "text.wav": lambda path: path.write_text("not a sound\n" * 500, encoding="utf-8"),
+    "empty.wav": lambda path: path.touch(),
+    "short.wav": lambda path: _wav(path, n_samples=220),
+    "silent.wav": lambda path: _wav(path, n_samples=30_000),
     "file": lambda path: path.touch(),
     "folder": lambda path: path.mkdir(),
 }
@@ -65,6 +90,27 @@ FILES = {
 def _touched(path):
     path.touch()
     return path
+
+
+def _wav(path, n_samples):
+    """Silence, 16 bits at 22,050 Hz."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 22_050, 0, "NONE", ""))
+        file.writeframes(bytes(2 * n_samples))
+
+
+def _store(folder, refusal):
+    """A store whose one model is active, and refused if there is a reason."""
+    store = ModelStore(folder)
+    digest = store.add(tiny.build(folder.with_suffix(".onnx")))
+    folder.with_suffix(".onnx").unlink()
+    store.activate(digest)
+    if refusal:
+        store.refuse(digest, refusal)
+
+
+def checked(name, error, *words):
+    return Bad(f"models check {name}", error, (name, "refused at", *words), (name,))
 
 
 def model(name, error, *words):
@@ -77,6 +123,11 @@ def script(name, *words):
 
 def config(name, *words):
     return Bad(f"{CONFIG} {name}", errors.SettingsError, words, ("tiny.onnx", name))
+
+
+def study(name, *words):
+    files = (name,) if name in FILES else ()
+    return Bad(f"study {name} --out report.html", CorpusError, (name, *words), files)
 
 
 def with_tiny(command, error, *words, files=()):
@@ -95,7 +146,7 @@ BAD = {
     "oversized model": model("large.onnx", errors.ModelTooLarge, "16,777,217 bytes", "at most"),
     "missing key": model("keyless.onnx", errors.ContractError, "no hop_length", "export the model"),
     "unknown key": model("moody.onnx", errors.ContractError, "unknown key mood"),
-    "version": model("future.onnx", errors.ContractError, "contract_version", "'2'", "'1'"),
+    "version": model("future.onnx", errors.ContractError, "found 3, expected 1 or 2", "newer"),
     "word for number": model("wordy.onnx", errors.ContractError, "sample_rate", "'many'"),
     "other shape": model("shape.onnx", errors.ContractError, "'switches'", "(4)", "(3)"),
     "extra output": model("echo.onnx", errors.ContractError, "extra tensor echo"),
@@ -126,12 +177,68 @@ BAD = {
     "other bits": with_tiny(
         "render --model tiny.onnx --out out.wav --bits 10x", errors.BitsError, "'10x'", "0 or 1"
     ),
+    "check of nothing": Bad("models check none.onnx", errors.ModelNotFound, ("none.onnx", "size")),
+    "check of text": checked("text.onnx", errors.ModelUnreadable, "graph", "not an ONNX file"),
+    "check of a loop": checked("loop.onnx", errors.ForbiddenGraph, "graph", "'Loop'"),
+    "check of a large file": checked("large.onnx", errors.ModelTooLarge, "size", "at most"),
+    "check of a bomb": checked("bomb.onnx", errors.ExaminationFailed, "golden vector", "bad_alloc"),
+    "check of NaN": checked("spoilt.onnx", errors.UnsoundModel, "sound", "state 001"),
+    "check of sloth": checked("slow.onnx", errors.ModelTooSlow, "speed", "on this machine"),
+    "card of nothing": Bad("models show none.onnx", errors.ModelNotFound, ("none.onnx",)),
+    "card of text": Bad(
+        "models show text.onnx", errors.ModelUnreadable, ("text.onnx",), ("text.onnx",)
+    ),
+    "unknown model": Bad(
+        "models activate 12ab --store store",
+        errors.StoreError,
+        ("'12ab'", "found none"),
+        ("store",),
+    ),
+    "removal of what plays": Bad(
+        "models remove active --store store", errors.StoreError, ("found it active",), ("store",)
+    ),
+    "refused model": Bad(
+        "models activate active --store refusing",
+        errors.ModelRefused,
+        ("active: refused at history: it hums",),
+        ("refusing",),
+    ),
+    "store in a file": with_tiny(
+        "models activate tiny.onnx --store file", errors.OutputError, "file", files=("file",)
+    ),
     "music without audio": Bad(
         "corpus folder folder --out corpus", CorpusError, ("folder", "no audio"), ("folder",)
     ),
     "music that is not there": Bad("corpus folder none --out corpus", CorpusError, ("none",)),
     "corpus that is not there": Bad("train none --out run --steps 2", CorpusError, ("none",)),
+    "host that could be an option": with_tiny(
+        "push -- -oProxyCommand=x tiny.onnx", BadHost, "'-oProxyCommand=x'", "a name or an address"
+    ),
+    "hosts that are not there": with_tiny(
+        "push --all-of none.txt tiny.onnx", BadHost, "none.txt", "No such file", "--all-of"
+    ),
+    "pushing what is no model": Bad(
+        "push studio text.onnx", errors.ModelUnreadable, ("text.onnx",), ("text.onnx",)
+    ),
+    "pushing with a key that is not there": with_tiny(
+        "push studio tiny.onnx --identity none", PairingError, "none", "no such key"
+    ),
+    "pairing with more than a path": Bad(
+        "pair studio --store /a;b", PairingError, ("--store", "'/a;b'", "a path from / on")
+    ),
     "run that is not there": Bad("export none --out m.onnx", TrainingError, ("none", "no run")),
+    "study of nothing": study("none.wav", "no such file"),
+    "study of a folder": study("folder", "found a folder"),
+    "study of a text": study("text.wav", "unreadable", "expected an audio file"),
+    "study of an empty file": study("empty.wav", "unreadable", "expected an audio file"),
+    "study of 10 ms": study("short.wav", "found 0.01 s of sound", "at least 1 s"),
+    "study of silence": study("silent.wav", "found silence", "expected music"),
+    "study to nowhere": Bad(
+        "study silent.wav --out none/r.html", errors.OutputError, ("none/r.html",), ("silent.wav",)
+    ),
+    "study to a folder": Bad(
+        "study silent.wav --out folder", errors.OutputError, ("folder",), ("silent.wav", "folder")
+    ),
     "render to nowhere": with_tiny(
         "render --model tiny.onnx --bits 101 --out none/out.wav", errors.OutputError, "none/out.wav"
     ),
@@ -149,6 +256,38 @@ BAD = {
         "sweep --model tiny.onnx --out file/states", errors.OutputError, "file", files=("file",)
     ),
     "unknown speaker": with_tiny(f"{SPEAKER} Gramophone", errors.SpeakerUnavailable, "speaker"),
+    "misheard share code": Bad(
+        f"{SHARE} {CODE[:-1]}{'0' if CODE[-1] != '0' else '1'}",
+        errors.ShareCodeError,
+        (CODE[:-1], "slip of the tongue", "once more"),
+    ),
+    "share code of a model elsewhere": Bad(
+        f"{SHARE} {CODE}", errors.ShareCodeError, ("begins with 000000", "--model")
+    ),
+    "share code of another file": with_tiny(
+        f"{SHARE} {CODE} --model tiny.onnx", errors.ShareCodeError, "begins with 000000"
+    ),
+    "share code and no file": Bad(
+        f"{SHARE} {CODE} --model none.onnx", errors.ModelNotFound, ("none.onnx",)
+    ),
+    "model that fails": Bad(
+        "render --model failing.onnx --bits 11010010 --seconds 1 --out out.wav",
+        errors.ModelFailed,
+        ("log_magnitude cannot be computed", "play another model"),
+        ("failing.onnx",),
+    ),
+    "status of nobody": Bad(
+        "status --file none.json", errors.StatusMissing, ("none.json", "switchboard play")
+    ),
+    "watched by nobody": Bad(
+        "status --json --file file", errors.StatusMissing, ("file",), ("file",)
+    ),
+    "old status": Bad(
+        "status --file old.json", errors.StatusStale, ("old.json", "process 77"), ("old.json",)
+    ),
+    "status to nowhere": with_tiny(
+        f"{SPEAKER} silent --status none/s.json", errors.OutputError, "none/s.json", "--status"
+    ),
     "no terminal": with_tiny(
         f"{PLAY} keyboard", errors.SwitchesUnavailable, "keyboard", "not a terminal"
     ),
@@ -185,13 +324,13 @@ def test_a_mistake_costs_one_line_and_its_own_exit_code(mistake, folder, capsys)
 
 def test_the_table_knows_every_error_a_player_can_cause_on_the_box():
     caused = {mistake.error for mistake in BAD.values()}
-    # MissingExtra is a matter of the installation; see the test below.
+    # MissingExtra is a matter of the installation, StoreFull of the disk; see the tests below.
     on_the_box = {
         error
         for error in errors.SwitchboardError.__subclasses__()
         if error.__module__ == errors.__name__
     }
-    assert caused >= on_the_box - {errors.MissingExtra}
+    assert caused >= on_the_box - {errors.MissingExtra, errors.StoreFull}
 
 
 # gpiozero looks for pins once per process and remembers, so each look is a process of its own.
@@ -204,7 +343,7 @@ def test_pins_that_are_not_there_cost_one_line_as_well(folder):
     assert done.returncode == errors.SwitchesUnavailable.exit_code
     assert done.stderr.count("\n") == 1
     assert "gpio" in done.stderr
-    assert "5, 6, 13, 19, 26, 16, 20, 21" in done.stderr
+    assert "5, 6, 13, 26, 24, 25, 12, 16" in done.stderr
     # lgpio, which gpiozero tries first, leaves a pipe of its own in the current folder.
     assert {n: t for n, t in listing(folder).items() if not n.startswith(".lgd-nfy")} == before
 
@@ -234,6 +373,15 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(folder, command, n_byte
     assert listing(folder) == before
 
 
+def test_a_disk_without_room_for_a_model_says_so(folder):
+    tiny.build(folder / "tiny.onnx")
+    done = _subprocess("models activate tiny.onnx --store store", FULL_AFTER.format(5000))
+    assert done.returncode == errors.StoreFull.exit_code
+    assert "store: found File too large, expected room for a model" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in (folder / "store").iterdir()] == [".lock"]
+
+
 def test_a_recording_that_fails_leaves_the_one_before_it(folder):
     tiny.build(folder / "tiny.onnx")
     (folder / "out.wav").write_bytes(b"the one before")
@@ -261,8 +409,15 @@ def test_a_verb_without_its_packages_says_what_to_install(folder, capsys, monkey
         ("play --seed -1", "-1 is not in the range"),
         ("play --patina 2", "2.0 is not in the range"),
         ("play --quantize bars", "'bars' is not one of"),
+        ("export run --quantize int4", "'int4' is not one of"),
+        ("push {tiny}", "at least one HOST before MODEL"),
+        ("push", "Missing argument 'HOST... MODEL'"),
+        ("push studio {tiny} --port 70000", "70000 is not in the range"),
+        ("pair", "Missing argument 'HOST'"),
         ("play --model {tiny} --switches theremin", "found 'theremin', expected auto, gpio"),
-        ("render --out x.wav", "Missing option '--bits'"),
+        ("render --out x.wav", "Missing option '--bits' or '--share'"),
+        (f"render --out x.wav --share {CODE} --bits 1", "--share says what --bits says"),
+        (f"play --share {CODE} --seed 2", "--share says what --seed says"),
         ("bench --seconds nan", "nan is not a finite number"),
         ("render --bits 101 --out x.wav --seconds inf", "inf is not a finite number"),
     ],

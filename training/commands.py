@@ -155,15 +155,16 @@ def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config")
     import torch
 
     from training.axes import name
+    from training.origin import commit, machine
     from training.panel import examine
     from training.run import FinishedRun, save_run
 
     labels = name(networks.axes.effect)
-    where = networks.codec.mean.device.type
     provenance = {
         "corpus": corpus.provenance_summary(),
         "training": config.to_dict(),
-        "trained_on": where,
+        "commit": commit(),
+        "trained_on": machine(networks.codec.mean.device),
         "panel": examine(networks, config).to_dict(),
         # A plain text: its own class would need trust to be loaded.
         "torch": str(torch.__version__),

@@ -2,8 +2,12 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
+import time
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +15,16 @@ import pytest
 
 from device.cli import main
 from device.commands.play import play
-from device.errors import SettingsError
+from device.errors import OutputError, SettingsError
+from device.files import sha256_of
+from device.griffin_lim import GriffinLim
+from device.header import DEFAULT_PINS
 from device.settings import find_settings, load_settings
+from device.share import Place
+from device.status import facts_of
+from device.store import ModelStore
+from device.transport import Transport
+from tests.snapshots import snapshot
 
 RATE = 22050
 SCRIPT = "0 100\n0.4 110  # more\n\n0.8 011\n"
@@ -29,6 +41,7 @@ REPORT_KEYS = {
     "block_max_ms",
     "block_deadline_ms",
     "missed_deadlines",
+    "passes_lowered",
     "underruns",
 }
 
@@ -186,12 +199,14 @@ def test_bench_as_a_table_leaves_out_what_was_not_measured(run):
 
 def test_doctor_looks_at_everything_and_finds_the_model_good(run_json):
     findings = {finding["what"]: finding for finding in run_json("doctor")}
-    assert list(findings) == ["Python", "packages", "PortAudio", "sound cards", "pins", "model"]
+    assert list(findings)[:3] == ["Python", "packages", "configuration"]
+    assert list(findings)[-4:] == ["PortAudio", "sound cards", "pins", "model"]
     assert findings["model"]["verdict"] == "good"
     assert "3 switches, 22050 Hz" in findings["model"]["found"]
     assert all(f["verdict"] in ("good", "note") for f in findings.values())
     assert all(
-        f["remedy"] or f["verdict"] == "good" or f["what"] == "pins" for f in findings.values()
+        f["remedy"] or f["verdict"] == "good" or f["what"] in ("board", "pins")
+        for f in findings.values()
     )
 
 
@@ -203,6 +218,53 @@ def test_doctor_ends_with_status_one_where_the_instrument_could_not_play(run_jso
 
 def test_doctor_speaks_to_people_line_by_line(run):
     assert run("doctor").splitlines()[0].startswith("good  Python: 3.")
+
+
+def test_doctor_looks_at_the_box_as_it_is_configured(run_json):
+    config = settings_file("pins = [5, 5]\nspeaker = 'no such card'\n")
+    found = {f["what"]: f for f in run_json("doctor", "--config", config, status=1)}
+    assert found["configuration"]["found"] == "box.toml"
+    assert found["wiring"]["found"] == "BCM 5 is used twice"
+    assert found["sound cards"]["verdict"] == "note"
+
+
+def test_doctor_goes_on_where_the_configuration_is_broken(run_json):
+    config = settings_file("sead = 1\n")
+    found = {f["what"]: f for f in run_json("doctor", "--config", config, status=1)}
+    assert found["configuration"]["verdict"] == "bad"
+    assert "unknown key sead" in found["configuration"]["found"]
+    assert found["model"]["verdict"] == "good"
+
+
+def test_doctor_draws_the_wiring_of_the_configuration(run, run_json):
+    config = settings_file("pins = [5, 6]\nled_beat = 22\n")
+    said = run("doctor", "--config", config, "--wiring", "panel.svg")
+    assert "BCM  5   header pin 29   to GND" in said
+    assert "lamp: beat" in Path("panel.svg").read_text(encoding="utf-8")
+    rows = run_json("doctor", "--config", config, "--wiring", "panel.svg")
+    assert [row[1] for row in rows] == ["5", "6", "22"]
+    run("doctor", "--wiring", "no such folder/panel.svg", status=OutputError.exit_code)
+
+
+def test_doctor_shows_the_switches_as_their_pins_see_them():
+    code = "import sys; from device.cli import main; sys.exit(main())"
+    words = ["doctor", "--pins", "--seconds", "0.5", "--json", "--config", os.devnull]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env={**os.environ, "GPIOZERO_PIN_FACTORY": "mock"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["bcm"] for row in rows] == list(DEFAULT_PINS)
+    assert {row["verdict"] for row in rows} == {"flip it"}
+
+
+def test_the_cards_are_listed_by_name(run, monkeypatch):
+    monkeypatch.setattr("device.card.list_cards", lambda: ["Headphones", "USB DAC"])
+    assert run("play", "--speaker", "list").splitlines() == ["Headphones", "USB DAC"]
 
 
 @pytest.mark.parametrize("verb", ["play", "render", "sweep", "bench", "doctor"])
@@ -262,7 +324,7 @@ def test_settings_are_converted_as_on_the_command_line():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("sead = 1", r"box\.toml: found the unknown key sead; expected only gain, model, "),
+        ("sead = 1", r"box\.toml: found the unknown key sead; expected only active_high, gain, "),
         ("seconds = 5", r"found the unknown key seconds"),
         ("config = 'x'", r"found the unknown key config"),
         ("as_json = true", r"found the unknown key as_json"),
@@ -292,3 +354,141 @@ def test_settings_that_are_missing_or_not_text_are_refused():
     Path("bytes.toml").write_bytes(b"seed = \xff")
     with pytest.raises(SettingsError, match=r"bytes\.toml: not TOML"):
         load_settings(Path("bytes.toml"), play)
+
+
+@pytest.fixture
+def tiny_digest(tiny_model):
+    return sha256_of(tiny_model)[:6]
+
+
+def shared(tiny_digest, **changes):
+    place = Place(tiny_digest, (True, False, True), 5, None, still=False, n_slots=43)
+    return replace(place, **changes).code
+
+
+def test_a_share_code_draws_the_very_frames_that_were_heard_there(run, tiny_digest, network):
+    heard, frames = Ear(), Ear()
+    options = ["--seconds", 3, "--out", "x.wav", "--patina", 0]
+    with frames:
+        run("render", "--share", shared(tiny_digest, n_slots=43), *options)
+    with heard:
+        run("render", "--bits", "101", "--seed", 5, "--seconds", 9, *options[2:])
+    first = Transport.of(network.card).frame_at(43 / 4)
+    n_frames = round(2.9 * RATE / 64)
+    assert np.array_equal(frames.frames[:n_frames], heard.frames[first : first + n_frames])
+
+
+def test_a_share_code_is_the_same_samples_every_time(run, tiny_digest):
+    code = shared(tiny_digest, tempo_bpm=90.0, still=True)
+    for name in ("one.wav", "two.wav"):
+        run("render", "--share", code, "--seconds", 1, "--out", name)
+    assert Path("one.wav").read_bytes() == Path("two.wav").read_bytes()
+
+
+def test_what_a_share_code_sounds_like_is_what_was_heard_there(run, tiny_digest):
+    """But for the phases, which an inversion finds by what it has played before."""
+    options = ["--patina", 0, "--out"]
+    run("render", "--share", shared(tiny_digest), "--seconds", 3, *options, "shared.wav")
+    run("render", "--bits", "101", "--seed", 5, "--seconds", 9, *options, "heard.wav")
+    start = Transport(64 / RATE, 120.0, 4).frame_at(43 / 4) * 64
+    shared_there, heard = samples_of("shared.wav"), samples_of("heard.wav")
+    a_16th = round(RATE * 60 / 120 / 4)
+    assert distance_db(shared_there, heard[start:]) < -10
+    assert distance_db(shared_there, heard[start + a_16th :]) > -5
+
+
+def test_play_begins_where_a_share_code_says_with_its_switches(run, run_json, tiny_digest):
+    speaker = ["--speaker", "wav:x.wav", "--seconds", 1]
+    facts = run_json("play", "--share", shared(tiny_digest), *speaker)
+    assert (facts["switches"], facts["n_flips"]) == ("demo", 0)
+    run("render", "--share", shared(tiny_digest), "--seconds", 1, "--out", "y.wav")
+    assert np.array_equal(samples_of("x.wav")[: RATE // 2], samples_of("y.wav")[: RATE // 2])
+
+
+def test_a_script_decides_whatever_the_share_code_says(tiny_model, tiny_digest, script, capsys):
+    args = ["play", "--model", str(tiny_model), "--share", shared(tiny_digest)]
+    assert main([*args, "--switches", script, "--speaker", "silent", "--seconds", "0.2"]) == 0
+    assert "the panel decides; the share code has it at 101" in capsys.readouterr().err
+
+
+def test_the_model_of_a_share_code_is_found_in_the_store(tiny_model, tiny_digest, tmp_path):
+    store = ModelStore(tmp_path / "models", reserve_bytes=0)
+    store.add(tiny_model)
+    args = ["play", "--store", str(store.directory), "--share", shared(tiny_digest)]
+    assert main([*args, "--speaker", "wav:x.wav", "--seconds", "0.5"]) == 0
+    assert len(samples_of("x.wav")) == RATE // 2
+
+
+def test_play_takes_over_what_becomes_active_in_its_store(tiny_model, tmp_path, capsys):
+    store = ModelStore(tmp_path / "models", reserve_bytes=0)
+    store.activate(store.add(tiny_model))
+    args = ["play", "--store", str(store.directory), "--switches", "demo"]
+    assert main([*args, "--speaker", "wav:x.wav", "--seconds", "0.5"]) == 0
+    assert len(samples_of("x.wav")) == RATE // 2
+    assert store._starts.n_of(store.active().stem) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_status_tells_a_person_how_it_goes(tmp_path, capsys):
+    path = tmp_path / "status.json"
+    refusal = {"digest": "ef" * 32, "reason": "too loud", "at": 1_700_000_000.0}
+    facts = {
+        **facts_of(snapshot(bar=3, n_underruns=2, sounding=(False, False)), origin="store"),
+        "written_at": time.time(),
+        "pid": 1,
+        "uptime_seconds": 3700.0,
+        "temperature_celsius": 51.4,
+        "last_refusal": refusal,
+    }
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    assert main(["status", "--file", str(path)]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "Rain  (store, abababababab)",
+        "10, still 00  (warmth)",
+        "bar 4.1 at 76 bpm",
+        "after 123 ms, 99 of 100 after 127 ms",
+        "2 underruns, 0 late blocks",
+        "1 passes, lowered 0 times",
+        "51 °C",
+        "up 1:01:40",
+        "efefefefefef",
+        "too loud",
+        facts["share"],
+    ):
+        assert words in said
+    assert main(["status", "--json", "--file", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out) == facts
+
+
+class Ear:
+    """Hears the frames that inversions are handed, while it is held."""
+
+    def __enter__(self):
+        self._process, self._frames = GriffinLim.process, []
+        ear = self
+
+        def process(inversion, magnitudes):
+            ear._frames.extend(magnitudes.copy())
+            return ear._process(inversion, magnitudes)
+
+        GriffinLim.process = process
+        return self
+
+    def __exit__(self, *_):
+        GriffinLim.process = self._process
+
+    @property
+    def frames(self):
+        return np.array(self._frames)
+
+
+def distance_db(one, other):
+    """How far two recordings' spectra are apart, once they have begun."""
+    windows = [
+        np.lib.stride_tricks.sliding_window_view(samples[RATE // 4 : 2 * RATE], 1024)[::256]
+        for samples in (one, other)
+    ]
+    spectra = [np.abs(np.fft.rfft(window * np.hanning(1024))) for window in windows]
+    distance = np.linalg.norm(spectra[0] - spectra[1]) / np.linalg.norm(spectra[1])
+    return 20 * np.log10(distance)
