@@ -149,7 +149,9 @@ class Grain(nn.Module):
     N_WAVES = 64
     # Nothing in an STFT frame changes faster than its window lets it: cycles per 16th note.
     FASTEST = 7.5
-    _MEDIAN, _DEVIATION = 0.163, 0.482
+    # Of the log of a Rayleigh distribution: its median, and the mean distance from there.
+    _MEDIAN = 0.163
+    _DEVIATION = 0.482
 
     def __init__(self, n_channels: int, n_bands: int) -> None:
         super().__init__()
@@ -180,7 +182,8 @@ class FrameRenderer(nn.Module):
 
     # How much of what it cannot tell a frame shows as grain, and the most of it. Chosen by
     # measurement: more jitters the partials, less leaves clicks.
-    GRAIN, MOST_GRAIN = 0.4, 0.2
+    GRAIN = 0.4
+    MOST_GRAIN = 0.2
 
     def __init__(self, *, n_channels: int, hidden: int, n_bands: int, n_blocks: int = 2) -> None:
         super().__init__()
