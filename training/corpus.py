@@ -225,21 +225,26 @@ def hold_out(directory: Path, shard: int, ids: Iterable[str]) -> None:
 
 
 def finish(
-    directory: Path, n_shards: int, *, tempo_bpm: float, skipped: Sequence[Mapping[str, Any]] = ()
+    directory: Path,
+    n_shards: int,
+    *,
+    tempo_bpm: float,
+    skipped: Sequence[Mapping[str, Any]] = (),
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Declare a corpus complete; from now on `Corpus.open` takes it."""
+    """Declare a corpus complete; from now on `Corpus.open` takes it. `facts` are kept with it."""
     counts = [n_loops_written(directory, shard) for shard in range(n_shards)]
     if None in counts:
         raise CorpusError(
             f"{directory} lacks shard {counts.index(None)} of {n_shards}: run the command again"
         )
-    facts = {
+    totals = {
         "tempo_bpm": tempo_bpm,
         "n_shards": n_shards,
         "n_loops": sum(count or 0 for count in counts),
         "skipped": list(skipped),
     }
-    write_json(directory / "corpus.json", {**_read_header(directory), **facts})
+    write_json(directory / "corpus.json", {**_read_header(directory), **totals, **(facts or {})})
 
 
 def _audio_path(directory: Path, shard: int) -> Path:
