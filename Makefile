@@ -1,10 +1,15 @@
 # make play    set everything up and play
 # make test    set everything up and run the tests
+# make mutations  push 2,000 damaged models at a store
 # make check   lint, types, spelling, layers
-# make bench   what the instrument costs on this machine
+# make bench   what the instrument costs on this machine, and the inversion beside its peers
+# make soak SECONDS=7200   hours of playing with every pin in a storm
+# make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
 # make clean   forget the environment
 
 PYTHON ?= python3
+# Of the machine a wheelhouse is for.
+ARCH ?= aarch64
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Where to look for torch besides the default index, such as
@@ -15,13 +20,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: play test check format bench lock clean
+.PHONY: play test mutations check format bench soak wheelhouse lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
 
 test: $(VENV)/workshop
 	$(BIN)/python -m pytest
+
+mutations: $(VENV)/workshop
+	$(BIN)/python -m tests.mutations 2000
 
 check: $(VENV)/workshop
 	$(BIN)/ruff check
@@ -34,8 +42,20 @@ format: $(VENV)/workshop
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/box
+bench: $(VENV)/workshop
 	$(BIN)/switchboard bench --seconds 60
+	@$(PIP) install $(LOCKED) --group bench
+	$(BIN)/python tests/benchmarks/inversion.py
+
+SECONDS ?= 600
+soak: $(VENV)/box
+	PYTHONPATH=. $(BIN)/python tests/soak.py --seconds $(SECONDS)
+
+# PYTHON is here the version over there, such as 3.11 (Bookworm) or 3.13 (Trixie).
+wheelhouse: VERSION_THERE := $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.11)
+wheelhouse: PYTHON := python3
+wheelhouse: $(VENV)/bin/python
+	@PYTHON_WITH_PIP=$(BIN)/python sh systemd/wheelhouse.sh $(ARCH) $(VERSION_THERE) build/wheelhouse-$(VERSION_THERE)-$(ARCH)
 
 # What the box needs: no torch.
 $(VENV)/box: $(SOURCES) | $(VENV)/bin/python

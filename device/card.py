@@ -8,22 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.closing import Closing
 from device.errors import SpeakerUnavailable
+from device.resampler import Resampler
 from device.speakers import BUFFER_SECONDS, Clock, Pacer, Report, Sleep
 
 REOPEN_SECONDS = 1.0
 
 # What nearly every card has, should its default rate be refused too.
 _USUAL_RATES = (48_000, 44_100)
-
-# Long enough to fill the resampler's filter, so that its delay can be counted.
-_WARM_UP_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -176,16 +174,12 @@ class _Line:
         self._stream = stream
         self._n_channels = n_channels
         self._started = False
-        self._resample: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
-        self.latency_seconds = stream.latency
-        if rate != sample_rate:
-            self._resample, delay_seconds = _resampler(sample_rate, rate)
-            self.latency_seconds += delay_seconds
+        self._resampler = Resampler(sample_rate, rate)
+        self.latency_seconds = stream.latency + self._resampler.delay_seconds
 
     def write(self, samples: NDArray[np.float32]) -> bool:
         """Play; whether the sound had broken off before."""
-        if self._resample is not None:
-            samples = self._resample(samples)
+        samples = self._resampler.process(samples)
         frames = np.repeat(samples[:, np.newaxis], self._n_channels, axis=1)  # (n, n_channels)
         if self._started:
             return self._stream.write(frames)
@@ -208,13 +202,16 @@ class CardSpeaker(Closing):
         Part of the card's name; None for the default card.
     latency_seconds : float
         Asked of the card; what it grants is the attribute of the same name.
+    patient : bool
+        Begin without the card where it is not there yet, or busy; it is tried again.
     report : callable
         Takes one line when the card goes or comes back.
 
     Raises
     ------
     SpeakerUnavailable
-        If there is no such card now, or it cannot be opened.
+        If there is no PortAudio; and, unless patient, if there is no such card now, or it cannot
+        be opened.
     """
 
     def __init__(
@@ -223,12 +220,15 @@ class CardSpeaker(Closing):
         sample_rate: int,
         *,
         report: Report,
+        patient: bool = False,
         latency_seconds: float = BUFFER_SECONDS,
         clock: Clock = time.monotonic,
         sleep: Sleep = time.sleep,
         sound: SoundSystem | None = None,
     ) -> None:
         self.n_underruns = 0
+        self.name = name or "the default card"
+        self.latency_seconds = latency_seconds
         self._wanted = name
         self._sample_rate = sample_rate
         self._asked_latency = latency_seconds
@@ -238,7 +238,7 @@ class CardSpeaker(Closing):
         self._sound = sound or PortAudio()
         self._retry_at = 0.0
         self._pacer = Pacer(sample_rate, buffer_seconds=latency_seconds, clock=clock, sleep=sleep)
-        self._line: _Line | None = self._open()
+        self._line: _Line | None = self._first(patient=patient)
 
     @property
     def is_there(self) -> bool:
@@ -266,6 +266,16 @@ class CardSpeaker(Closing):
             # Not PortAudio's own way of waiting: that never returns from a card that hangs.
             self._sleep(line.latency_seconds)
             line.close()
+
+    def _first(self, *, patient: bool) -> _Line | None:
+        try:
+            return self._open()
+        except SpeakerUnavailable as error:
+            if not patient:
+                raise
+            self._report(f"{error}; the music goes on unheard until then")
+            self._retry_at = self._clock() + REOPEN_SECONDS
+            return None
 
     def _open(self) -> _Line:
         card = _find_card(self._sound.cards(), self._wanted)
@@ -301,7 +311,7 @@ class CardSpeaker(Closing):
         except (self._sound.error, SpeakerUnavailable):
             self._retry_at = self._clock() + REOPEN_SECONDS
         else:
-            self._report(f"the card {self.name} is back")
+            self._report(f"the card {self.name} is there")
 
 
 def _find_card(cards: list[Card], wanted: str | None) -> Card:
@@ -331,18 +341,3 @@ def _refused(card: Card, reason: str) -> SpeakerUnavailable:
         f"speaker {card.name}: found {reason}, expected a card that opens; "
         "close what else is using it or choose another speaker"
     )
-
-
-def _resampler(
-    sample_rate: int, rate: int
-) -> tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], float]:
-    """Return a streaming resampler and its delay in seconds."""
-    import soxr
-
-    # vr: soxr's variable-rate engine, at a fixed rate. The ordinary one hands out its samples in
-    # lumps of up to 58 ms, which starves a card with a short buffer; this one gives them evenly,
-    # 5 to 15 ms late, with noise 110 dB down (measured for blocks of 256 samples).
-    stream: Any = soxr.ResampleStream(sample_rate, rate, 1, dtype="float32", quality="HQ", vr=True)
-    silence = np.zeros(round(_WARM_UP_SECONDS * sample_rate), np.float32)
-    n_out = len(stream.resample_chunk(silence))
-    return stream.resample_chunk, len(silence) / sample_rate - n_out / rate

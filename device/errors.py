@@ -82,3 +82,69 @@ class MissingExtra(SwitchboardError, ImportError):
     """A verb needs packages that this installation left out."""
 
     exit_code = 24
+
+
+class StoreError(SwitchboardError, ValueError):
+    """The model store has no such model, or may not let go of it, or is held by another process."""
+
+    exit_code = 30
+
+
+class StoreFull(SwitchboardError, OSError):
+    """The disk has no room for another model."""
+
+    exit_code = 31
+
+
+class ModelRefused(SwitchboardError, ValueError):
+    """A model that was refused before, by its hash."""
+
+    exit_code = 32
+
+
+class ForbiddenGraph(SwitchboardError, ValueError):
+    """The graph holds what a model never needs: a loop, a foreign operator, another file."""
+
+    exit_code = 33
+
+
+class UnsoundModel(SwitchboardError, ValueError):
+    """A panel state whose sound is not finite, far too loud, or a panel that is silent."""
+
+    exit_code = 34
+
+
+class ModelTooSlow(SwitchboardError, ValueError):
+    """The model takes longer to compute on this machine than the sound it makes lasts."""
+
+    exit_code = 35
+
+
+class ExaminationFailed(SwitchboardError, RuntimeError):
+    """A model that cannot be examined within the limits of memory and time, or crashes it."""
+
+    exit_code = 36
+
+
+class ModelFailed(SwitchboardError, RuntimeError):
+    """A model that was opened and checked could not be computed while it played."""
+
+    exit_code = 50
+
+
+class ShareCodeError(SwitchboardError, ValueError):
+    """A share code is misspelt, or belongs to a model that is not here."""
+
+    exit_code = 51
+
+
+class StatusMissing(SwitchboardError, OSError):
+    """No instrument writes its status there."""
+
+    exit_code = 52
+
+
+class StatusStale(SwitchboardError, OSError):
+    """An instrument has written its status there, and does so no more: it hangs or is dead."""
+
+    exit_code = 53

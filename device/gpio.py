@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from device.chatter import ChatterGuard
 from device.errors import SwitchesUnavailable
+from device.header import describe
 from device.state import Bits
 from device.switches import LOCKOUT_SECONDS, Debounce, OpenSwitches
 
@@ -21,11 +23,22 @@ if TYPE_CHECKING:
 
 CLOSE_RETRY_SECONDS = 0.01
 
+Report = Callable[[str], None]
+
 _log = logging.getLogger("switchboard")
 
 
 class GpioSwitches(OpenSwitches):
-    """A switch per pin (BCM numbers), pulled up inside the Pi: closed to ground is on.
+    """A switch per pin (BCM numbers), read as it stands, free of bounce and of loose wires.
+
+    Parameters
+    ----------
+    report : callable or None
+        Takes one line when a switch begins to chatter, and when it is calm again.
+    active_high : bool
+        Closed to 3.3 V is on, with a pull-down; else closed to ground, with a pull-up.
+    pulled_outside : bool
+        The resistor is on the board; else the one inside the Pi is used.
 
     Raises
     ------
@@ -37,6 +50,9 @@ class GpioSwitches(OpenSwitches):
         self,
         pins: Sequence[int],
         *,
+        report: Report | None = None,
+        active_high: bool = False,
+        pulled_outside: bool = False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         lockout_seconds: float = LOCKOUT_SECONDS,
@@ -45,19 +61,33 @@ class GpioSwitches(OpenSwitches):
         self._clock = clock
         self._sleep = sleep
         self._debounce = Debounce(len(pins), lockout_seconds)
+        self._guard = ChatterGuard(len(pins), None if report is None else self._tell)
+        self._pins = tuple(pins)
+        self._report = report
+        self._active_high = active_high
+        self._pulled_outside = pulled_outside
         self._contacts: list[InputDevice] = []
         self._open(pins)
 
     def read(self, seconds: float) -> Bits:
-        """Read every pin's level, free of bounce."""
-        raw = tuple(bool(contact.value) for contact in self._contacts)
-        return self._debounce.update(raw, self._clock())
+        """Read every pin's level, free of bounce and chatter."""
+        now = self._clock()
+        return self._guard.update(self._debounce.update(self.levels(), now), now)
+
+    def levels(self) -> Bits:
+        """Every switch as it is this instant, bouncing or not."""
+        return tuple(bool(contact.value) for contact in self._contacts)
+
+    @property
+    def chattering(self) -> Bits:
+        """Which switches are held because they chatter."""
+        return self._guard.chattering
 
     def close(self) -> None:
         """Let go of the pins; may be called again."""
         # lgpio now and then answers 'GPIO busy' when it lets go of a line; seen 4 times in 320,
         # and the first retry always worked. A process that ends gives the lines back anyway.
-        errors = _pin_errors() if self._contacts else ()
+        errors = pin_errors() if self._contacts else ()
         while self._contacts:
             contact = self._contacts.pop()
             try:
@@ -72,7 +102,7 @@ class GpioSwitches(OpenSwitches):
             warnings.simplefilter("always")
             try:
                 self._claim(pins)
-            except _pin_errors() as error:
+            except pin_errors() as error:
                 self.close()
                 reason = str(fallbacks[0].message) if fallbacks else str(error)
                 raise _unavailable(pins, reason or type(error).__name__) from error
@@ -86,10 +116,19 @@ class GpioSwitches(OpenSwitches):
         from gpiozero import InputDevice
 
         for pin in pins:
-            self._contacts.append(InputDevice(pin, pull_up=True))
+            if self._pulled_outside:
+                contact = InputDevice(pin, pull_up=None, active_state=self._active_high)
+            else:
+                contact = InputDevice(pin, pull_up=not self._active_high)
+            self._contacts.append(contact)
+
+    def _tell(self, i: int, chatters: bool) -> None:
+        if self._report is not None:
+            how = "chatters, and is held where it was: see to its wire" if chatters else "is calm"
+            self._report(f"switch {i + 1} ({describe(self._pins[i])}) {how}")
 
 
-def _pin_errors() -> tuple[type[Exception], ...]:
+def pin_errors() -> tuple[type[Exception], ...]:
     """Collect what gpiozero and the libraries below it raise."""
     known: tuple[type[Exception], ...] = (ImportError, OSError, RuntimeError, ValueError)
     with suppress(ImportError):

@@ -10,8 +10,15 @@ Søndergaard (2013). Each hop does three things:
    magnitude and transformed back, `n_passes` times.
 3. *Commit*: the oldest of them is final, and one hop of sound leaves.
 
+Look-ahead makes few passes enough, and in the literature it is paid for in latency. Here it is
+not: who draws the frames can draw them before they are due, so those ahead are a *forecast*.
+When a switch is flipped the forecast was wrong, and `revise` guesses the open frames anew for what
+is wanted now. A change is then heard as soon as without any look-ahead.
+
 The state is never reset: a reset is what clicks.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +27,55 @@ Samples = NDArray[np.float32]
 Magnitudes = NDArray[np.float32]
 
 # A guess divides by the window's coverage so far; this bounds the boost where little overlaps yet.
+# 0.02 and 0.15 are 0.3 dB apart in spectral convergence, this is between; more than 0.5 costs 1 dB.
 _GUESS_REGULARISATION = 0.05
-# The same for the passes, where the newest frame still lacks its successors.
+# The same for the passes, where the newest frame still lacks its successors. Up to 0.3 it moves
+# spectral convergence by 1 dB; less than this gains nothing in an STFT of another size.
 _PASS_REGULARISATION = 0.1
 # Zero-phase seed relative to the target. Without it the stream stays silent for ever after silence,
-# because nothing overlaps into the next frame that could give it a phase.
+# because nothing overlaps into the next frame that could give it a phase. Ten times more costs
+# 0.4 dB, three times less changes nothing.
 _SEED = 0.01
-# Each pass steps past the projection by this part of its difference to the previous one. 0.7
-# starts to hurt, beyond 1 the stream collapses.
+# Each pass steps past the projection by this part of its difference to the previous one. 0.3 and
+# 0.6 are as good within 0.2 dB, 0.7 starts to hurt, beyond 1 the stream collapses.
 _RELAXATION = 0.5
 _TINY = np.float32(1e-9)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A window and the care taken with it.
+
+    Attributes
+    ----------
+    n_fft, hop_length : int
+        Samples. The window decides the latency, and how near two pitches may lie.
+    look_ahead : int
+        Frames forecast. A longer queue costs less than more passes over a short one: rows that are
+        transformed together share the overhead of the call and the FFT's vector instructions.
+    n_passes : int
+    """
+
+    n_fft: int
+    hop_length: int
+    look_ahead: int
+    n_passes: int
+
+    @property
+    def latency_samples(self) -> int:
+        """From a change of target until it is whole; see `GriffinLim.latency_samples`."""
+        return self.n_fft - self.hop_length
+
+
+# Measured by tests/benchmarks/inversion.py; latencies at 22,050 Hz.
+PRESETS = {
+    # 17.4 ms. Chord tones a semitone apart beat inside one bin: for drums and short sounds.
+    "lowest-latency": Preset(512, 128, look_ahead=7, n_passes=1),
+    # 24.5 ms, the longest window below 25 ms that an FFT likes (720 = 16 * 9 * 5).
+    "default": Preset(720, 180, look_ahead=7, n_passes=1),
+    # 34.8 ms, half as much work again as with seven frames ahead. Beyond that little is gained.
+    "best": Preset(1024, 256, look_ahead=15, n_passes=1),
+}
 
 
 class GriffinLim:
@@ -41,30 +87,28 @@ class GriffinLim:
         Of the magnitudes: unnormalised STFT, periodic Hann window, `hop_length` divides `n_fft`
         at least four times.
     look_ahead : int
-        Frames that wait for their successors before they are final.
+        Frames that stay open: handed in, and not yet final.
     n_passes : int
-        Projections per hop; at least 1.
+        Projections per hop. It may be set while the stream runs, down to 0, which leaves the
+        guesses as they are: rougher (about 10 dB of spectral convergence), at half the work.
 
     Notes
     -----
-    A frame is projected `(look_ahead + 1) * n_passes` times before it is final. On drawn
-    magnitudes it is better to wait than to hurry: two frames of look-ahead and one pass sound
-    nearer to the corpus than one frame and two passes, for two thirds of the work; what they cost
-    is one hop of latency (figures in device/README.md).
-    float32 and complex64 throughout; all arrays are allocated here, none in `step`.
+    A frame is projected `(look_ahead + 1) * n_passes` times before it is final.
+    float32 and complex64 throughout; all arrays are allocated here, none in `step` or `revise`.
     """
 
     def __init__(
-        self, *, n_fft: int, hop_length: int, look_ahead: int = 2, n_passes: int = 1
+        self, *, n_fft: int, hop_length: int, look_ahead: int = 7, n_passes: int = 1
     ) -> None:
         if n_fft % hop_length or n_fft < 4 * hop_length:
             raise ValueError(
                 f"n_fft {n_fft} and hop_length {hop_length}: expected a hop that divides n_fft "
                 "four times or more (overlap of 75 %)"
             )
-        if look_ahead < 0 or n_passes < 1:
+        if look_ahead < 0 or n_passes < 0:
             raise ValueError(
-                f"look_ahead {look_ahead}, n_passes {n_passes}: expected at least 0 and 1"
+                f"look_ahead {look_ahead}, n_passes {n_passes}: expected at least 0 of both"
             )
         self.n_fft = n_fft
         self.hop_length = hop_length
@@ -74,10 +118,30 @@ class GriffinLim:
         self._make_windows()
         self._make_buffers()
 
+    @classmethod
+    def of(cls, preset: Preset) -> "GriffinLim":
+        """The stream that a preset describes."""
+        return cls(
+            n_fft=preset.n_fft,
+            hop_length=preset.hop_length,
+            look_ahead=preset.look_ahead,
+            n_passes=preset.n_passes,
+        )
+
     @property
     def latency_samples(self) -> int:
-        """From a frame handed in until the last hop it shapes leaves: then the change is whole."""
-        return self.n_fft + (self.look_ahead - 1) * self.hop_length
+        """From a change of target until nothing of the old one is heard.
+
+        The change begins with the next hop; the old frames that still sound end this much later.
+        Counted for who revises the open frames; who only hands in new ones waits `look_ahead` hops
+        more.
+        """
+        return self.n_fft - self.hop_length
+
+    @property
+    def delay_samples(self) -> int:
+        """By how much the signal lags behind the centres of the frames handed in."""
+        return self.look_ahead * self.hop_length + self.n_fft // 2
 
     def process(self, magnitudes: Magnitudes) -> Samples:
         """Invert some frames.
@@ -88,8 +152,7 @@ class GriffinLim:
 
         Returns
         -------
-        (n_frames * hop_length,), float32. The signal is delayed by
-        `look_ahead * hop_length + n_fft / 2` samples against the frames' centres.
+        (n_frames * hop_length,), float32, late by `delay_samples`.
         """
         samples = np.empty((len(magnitudes), self.hop_length), np.float32)
         for magnitude, hop in zip(magnitudes, samples, strict=True):
@@ -98,11 +161,39 @@ class GriffinLim:
 
     def step(self, magnitude: Magnitudes, out: Samples) -> None:
         """Take one frame's magnitude, (n_bins,), and write one hop of sound into `out`."""
-        self._advance(magnitude)
-        self._guess(magnitude)
+        self._advance()
+        self._guess(self.look_ahead, magnitude)
         for _ in range(self.n_passes):
             self._project()
         np.add.reduce(self._committed, axis=0, out=out)
+
+    def revise(self, magnitudes: Magnitudes) -> None:
+        """Guess the open frames anew, for other magnitudes than they were handed in with.
+
+        Parameters
+        ----------
+        magnitudes : (look_ahead, n_bins), float32, not negative
+            Oldest first; the next hop of sound begins with the first of them.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer.
+
+        Notes
+        -----
+        What has left is not touched, so what comes fits to it. It costs `look_ahead` guesses, half
+        a step each. New magnitudes alone, on phases guessed for the old, would be 3 dB worse in
+        the frames around a change.
+        """
+        if len(magnitudes) != self.look_ahead:
+            raise ValueError(
+                f"found {len(magnitudes)} frames to revise, expected {self.look_ahead}, "
+                "as many as are open"
+            )
+        self._active[1:] = 0
+        for place, magnitude in enumerate(magnitudes, start=1):
+            self._guess(place, magnitude)
 
     def _make_windows(self) -> None:
         """Analysis and synthesis windows for every place a frame can have in the queue."""
@@ -118,7 +209,9 @@ class GriffinLim:
             weighted = window * (1 + regularisation) / (coverage + regularisation)
             return np.asarray(weighted, dtype=np.float32)
 
-        self._guess_window = analysis(n_active - 1, n_active - 1, _GUESS_REGULARISATION)
+        self._guess_windows = [
+            analysis(place, place, _GUESS_REGULARISATION) for place in range(n_active)
+        ]
         self._pass_windows = np.stack(
             [analysis(place, n_active, _PASS_REGULARISATION) for place in range(n_active)]
         )
@@ -143,7 +236,6 @@ class GriffinLim:
         hops = np.zeros((n_past + n_active + n_past, n_past + 1, self.hop_length), np.float32)
         self._frames = hops[: n_past + n_active]
         self._active = hops[n_past : n_past + n_active].reshape(n_active, self.n_fft)
-        self._newest = self._active[-1]
         frame, hop, sample = hops.strides
         # Row t holds what every frame adds to hop t of the queue: frames backwards, hops forwards.
         overlapping = np.lib.stride_tricks.as_strided(
@@ -152,10 +244,8 @@ class GriffinLim:
             (frame, hop - frame, sample),
         )
         self._overlapping = overlapping
-        self._overlapping_newest = overlapping[n_active - 1 :]
         self._committed = overlapping[0]
         self._sum = np.zeros((n_active + n_past, self.hop_length), np.float32)
-        self._sum_newest = self._sum[n_active - 1 :]
         step = self._sum.strides[0]
         self._sum_frames = np.lib.stride_tricks.as_strided(
             self._sum, (n_active, self.n_fft), (step, sample)
@@ -168,25 +258,26 @@ class GriffinLim:
         signs = np.where(np.arange(self.n_bins) % 2, -1, 1)
         self._seed_signs = (_SEED * signs).astype(np.float32)
 
-    def _advance(self, magnitude: Magnitudes) -> None:
-        """Everything moves up one place; the last place takes the new frame."""
+    def _advance(self) -> None:
+        """Everything moves up one place; the last place is empty."""
         self._frames[:-1] = self._frames[1:]
-        self._newest[:] = 0
+        self._active[-1] = 0
         self._target[:-1] = self._target[1:]
-        self._target[-1] = magnitude
         self._estimate[:-1] = self._estimate[1:]
 
-    def _guess(self, magnitude: Magnitudes) -> None:
-        """Give the newest frame the phase of what its predecessors overlap into it."""
-        time, gain, estimate = self._time[-1], self._gain[-1], self._estimate[-1]
-        np.add.reduce(self._overlapping_newest, axis=1, out=self._sum_newest)
-        np.multiply(self._sum_frames[-1], self._guess_window, out=time)
+    def _guess(self, place: int, magnitude: Magnitudes) -> None:
+        """Give the frame at `place` the phase of what its predecessors overlap into it."""
+        time, gain, estimate = self._time[place], self._gain[place], self._estimate[place]
+        hops = slice(place, place + self.n_fft // self.hop_length)
+        self._target[place] = magnitude
+        np.add.reduce(self._overlapping[hops], axis=1, out=self._sum[hops])
+        np.multiply(self._sum_frames[place], self._guess_windows[place], out=time)
         _to_spectrum(time, estimate)
         np.multiply(magnitude, self._seed_signs, out=gain)
         estimate += gain
         _give_magnitude(estimate, magnitude, gain)
         _to_time(estimate, time)
-        np.multiply(time, self._synthesis, out=self._newest)
+        np.multiply(time, self._synthesis, out=self._active[place])
 
     def _project(self) -> None:
         """One over-relaxed Griffin-Lim pass over all active frames."""

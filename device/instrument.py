@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.closing import Closing
+from device.governor import Governor
 from device.meter import Percentiles, level_db
 from device.network import Network
 from device.speakers import Speaker
+from device.stage import Stage
 from device.state import Bits, InstrumentState
-from device.switches import Switches
+from device.switches import Switches, fit
 from device.transport import BEATS_PER_BAR
 from device.voice import Performance, Voice
+
+Listener = Callable[[InstrumentState], None]
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Report:
         Time to play it.
     missed_deadlines : int
         Blocks that took longer to make than to play.
+    passes_lowered : int
+        How often the governor took a pass of the inversion away.
     underruns : int
         Gaps the speaker counted.
     """
@@ -54,6 +60,7 @@ class Report:
     block_max_ms: float
     block_deadline_ms: float
     missed_deadlines: int
+    passes_lowered: int
     underruns: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,8 +75,14 @@ class Instrument(Closing):
     ----------
     ahead : bool
         Compose ahead on a helper thread; for playing in real time.
-    show : callable or None
-        Called with a snapshot after every block; must return at once.
+    listeners : iterable of callable
+        Each is called with the same snapshot once a block, as soon as the speaker has taken the
+        block: a call says that the loop goes on. They know nothing of each other, run in the audio
+        loop, and so must return at once and never raise: keep the snapshot, or set a flag, and
+        work in a thread of your own.
+    governed : bool
+        Lower the inversion's passes while blocks run late. Not for a recording, which must not
+        depend on what else the machine did.
     clock : callable
         Seconds, monotonic.
     """
@@ -82,15 +95,21 @@ class Instrument(Closing):
         performance: Performance,
         *,
         ahead: bool,
-        show: Callable[[InstrumentState], None] | None = None,
+        listeners: Iterable[Listener] = (),
+        governed: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.voice = Voice(network, performance, ahead=ahead)
+        self.performance = performance
+        self._ahead = ahead
+        self.stage = Stage(Voice(network, performance, ahead=ahead))
         self.switches = switches
         self.speaker = speaker
         self.stop = threading.Event()
+        self.listeners = list(listeners)
+        self._governor = Governor(self.voice.inversion.n_passes) if governed else None
+        # The speaker's for as long as it plays, whatever models may come.
+        self._sample_rate = network.card.sample_rate
         self._card = network.card
-        self._show = show
         self._clock = clock
         self._n_samples = 0
         self._bits: Bits | None = None
@@ -104,62 +123,104 @@ class Instrument(Closing):
 
     def close(self) -> None:
         """End the helper thread; the music is over."""
-        self.voice.close()
+        self.stage.close()
+
+    @property
+    def voice(self) -> Voice:
+        """The voice that is heard."""
+        return self.stage.voice
 
     @property
     def seconds(self) -> float:
         """Music handed to the speaker so far."""
-        return self._n_samples / self._card.sample_rate
+        return self._n_samples / self._sample_rate
+
+    def voice_of(self, network: Network) -> Voice:
+        """A voice for the same performance, to follow the one that is heard now."""
+        return Voice(
+            network,
+            self.performance,
+            ahead=self._ahead,
+            sample_rate=self._sample_rate,
+            after=self.voice,
+        )
 
     def play(self, seconds: float | None = None) -> Report:
-        """Play for `seconds` of music, for ever by default, and end with a short fade."""
-        block = self.voice.block_samples
-        total = None if seconds is None else round(seconds * self._card.sample_rate)
+        """Play for `seconds` of music, for ever by default, and end with a short fade.
+
+        Raises
+        ------
+        ModelFailed
+            If the model can play no more and no other one is to follow.
+        """
+        total = None if seconds is None else round(seconds * self._sample_rate)
         while not self.stop.is_set() and not self.switches.finished:
-            if total is not None and self._n_samples + block >= total:
+            if total is not None and self._n_samples + self._block_samples >= total:
                 break
             self._play_block()
-        rest = block if total is None else min(block, total - self._n_samples)
-        self._fade_out(max(rest, 0))
+            self.stage.check()
+        rest = self._block_samples if total is None else total - self._n_samples
+        self._fade_out(max(min(rest, self._block_samples), 0))
         return self.report()
 
     def _play_block(self) -> None:
         started = self._clock()
-        bits = self._read(started)
-        samples = self.voice.block(bits)
+        panel = self._read(started)
+        samples = self.stage.block(panel)
         ready = self._clock()
-        self._time_block(1e3 * (ready - started))
-        if self._flipped_at is not None and self.voice.sounding == bits:
+        self._time_block(1e3 * (ready - started), len(samples))
+        if self._flipped_at is not None and self.voice.sounding == self._bits:
             self._time_flip(1e3 * (ready - self._flipped_at))
         self._hand_over(samples)
-        if self._show is not None:
-            self._show(self._snapshot(bits, samples))
+        self._tell(panel, samples)
 
     def _read(self, now: float) -> Bits:
-        bits = self.switches.read(self.seconds)
+        """How the panel stands; a flip is a change of what the model takes of it."""
+        self._follow_model()
+        panel = self.switches.read(self.seconds)
+        bits = fit(panel, self._card.n_switches)
         if self._bits is not None and bits != self._bits:
             self._n_flips += 1
             if self._flipped_at is None:
                 self._flipped_at = now
         self._bits = bits
-        return bits
+        return panel
+
+    def _follow_model(self) -> None:
+        card = self.voice.card
+        if card is not self._card:
+            self._card = card
+            self.switches.fit(card.n_switches)
+            self._bits = None  # what has changed with the model is no flip
 
     def _hand_over(self, samples: NDArray[np.float32]) -> None:
         self.speaker.write(samples)
         self._n_samples += len(samples)
 
+    def _tell(self, panel: Bits, samples: NDArray[np.float32]) -> None:
+        if self.listeners:
+            state = self._snapshot(panel, samples)
+            for listener in self.listeners:
+                listener(state)
+
     def _fade_out(self, n_samples: int) -> None:
         """The last block, down to silence, so that the end does not click."""
         if n_samples == 0:
             return
-        samples = self.voice.block(self._read(self._clock()))[:n_samples]
+        samples = np.zeros(0, np.float32)
+        while len(samples) < n_samples:
+            samples = np.concatenate([samples, self.stage.block(self._read(self._clock()))])
+        samples = samples[:n_samples]
         samples *= np.linspace(1, 0, len(samples), dtype=np.float32)
         self._hand_over(samples)
 
-    def _time_block(self, milliseconds: float) -> None:
+    def _time_block(self, milliseconds: float, n_samples: int) -> None:
         self._block_ms.add(milliseconds)
         self._block_max_ms = max(self._block_max_ms, milliseconds)
-        self._n_late += milliseconds > self._deadline_ms
+        playing_ms = 1e3 * n_samples / self._sample_rate
+        self._n_late += milliseconds > playing_ms
+        if self._governor is not None:
+            self.voice.inversion.n_passes = self._governor.judge(milliseconds, playing_ms)
 
     def _time_flip(self, milliseconds: float) -> None:
         self._flipped_at = None
@@ -167,36 +228,50 @@ class Instrument(Closing):
         self._switch_p50_p99 = (self._switch_ms.at(50), self._switch_ms.at(99))
 
     @property
-    def _deadline_ms(self) -> float:
-        return 1e3 * self.voice.block_samples / self._card.sample_rate
+    def _n_lowered(self) -> int:
+        return 0 if self._governor is None else self._governor.n_lowered
 
     @property
-    def _inversion_latency_ms(self) -> float:
-        return 1e3 * self.voice.inversion.latency_samples / self._card.sample_rate
+    def _block_samples(self) -> int:
+        """Length of an ordinary block, of the speaker's samples."""
+        return math.ceil(self.voice.block_samples * self._sample_rate / self.voice.card.sample_rate)
 
-    def _snapshot(self, bits: Bits, samples: NDArray[np.float32]) -> InstrumentState:
-        beat = self.voice.beat
+    def _snapshot(self, panel: Bits, samples: NDArray[np.float32]) -> InstrumentState:
+        voice, card = self.voice, self.voice.card
+        bits = fit(panel, card.n_switches)
+        beat = voice.beat
         bar = int(beat // BEATS_PER_BAR)
-        bars_per_loop = max(1, self._card.beats_per_loop // BEATS_PER_BAR)
+        bars_per_loop = max(1, card.beats_per_loop // BEATS_PER_BAR)
         return InstrumentState(
-            title=self._card.title,
-            labels=self._card.switch_labels,
+            title=card.title,
+            digest=voice.network.digest,
+            labels=card.switch_labels,
+            panel=panel,
             bits=bits,
-            sounding=self.voice.sounding or bits,
+            sounding=voice.sounding or bits,
             bar=bar,
             beat=int(beat % BEATS_PER_BAR),
             n_beats=BEATS_PER_BAR,
             bar_in_loop=bar % bars_per_loop,
             bars_per_loop=bars_per_loop,
-            tempo_bpm=self.voice.transport.tempo_bpm,
+            position=beat,
+            tempo_bpm=voice.transport.tempo_bpm,
+            fixed_tempo_bpm=self.performance.tempo_bpm,
+            seed=self.performance.seed,
+            still=self.performance.still,
             level_db=level_db(samples),
             seconds=self.seconds,
             n_flips=self._n_flips,
             switch_p50_ms=self._switch_p50_p99[0],
             switch_p99_ms=self._switch_p50_p99[1],
-            latency_ms=self._inversion_latency_ms + 1e3 * self.speaker.latency_seconds,
+            latency_ms=1e3 * (voice.vocoder.latency_seconds + self.speaker.latency_seconds),
             n_underruns=self.speaker.n_underruns,
             n_late=self._n_late,
+            n_passes=self.voice.inversion.n_passes,
+            n_lowered=self._n_lowered,
+            n_not_finite=voice.network.n_not_finite,
+            failure=None if voice.failure is None else str(voice.failure),
+            governor=None,
         )
 
     def report(self) -> Report:
@@ -206,13 +281,14 @@ class Instrument(Closing):
             n_flips=self._n_flips,
             switch_to_sample_p50_ms=self._switch_p50_p99[0],
             switch_to_sample_p99_ms=self._switch_p50_p99[1],
-            inversion_latency_ms=self._inversion_latency_ms,
+            inversion_latency_ms=1e3 * self.voice.vocoder.latency_seconds,
             speaker_latency_ms=1e3 * self.speaker.latency_seconds,
             block_p50_ms=self._block_ms.at(50),
             block_p99_ms=self._block_ms.at(99),
             block_max_ms=self._block_max_ms,
-            block_deadline_ms=self._deadline_ms,
+            block_deadline_ms=1e3 * self._block_samples / self._sample_rate,
             missed_deadlines=self._n_late,
+            passes_lowered=self._n_lowered,
             underruns=self.speaker.n_underruns,
         )
 

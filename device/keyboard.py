@@ -13,7 +13,7 @@ import numpy as np
 
 from device.errors import SwitchesUnavailable
 from device.state import Bits
-from device.switches import OpenSwitches, format_bits
+from device.switches import OpenSwitches, fit
 
 # r and q are commands, so they are no switches.
 SWITCH_KEYS = "123456789abcdefghijklmnopstuvwxyz"
@@ -31,8 +31,10 @@ class KeyboardSwitches(OpenSwitches):
 
     Parameters
     ----------
-    report : callable
-        Where the line goes that the space bar asks for.
+    tell : callable
+        What the space bar asks for.
+    start : Bits or None
+        How the switches stand at first; None: all off.
     fd : int
         File descriptor of the terminal.
 
@@ -47,7 +49,8 @@ class KeyboardSwitches(OpenSwitches):
         n_switches: int,
         *,
         rng: np.random.Generator,
-        report: Callable[[str], None],
+        tell: Callable[[], None],
+        start: Bits | None = None,
         fd: int = STDIN,
     ) -> None:
         if not os.isatty(fd):
@@ -57,9 +60,9 @@ class KeyboardSwitches(OpenSwitches):
             )
         self.n_switches = n_switches
         self._rng = rng
-        self._report = report
+        self._tell = tell
         self._fd = fd
-        self._bits = [False] * n_switches
+        self._bits = list(fit(start or (), n_switches))
         self._finished = False
         self._at_end = False
         self._saved_mode: list[Any] | None = termios.tcgetattr(fd)
@@ -76,6 +79,11 @@ class KeyboardSwitches(OpenSwitches):
         for key in _ESCAPE_SEQUENCE.sub("", self._pending()).lower():
             self._press(key)
         return tuple(self._bits)
+
+    def fit(self, n_switches: int) -> None:
+        """Have so many keys from now on; those that stay, stay as they are."""
+        self.n_switches = n_switches
+        self._bits = list(fit(tuple(self._bits), n_switches))
 
     def close(self) -> None:
         """Give the terminal its mode back; may be called again."""
@@ -114,7 +122,7 @@ class KeyboardSwitches(OpenSwitches):
         elif key == "0":
             self._bits = [False] * self.n_switches
         elif key == " ":
-            self._report(f"switches {format_bits(tuple(self._bits))}")
+            self._tell()
         elif key == "q":
             self._finished = True
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from device.contract import ModelCard, Tensor, check_file, check_tensors
-from device.errors import GoldenMismatch, ModelUnreadable
+from device.errors import GoldenMismatch, ModelFailed, ModelUnreadable
+from device.files import sha256_of
 
 Score = NDArray[np.float32]
 
@@ -16,7 +17,7 @@ BUNDLED_MODEL = Path(__file__).parent / "models" / "lofi.onnx"
 
 _ELEMENT_TYPES = {"tensor(float)": "float32"}
 # onnxruntime's errors share no base class of their own, and damaged names fail as text.
-_LOAD_ERRORS: tuple[type[Exception], ...] = (
+ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
     UnicodeDecodeError,
     onnxruntime_errors.Fail,
     onnxruntime_errors.InvalidArgument,
@@ -33,10 +34,19 @@ class Network:
 
     `open` is the way in; it refuses whatever does not follow the contract. Both halves have run
     when it returns, so the first sound waits for no warm-up. Calls are safe from several threads.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 of the file, in hexadecimal.
+    n_not_finite : int
+        Frames so far with a number in them that is none, which `magnitude` has made silent.
     """
 
-    def __init__(self, session: ort.InferenceSession, card: ModelCard) -> None:
+    def __init__(self, session: ort.InferenceSession, card: ModelCard, digest: str) -> None:
         self.card = card
+        self.digest = digest
+        self.n_not_finite = 0
         self._session = session
         score = np.zeros((card.n_slots, card.n_channels), np.float32)
         # onnxruntime computes all of a graph, whatever is fetched. NaN switches leave the compose
@@ -62,31 +72,51 @@ class Network:
         session, metadata = _load(path)
         card = ModelCard.from_metadata(metadata)
         check_tensors(card, _tensors(session))
-        network = cls(session, card)
+        network = cls(session, card, sha256_of(path))
         network.replay_golden()
         return network
 
     def compose(self, switches: NDArray[np.float32], variation: NDArray[np.float32]) -> Score:
-        """Switches (n_switches,) and variation (n_variation,) → score (n_slots, n_channels)."""
-        feeds = {**self._idle, "switches": switches, "variation": variation}
-        score: Score = self._session.run(["score"], feeds)[0]
-        return score
+        """Switches (n_switches,) and variation (n_variation,) → score (n_slots, n_channels).
+
+        Raises
+        ------
+        ModelFailed
+        """
+        return self._run("score", switches=switches, variation=variation)
 
     def log_magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Score and positions (n_frames,) in beats → natural log magnitude (n_frames, n_bins)."""
-        feeds = {**self._idle, "score_in": score, "position": position}
-        frames: NDArray[np.float32] = self._session.run(["log_magnitude"], feeds)[0]
-        return frames
+        """Score and positions (n_frames,) in beats → natural log magnitude (n_frames, n_bins).
+
+        Raises
+        ------
+        ModelFailed
+        """
+        return self._run("log_magnitude", score_in=score, position=position)
 
     def magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
         """Like `log_magnitude`, as magnitudes; what lies at the log floor is silent."""
         frames = self.log_magnitude(score, position)
+        # NaN is not less than anything, and the maximum over a row with NaN in it is NaN.
+        self.n_not_finite += int(np.count_nonzero(~(frames.max(axis=1) < np.inf)))
         np.exp(frames, out=frames)
         frames -= self._floor
         # fmax and fmin, not maximum and minimum: they drop NaN, which would never leave the
         # inversion's memory again.
         np.fmax(frames, 0.0, out=frames)
         return np.fmin(frames, self._loudest, out=frames)
+
+    def _run(self, output: str, **feeds: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            found: NDArray[np.float32] = self._session.run([output], {**self._idle, **feeds})[0]
+        except ONNXRUNTIME_ERRORS as error:
+            # onnxruntime names the node first, and what happened last.
+            reason = " ".join(str(error).rpartition("Status Message: ")[2].split())[:120]
+            raise ModelFailed(
+                f"model {self.card.title!r} ({self.digest[:12]}): found that {output} cannot be "
+                f"computed ({reason}), expected an answer to every state; play another model"
+            ) from error
+        return found
 
     def replay_golden(self) -> None:
         """Compute the golden vector here and compare.
@@ -123,7 +153,7 @@ def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
             str(path), _session_options(), ["CPUExecutionProvider"], enable_fallback=0
         )
         return session, dict(session.get_modelmeta().custom_metadata_map)
-    except _LOAD_ERRORS as error:
+    except ONNXRUNTIME_ERRORS as error:
         reason = " ".join(str(error).split())[:120]
         raise ModelUnreadable(
             f"{path}: not an ONNX model that onnxruntime can load ({reason}); "

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from device.closing import Closing
 from device.keyboard import SWITCH_KEYS, key_help
+from device.share import in_words
 from device.state import InstrumentState
 
 REDRAW_SECONDS = 0.125
@@ -64,6 +65,11 @@ class Panel(Closing):
     def say(self, line: str) -> None:
         """Print a line above the picture."""
         self._console.print(line, markup=False, highlight=False)
+
+    def tell(self) -> None:
+        """Print how the switches stand and where in the music we are."""
+        if self._state is not None:
+            self.say(in_words(self._state))
 
     def close(self) -> None:
         """Draw the last state and give the terminal back; may be called again."""

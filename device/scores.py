@@ -2,11 +2,13 @@
 
 import threading
 import time
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 import numpy as np
 
 from device.closing import Closing
+from device.errors import ModelFailed
 from device.network import Network, Score
 from device.state import Bits
 from device.wander import Wander
@@ -81,7 +83,9 @@ class Scores(Closing):
                 if self._stop.is_set() or not self._wanted.empty():
                     break
                 if near not in self._pages:
-                    self._pages[near] = self._compose(near)
+                    # It will fail again, and be heard of, when it is asked for.
+                    with suppress(ModelFailed):
+                        self._pages[near] = self._compose(near)
             self.helper_seconds += time.thread_time() - started
 
     def _newest_wanted(self) -> Page | None:

@@ -9,7 +9,7 @@ import click
 from device.errors import SettingsError
 
 # These belong to one call, not to a box.
-_NOT_SETTINGS = ("config", "help", "as_json", "seconds")
+_NOT_SETTINGS = ("config", "help", "as_json", "seconds", "service", "place")
 SEARCHED = (Path("switchboard.toml"), Path("/etc/switchboard/switchboard.toml"))
 
 

@@ -225,7 +225,9 @@ class WavSpeaker(Closing):
             )
 
 
-def open_speaker(spec: str, sample_rate: int, *, live: bool, report: Report) -> Speaker:
+def open_speaker(
+    spec: str, sample_rate: int, *, live: bool, report: Report, patient: bool = False
+) -> Speaker:
     """Open the speaker a player asked for.
 
     Parameters
@@ -237,6 +239,8 @@ def open_speaker(spec: str, sample_rate: int, *, live: bool, report: Report) -> 
         Whether a recording keeps real time.
     report : callable
         Takes one line for the player.
+    patient : bool
+        Wait for a card, unheard, instead of refusing or recording.
 
     Raises
     ------
@@ -246,9 +250,10 @@ def open_speaker(spec: str, sample_rate: int, *, live: bool, report: Report) -> 
         return SilentSpeaker(sample_rate)
     if spec.startswith("wav:"):
         return WavSpeaker(_wav_path(spec), sample_rate, paced=live)
-    if spec == "auto":
+    if spec == "auto" and not patient:
         return _open_card_or_recording(sample_rate, live=live, report=report)
-    return _open_card(None if spec == "card" else spec, sample_rate, report=report)
+    name = None if spec in ("auto", "card") else spec
+    return _open_card(name, sample_rate, report=report, patient=patient)
 
 
 def _wav_path(spec: str) -> Path:
@@ -258,11 +263,13 @@ def _wav_path(spec: str) -> Path:
     return Path(text)
 
 
-def _open_card(name: str | None, sample_rate: int, *, report: Report) -> Speaker:
+def _open_card(
+    name: str | None, sample_rate: int, *, report: Report, patient: bool = False
+) -> Speaker:
     # Imported here: PortAudio is loaded, and its cards are searched, only for who wants a card.
     from device.card import CardSpeaker
 
-    return CardSpeaker(name, sample_rate, report=report)
+    return CardSpeaker(name, sample_rate, report=report, patient=patient)
 
 
 def _open_card_or_recording(sample_rate: int, *, live: bool, report: Report) -> Speaker:

@@ -11,12 +11,14 @@ class InstrumentState:
 
     Attributes
     ----------
-    title : str
-        The model's title.
+    title, digest : str
+        The model's title, and the SHA-256 of its file.
     labels : tuple of str
         A short name per switch.
+    panel : Bits
+        All switches the panel has.
     bits : Bits
-        The panel as it is read.
+        The panel as the model takes it.
     sounding : Bits
         The panel as it is heard; differs from `bits` while a flip waits for its beat or bar.
     bar, beat : int
@@ -24,7 +26,14 @@ class InstrumentState:
     n_beats : int
         Beats in a bar.
     bar_in_loop, bars_per_loop : int
+    position : float
+        Beats since the start, of the next frame to be drawn.
     tempo_bpm : float
+    fixed_tempo_bpm : float or None
+        The tempo that the player chose instead of the model's.
+    seed : int
+    still : bool
+        Whether the variation is held.
     level_db : float
         RMS of the latest block in dB below full scale; -inf for silence.
     seconds : float
@@ -38,10 +47,22 @@ class InstrumentState:
         Counted by the speaker.
     n_late : int
         Blocks that took longer to make than to play.
+    n_passes : int
+        Of the inversion, as the governor has it now.
+    n_lowered : int
+        How often the governor took a pass away.
+    n_not_finite : int
+        Frames of this model that had to be made silent.
+    failure : str or None
+        Why the model gives only silence any more.
+    governor : str or None
+        What is spared to keep time, if anything.
     """
 
     title: str
+    digest: str
     labels: tuple[str, ...]
+    panel: Bits
     bits: Bits
     sounding: Bits
     bar: int
@@ -49,7 +70,11 @@ class InstrumentState:
     n_beats: int
     bar_in_loop: int
     bars_per_loop: int
+    position: float
     tempo_bpm: float
+    fixed_tempo_bpm: float | None
+    seed: int
+    still: bool
     level_db: float
     seconds: float
     n_flips: int
@@ -58,3 +83,8 @@ class InstrumentState:
     latency_ms: float
     n_underruns: int
     n_late: int
+    n_passes: int
+    n_lowered: int
+    n_not_finite: int
+    failure: str | None
+    governor: str | None

@@ -4,7 +4,6 @@ The panel is a level, not a stream of events: whoever is asked says how the swit
 that a missed edge cannot exist. Pins are in `device.gpio`, the terminal is in `device.keyboard`.
 """
 
-import logging
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import cycle, islice
@@ -30,8 +29,6 @@ DEMO_SCRIPT: tuple[tuple[float, str], ...] = (
 )
 DEMO_SECONDS = 20.0
 
-_log = logging.getLogger("switchboard")
-
 
 def parse_bits(text: str, n_switches: int) -> Bits:
     """Read a panel state written as one 0 or 1 per switch, first switch first.
@@ -54,6 +51,19 @@ def format_bits(bits: Bits) -> str:
     return "".join("1" if bit else "0" for bit in bits)
 
 
+def fit(bits: Bits, n_switches: int) -> Bits:
+    """A panel state for a model with more or fewer switches: extra ignored, missing off."""
+    return bits[:n_switches] + (False,) * (n_switches - len(bits))
+
+
+def misfit(n_panel: int, n_model: int) -> str | None:
+    """What to tell the player of a panel with another number of switches, if it has."""
+    if n_panel == n_model:
+        return None
+    rest = "the extra ones are ignored" if n_panel > n_model else "the missing ones stay off"
+    return f"the panel has {n_panel} switches, the model {n_model}: {rest}"
+
+
 class Switches(Protocol):
     """A panel of switches: hardware, or its twin."""
 
@@ -67,8 +77,17 @@ class Switches(Protocol):
         """Whether the player asked to end."""
         ...
 
+    @property
+    def chattering(self) -> Bits:
+        """Which switches are held because they chatter."""
+        ...
+
     def read(self, seconds: float) -> Bits:
         """How the panel stands now, `seconds` of music after the start."""
+        ...
+
+    def fit(self, n_switches: int) -> None:
+        """Have so many switches from now on, if that is possible."""
         ...
 
     def close(self) -> None:
@@ -81,12 +100,20 @@ class Switches(Protocol):
 
 
 class OpenSwitches(Closing):
-    """What is the same for every panel: it is never finished and holds nothing."""
+    """What is the same for every panel: never finished, of one size, holding nothing."""
 
     @property
     def finished(self) -> bool:
         """Whether the player asked to end."""
         return False
+
+    @property
+    def chattering(self) -> Bits:
+        """Which switches are held because they chatter; none, where there are no wires."""
+        return ()
+
+    def fit(self, n_switches: int) -> None:
+        """Stay as it is: hardware has the switches it has."""
 
 
 class Debounce:
@@ -108,30 +135,6 @@ class Debounce:
                 self._levels[i] = level
                 self._deaf_until[i] = now + self._lockout_seconds
         return tuple(self._levels)
-
-
-class Fitted(OpenSwitches):
-    """A bank with more or fewer switches than the model: extra are ignored, missing are off."""
-
-    def __init__(self, bank: Switches, n_switches: int) -> None:
-        self.n_switches = n_switches
-        self._bank = bank
-        self._missing = (False,) * (n_switches - bank.n_switches)
-        if bank.n_switches != n_switches:
-            _warn_of_misfit(bank.n_switches, n_switches)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the player asked to end."""
-        return self._bank.finished
-
-    def read(self, seconds: float) -> Bits:
-        """Read the bank, cut or filled up."""
-        return self._bank.read(seconds)[: self.n_switches] + self._missing
-
-    def close(self) -> None:
-        """Let go of the bank; may be called again."""
-        self._bank.close()
 
 
 class FixedSwitches(OpenSwitches):
@@ -202,11 +205,6 @@ def demo_switches(n_switches: int) -> ScriptSwitches:
         for seconds, bits in DEMO_SCRIPT
     ]
     return ScriptSwitches(flips, n_switches, repeat_seconds=DEMO_SECONDS)
-
-
-def _warn_of_misfit(n_bank: int, n_model: int) -> None:
-    rest = "the extra ones are ignored" if n_bank > n_model else "the missing ones stay off"
-    _log.warning("the panel has %d switches, the model %d: %s", n_bank, n_model, rest)
 
 
 def _script_lines(path: Path) -> list[str]:

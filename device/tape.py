@@ -17,14 +17,15 @@ _CRACKLE_LEVEL = 0.05
 _POPS_PER_SECOND = 6.0
 
 
-def limit(samples: Samples) -> None:
-    """Bend what exceeds `KNEE` towards `CEILING`, in place: no state, no delay."""
+def limit(samples: Samples, scale: float = 1.0) -> None:
+    """Bend what exceeds `KNEE` towards `CEILING`, both times `scale`: in place, no delay."""
+    knee, room = KNEE * scale, (CEILING - KNEE) * scale
     level = np.abs(samples)
-    if level.max(initial=0.0) <= KNEE:
+    if level.max(initial=0.0) <= knee:
         return
-    loud = level > KNEE
-    over = (level[loud] - KNEE) / (CEILING - KNEE)
-    samples[loud] = np.sign(samples[loud]) * (KNEE + (CEILING - KNEE) * np.tanh(over))
+    loud = level > knee
+    over = (level[loud] - knee) / room
+    samples[loud] = np.sign(samples[loud]) * (knee + room * np.tanh(over))
 
 
 class Tape:
@@ -43,11 +44,20 @@ class Tape:
     seed : int
     gain : float
         Linear, before the limiter.
+    volume_limit : float
+        Linear, times the limiter's ceiling: nothing comes out louder.
     """
 
     def __init__(
-        self, sample_rate: int, *, patina: float, seed: int = 0, gain: float = 1.0
+        self,
+        sample_rate: int,
+        *,
+        patina: float,
+        seed: int = 0,
+        gain: float = 1.0,
+        volume_limit: float = 1.0,
     ) -> None:
+        self._volume_limit = volume_limit
         self.gain = np.float32(gain)
         self._at = 0
         self._beds: list[Samples] = []
@@ -58,13 +68,17 @@ class Tape:
                 np.float32(patina) * _crackle(sample_rate, rng),
             ]
 
+    def wind_to(self, n_samples: int) -> None:
+        """Go on as after so many samples."""
+        self._at = n_samples
+
     def process(self, samples: Samples) -> Samples:
         """Play over the tape: (n,) → the same array, changed in place."""
         samples *= self.gain
         for bed in self._beds:
             _add_wrapped(samples, bed, self._at)
         self._at += len(samples)
-        limit(samples)
+        limit(samples, self._volume_limit)
         return samples
 
 

@@ -1,5 +1,6 @@
 """Musical time: which frame is at which beat, and when a flip may sound."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -49,11 +50,29 @@ class Transport:
             card.hop_length / card.sample_rate, tempo_bpm or card.tempo_bpm, card.beats_per_loop
         )
 
+    @property
+    def beats_per_frame(self) -> float:
+        """How far the position advances from frame to frame."""
+        return self.hop_seconds * self.tempo_bpm / 60
+
+    @property
+    def beats_per_second(self) -> float:
+        """How fast the position advances."""
+        return self.tempo_bpm / 60
+
     def beats(self, first_frame: int, n_frames: int) -> NDArray[np.float64]:
         """Position of frames in beats since the start, never wrapping."""
         # From whole frames each time: a running sum would drift over the years.
         frames = np.arange(first_frame, first_frame + n_frames, dtype=np.float64)
-        return frames * (self.hop_seconds * self.tempo_bpm / 60)
+        return frames * self.beats_per_frame
+
+    def beat_at(self, frame: float) -> float:
+        """Position of one frame, or of a moment between two."""
+        return frame * self.beats_per_frame
+
+    def frame_at(self, beat: float) -> int:
+        """The first frame that is not before `beat`."""
+        return math.ceil(beat / self.beats_per_frame - 1e-6)
 
     def in_loop(self, beats: NDArray[np.float64]) -> NDArray[np.float32]:
         """Positions as the network wants them, 0 to beats_per_loop."""

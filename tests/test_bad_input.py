@@ -12,6 +12,8 @@ import pytest
 from device import errors
 from device.cli import main
 from device.contract import MAX_MODEL_BYTES
+from device.store import ModelStore
+from tests import hostile_models as hostile
 from tests import tiny_model as tiny
 from training.corpus import CorpusError
 from training.run import TrainingError
@@ -47,6 +49,12 @@ FILES = {
     "shape.onnx": lambda path: tiny.build(path, graph={"n_switches": 4}),
     "echo.onnx": lambda path: tiny.build(path, extra_output=True),
     "golden.onnx": lambda path: tiny.build(path, golden_offset=0.5),
+    "loop.onnx": lambda path: hostile.write(hostile.looping(), path),
+    "bomb.onnx": lambda path: hostile.write(hostile.constant_bomb(), path),
+    "slow.onnx": lambda path: hostile.write(hostile.long_work(n_products=60, side=256), path),
+    "spoilt.onnx": lambda path: hostile.write(hostile.spoilt_states(float("nan")), path),
+    "store": lambda path: _store(path, None),
+    "refusing": lambda path: _store(path, "it hums"),
     "broken.toml": lambda path: path.write_text("seed = = 1\n", encoding="utf-8"),
     "binary.toml": lambda path: path.write_bytes(b"\xff\xfe"),
     "unknown.toml": lambda path: path.write_text("sead = 1\n", encoding="utf-8"),
@@ -65,6 +73,20 @@ FILES = {
 def _touched(path):
     path.touch()
     return path
+
+
+def _store(folder, refusal):
+    """A store whose one model is active, and refused if there is a reason."""
+    store = ModelStore(folder)
+    digest = store.add(tiny.build(folder.with_suffix(".onnx")))
+    folder.with_suffix(".onnx").unlink()
+    store.activate(digest)
+    if refusal:
+        store.refuse(digest, refusal)
+
+
+def checked(name, error, *words):
+    return Bad(f"models check {name}", error, (name, "refused at", *words), (name,))
 
 
 def model(name, error, *words):
@@ -126,6 +148,35 @@ BAD = {
     "other bits": with_tiny(
         "render --model tiny.onnx --out out.wav --bits 10x", errors.BitsError, "'10x'", "0 or 1"
     ),
+    "check of nothing": Bad("models check none.onnx", errors.ModelNotFound, ("none.onnx", "size")),
+    "check of text": checked("text.onnx", errors.ModelUnreadable, "graph", "not an ONNX file"),
+    "check of a loop": checked("loop.onnx", errors.ForbiddenGraph, "graph", "'Loop'"),
+    "check of a large file": checked("large.onnx", errors.ModelTooLarge, "size", "at most"),
+    "check of a bomb": checked("bomb.onnx", errors.ExaminationFailed, "golden vector", "bad_alloc"),
+    "check of NaN": checked("spoilt.onnx", errors.UnsoundModel, "sound", "state 001"),
+    "check of sloth": checked("slow.onnx", errors.ModelTooSlow, "speed", "on this machine"),
+    "card of nothing": Bad("models show none.onnx", errors.ModelNotFound, ("none.onnx",)),
+    "card of text": Bad(
+        "models show text.onnx", errors.ModelUnreadable, ("text.onnx",), ("text.onnx",)
+    ),
+    "unknown model": Bad(
+        "models activate 12ab --store store",
+        errors.StoreError,
+        ("'12ab'", "found none"),
+        ("store",),
+    ),
+    "removal of what plays": Bad(
+        "models remove active --store store", errors.StoreError, ("found it active",), ("store",)
+    ),
+    "refused model": Bad(
+        "models activate active --store refusing",
+        errors.ModelRefused,
+        ("active: refused at history: it hums",),
+        ("refusing",),
+    ),
+    "store in a file": with_tiny(
+        "models activate tiny.onnx --store file", errors.OutputError, "file", files=("file",)
+    ),
     "music without audio": Bad(
         "corpus folder folder --out corpus", CorpusError, ("folder", "no audio"), ("folder",)
     ),
@@ -185,13 +236,13 @@ def test_a_mistake_costs_one_line_and_its_own_exit_code(mistake, folder, capsys)
 
 def test_the_table_knows_every_error_a_player_can_cause_on_the_box():
     caused = {mistake.error for mistake in BAD.values()}
-    # MissingExtra is a matter of the installation; see the test below.
+    # MissingExtra is a matter of the installation, StoreFull of the disk; see the tests below.
     on_the_box = {
         error
         for error in errors.SwitchboardError.__subclasses__()
         if error.__module__ == errors.__name__
     }
-    assert caused >= on_the_box - {errors.MissingExtra}
+    assert caused >= on_the_box - {errors.MissingExtra, errors.StoreFull}
 
 
 # gpiozero looks for pins once per process and remembers, so each look is a process of its own.
@@ -204,7 +255,7 @@ def test_pins_that_are_not_there_cost_one_line_as_well(folder):
     assert done.returncode == errors.SwitchesUnavailable.exit_code
     assert done.stderr.count("\n") == 1
     assert "gpio" in done.stderr
-    assert "5, 6, 13, 19, 26, 16, 20, 21" in done.stderr
+    assert "5, 6, 13, 26, 24, 25, 12, 16" in done.stderr
     # lgpio, which gpiozero tries first, leaves a pipe of its own in the current folder.
     assert {n: t for n, t in listing(folder).items() if not n.startswith(".lgd-nfy")} == before
 
@@ -232,6 +283,15 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(folder, command, n_byte
     assert done.stderr.startswith("switchboard: out.wav: found File too large, expected a writable")
     assert done.stderr.count("\n") == 1
     assert listing(folder) == before
+
+
+def test_a_disk_without_room_for_a_model_says_so(folder):
+    tiny.build(folder / "tiny.onnx")
+    done = _subprocess("models activate tiny.onnx --store store", FULL_AFTER.format(5000))
+    assert done.returncode == errors.StoreFull.exit_code
+    assert "store: found File too large, expected room for a model" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in (folder / "store").iterdir()] == [".lock"]
 
 
 def test_a_recording_that_fails_leaves_the_one_before_it(folder):

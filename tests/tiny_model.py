@@ -88,6 +88,13 @@ def build(
     return path
 
 
+def padded(content: bytes, n_bytes: int) -> bytes:
+    """The same model with a longer description: another file that plays the same."""
+    model = ModelProto.FromString(content)
+    model.doc_string = "." * n_bytes
+    return bytes(model.SerializeToString())
+
+
 def build_foreign(path: Path) -> Path:
     """Write a good ONNX file that has nothing to do with the switchboard."""
     value = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1]) for n in ("x", "y")]

@@ -41,7 +41,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from device.errors import SwitchboardError
-from training.files import written_whole
+from device.files import written_whole
 
 FORMAT_VERSION = 1
 SAMPLE_RATE = 22050

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from device.errors import SwitchboardError
+from device.files import written_whole
 from training.analysis import Analysis
 from training.codec import Codec
 from training.composer import N_HEADS, Composer, Reader
-from training.files import written_whole
 
 PRECISIONS = ("float32", "bfloat16")
 

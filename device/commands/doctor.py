@@ -1,69 +1,183 @@
 """`switchboard doctor`: what is there, what is missing, what to do."""
 
 import json
+import os
 import platform
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import click
 
+from device.checkup import UNIT, everything
 from device.commands import options
-from device.commands.play import DEFAULT_PINS
-from device.errors import SwitchboardError
+from device.errors import OutputError, SettingsError, SwitchboardError, SwitchesUnavailable
+from device.findings import BAD, GOOD, NOTE, Finding
+from device.host import Host
+from device.settings import find_settings
+from device.wiring import Wiring, diagram
 
-GOOD, NOTE, BAD = "good", "note", "bad"
 _PYTHONS = ((3, 11), (3, 14))
 _PACKAGES = ("numpy", "onnxruntime", "sounddevice", "gpiozero", "soxr", "click", "rich")
-_DEFAULT_CHIP = Path("/dev/gpiochip0")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes
-    ----------
-    what : str
-    verdict : str
-        `GOOD`; `NOTE`, the instrument plays without it; `BAD`, it does not play.
-    found : str
-    remedy : str
-        What mends it; empty where nothing needs mending.
-    """
-
-    what: str
-    verdict: str
-    found: str
-    remedy: str = ""
+_REINSTALL = "train and export one, or reinstall"
 
 
 @click.command()
-@options.model
 @click.option(
-    "--pins", type=int, multiple=True, default=DEFAULT_PINS, show_default=True, help="BCM numbers."
+    "--config",
+    type=click.Path(path_type=Path),
+    help="The box's configuration.  [default: as `play` finds it]",
+)
+@options.model
+@click.option("--pins", is_flag=True, help="Show every switch live while you flip it.")
+@click.option(
+    "--seconds", type=options.Finite(min=0.1), help="With --pins: stop after so long.  [never]"
+)
+@click.option(
+    "--wiring",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the wiring as configured into this SVG file, and print its table.",
 )
 @options.as_json
-def doctor(model: Path | None, pins: tuple[int, ...], as_json: bool) -> int:
+def doctor(
+    config: Path | None,
+    model: Path | None,
+    pins: bool,
+    seconds: float | None,
+    wiring: Path | None,
+    as_json: bool,
+) -> int:
     """Look for everything the instrument needs; exit status 1 if it could not play."""
-    checks: list[Callable[[], Finding]] = [
-        _python,
-        _packages,
-        _portaudio,
-        _cards,
-        lambda: _pins(pins),
-        lambda: _model(model),
-    ]
-    findings = [check() for check in checks]
+    settings, trouble = _settings(config)
+    panel = _panel(settings, _labels(model))
+    if wiring is not None:
+        return _draw(panel, wiring, as_json=as_json)
+    if pins:
+        return _watch_pins(panel, seconds, as_json=as_json)
+    findings = [_python(), _packages(), trouble, *_findings(settings, panel, model, Host())]
+    _print(findings, as_json=as_json)
+    return int(any(finding.verdict == BAD for finding in findings))
+
+
+def _settings(config: Path | None) -> tuple[dict[str, Any], Finding]:
+    """The box's settings and what is wrong with them; where they are, the defaults."""
+    path, what = config or find_settings(), "configuration"
+    try:
+        settings = _as_played(path)
+    except SettingsError as error:
+        remedy = f"mend it; then: sudo systemctl restart {UNIT}"
+        return _as_played(None), Finding(what, BAD, str(error), remedy)
+    return settings, Finding(what, GOOD, str(path) if path else "none; the defaults")
+
+
+def _as_played(config: Path | None) -> dict[str, Any]:
+    """Every setting as `play` would take it."""
+    from device.commands.play import play
+
+    return play.make_context("play", ["--config", str(config or os.devnull)]).params
+
+
+def _panel(settings: dict[str, Any], labels: tuple[str, ...]) -> Wiring:
+    lamps = {name: settings[f"led_{name}"] for name in ("playing", "fault", "beat")}
+    return Wiring(
+        tuple(settings["pins"]),
+        labels,
+        active_high=settings["active_high"],
+        pulled_outside=settings["pull"] == "outside",
+        lamps={name: bcm for name, bcm in lamps.items() if bcm is not None},
+    )
+
+
+def _labels(model: Path | None) -> tuple[str, ...]:
+    from device.network import BUNDLED_MODEL, Network
+
+    try:
+        return Network.open(model or BUNDLED_MODEL).card.switch_labels
+    except SwitchboardError:
+        return ()  # what is wrong with it is a finding of its own
+
+
+def _draw(panel: Wiring, path: Path, *, as_json: bool) -> int:
+    from device.files import written_whole
+
+    if problems := panel.problems():
+        raise SettingsError(f"wiring: found that {'; '.join(problems)}; mend `pins` and `led_…`")
+    try:
+        with written_whole(path, path.with_name(f".{path.name}.part")) as file:
+            file.write(diagram(panel).encode())
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror or error}; choose another file") from error
+    rows = panel.rows()
+    if as_json:
+        click.echo(json.dumps(rows))
+    else:
+        lines = [
+            f"{part:32} BCM {bcm:>2}   header pin {pin:>2}   to {end}"
+            for part, bcm, pin, end in rows
+        ]
+        click.echo("\n".join([*lines, f"drawn: {path}"]))
+    return 0
+
+
+def _watch_pins(panel: Wiring, seconds: float | None, *, as_json: bool) -> int:
+    from contextlib import suppress
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from device.pin_watch import Watch, table, watch
+
+    with _opened(panel) as switches, Live(console=Console(quiet=as_json)) as live:
+        rows: list[dict[str, Any]] = []
+
+        def show(seen: Watch) -> None:
+            rows[:] = seen.rows(panel.pins, panel.labels)
+            live.update(table(rows))
+
+        with suppress(KeyboardInterrupt):
+            show(watch(switches.levels, show, len(panel.pins), seconds=seconds))
+    if as_json:
+        click.echo(json.dumps(rows))
+    return 0
+
+
+def _opened(panel: Wiring) -> Any:
+    from device.gpio import GpioSwitches
+
+    if _is_playing(Host()):
+        raise SwitchesUnavailable(
+            f"pins: found the running service holding them, expected them free: "
+            f"sudo systemctl stop {UNIT}, and start it again afterwards"
+        )
+    return GpioSwitches(
+        panel.pins, active_high=panel.active_high, pulled_outside=panel.pulled_outside
+    )
+
+
+def _is_playing(host: Host) -> bool:
+    return host.unit(UNIT, "ActiveState").get("ActiveState") == "active"
+
+
+def _findings(
+    settings: dict[str, Any], panel: Wiring, model: Path | None, host: Host
+) -> Iterator[Finding]:
+    yield from everything(host, panel)
+    yield _portaudio()
+    yield _cards(settings["speaker"])
+    yield _pins(panel, host)
+    yield _model(model or settings["model"])
+
+
+def _print(findings: list[Finding], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings]))
-    else:
-        for finding in findings:
-            remedy = f"\n      {finding.remedy}" if finding.remedy else ""
-            click.echo(f"{finding.verdict:4}  {finding.what}: {finding.found}{remedy}")
-    return int(any(finding.verdict == BAD for finding in findings))
+        return
+    for finding in findings:
+        remedy = f"\n      {finding.remedy}" if finding.remedy else ""
+        click.echo(f"{finding.verdict:4}  {finding.what}: {finding.found}{remedy}")
 
 
 def _python() -> Finding:
@@ -97,28 +211,38 @@ def _portaudio() -> Finding:
     return Finding("PortAudio", NOTE, problem, remedy)
 
 
-def _cards() -> Finding:
+def _cards(wanted: str) -> Finding:
     from device.card import list_cards, portaudio_problem
 
     cards = [] if portaudio_problem() else list_cards()
-    if cards:
-        return Finding("sound cards", GOOD, "; ".join(cards))
-    remedy = "plug one in and look with `aplay -l`; until then it records to performance.wav"
-    return Finding("sound cards", NOTE, "none", remedy)
+    if not cards:
+        remedy = "plug one in and look with `aplay -l`; a service waits for it, unheard"
+        return Finding("sound cards", NOTE, "none", remedy)
+    found = "; ".join(cards)
+    known = wanted in ("auto", "card", "silent") or wanted.startswith("wav:")
+    if known or any(wanted.lower() in card.lower() for card in cards):
+        return Finding("sound cards", GOOD, found)
+    remedy = "take a part of one of these names as `speaker` in switchboard.toml"
+    return Finding("sound cards", NOTE, f"none with {wanted!r} in its name: {found}", remedy)
 
 
-def _pins(pins: tuple[int, ...]) -> Finding:
-    if not _DEFAULT_CHIP.exists():
-        return Finding("pins", NOTE, f"no {_DEFAULT_CHIP}; the keyboard works in a terminal")
-    from device.gpio import GpioSwitches
-    from device.switches import format_bits
+def _pins(panel: Wiring, host: Host) -> Finding:
+    if not list(host.path("/dev").glob("gpiochip*")):
+        return Finding("pins", NOTE, "no /dev/gpiochip*; the keyboard works in a terminal")
+    if _is_playing(host):
+        return Finding("pins", GOOD, "held by the running service")
+    from device.header import describe
 
     try:
-        with GpioSwitches(pins) as switches:
-            bits = format_bits(switches.read(0.0))
+        with _opened(panel) as switches:
+            levels = switches.levels()
     except SwitchboardError as error:
         return Finding("pins", NOTE, str(error), "sudo usermod -aG gpio $USER, then log in again")
-    return Finding("pins", GOOD, f"BCM {', '.join(map(str, pins))} read {bits}")
+    closed = [f"{i + 1} ({describe(panel.pins[i])})" for i, level in enumerate(levels) if level]
+    if not closed:
+        return Finding("pins", GOOD, "every switch is open")
+    remedy = "on, or wired so for ever? switchboard doctor --pins tells, while you flip them"
+    return Finding("pins", GOOD, f"closed: switch {', '.join(closed)}", remedy)
 
 
 def _model(path: Path | None) -> Finding:
@@ -128,7 +252,7 @@ def _model(path: Path | None) -> Finding:
     try:
         card = Network.open(path).card
     except SwitchboardError as error:
-        return Finding("model", BAD, str(error), "train and export one, or reinstall")
+        return Finding("model", BAD, str(error), _REINSTALL)
     found = (
         f"{card.title!r} ({path.name}, {path.stat().st_size / 2**20:.1f} MiB): "
         f"{card.n_switches} switches, {card.sample_rate} Hz, window {card.n_fft}, "

@@ -3,11 +3,15 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from device.store import DEFAULT_STORE
 from device.transport import Quantize
+
+if TYPE_CHECKING:
+    from device.share import Place
 
 
 class Finite(click.FloatRange):
@@ -25,10 +29,51 @@ class Finite(click.FloatRange):
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+def _model_path(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """`bundled` is a model's name; every other word is a path."""
+    if value != Path("bundled"):
+        return value
+    from device.network import BUNDLED_MODEL
+
+    return BUNDLED_MODEL
+
+
+def _place(_ctx: click.Context, _param: click.Parameter, value: str | None) -> "Place | None":
+    if value is None:
+        return None
+    from device.share import Place
+
+    return Place.parse(value)
+
+
+def check_not_said_twice(place: "Place | None") -> None:
+    """Refuse a share code together with an option that it speaks for."""
+    source = click.get_current_context().get_parameter_source
+    for name in ("seed", "tempo", "still", "bits"):
+        if place is not None and source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--share says what --{name} says; leave one of them out.")
+
+
 model = click.option(
     "--model",
     type=click.Path(path_type=Path),
-    help="Model file (.onnx).  [default: the bundled one]",
+    callback=_model_path,
+    help="Model file (.onnx), or `bundled`.  [default: bundled]",
+)
+store = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_STORE,
+    show_default=True,
+    help="Folder of the models that were pushed to this box.",
+)
+share = click.option(
+    "--share",
+    "place",
+    metavar="CODE",
+    callback=_place,
+    help="Begin where a share code says: its model, switches, seed, tempo and position.",
 )
 seed = click.option(
     "--seed",
@@ -58,6 +103,13 @@ gain = click.option(
     default=0.0,
     show_default=True,
     help="Volume in dB before the limiter.",
+)
+volume_limit = click.option(
+    "--volume-limit",
+    type=Finite(-60, 0),
+    default=0.0,
+    show_default=True,
+    help="Lower the limiter's ceiling by so many dB: nothing comes out louder, whatever the gain.",
 )
 quantize = click.option(
     "--quantize",

@@ -1,20 +1,24 @@
 """`switchboard play`: the instrument itself."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from device.commands import options
+from device.header import DEFAULT_PINS
 from device.settings import find_settings, load_settings
-from device.state import InstrumentState
 
-DEFAULT_PINS = (5, 6, 13, 19, 26, 16, 20, 21)
+if TYPE_CHECKING:
+    from device.display import Display
+    from device.share import Place
 
 
 def _apply_config(
@@ -37,6 +41,12 @@ def _apply_config(
 )
 @options.model
 @click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Folder of the models pushed to this box: plays the active one, and takes over the next. "
+    "--model does without.  [default: /var/lib/switchboard/models on a box]",
+)
+@click.option(
     "--switches",
     default="auto",
     show_default=True,
@@ -51,40 +61,86 @@ def _apply_config(
     show_default=True,
     help="BCM numbers of the switches' pins, one option each; closed to ground is on.",
 )
+@click.option("--active-high", is_flag=True, help="Closed to 3.3 V is on, not closed to ground.")
+@click.option(
+    "--pull",
+    type=click.Choice(["inside", "outside"]),
+    default="inside",
+    show_default=True,
+    help="Where the resistor is that holds an open switch's pin: in the Pi, or on your board.",
+)
+@click.option("--led-playing", type=int, help="BCM number of a lamp that says: it plays.")
+@click.option("--led-fault", type=int, help="BCM number of a lamp that says: something is wrong.")
+@click.option("--led-beat", type=int, help="BCM number of a lamp that flashes with the beat.")
 @click.option(
     "--speaker",
     default="auto",
     show_default=True,
-    metavar="auto|NAME|wav:FILE|silent",
-    help="auto: the default card, else performance.wav. NAME: part of a card's name.",
+    metavar="auto|card|NAME|list|wav:FILE|silent",
+    help="auto: the default card, else performance.wav. NAME: part of a card's name; `list` prints "
+    "the names.",
 )
 @click.option(
     "--seconds", type=options.Finite(min=0.1), help="Stop after so long.  [default: never]"
 )
+@click.option(
+    "--status",
+    type=click.Path(path_type=Path),
+    help="File for `switchboard status`, written once a second.  [default: "
+    "/run/switchboard/status.json on a box]",
+)
+@options.share
+@click.option(
+    "--service",
+    is_flag=True,
+    help="As the system's service: switches on pins, wait for a card that is not there, tell "
+    "systemd how it goes, run at real-time priority.",
+)
 @options.music
+@options.volume_limit
 @options.quantize
 @options.as_json
 def play(
     config: Path | None,
     model: Path | None,
+    store: Path | None,
     switches: str,
     pins: tuple[int, ...],
+    active_high: bool,
+    pull: str,
+    led_playing: int | None,
+    led_fault: int | None,
+    led_beat: int | None,
     speaker: str,
     seconds: float | None,
+    status: Path | None,
+    place: "Place | None",
+    service: bool,
     seed: int,
     tempo: float | None,
     still: bool,
     patina: float,
     gain: float,
+    volume_limit: float,
     quantize: str,
     as_json: bool,
 ) -> None:
     """Play, live and endless, until Ctrl-C."""
     del config  # its values have become the other options' defaults
-    from device.instrument import Instrument
+    if speaker == "list":
+        _list_speakers()
+        return
+    options.check_not_said_twice(place)
+    from device.casting import find_store, open_active, open_shared
+    from device.display import open_display
+    from device.instrument import Instrument, Listener
     from device.network import BUNDLED_MODEL, Network
+    from device.speakers import WavSpeaker, open_speaker
+    from device.switches import misfit
+    from device.takeover import TakeOver
     from device.transport import Quantize
     from device.voice import Performance
+    from device.wings import Wings
 
     performance = Performance(
         seed=seed,
@@ -92,20 +148,54 @@ def play(
         still=still,
         patina=patina,
         gain_db=gain,
+        volume_limit_db=volume_limit,
         quantize=Quantize(quantize),
     )
     with ExitStack() as stack:
-        network = Network.open(model or BUNDLED_MODEL)
-        kind = _kind(switches)
-        show, say = stack.enter_context(_display(kind, as_json=as_json))
-        bank = stack.enter_context(_open_switches(kind, pins, network.card.n_switches, seed, say))
-        live = kind in ("gpio", "keyboard")
-        sink = stack.enter_context(_open_speaker(speaker, network.card.sample_rate, live, say))
-        instrument = stack.enter_context(
-            Instrument(network, bank, sink, performance, ahead=True, show=show)
+        kind = "gpio" if service and switches == "auto" else _kind(switches)
+        # Whoever wants to know how it goes: each is told once a block (see Instrument).
+        display = stack.enter_context(open_display(kind, as_json=as_json))
+        say, listeners = display.say, list[Listener]([display.show])
+        models = find_store(store)
+        if place is not None:
+            network, performance = open_shared(place, model, models), performance.at(place)
+        elif models is None or model is not None:
+            network = Network.open(model or BUNDLED_MODEL)
+        else:
+            network = open_active(models, say)
+        panel = Wiring(pins, active_high=active_high, pulled_outside=pull == "outside")
+        n_switches = network.card.n_switches
+        bank = stack.enter_context(
+            _open_switches(kind, panel, n_switches, performance.seed, display, place)
         )
+        if warning := misfit(bank.n_switches, n_switches):
+            say(warning)
+        live = kind in ("gpio", "keyboard")
+        sink = stack.enter_context(
+            open_speaker(speaker, network.card.sample_rate, live=live, report=say, patient=service)
+        )
+        lamps = {"playing": led_playing, "fault": led_fault, "beat": led_beat}
+        listeners += stack.enter_context(_lamps(lamps, sink, bank))
+        if service:
+            listeners += stack.enter_context(_serving(sink, say))
+        instrument = stack.enter_context(
+            Instrument(
+                network,
+                bank,
+                sink,
+                performance,
+                ahead=True,
+                listeners=listeners,
+                governed=not isinstance(sink, WavSpeaker),
+            )
+        )
+        listeners = instrument.listeners
+        if models and model is None and place is None:
+            wings = Wings(models, instrument.voice_of, playing=network.digest, report=say)
+            listeners.append(stack.enter_context(TakeOver(instrument.stage, wings)))
+        listeners += stack.enter_context(_status_file(status, models))
         stack.enter_context(_stopped_by_signals(instrument.stop.set))
-        report = instrument.play(_duration(kind, seconds))
+        report = instrument.play(seconds if service else _duration(kind, seconds))
         name = sink.name
     facts = {**report.to_dict(), "speaker": name, "switches": kind}
     click.echo(json.dumps(facts) if as_json else _summary(facts))
@@ -123,23 +213,47 @@ def _duration(kind: str, seconds: float | None) -> float | None:
     return DEMO_SECONDS if kind == "demo" and seconds is None else seconds
 
 
+@dataclass(frozen=True)
+class Wiring:
+    """How the switches are connected to the pins (BCM numbers)."""
+
+    pins: tuple[int, ...]
+    active_high: bool
+    pulled_outside: bool
+
+
 def _open_switches(
-    kind: str, pins: tuple[int, ...], n_switches: int, seed: int, say: Callable[[str], None]
+    kind: str,
+    wiring: Wiring,
+    n_switches: int,
+    seed: int,
+    display: "Display",
+    place: "Place | None",
 ) -> Any:
     import numpy as np
 
-    from device.switches import Fitted, demo_switches, load_script
+    from device.switches import FixedSwitches, demo_switches, format_bits, load_script
 
     if kind == "demo":
-        return demo_switches(n_switches)
+        return FixedSwitches(place.bits) if place else demo_switches(n_switches)
     if kind == "keyboard":
         from device.keyboard import KeyboardSwitches
 
-        return KeyboardSwitches(n_switches, rng=np.random.default_rng(seed), report=say)
+        rng, start = np.random.default_rng(seed), place.bits if place else None
+        return KeyboardSwitches(n_switches, rng=rng, tell=display.tell, start=start)
+    if place is not None:
+        display.say(
+            f"the switches are where they are; the code has them at {format_bits(place.bits)}"
+        )
     if kind == "gpio":
         from device.gpio import GpioSwitches
 
-        return Fitted(GpioSwitches(pins), n_switches)
+        return GpioSwitches(
+            wiring.pins,
+            report=display.say,
+            active_high=wiring.active_high,
+            pulled_outside=wiring.pulled_outside,
+        )
     if kind.startswith("script:"):
         return load_script(Path(kind.removeprefix("script:")), n_switches)
     raise click.BadParameter(
@@ -148,25 +262,58 @@ def _open_switches(
     )
 
 
-def _open_speaker(spec: str, sample_rate: int, live: bool, say: Callable[[str], None]) -> Any:
-    from device.speakers import open_speaker
+def _list_speakers() -> None:
+    from device.card import list_cards
 
-    return open_speaker(spec, sample_rate, live=live, report=say)
-
-
-Show = Callable[[InstrumentState], None]
+    click.echo("\n".join(list_cards()) or "no card at all: look with `aplay -l`")
 
 
 @contextmanager
-def _display(kind: str, *, as_json: bool) -> Iterator[tuple[Show | None, Callable[[str], None]]]:
-    """The live panel where somebody can see it; otherwise plain lines."""
-    if kind == "keyboard" and sys.stdout.isatty() and not as_json:
-        from device.panel import Panel
+def _lamps(pins: dict[str, int | None], sink: Any, bank: Any) -> Iterator[list[Any]]:
+    """A listener for the lamps there are."""
+    wired = {name: pin for name, pin in pins.items() if pin is not None}
+    if not wired:
+        yield []
+        return
+    from device.lamps import Lamps
+    from device.service import is_heard
 
-        with Panel() as panel:
-            yield panel.show, panel.say
-    else:
-        yield None, lambda line: click.echo(line, err=True)
+    with Lamps(wired, lambda: not is_heard(sink) or any(bank.chattering)) as lamps:
+        yield [lamps]
+
+
+@contextmanager
+def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
+    """Listeners that keep the service manager informed, at the audio loop's own priority."""
+    from device.service import Heartbeat, Manager, put_first, status_line, stay_in_memory
+
+    with Manager.of(os.environ) as manager:
+        stay_in_memory(say)
+        put_first(say)
+        yield [Heartbeat(manager, lambda state: status_line(state, sink))]
+        manager.tell("STOPPING=1")
+
+
+@contextmanager
+def _status_file(path: Path | None, store: Any) -> Iterator[list[Any]]:
+    """A listener that writes the status file where one is wanted."""
+    from device.status import DEFAULT_STATUS, StatusFile
+
+    if path is None and os.access(DEFAULT_STATUS.parent, os.W_OK):
+        path = DEFAULT_STATUS
+    if path is None:
+        yield []
+        return
+    from device.casting import origin_of
+    from device.host import Host
+
+    with StatusFile(
+        path,
+        origin=lambda digest: origin_of(digest, store),
+        last_refusal=store.last_refusal if store else lambda: None,
+        degrees=Host().degrees,
+    ) as file:
+        yield [file]
 
 
 @contextmanager

@@ -2,25 +2,31 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from device.commands import options
 
+if TYPE_CHECKING:
+    from device.share import Place
+
 
 @click.command()
-@click.option("--bits", required=True, help="State of the panel, such as 01100101.")
+@click.option("--bits", help="State of the panel, such as 01100101; --share knows one, too.")
 @click.option(
     "--seconds", type=options.Finite(min=0.1), default=12.0, show_default=True, help="Length."
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="WAV file to write.")
 @options.model
+@options.share
 @options.music
 def render(
-    bits: str,
+    bits: str | None,
     seconds: float,
     out: Path,
     model: Path | None,
+    place: "Place | None",
     seed: int,
     tempo: float | None,
     still: bool,
@@ -28,17 +34,25 @@ def render(
     gain: float,
 ) -> None:
     """Write one state of the panel as a WAV file."""
+    if bits is None and place is None:
+        raise click.UsageError("Missing option '--bits' or '--share'.")
+    options.check_not_said_twice(place)
+    from device.casting import find_store, open_shared
     from device.instrument import Instrument
     from device.network import BUNDLED_MODEL, Network
     from device.speakers import WavSpeaker
     from device.switches import FixedSwitches, parse_bits
     from device.voice import Performance
 
-    network = Network.open(model or BUNDLED_MODEL)
-    state = parse_bits(bits, network.card.n_switches)
     performance = Performance(
         seed=seed, tempo_bpm=tempo, still=still, patina=patina, gain_db=gain, block_frames=16
     )
+    if place is not None:
+        network = open_shared(place, model, find_store(None))
+        state, performance = place.bits, performance.at(place)
+    else:
+        network = Network.open(model or BUNDLED_MODEL)
+        state = parse_bits(bits or "", network.card.n_switches)
     started = time.monotonic()
     with (
         WavSpeaker(out, network.card.sample_rate, paced=False) as speaker,

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 import wave
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 
 from device.cli import main
 from device.commands.play import play
-from device.errors import SettingsError
+from device.errors import OutputError, SettingsError
+from device.header import DEFAULT_PINS
 from device.settings import find_settings, load_settings
 
 RATE = 22050
@@ -186,12 +189,14 @@ def test_bench_as_a_table_leaves_out_what_was_not_measured(run):
 
 def test_doctor_looks_at_everything_and_finds_the_model_good(run_json):
     findings = {finding["what"]: finding for finding in run_json("doctor")}
-    assert list(findings) == ["Python", "packages", "PortAudio", "sound cards", "pins", "model"]
+    assert list(findings)[:3] == ["Python", "packages", "configuration"]
+    assert list(findings)[-4:] == ["PortAudio", "sound cards", "pins", "model"]
     assert findings["model"]["verdict"] == "good"
     assert "3 switches, 22050 Hz" in findings["model"]["found"]
     assert all(f["verdict"] in ("good", "note") for f in findings.values())
     assert all(
-        f["remedy"] or f["verdict"] == "good" or f["what"] == "pins" for f in findings.values()
+        f["remedy"] or f["verdict"] == "good" or f["what"] in ("board", "pins")
+        for f in findings.values()
     )
 
 
@@ -203,6 +208,53 @@ def test_doctor_ends_with_status_one_where_the_instrument_could_not_play(run_jso
 
 def test_doctor_speaks_to_people_line_by_line(run):
     assert run("doctor").splitlines()[0].startswith("good  Python: 3.")
+
+
+def test_doctor_looks_at_the_box_as_it_is_configured(run_json):
+    config = settings_file("pins = [5, 5]\nspeaker = 'no such card'\n")
+    found = {f["what"]: f for f in run_json("doctor", "--config", config, status=1)}
+    assert found["configuration"]["found"] == "box.toml"
+    assert found["wiring"]["found"] == "BCM 5 is used twice"
+    assert found["sound cards"]["verdict"] == "note"
+
+
+def test_doctor_goes_on_where_the_configuration_is_broken(run_json):
+    config = settings_file("sead = 1\n")
+    found = {f["what"]: f for f in run_json("doctor", "--config", config, status=1)}
+    assert found["configuration"]["verdict"] == "bad"
+    assert "unknown key sead" in found["configuration"]["found"]
+    assert found["model"]["verdict"] == "good"
+
+
+def test_doctor_draws_the_wiring_of_the_configuration(run, run_json):
+    config = settings_file("pins = [5, 6]\nled_beat = 22\n")
+    said = run("doctor", "--config", config, "--wiring", "panel.svg")
+    assert "BCM  5   header pin 29   to GND" in said
+    assert "lamp: beat" in Path("panel.svg").read_text(encoding="utf-8")
+    rows = run_json("doctor", "--config", config, "--wiring", "panel.svg")
+    assert [row[1] for row in rows] == ["5", "6", "22"]
+    run("doctor", "--wiring", "no such folder/panel.svg", status=OutputError.exit_code)
+
+
+def test_doctor_shows_the_switches_as_their_pins_see_them():
+    code = "import sys; from device.cli import main; sys.exit(main())"
+    words = ["doctor", "--pins", "--seconds", "0.5", "--json", "--config", os.devnull]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env={**os.environ, "GPIOZERO_PIN_FACTORY": "mock"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [row["bcm"] for row in rows] == list(DEFAULT_PINS)
+    assert {row["verdict"] for row in rows} == {"flip it"}
+
+
+def test_the_cards_are_listed_by_name(run, monkeypatch):
+    monkeypatch.setattr("device.card.list_cards", lambda: ["Headphones", "USB DAC"])
+    assert run("play", "--speaker", "list").splitlines() == ["Headphones", "USB DAC"]
 
 
 @pytest.mark.parametrize("verb", ["play", "render", "sweep", "bench", "doctor"])
@@ -262,7 +314,7 @@ def test_settings_are_converted_as_on_the_command_line():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("sead = 1", r"box\.toml: found the unknown key sead; expected only gain, model, "),
+        ("sead = 1", r"box\.toml: found the unknown key sead; expected only active_high, gain, "),
         ("seconds = 5", r"found the unknown key seconds"),
         ("config = 'x'", r"found the unknown key config"),
         ("as_json = true", r"found the unknown key as_json"),

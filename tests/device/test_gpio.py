@@ -128,3 +128,42 @@ def test_a_line_that_is_busy_on_closing_is_tried_once_more(factory, monkeypatch,
 def test_gpiozero_is_imported_only_for_a_panel_of_pins():
     code = "import sys, device.gpio; assert 'gpiozero' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_switch_to_the_supply_is_on_when_its_pin_is_high(factory):
+    with GpioSwitches(PINS, clock=Clock(), active_high=True) as panel:
+        assert panel.read(0.0) == (False, False, False)
+        assert factory.pin(5).pull == "down"
+        factory.pin(6).drive_high()
+        assert panel.read(0.0) == (False, True, False)
+
+
+@pytest.mark.parametrize("active_high", [False, True])
+def test_a_resistor_on_the_board_leaves_the_one_in_the_pi_off(factory, active_high):
+    with GpioSwitches(PINS, clock=Clock(), active_high=active_high, pulled_outside=True) as panel:
+        assert factory.pin(5).pull == "floating"
+        for pin in PINS:
+            (factory.pin(pin).drive_low if active_high else factory.pin(pin).drive_high)()
+        assert panel.read(0.0) == (False, False, False)
+        (factory.pin(13).drive_high if active_high else factory.pin(13).drive_low)()
+        assert panel.read(0.0) == (False, False, True)
+
+
+def test_a_loose_wire_is_named_once_and_held(factory):
+    clock, said = Clock(), []
+    with GpioSwitches(PINS, clock=clock, report=said.append) as panel:
+        for i in range(200):
+            (factory.pin(6).drive_low if i % 2 else factory.pin(6).drive_high)()
+            seen = panel.read(0.0)
+            clock.now += 0.058
+        assert seen == (False, False, False)
+        assert panel.chattering == (False, True, False)
+        factory.pin(6).drive_low()
+        for _ in range(50):
+            seen = panel.read(0.0)
+            clock.now += 0.058
+    assert seen == (False, True, False)
+    assert said == [
+        "switch 2 (BCM 6, header pin 31) chatters, and is held where it was: see to its wire",
+        "switch 2 (BCM 6, header pin 31) is calm",
+    ]

@@ -75,7 +75,7 @@ class Quitter(OpenSwitches):
 def make(network):
     opened = []
 
-    def make(speaker, switches=None, *, ahead=False, show=None, clock=None, **performance):
+    def make(speaker, switches=None, *, ahead=False, listeners=(), clock=None, **performance):
         performance = {"block_frames": BLOCK_FRAMES, **performance}
         instrument = Instrument(
             network,
@@ -83,7 +83,7 @@ def make(network):
             speaker,
             Performance(**performance),
             ahead=ahead,
-            show=show,
+            listeners=listeners,
             **({"clock": clock} if clock else {}),
         )
         opened.append(instrument)
@@ -255,7 +255,7 @@ def test_a_report_is_json_with_none_for_what_was_not_measured(make):
 def test_every_block_is_shown_as_it_stands(make):
     shown = []
     flips = script((0.5, ALL))
-    make(Recorder(), flips, show=shown.append, quantize=Quantize.BEAT).play(3.0)
+    make(Recorder(), flips, listeners=[shown.append], quantize=Quantize.BEAT).play(3.0)
     first, last = shown[0], shown[-1]
     assert len(shown) == 3 * RATE // BLOCK
     assert (first.bits, first.sounding, first.bar, first.beat) == (OFF, OFF, 0, 0)
@@ -268,7 +268,51 @@ def test_every_block_is_shown_as_it_stands(make):
 
 def test_while_a_flip_waits_the_snapshot_tells_the_panel_from_the_sound(make):
     shown = []
-    make(Recorder(), script((0.3, ALL)), show=shown.append, quantize=Quantize.BAR).play(3.0)
+    make(Recorder(), script((0.3, ALL)), listeners=[shown.append], quantize=Quantize.BAR).play(3.0)
     waiting = [state for state in shown if state.bits != state.sounding]
     assert waiting[0].seconds > 0.3
     assert waiting[-1].seconds == pytest.approx(2.0, abs=2 * BLOCK / RATE)
+
+
+def test_every_listener_hears_the_same_once_a_block_when_the_speaker_has_taken_it(make):
+    one, other, recorder = [], [], Recorder()
+    n_blocks = []
+    listeners = [one.append, other.append, lambda _: n_blocks.append(len(recorder.blocks))]
+    make(recorder, listeners=listeners).play(5 * BLOCK / RATE)
+    assert n_blocks == [1, 2, 3, 4]  # the fifth is the end, which nobody is told of
+    assert all(a is b for a, b in zip(one, other, strict=True))
+
+
+class LoadClock:
+    """A clock by which every block takes `step` seconds to make."""
+
+    def __init__(self):
+        self.now = self.step = 0.0
+
+    def __call__(self):
+        self.now += self.step
+        return self.now
+
+
+@pytest.mark.parametrize(("governed", "expected"), [(True, [0, 1]), (False, [1, 1])])
+def test_a_governed_instrument_gets_rougher_while_blocks_are_late(network, governed, expected):
+    clock, passes = LoadClock(), []
+
+    def note(state):
+        clock.step = 1.0 if state.seconds < 1 else 0.0
+        passes.append(state.n_passes)
+
+    switches = FixedSwitches(ALL)
+    with Instrument(
+        network,
+        switches,
+        Recorder(),
+        Performance(),
+        ahead=False,
+        listeners=[note],
+        governed=governed,
+        clock=clock,
+    ) as instrument:
+        report = instrument.play(12.0)
+    assert [passes[30], passes[-1]] == expected
+    assert report.passes_lowered == int(governed)

@@ -43,9 +43,9 @@ def terminal():
     pair.close()
 
 
-def panel_on(terminal, n_switches=8, report=lambda line: None):
+def panel_on(terminal, n_switches=8, tell=lambda: None, start=None):
     rng = np.random.default_rng(0)
-    return KeyboardSwitches(n_switches, rng=rng, report=report, fd=terminal.fd)
+    return KeyboardSwitches(n_switches, rng=rng, tell=tell, start=start, fd=terminal.fd)
 
 
 def after(terminal, keys, n_switches=8):
@@ -94,12 +94,28 @@ def test_r_always_changes_something(terminal, n_switches):
             before = now
 
 
-def test_the_space_bar_tells_the_state_in_one_line(terminal):
-    lines = []
-    with panel_on(terminal, 4, lines.append) as panel:
-        terminal.type(b"13 ")
+def test_the_space_bar_asks_to_be_told_and_flips_nothing(terminal):
+    asked = []
+    with panel_on(terminal, 4, lambda: asked.append(1)) as panel:
+        terminal.type(b"13  ")
+        assert format_bits(panel.read(0.0)) == "1010"
+    assert len(asked) == 2
+
+
+def test_the_switches_may_stand_somewhere_at_the_start(terminal):
+    with panel_on(terminal, 4, start=(True, False, True)) as panel:
+        assert format_bits(panel.read(0.0)) == "1010"
+
+
+@pytest.mark.parametrize(("n_switches", "bits"), [(2, "01"), (6, "010100")])
+def test_a_model_with_other_switches_leaves_those_that_stay_as_they_are(terminal, n_switches, bits):
+    with panel_on(terminal, 4) as panel:
+        terminal.type(b"24")
         panel.read(0.0)
-    assert lines == ["switches 1010"]
+        panel.fit(n_switches)
+        assert format_bits(panel.read(0.0)) == bits
+        terminal.type(b"6")
+        assert format_bits(panel.read(0.0)) == bits[:5] + ("1" if n_switches == 6 else "")
 
 
 def test_q_asks_to_end(terminal):
@@ -155,7 +171,7 @@ def test_what_is_no_terminal_is_refused():
     read_end, write_end = os.pipe()
     try:
         with pytest.raises(SwitchesUnavailable, match="not a terminal, expected a terminal"):
-            KeyboardSwitches(8, rng=np.random.default_rng(0), report=print, fd=read_end)
+            KeyboardSwitches(8, rng=np.random.default_rng(0), tell=print, fd=read_end)
     finally:
         os.close(read_end)
         os.close(write_end)
@@ -174,7 +190,7 @@ import numpy as np
 fd = os.open(sys.argv[1], os.O_RDWR)  # a session leader's first terminal becomes its own
 from device.keyboard import KeyboardSwitches
 try:
-    with KeyboardSwitches(8, rng=np.random.default_rng(0), report=print, fd=fd) as panel:
+    with KeyboardSwitches(8, rng=np.random.default_rng(0), tell=print, fd=fd) as panel:
         print("ready", flush=True)
         while not panel.finished:
             panel.read(0.0)

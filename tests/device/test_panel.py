@@ -11,9 +11,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from device.panel import Face, Panel
-from device.state import InstrumentState
+from tests.snapshots import snapshot
 
-STATE = InstrumentState(
+STATE = snapshot(
     title="First Light",
     labels=(
         "Drums",

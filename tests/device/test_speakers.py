@@ -365,7 +365,7 @@ def test_a_card_that_goes_away_is_waited_for_in_real_time_and_taken_back():
     assert sound.streams[1].card.index == 7
     assert reports == [
         "the card bcm2835 Headphones is gone (device unavailable); the music goes on unheard",
-        "the card bcm2835 Headphones is back",
+        "the card bcm2835 Headphones is there",
     ]
 
 

@@ -1,6 +1,5 @@
 """The panel's port, its text forms and the switches that need no hardware."""
 
-import logging
 from itertools import pairwise
 
 import pytest
@@ -11,12 +10,12 @@ from device.errors import BitsError, ScriptError
 from device.switches import (
     DEMO_SCRIPT,
     Debounce,
-    Fitted,
-    FixedSwitches,
     ScriptSwitches,
     demo_switches,
+    fit,
     format_bits,
     load_script,
+    misfit,
     parse_bits,
 )
 
@@ -109,37 +108,17 @@ def test_debounced_output_only_ever_takes_levels_that_were_read(steps):
 
 
 @pytest.mark.parametrize(
-    ("n_model", "expected"), [(2, (True, False)), (5, (True, False, True, False, False))]
+    ("n_model", "expected"),
+    [(2, (True, False)), (3, (True, False, True)), (5, (True, False, True, False, False))],
 )
 def test_a_panel_of_another_size_is_cut_or_filled_up_with_off(n_model, expected):
-    assert Fitted(FixedSwitches((True, False, True)), n_model).read(0.0) == expected
+    assert fit((True, False, True), n_model) == expected
 
 
-def test_a_panel_of_another_size_is_mentioned_once_with_both_numbers(caplog):
-    with caplog.at_level(logging.WARNING, logger="switchboard"):
-        panel = Fitted(FixedSwitches((True,) * 3), 8)
-        panel.read(0.0)
-        panel.read(1.0)
-    assert caplog.messages == ["the panel has 3 switches, the model 8: the missing ones stay off"]
-
-
-def test_a_panel_of_the_right_size_is_not_mentioned(caplog):
-    assert Fitted(FixedSwitches((True, False)), 2).read(0.0) == (True, False)
-    assert not caplog.messages
-
-
-def test_a_fitted_panel_passes_on_the_wish_to_end_and_the_closing():
-    class Bank(FixedSwitches):
-        closed = False
-        finished = True
-
-        def close(self):
-            self.closed = True
-
-    bank = Bank((True,))
-    with Fitted(bank, 1) as panel:
-        assert panel.finished
-    assert bank.closed
+def test_a_panel_of_another_size_is_mentioned_with_both_numbers():
+    assert misfit(3, 8) == "the panel has 3 switches, the model 8: the missing ones stay off"
+    assert misfit(8, 3) == "the panel has 8 switches, the model 3: the extra ones are ignored"
+    assert misfit(3, 3) is None
 
 
 def write_script(tmp_path, text):

@@ -128,3 +128,12 @@ def test_the_patina_does_not_come_back_with_either_of_its_loops():
     found = Tape(RATE, patina=1.0).process(silence(40.0))
     for seconds in (7, 11):
         assert not np.array_equal(found[: 5 * RATE], found[seconds * RATE : (seconds + 5) * RATE])
+
+
+@pytest.mark.parametrize("limit_db", [0.0, -6.0, -20.0])
+def test_nothing_is_louder_than_the_volume_limit_whatever_the_gain(limit_db):
+    ceiling = 10 ** (limit_db / 20)
+    tape = Tape(RATE, patina=1.0, gain=4.0, volume_limit=ceiling)
+    loud = np.sin(np.arange(RATE, dtype=np.float32))
+    peak = np.abs(tape.process(loud)).max()
+    assert 0.7 * ceiling < peak <= 0.8 * ceiling

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from device.griffin_lim import GriffinLim
 from device.loudness import true_peak_db
+from device.spectrogram import Glide
 from device.tape import CEILING
 from device.transport import Quantize
-from device.voice import Glide, Performance, Voice
+from device.voice import Performance, Voice
 
 OFF, FIRST, ALL = (False,) * 3, (True, False, False), (True,) * 3
 HOP = 64
@@ -43,17 +44,24 @@ def play(network):
         voice.close()
 
 
+LOOK_AHEAD = GriffinLim(n_fft=4 * HOP, hop_length=HOP).look_ahead
+
+
 class Eavesdropper:
-    """Stands before the inversion and keeps the magnitudes."""
+    """Stands before the inversion and keeps the magnitudes, as last revised."""
 
     def __init__(self, voice):
         self.heard = []
-        self._inversion = voice.inversion
-        voice.inversion = self
+        self._inversion = voice.vocoder.inversion
+        voice.vocoder.inversion = self
 
     def process(self, magnitudes):
         self.heard.extend(magnitudes.copy())
         return self._inversion.process(magnitudes)
+
+    def revise(self, magnitudes):
+        self.heard[-len(magnitudes) :] = magnitudes.copy()
+        self._inversion.revise(magnitudes)
 
 
 def turns(network, **performance):
@@ -84,8 +92,8 @@ def test_the_same_switches_model_and_seed_are_the_same_samples(play):
 
 def test_another_seed_is_other_music_even_on_a_clean_tape(play):
     # The first hops are silent in any music: they belong to frames before the first.
-    first = GriffinLim(n_fft=4 * HOP, hop_length=HOP).look_ahead
-    assert departure(play({}, 100, seed=1, **clean), play({}, 100, seed=2, **clean)) == first
+    one, other = play({}, 100, seed=1, **clean), play({}, 100, seed=2, **clean)
+    assert 0 < departure(one, other) <= LOOK_AHEAD
 
 
 @pytest.mark.parametrize("block_frames", [2, 3, 8, 16, 50])
@@ -141,11 +149,14 @@ def test_a_switch_turned_off_again_leaves_no_trace_in_the_frames(network):
 def test_a_quantised_flip_sounds_in_the_first_frame_on_the_next_line(
     play, quantize, grid, flipped_at
 ):
-    line = math.ceil(flipped_at / FRAMES_PER_BEAT / grid) * grid
+    # The next line is that of what is still to be heard, not of what is drawn ahead.
+    first_open = flipped_at - LOOK_AHEAD
+    line = math.ceil(first_open / FRAMES_PER_BEAT / grid) * grid
     expected = math.ceil(line * FRAMES_PER_BEAT - 1e-6)
     n_frames = expected + 50
     one = play({}, n_frames, quantize=quantize)
-    assert departure(one, play({flipped_at: ALL}, n_frames, quantize=quantize)) == expected
+    heard = departure(one, play({flipped_at: ALL}, n_frames, quantize=quantize))
+    assert expected <= heard <= expected + LOOK_AHEAD
 
 
 def test_a_panel_that_is_set_before_the_start_does_not_wait_for_the_bar(play):
@@ -164,7 +175,8 @@ def test_of_several_flips_before_the_bar_the_last_panel_sounds(play):
 
 def test_what_waits_is_not_yet_said_to_sound(network):
     voice = Voice(network, Performance(quantize=Quantize.BAR, block_frames=4))
-    voice.block(OFF)
+    while voice.beat < 1.0:
+        voice.block(OFF)
     voice.block(ALL)
     assert voice.sounding == OFF
     while voice.beat < 4.0:

@@ -1,0 +1,46 @@
+"""How a model gets into the store: known by its hash, or examined, and remembered either way."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from device.acceptance import Report, Verdict
+from device.acceptance import examine as examine_apart
+from device.errors import ModelRefused
+from device.incoming import Incoming
+from device.store import ModelStore
+
+Examine = Callable[[Path, Report], Verdict]
+
+
+def examine(path: Path, report: Report) -> Verdict:
+    """Examine a file in a process of its own; see `device.acceptance`."""
+    return examine_apart(path, report=report)
+
+
+def known(store: ModelStore, digest: str) -> Verdict | None:
+    """The verdict on a hash that was examined before; None: nobody has seen it, or it is gone."""
+    refusal = store.refusal(digest)
+    if refusal is not None:
+        return Verdict(False, 0.0, "history", refusal, ModelRefused.exit_code)
+    if store.is_accepted(digest) and store.path(digest).is_file():
+        return Verdict(accepted=True, seconds=0.0)
+    return None
+
+
+def admit(
+    store: ModelStore, incoming: Incoming, report: Report, examine: Examine = examine
+) -> Verdict:
+    """Examine what came; keep it if it is good, and go back if it is active and is not.
+
+    Raises
+    ------
+    StoreError, StoreFull, OutputError
+    """
+    incoming.flush()
+    with store.examining():
+        verdict = examine(incoming.path, report)
+    if verdict.accepted:
+        store.accept(incoming.keep())
+    else:
+        store.roll_back(verdict.line, digest=incoming.digest)
+    return verdict

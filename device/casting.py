@@ -1,0 +1,104 @@
+"""The casting: which model plays when the music begins."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from device.contract import check_file
+from device.errors import ShareCodeError, SwitchboardError
+from device.files import sha256_of
+from device.network import BUNDLED_MODEL, Network
+from device.share import Place
+from device.store import DEFAULT_STORE, ModelStore
+
+Report = Callable[[str], None]
+
+
+def find_store(directory: Path | None) -> ModelStore | None:
+    """The store that was asked for, or the box's own on a machine that is a box."""
+    # The store itself comes with the first model that is pushed.
+    if directory is None and DEFAULT_STORE.parent.is_dir():
+        directory = DEFAULT_STORE
+    return None if directory is None else ModelStore(directory)
+
+
+def open_active(store: ModelStore, report: Report) -> Network:
+    """Open what the store says is active, going back as long as that fails; at last the bundled.
+
+    Raises
+    ------
+    SwitchboardError
+        If the bundled model does not open either.
+    """
+    store.tidy()
+    while path := store.starting():
+        try:
+            return Network.open(path)
+        except SwitchboardError as error:
+            if not take_back(store, path.stem, str(error), report):
+                break
+    return Network.open(BUNDLED_MODEL)
+
+
+def take_back(store: ModelStore, digest: str, reason: str, report: Report) -> bool:
+    """Have a model refused, and what played before active again; whether it was written down."""
+    report(f"model {digest[:12]} is taken back: {reason}")
+    try:
+        store.roll_back(reason, digest=digest)
+    except SwitchboardError as error:
+        report(f"that could not be written down: {error}")
+        return False
+    return True
+
+
+def open_shared(place: Place, model: Path | None, store: ModelStore | None) -> Network:
+    """Open the model a share code was made with.
+
+    Parameters
+    ----------
+    model : Path or None
+        Another file to look at.
+
+    Raises
+    ------
+    ShareCodeError
+        If it is not here.
+    """
+    here = dict(_candidates(model, store))
+    found = [path for digest, path in here.items() if digest.startswith(place.digest)]
+    if len(found) != 1:
+        names = ", ".join(sorted(digest[: len(place.digest)] for digest in here))
+        raise ShareCodeError(
+            f"share code {place.code}: found the models {names} here, expected one whose SHA-256 "
+            f"begins with {place.digest}; push that model to this box, or name its file with "
+            "--model"
+        )
+    network = Network.open(found[0])
+    if network.card.n_switches != len(place.bits):
+        raise ShareCodeError(
+            f"share code {place.code}: found {len(place.bits)} switches, expected the model's "
+            f"{network.card.n_switches}; ask for it once more"
+        )
+    return network
+
+
+def _candidates(model: Path | None, store: ModelStore | None) -> Iterator[tuple[str, Path]]:
+    yield bundled_digest(), BUNDLED_MODEL
+    if store is not None:
+        yield from ((stored.digest, store.path(stored.digest)) for stored in store.models())
+    if model is not None:
+        check_file(model)
+        yield sha256_of(model), model
+
+
+def origin_of(digest: str, store: ModelStore | None) -> str:
+    """Where a model that plays comes from: ``bundled``, ``store`` or ``file``."""
+    if digest == bundled_digest():
+        return "bundled"
+    return "store" if store is not None and store.path(digest).is_file() else "file"
+
+
+@cache
+def bundled_digest() -> str:
+    """SHA-256 of the bundled model."""
+    return sha256_of(BUNDLED_MODEL)

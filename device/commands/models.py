@@ -1,0 +1,194 @@
+"""`switchboard models`: what this box has been sent, which one plays, and what a file says."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from device.commands import options
+
+if TYPE_CHECKING:
+    from device.acceptance import Verdict
+    from device.store import ModelStore
+
+BUNDLED = "bundled"
+_SHOWN_DIGITS = 12
+
+again = click.option(
+    "--again", is_flag=True, help="Examine it anew, even if it was refused or accepted before."
+)
+
+
+@click.group()
+def models() -> None:
+    """Models on this box: list, show, check, activate, roll back, remove.
+
+    NAME is the first digits of a model's hash, `active`, `previous` or `bundled`.
+    """
+
+
+@models.command("list")
+@options.store
+@options.as_json
+def list_models(store: Path, as_json: bool) -> None:
+    """All models, newest first; the bundled one is the last resort."""
+    from device.store import ModelStore
+
+    rows = list(_rows(ModelStore(store)))
+    click.echo(json.dumps(rows) if as_json else "\n".join(_table(rows)))
+
+
+@models.command()
+@click.argument("name", metavar="NAME|FILE")
+@options.store
+@options.as_json
+def show(name: str, store: Path, as_json: bool) -> None:
+    """What a model, or any model FILE, says of itself."""
+    from device.description import describe, to_lines
+    from device.store import ModelStore
+
+    facts = describe(_path(name, ModelStore(store)))
+    click.echo(json.dumps(facts) if as_json else "\n".join(to_lines(facts)))
+
+
+@models.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@options.as_json
+def check(file: Path, as_json: bool) -> None:
+    """Examine a model FILE as this box would on its arrival; nothing changes."""
+    from device.acceptance import examine
+
+    verdict = examine(file)
+    verdict.check_accepted(str(file))
+    click.echo(json.dumps(asdict(verdict)) if as_json else _accepted(verdict))
+
+
+@models.command()
+@click.argument("name", metavar="NAME|FILE")
+@again
+@options.store
+def activate(name: str, again: bool, store: Path) -> None:
+    """Make a model the one that plays, after it was examined; a FILE is added first."""
+    from device.store import ModelStore
+
+    models = ModelStore(store)
+    digest = None if name == BUNDLED else _admitted(name, models, again)
+    models.activate(digest)
+    click.echo(f"active: {_name(models.active())}")
+
+
+@models.command()
+@options.store
+def rollback(store: Path) -> None:
+    """Go back to the model that played before, else to the bundled one; again to return."""
+    from device.store import ModelStore
+
+    models = ModelStore(store)
+    previous = models.previous()
+    models.activate(previous.stem if previous else None)
+    click.echo(f"active: {_name(models.active())}")
+
+
+@models.command()
+@click.argument("name")
+@options.store
+def remove(name: str, store: Path) -> None:
+    """Delete a model that is neither active nor previous."""
+    from device.store import ModelStore
+
+    models = ModelStore(store)
+    digest = models.find(name)
+    models.remove(digest)
+    click.echo(f"removed: {digest[:_SHOWN_DIGITS]}")
+
+
+def _admitted(name: str, store: "ModelStore", again: bool) -> str:
+    """The hash of a model that may be activated, examined if it has not been."""
+    from device.admission import admit, known
+    from device.contract import check_file
+    from device.files import sha256_of
+
+    path = Path(name) if Path(name).is_file() else store.path(store.find(name))
+    check_file(path)
+    digest = sha256_of(path)
+    verdict = None if again else known(store, digest)
+    if verdict is None:
+        with store.incoming(path.stat().st_size) as incoming:
+            incoming.write(path.read_bytes())
+            verdict = admit(store, incoming, lambda check: None)
+        verdict.check_accepted(name)
+        click.echo(_accepted(verdict))
+    verdict.check_accepted(name)
+    return digest
+
+
+def _rows(store: "ModelStore") -> Iterator[dict[str, Any]]:
+    from device.description import title_of
+    from device.network import BUNDLED_MODEL
+
+    for model in store.models():
+        path = store.path(model.digest)
+        yield {**asdict(model), "path": str(path), "title": title_of(path)}
+    yield {
+        "digest": BUNDLED,
+        "size_bytes": BUNDLED_MODEL.stat().st_size,
+        "added": None,
+        "is_active": store.active() is None,
+        "is_previous": False,
+        "refused": None,
+        "path": str(BUNDLED_MODEL),
+        "title": title_of(BUNDLED_MODEL),
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    width = max(len(row["title"]) for row in rows)
+    for row in rows:
+        mark = "*" if row["is_active"] else " "
+        size = f"{row['size_bytes'] / 2**20:5.1f} MiB"
+        title = f"{row['title']:{width}}"
+        parts = [row["digest"][:_SHOWN_DIGITS].ljust(_SHOWN_DIGITS), size, _day(row["added"])]
+        yield f"{mark} {'  '.join(parts)}  {title}  {_state(row)}".rstrip()
+
+
+def _state(row: dict[str, Any]) -> str:
+    if row["refused"]:
+        return f"refused: {row['refused']}"
+    if row["is_active"]:
+        return "active"
+    if row["is_previous"]:
+        return "previous"
+    return "last resort" if row["digest"] == BUNDLED else ""
+
+
+def _day(added: float | None) -> str:
+    return " " * 16 if added is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(added))
+
+
+def _path(name: str, store: "ModelStore") -> Path:
+    from device.network import BUNDLED_MODEL
+
+    if name == BUNDLED:
+        return BUNDLED_MODEL
+    file = Path(name)
+    return file if file.exists() or file.suffix else store.path(store.find(name))
+
+
+def _name(path: Path | None) -> str:
+    from device.description import title_of
+    from device.network import BUNDLED_MODEL
+
+    digits = path.stem[:_SHOWN_DIGITS] if path else BUNDLED
+    return f"{digits} {title_of(path or BUNDLED_MODEL)!r}"
+
+
+def _accepted(verdict: "Verdict") -> str:
+    return (
+        "accepted in {seconds:.1f} s: {title!r}, {n_states} states at {quietest_db:.0f} to "
+        "{loudest_db:.0f} dB, compose {compose_ms:.1f} ms, block {block_ms:.1f} ms of "
+        "{deadline_ms:.0f} ms"
+    ).format(seconds=verdict.seconds, **verdict.figures)

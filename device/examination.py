@@ -1,0 +1,154 @@
+"""The process in which a candidate is examined: ``python -m device.examination FILE LIMITS``.
+
+It binds itself to limits before it opens the file, says on standard output what it is about to look
+at, one JSON object a line, and ends with what it found. Whatever a file does to it, it does to
+nobody else.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from device.contract import ModelCard, check_file, check_tensors
+from device.errors import ExaminationFailed, ModelFailed, SwitchboardError
+
+_NICENESS = 10
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an examination may take.
+
+    Attributes
+    ----------
+    memory_bytes : int
+        Of address space, so of everything.
+    seconds : float
+        Of processor time, and on the clock.
+    deadline_share : float
+        Part of a block's duration that computing it may take.
+    """
+
+    memory_bytes: int = 512 * 1024 * 1024
+    seconds: float = 25.0
+    deadline_share: float = 0.5
+
+
+def examine_here(path: Path, limits: Limits, say: Callable[[str], None]) -> dict[str, Any]:
+    """Make every check in this process, which a hostile file may end.
+
+    Parameters
+    ----------
+    say : callable
+        Told the name of each check before it begins.
+
+    Returns
+    -------
+    What was measured.
+
+    Raises
+    ------
+    SwitchboardError
+        The refusal.
+    """
+    say("size")
+    check_file(path)
+    card = _read(path, say)
+    # Only now, and not before: these are what a hostile file aims at.
+    from device.network import Network
+    from device.trial import try_sound, try_speed
+
+    try:
+        say("golden vector")
+        network = Network.open(path)
+        say("sound")
+        sound = try_sound(network)
+        say("speed")
+        speed = try_speed(network, deadline_share=limits.deadline_share)
+    except ModelFailed as error:
+        raise ExaminationFailed(str(error)) from error
+    return {"title": card.title, **asdict(sound), **asdict(speed)}
+
+
+def _read(path: Path, say: Callable[[str], None]) -> ModelCard:
+    from device.onnx_file import read_onnx_file
+
+    say("graph")
+    file = read_onnx_file(path)
+    say("metadata")
+    card = ModelCard.from_metadata(file.metadata)
+    say("tensors")
+    check_tensors(card, file.tensors)
+    return card
+
+
+def bind(limits: Limits) -> None:
+    """Bind this process to limits for good, below everything that plays."""
+    seconds = max(1, round(limits.seconds))
+    _lower(resource.RLIMIT_AS, limits.memory_bytes)
+    _lower(resource.RLIMIT_CPU, seconds)
+    _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_CORE, 0)
+    os.nice(_NICENESS)
+
+
+def _lower(kind: int, limit: int) -> None:
+    _, most = resource.getrlimit(kind)
+    # Nobody but root may go up again.
+    limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+    resource.setrlimit(kind, (limit, limit))
+
+
+def answer(path: Path, limits: Limits, write: Callable[[dict[str, Any]], None]) -> None:
+    """Examine, and write what `device.acceptance` reads."""
+    try:
+        figures = examine_here(path, limits, lambda check: write({"check": check}))
+        write({"accepted": True, "figures": {**figures, "peak_mb": _peak_mb()}})
+    except MemoryError:
+        wanted = f"{limits.memory_bytes // 2**20} MB at most"
+        error = ExaminationFailed(f"model memory: found more, expected {wanted}; train it smaller")
+        write(_refused(error))
+    except SwitchboardError as error:
+        write(_refused(error))
+
+
+def _refused(error: SwitchboardError) -> dict[str, Any]:
+    return {"accepted": False, "reason": str(error), "exit_code": error.exit_code}
+
+
+def _peak_mb() -> float:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end us if who asked is killed; it may be so already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _write(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Read the command line; see the module."""
+    path, limits, parent = sys.argv[1:]
+    _end_with(int(parent))
+    given = Limits(**json.loads(limits))
+    bind(given)
+    sys.excepthook = lambda kind, error, _trace: _write({"crash": f"{kind.__name__}: {error}"})
+    answer(Path(path), given, _write)
+
+
+if __name__ == "__main__":
+    main()

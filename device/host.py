@@ -1,0 +1,129 @@
+"""What the machine says of itself: files of the kernel, and answers of small commands.
+
+Everything is looked up below one root and through one function, so that a test can be the machine.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_COMMAND_SECONDS = 5.0
+
+Ask = Callable[[tuple[str, ...]], str | None]
+
+
+def ask(command: tuple[str, ...]) -> str | None:
+    """What a command prints; None if it is not there, fails or hangs."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=True
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Host:
+    """A machine.
+
+    Attributes
+    ----------
+    root : Path
+        Below which its files are.
+    ask : callable
+        Runs a command.
+    groups : callable
+        Names of the groups of a user.
+    now : callable
+        Seconds since the epoch.
+    """
+
+    root: Path = Path("/")
+    ask: Ask = ask
+    groups: Callable[[str], set[str]] = field(default_factory=lambda: groups_of)
+    now: Callable[[], float] = time.time
+
+    def path(self, place: str) -> Path:
+        """A file of this machine."""
+        return self.root / place.lstrip("/")
+
+    def text(self, place: str) -> str | None:
+        """What a file of the kernel says, without its padding; None if it does not."""
+        try:
+            return self.path(place).read_text(encoding="utf-8", errors="replace").strip("\0 \n")
+        except OSError:
+            return None
+
+    def number(self, place: str) -> int | None:
+        """A file that says one number, decimal or hexadecimal."""
+        text = self.text(place)
+        try:
+            return int(text or "", 16 if place.endswith("throttled") else 10)
+        except ValueError:
+            return None
+
+    def degrees(self) -> float | None:
+        """How warm the processor is, in degrees Celsius."""
+        thousandths = self.number("/sys/class/thermal/thermal_zone0/temp")
+        return None if thousandths is None else thousandths / 1000
+
+    def free_bytes(self, place: str) -> int | None:
+        """Room on the disk of a place, or of the nearest place above it that is there."""
+        path = self.path(place)
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        try:
+            return shutil.disk_usage(path).free
+        except OSError:
+            return None
+
+    def mount_of(self, place: str) -> tuple[str, set[str]]:
+        """File system and options of what a place is on."""
+        best, found = "", ("", set[str]())
+        for line in (self.text("/proc/mounts") or "").splitlines():
+            point, kind, options = (line.split() + [""] * 4)[1:4]
+            inside = point in ("/", place) or place.startswith(f"{point}/")
+            # The later of two mounts on one place hides the earlier.
+            if inside and len(point) >= len(best):
+                best, found = point, (kind, set(options.split(",")))
+        return found
+
+    def unit(self, name: str, *properties: str) -> dict[str, str]:
+        """Properties of a systemd unit; empty without systemd."""
+        said = self.ask(("systemctl", "show", name, f"--property={','.join(properties)}"))
+        pairs = (line.partition("=") for line in (said or "").splitlines())
+        return {key: value for key, equals, value in pairs if equals}
+
+
+def groups_of(user: str) -> set[str]:
+    """Names of the groups a user is in, by the user database."""
+    import grp
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return set()
+    names = set()
+    for number in os.getgrouplist(user, entry.pw_gid):
+        try:
+            names.add(grp.getgrgid(number).gr_name)
+        except KeyError:
+            continue
+    return names
+
+
+def user_exists(user: str) -> bool:
+    """Whether the user database knows a user."""
+    import pwd
+
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True

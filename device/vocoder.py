@@ -1,0 +1,57 @@
+"""The vocoder: magnitudes in, sound out; never reset, because a reset is what clicks."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.contract import ModelCard
+from device.griffin_lim import GriffinLim
+from device.resampler import Resampler
+from device.spectrogram import Glide
+from device.tape import Tape
+
+Samples = NDArray[np.float32]
+
+
+class Vocoder:
+    """Inversion, tape, and the way to the speaker's rate.
+
+    It fits every model with a spectrogram of the same shape: then one voice can take it over from
+    another in the middle of the music, and all there is to hear is a glide of magnitudes.
+
+    Parameters
+    ----------
+    tape : Tape
+        At the model's rate.
+    sample_rate : int
+        Of what leaves; the model's own unless another one plays already.
+    """
+
+    def __init__(self, card: ModelCard, tape: Tape, sample_rate: int) -> None:
+        self.shape = shape_of(card)
+        self.sample_rate = sample_rate
+        self.inversion = GriffinLim(n_fft=card.n_fft, hop_length=card.hop_length)
+        self.glide = Glide(card.n_bins, n_open=self.inversion.look_ahead)
+        self.tape = tape
+        self._model_rate = card.sample_rate
+        self._resampler = Resampler(card.sample_rate, sample_rate)
+
+    @property
+    def delay_seconds(self) -> float:
+        """From the first sample that a frame gives until what the frame is centred on sounds."""
+        delay_samples = self.inversion.delay_samples
+        return delay_samples / self._model_rate + self._resampler.delay_seconds
+
+    @property
+    def latency_seconds(self) -> float:
+        """From a flip until nothing of what was before is heard."""
+        latency_samples = self.inversion.latency_samples
+        return latency_samples / self._model_rate + self._resampler.delay_seconds
+
+    def process(self, magnitude: NDArray[np.float32]) -> Samples:
+        """Give (n_frames, n_bins) a sound, about n_frames * hop_length samples of the model."""
+        return self._resampler.process(self.tape.process(self.inversion.process(magnitude)))
+
+
+def shape_of(card: ModelCard) -> tuple[int, int, int, str]:
+    """What two models must share so that one vocoder fits both."""
+    return card.sample_rate, card.n_fft, card.hop_length, card.window

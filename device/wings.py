@@ -1,0 +1,139 @@
+"""The wings: where the next voice is made ready, and the last one let go, off the audio loop."""
+
+import threading
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+from device.casting import Report, bundled_digest, take_back
+from device.closing import Closing
+from device.errors import ModelFailed, SwitchboardError
+from device.network import BUNDLED_MODEL, Network
+from device.state import InstrumentState
+from device.store import ModelStore
+from device.switches import misfit
+from device.transport import BEATS_PER_BAR, next_boundary
+from device.voice import Voice
+
+POLL_SECONDS = 0.25
+JOIN_SECONDS = 5.0
+
+Job = Callable[[], object]
+
+
+class Wings(Closing):
+    """A thread that looks at the store and makes ready what has become active there.
+
+    All that takes time is done here: loading and warming a model, ending the voice of another, and
+    writing to the store. Everything public is for the audio loop, and returns at once.
+
+    Parameters
+    ----------
+    make : callable
+        A voice of a network, to follow the one that is heard now.
+    playing : str
+        Digest of the model that plays already.
+    report : callable
+        Takes one line for the player.
+
+    Attributes
+    ----------
+    state : InstrumentState or None
+        The latest snapshot: what to make a newcomer ready for. None before anything plays.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        make: Callable[[Network], Voice],
+        *,
+        playing: str,
+        report: Report,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self.state: InstrumentState | None = None
+        self._store = store
+        self._make = make
+        self._report = report
+        self._poll_seconds = poll_seconds
+        # What plays or is about to, and what must not even if the store should insist.
+        self._cast = playing
+        self._spurned: str | None = None
+        self._ready: SimpleQueue[Voice] = SimpleQueue()
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._attend, name="wings", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finish what was asked for and end the thread; idempotent."""
+        self._jobs.put(self._stop.set)
+        self._thread.join(timeout=JOIN_SECONDS)
+        while voice := self.newcomer():
+            voice.close()
+
+    def newcomer(self) -> Voice | None:
+        """A voice that is ready to be heard, once."""
+        try:
+            return self._ready.get_nowait()
+        except Empty:
+            return None
+
+    def retire(self, voice: Voice) -> None:
+        """Let go of a voice that will not be heard again."""
+        self._jobs.put(voice.close)
+
+    def entered(self, state: InstrumentState) -> None:
+        """Note that the active model is heard, and might yet crash the box."""
+        self._jobs.put(self._store.starting)
+        if warning := misfit(len(state.panel), len(state.bits)):
+            self._jobs.put(lambda: self._report(warning))
+
+    def proven(self) -> None:
+        """Note that the active model can be trusted, or that somebody ended the music."""
+        self._jobs.put(self._store.started)
+
+    def condemn(self, digest: str, reason: str, *, instead: str) -> None:
+        """Have a model refused for ever.
+
+        Parameters
+        ----------
+        instead : str
+            Digest of the model that plays in its place.
+        """
+        self._jobs.put(lambda: self._condemn(digest, reason, instead))
+
+    def _attend(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._jobs.get(timeout=self._poll_seconds)()
+            except Empty:
+                self._look()
+
+    def _look(self) -> None:
+        path = self._store.active() or BUNDLED_MODEL
+        digest = bundled_digest() if path == BUNDLED_MODEL else path.stem
+        if digest != self._spurned:
+            self._spurned = None
+        if self.state is not None and digest not in (self._cast, self._spurned):
+            self._cast = digest
+            try:
+                self._ready.put(self._prepare(Network.open(path), self.state))
+            except (SwitchboardError, OSError) as error:
+                self._condemn(digest, str(error), self.state.digest)
+
+    def _prepare(self, network: Network, state: InstrumentState) -> Voice:
+        voice = self._make(network)
+        voice.warm(state.panel, next_boundary(state.position, BEATS_PER_BAR))
+        if network.n_not_finite:
+            voice.close()
+            raise ModelFailed(
+                f"model {network.card.title!r}: found {network.n_not_finite} frames that are not "
+                "finite, expected sound; train it again"
+            )
+        self._report(f"{network.card.title!r} takes over at the next bar")
+        return voice
+
+    def _condemn(self, digest: str, reason: str, instead: str) -> None:
+        self._cast, self._spurned = instead, digest
+        if digest != bundled_digest():
+            take_back(self._store, digest, reason, self._report)

@@ -1,0 +1,398 @@
+#!/bin/sh
+# Install the instrument as an appliance, or bring it up to date: see --help.
+set -eu
+
+usage() {
+    cat <<'END'
+sudo systemd/install.sh [options] [WHEEL or CHECKOUT]
+
+Installs Lo-Fi Switchboard so that it plays from power-on. Run again, it brings the box up to date,
+keeps configuration and models, and goes back if the new version does not play.
+
+  --wheelhouse DIR  take every package from DIR, nothing from the network (`make wheelhouse`)
+  --root DIR        into the root tree of an image, with this machine's Python
+  --no-start        do not start it now; it plays from the next boot on
+  --uninstall       remove it; configuration and models stay
+  --purge           with --uninstall: configuration, models and user go too
+  --dry-run         say what would be done, do nothing
+
+Without a WHEEL it takes the one beside it in a wheelhouse, else the checkout it is in.
+END
+}
+
+# Where things are, below $root
+user=switchboard
+home=/opt/switchboard
+state=/var/lib/switchboard
+settings=/etc/switchboard/switchboard.toml
+units=/etc/systemd/system
+journal=/etc/systemd/journald.conf.d/switchboard.conf
+udev=/etc/udev/rules.d/60-switchboard-gpio.rules
+link=/usr/local/bin/switchboard
+here=$(cd "$(dirname "$0")" && pwd)
+
+root='' wheelhouse='' source='' dry='' start=yes uninstall='' purge='' unfinished='' scratch=''
+
+main() {
+    options "$@"
+    [ -n "$dry" ] || [ "$(id -u)" = 0 ] || [ -n "$root" ] || fail "found user $(id -un), expected root: use sudo"
+    [ -z "$root" ] || [ -d "$root" ] || fail "$root: found no such folder, expected a root tree"
+    trap tidy EXIT
+    trap 'exit 130' INT TERM
+    if [ -n "$uninstall" ]; then uninstall; else install_; fi
+}
+
+options() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --wheelhouse) wheelhouse=$(folder "${2-}") && shift ;;
+            --root) root=$(folder "${2-}") && shift && start='' ;;
+            --no-start) start='' ;;
+            --uninstall) uninstall=yes ;;
+            --purge) purge=yes ;;
+            --dry-run) dry=yes ;;
+            -h | --help) usage && exit 0 ;;
+            -*) usage >&2 && exit 2 ;;
+            *) source=$1 ;;
+        esac
+        shift
+    done
+    if [ -n "$purge" ] && [ -z "$uninstall" ]; then usage >&2 && exit 2; fi
+    [ "$root" != / ] || root=''
+}
+
+install_() {
+    python=$(find_python)
+    if [ -z "$wheelhouse" ] && [ -n "$(wheel_in "$here/..")" ]; then wheelhouse=$(folder "$here/.."); fi
+    system_packages
+    service_user
+    version_folder
+    configuration
+    activate
+    only_two_versions
+    say "done: switchboard doctor looks whether everything is there"
+}
+
+# Steps
+
+system_packages() {
+    missing=''
+    [ -n "$wheelhouse" ] || "$python" -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
+    portaudio_is_there || missing="$missing libportaudio2"
+    if needs_system_lgpio && ! "$python" -c 'import lgpio' 2>/dev/null; then missing="$missing python3-lgpio"; fi
+    [ -n "$missing" ] || return 0
+    say "system packages:$missing"
+    if [ -n "$(find "${wheelhouse:-/nowhere}" -name '*.deb' 2>/dev/null)" ]; then
+        run dpkg --root="${root:-/}" -i "$wheelhouse"/*.deb || true
+    elif [ -z "$root" ] && command -v apt-get >/dev/null; then
+        # shellcheck disable=SC2086  # a list of packages
+        run env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing || true
+    fi
+    [ -n "$dry" ] || [ -n "$root" ] || portaudio_is_there || warn "no libportaudio2: it stays silent until it is installed"
+}
+
+service_user() {
+    if [ -n "$root" ] && [ ! -f "$root/etc/passwd" ]; then
+        say "no user: $root has no /etc/passwd"
+        return
+    fi
+    for group in gpio audio; do
+        if ! grep -qs "^$group:" "$root/etc/group"; then
+            say "group $group"
+            run groupadd ${root:+--root "$root"} --system "$group"
+            [ $group = audio ] || udev_rule
+        fi
+    done
+    if ! grep -q "^$user:" "$root/etc/passwd"; then
+        say "user $user"
+        run useradd ${root:+--root "$root"} --system --user-group --home-dir "$state" --no-create-home \
+            --shell /usr/sbin/nologin --comment 'Lo-Fi Switchboard' "$user"
+    fi
+    run usermod ${root:+--root "$root"} --append --groups gpio,audio "$user"
+}
+
+# Raspberry Pi OS has such a rule and the group; a plain Debian has neither.
+udev_rule() {
+    say "pins for the group gpio: $udev"
+    write "$udev" <<'END'
+SUBSYSTEM=="gpio", KERNEL=="gpiochip*", GROUP="gpio", MODE="0660"
+END
+    [ -n "$root" ] || [ ! -d /run/udev ] || run udevadm control --reload || true
+    [ -n "$root" ] || [ ! -d /run/udev ] || run udevadm trigger --subsystem-match=gpio || true
+}
+
+version_folder() {
+    wheel=$(find_wheel)
+    id=$(version_id)
+    folder=$home/versions/$id
+    if [ -f "$root$folder/complete" ]; then
+        say "version $id is there"
+        return
+    fi
+    say "version $id: $folder"
+    unfinished=$root$folder
+    run rm -rf "$unfinished"
+    run mkdir -p "$unfinished"
+    fill_environment
+    [ -z "$root" ] || strip_root
+    run mkdir -p "$unfinished/systemd"
+    run cp -RL "$here/." "$unfinished/systemd/"
+    # Everything on the disk before anything points at it.
+    run sync
+    run touch "$unfinished/complete"
+    run sync
+    unfinished=''
+}
+
+fill_environment() {
+    site=''
+    ! needs_system_lgpio || site=--system-site-packages
+    if [ -n "$wheelhouse" ]; then
+        # Debian keeps ensurepip apart from Python; the wheelhouse brings pip itself.
+        run "$python" -m venv --without-pip $site "$unfinished"
+        pip=$(find "$wheelhouse" -name 'pip-*.whl')/pip
+        set -- --isolated install --no-index --find-links "$wheelhouse"
+    else
+        run "$python" -m venv $site "$unfinished"
+        pip=$(echo "$unfinished"/lib/python3*/site-packages/pip)
+        set -- install
+        [ ! -f "$here/../constraints.txt" ] || set -- install --constraint "$here/../constraints.txt"
+    fi
+    # Its own packages whatever the system has, so that a system update changes nothing here.
+    run "$unfinished/bin/python" "$pip" --disable-pip-version-check "$@" --quiet --no-cache-dir \
+        --ignore-installed --root-user-action ignore "$wheel"
+}
+
+# What is installed into a root tree must not remember where the tree was.
+strip_root() {
+    [ -z "$dry" ] || return 0
+    grep -rlI --null -- "$root" "$unfinished/bin" "$unfinished/pyvenv.cfg" | xargs -0r sed -i "s|$root/|/|g"
+}
+
+configuration() {
+    if [ -f "$root$settings" ]; then
+        say "configuration kept: $settings"
+    else
+        say "configuration: $settings"
+        write "$settings" <"$here/switchboard.toml"
+    fi
+    say "models: $state/models"
+    run mkdir -p "$root$state/models"
+    own "$root$state" "$root$state/models"
+    say "log limit: $journal"
+    write "$journal" <"$here/journald.conf"
+}
+
+activate() {
+    before=$(current)
+    say "switching to $id${before:+ from $before}"
+    switch_to "$id"
+    if [ -z "$start" ] || ! systemd_runs; then
+        say "it plays from the next boot on"
+    elif [ "$before" = "$id" ] && systemctl --quiet is-active switchboard; then
+        say "it plays already"
+    else
+        restart || go_back
+    fi
+}
+
+go_back() {
+    case $before in '' | "$id") fail "it does not play: journalctl -u switchboard -n 30" ;; esac
+    warn "version $id does not play; its last words:"
+    journalctl -u switchboard -n 15 --no-pager -o cat >&2 || true
+    switch_to "$before"
+    restart || fail "nor does $before any more: journalctl -u switchboard -n 30"
+    rm -rf "$root$home/versions/$id"
+    fail "went back to $before, which plays"
+}
+
+# Units and link of one version; the link changes last and at once.
+switch_to() {
+    from=$root$home/versions/$1/systemd
+    [ -z "$dry" ] || from=$here
+    for unit in switchboard.service switchboard-fallback.service switchboard-retry.path; do
+        write "$units/$unit" <"$from/$unit"
+    done
+    for unit in switchboard switchboard-fallback; do
+        write "$units/$unit.service.d/box.conf" <"$from/switchboard.service.d/box.conf"
+    done
+    relink "versions/$1" "$home/current"
+    relink "$home/current/bin/switchboard" "$link"
+    run mkdir -p "$root$units/multi-user.target.wants"
+    relink "$units/switchboard.service" "$units/multi-user.target.wants/switchboard.service"
+    run sync
+}
+
+restart() {
+    say "starting, until the first sound"
+    run systemctl daemon-reload
+    run systemctl try-restart systemd-journald || true
+    run systemctl reset-failed switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
+    run systemctl restart switchboard || return 1
+    [ -z "$dry" ] || return 0
+    # One that breaks off after the first sound has not arrived either.
+    sleep 3
+    [ "$(systemctl show -p NRestarts --value switchboard)" = 0 ] || return 1
+    systemctl --quiet is-active switchboard || return 1
+    say "$(systemctl show -p StatusText --value switchboard)"
+}
+
+# The one that plays and the one before it.
+only_two_versions() {
+    case $before in '' | "$id") return 0 ;; esac
+    for folder in "$root$home"/versions/*; do
+        case ${folder##*/} in
+            "$id" | "$before") ;;
+            *) say "removing the old $folder" && run rm -rf "$folder" ;;
+        esac
+    done
+}
+
+uninstall() {
+    if systemd_runs && [ -z "$root" ]; then
+        run systemctl stop switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
+    fi
+    say "removing $home, units, $journal, $link"
+    for unit in switchboard.service switchboard-fallback.service switchboard-retry.path; do
+        run rm -rf "$root$units/$unit" "$root$units/$unit.d"
+    done
+    run rm -f "$root$units/multi-user.target.wants/switchboard.service" "$root$journal" "$root$udev" "$root$link"
+    run rm -rf "$root$home"
+    if [ -n "$purge" ]; then
+        say "removing $settings, $state, user $user"
+        run rm -rf "$root${settings%/*}" "$root$state"
+        ! grep -qs "^$user:" "$root/etc/passwd" || run userdel ${root:+--root "$root"} "$user"
+    else
+        say "kept: $settings, $state, user $user (--purge removes them)"
+    fi
+    ! systemd_runs || [ -n "$root" ] || run systemctl daemon-reload
+}
+
+# Questions
+
+find_python() {
+    # The system's own first: the service sees nobody's home, where other Pythons like to live.
+    for name in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
+        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
+            command -v "$name"
+            return
+        fi
+    done
+    fail "found $(python3 --version 2>&1), expected Python 3.11 to 3.13: sudo apt install python3"
+}
+
+# lgpio has no wheel for Python 3.13 yet; Raspberry Pi OS has it as python3-lgpio.
+needs_system_lgpio() {
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 13))' || return 1
+    [ -z "$(find "${wheelhouse:-/nowhere}" -name 'lgpio-0.2*.whl' 2>/dev/null)" ]
+}
+
+portaudio_is_there() {
+    for library in "$root"/usr/lib/*/libportaudio.so.2 "$root"/usr/lib/libportaudio.so.2; do
+        [ ! -e "$library" ] || return 0
+    done
+    return 1
+}
+
+find_wheel() {
+    if [ -n "$source" ]; then
+        [ -e "$source" ] || fail "$source: found no such file, expected a wheel or a checkout"
+        built_wheel "$(cd "$(dirname "$source")" && pwd)/$(basename "$source")"
+    elif [ -n "$wheelhouse" ]; then
+        found=$(wheel_in "$wheelhouse")
+        [ -n "$found" ] || fail "$wheelhouse: found no lofi_switchboard-*.whl, expected one: make wheelhouse"
+        echo "$found"
+    else
+        built_wheel "$(dirname "$here")"
+    fi
+}
+
+# A wheel as it is; a checkout as the wheel it makes.
+built_wheel() {
+    if [ -f "$1" ] || [ -n "$dry" ]; then
+        echo "$1"
+        return
+    fi
+    [ -f "$1/pyproject.toml" ] || fail "$1: found no pyproject.toml, expected a wheel or a checkout"
+    "$python" -m venv "$scratch/build" >&2
+    "$scratch/build/bin/python" -m pip --disable-pip-version-check wheel --quiet --no-deps \
+        ${wheelhouse:+--no-index --find-links "$wheelhouse"} --wheel-dir "$scratch" "$1" >&2
+    wheel_in "$scratch"
+}
+
+wheel_in() { find "$1" -maxdepth 1 -name 'lofi_switchboard-*.whl' 2>/dev/null | sort | tail -n 1; }
+
+# The same wheel, packages and Python are the same version; anything else is another.
+version_id() {
+    if [ ! -f "$wheel" ]; then
+        echo "of-$(basename "$wheel")"
+        return
+    fi
+    name=$(basename "$wheel")
+    name=${name#lofi_switchboard-}
+    packages=$here/../constraints.txt
+    hash=$({
+        cat "$wheel" "$here"/*.service "$here"/*.path "$here"/*/box.conf "$here"/*.sh
+        if [ -n "$wheelhouse" ]; then ls "$wheelhouse"; elif [ -f "$packages" ]; then cat "$packages"; fi
+        "$python" -V
+    } | sha256sum | cut -c 1-8)
+    echo "${name%%-*}-$hash"
+}
+
+current() { [ ! -L "$root$home/current" ] || basename "$(readlink "$root$home/current")"; }
+
+systemd_runs() { [ -d /run/systemd/system ]; }
+
+folder() {
+    if [ -z "$1" ]; then usage >&2 && exit 2; fi
+    (cd "$1" 2>/dev/null && pwd) || fail "$1: found no such folder"
+}
+
+# Tools
+
+run() {
+    if [ -n "$dry" ]; then echo "    $*"; else "$@"; fi
+}
+
+# Standard input into a file below the root, whole or not at all.
+write() {
+    if [ -n "$dry" ]; then
+        echo "    write $root$1"
+        return
+    fi
+    mkdir -p "$root${1%/*}"
+    cat >"$root$1.new"
+    chmod 644 "$root$1.new"
+    sync "$root$1.new"
+    mv "$root$1.new" "$root$1"
+}
+
+relink() {
+    run mkdir -p "$root${2%/*}"
+    run ln -sfn "$1" "$root$2.new"
+    run mv -T "$root$2.new" "$root$2"
+}
+
+own() {
+    if [ -z "$root" ]; then
+        run chown "$user:$user" "$@"
+    elif ids=$(grep "^$user:" "$root/etc/passwd" 2>/dev/null); then
+        # Another tree's numbers are not this machine's.
+        run chown "$(echo "$ids" | cut -d : -f 3,4)" "$@"
+    fi
+}
+
+say() { echo "switchboard: $*"; }
+warn() { echo "switchboard: $*" >&2; }
+fail() {
+    warn "$*"
+    exit 1
+}
+
+tidy() {
+    [ -z "$unfinished" ] || run rm -rf "$unfinished"
+    [ -z "$scratch" ] || rm -rf "$scratch"
+}
+
+scratch=$(mktemp -d)
+main "$@"

@@ -1,0 +1,52 @@
+#!/bin/sh
+# Fill a folder with all that install.sh needs on a machine without network.
+#
+#   systemd/wheelhouse.sh ARCH PYTHON FOLDER     such as: aarch64 3.11 build/wheelhouse
+#
+# Needs a `python3` with pip 25 or newer in $PYTHON_WITH_PIP. Copy the folder to the Pi and run the
+# install.sh in its folder systemd/.
+set -eu
+
+arch=$1 version=$2 folder=$3
+pip="${PYTHON_WITH_PIP:-python3} -m pip --disable-pip-version-check --quiet"
+here=$(dirname "$0")
+
+# The C library of the system that comes with this Python: Bookworm 2.36, Trixie 2.41.
+case $version in
+    3.11) newest=36 ;;
+    *) newest=41 ;;
+esac
+platforms="--platform manylinux2014_$arch --platform linux_$arch"
+glibc=17
+while [ $glibc -le $newest ]; do
+    platforms="$platforms --platform manylinux_2_${glibc}_$arch"
+    glibc=$((glibc + 1))
+done
+
+# What pyproject.toml asks for over there. pip itself would judge the conditions by the Python it
+# runs on, not by the one it downloads for.
+requirements() {
+    ${PYTHON_WITH_PIP:-python3} - "$arch" "$version" "$here/../pyproject.toml" <<'END'
+import sys, tomllib
+from pathlib import Path
+from pip._vendor.packaging.requirements import Requirement
+
+arch, version, project = sys.argv[1:]
+there = {"platform_machine": arch, "python_version": version, "python_full_version": f"{version}.0"}
+for text in tomllib.loads(Path(project).read_text())["project"]["dependencies"]:
+    wanted = Requirement(text)
+    if wanted.marker is None or wanted.marker.evaluate(there):
+        print(wanted.name + str(wanted.specifier))
+END
+}
+
+rm -rf "$folder"
+mkdir -p "$folder"
+requirements >"$folder/requirements.txt"
+# shellcheck disable=SC2086  # lists of words
+$pip download --dest "$folder" --only-binary=:all: --implementation cp --python-version "$version" \
+    $platforms --constraint "$here/../constraints.txt" --requirement "$folder/requirements.txt" pip
+# shellcheck disable=SC2086
+$pip wheel --no-deps --wheel-dir "$folder" "$here/.."
+cp -RL "$here" "$folder/systemd"
+echo "$folder: $(find "$folder" -name '*.whl' | wc -l) wheels, $(du -sm "$folder" | cut -f 1) MB for Python $version on $arch"

@@ -1,0 +1,236 @@
+"""The installer, into a root tree: no network, no root, nothing outside the tree."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "systemd"
+UNITS = "etc/systemd/system"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+
+
+def write_wheel(folder, name, version, files=(), requires=()):
+    """The smallest wheel there can be."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    metadata = [f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}"]
+    metadata += [f"Requires-Dist: {other}" for other in requires]
+    with zipfile.ZipFile(path, "w") as wheel:
+        for place, text in dict(files).items():
+            wheel.writestr(place, text)
+        wheel.writestr(f"{info}/METADATA", "\n".join(metadata) + "\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    return path
+
+
+def write_product(folder, version, says):
+    """A `switchboard` that only says something, needing one package beside it."""
+    write_wheel(folder, "needed", "1.0", {"needed.py": ""})
+    path = write_wheel(
+        folder,
+        "lofi_switchboard",
+        version,
+        {"product.py": f"import needed\n\n\ndef main():\n    print({says!r})\n"},
+        requires=["needed"],
+    )
+    with zipfile.ZipFile(path, "a") as wheel:
+        info = f"lofi_switchboard-{version}.dist-info"
+        wheel.writestr(f"{info}/entry_points.txt", "[console_scripts]\nswitchboard=product:main\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def own_pip(tmp_path_factory):
+    """pip as a wheel, made of the one that runs here; the installer starts it from the file."""
+    pip = pytest.importorskip("pip", reason="this environment has no pip of its own")
+    place = Path(pip.__file__).parent
+    path = tmp_path_factory.mktemp("pip") / f"pip-{pip.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        for file in place.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                wheel.write(file, f"pip/{file.relative_to(place)}")
+    return path
+
+
+@pytest.fixture
+def wheelhouse(tmp_path, own_pip):
+    """A wheelhouse as `make wheelhouse` fills one, with a product of two lines."""
+    folder = tmp_path / "wheelhouse"
+    folder.mkdir()
+    write_product(folder, "1.0", "the first")
+    shutil.copy(own_pip, folder)
+    # lgpio never matters here, whatever Python runs the tests.
+    write_wheel(folder, "lgpio", "0.2.2.0")
+    shutil.copytree(FOLDER, folder / "systemd")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "root"
+    (folder / "usr/lib").mkdir(parents=True)
+    (folder / "usr/lib/libportaudio.so.2").touch()
+    return folder
+
+
+@pytest.fixture
+def install(wheelhouse, root, tmp_path):
+    def install(*words, status=0):
+        done = subprocess.run(
+            ["sh", wheelhouse / "systemd/install.sh", "--root", root, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            # A machine without network, and nobody's configuration of pip.
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIP_NO_INDEX": "1"},
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return install
+
+
+def current(root):
+    return (root / "opt/switchboard/current").readlink().name
+
+
+def files_below(root):
+    return {str(p.relative_to(root)) for p in root.rglob("*")}
+
+
+def test_it_installs_all_of_the_box_from_a_wheelhouse_alone(install, root):
+    said = install()
+    assert (root / "opt/switchboard/current/bin/switchboard").exists()
+    assert (root / "etc/switchboard/switchboard.toml").is_file()
+    assert (root / "var/lib/switchboard/models").is_dir()
+    assert (root / "etc/systemd/journald.conf.d/switchboard.conf").is_file()
+    for unit in ("switchboard.service", "switchboard-fallback.service", "switchboard-retry.path"):
+        assert (root / UNITS / unit).is_file()
+    assert (root / UNITS / "switchboard.service.d/box.conf").is_file()
+    enabled = root / UNITS / "multi-user.target.wants/switchboard.service"
+    assert str(enabled.readlink()) == f"/{UNITS}/switchboard.service"
+    assert str((root / "usr/local/bin/switchboard").readlink()) == (
+        "/opt/switchboard/current/bin/switchboard"
+    )
+    assert "it plays from the next boot on" in said
+    assert not [name for name in files_below(root) if name.endswith(".new")]
+
+
+def test_what_is_installed_does_not_remember_where_the_root_tree_was(install, root):
+    install()
+    folder = root / "opt/switchboard/current"
+    for file in [folder / "pyvenv.cfg", *(folder / "bin").iterdir()]:
+        if not file.is_symlink():
+            assert str(root) not in file.read_text(encoding="utf-8", errors="replace")
+    # And so it runs where it will be.
+    site = next((folder / "lib").glob("python3*/site-packages"))
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import product; product.main()"],
+        env={"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "the first\n"
+
+
+def test_installing_again_changes_nothing(install, root):
+    install()
+    before, settings = files_below(root), root / "etc/switchboard/switchboard.toml"
+    settings.write_text("pins = [2]\n", encoding="utf-8")
+    said = install()
+    assert files_below(root) == before
+    assert settings.read_text(encoding="utf-8") == "pins = [2]\n"
+    assert "is there" in said
+    assert "configuration kept" in said
+
+
+def test_another_version_takes_over_and_the_one_before_stays_at_hand(install, root, wheelhouse):
+    seen = []
+    model = root / "var/lib/switchboard/models/kept.onnx"
+    for version in ("1.0", "1.1", "1.2"):
+        write_product(wheelhouse, version, version)
+        install()
+        seen.append(current(root))
+        model.touch()
+    assert [name.partition("-")[0] for name in seen] == ["1.0", "1.1", "1.2"]
+    versions = {path.name for path in (root / "opt/switchboard/versions").iterdir()}
+    assert versions == set(seen[1:])
+    assert model.exists()
+
+
+def test_an_installation_that_was_cut_off_is_made_anew(install, root):
+    install()
+    folder = (root / "opt/switchboard/current").resolve()
+    (folder / "complete").unlink()
+    (folder / "bin/switchboard").unlink()
+    install()
+    assert (folder / "bin/switchboard").exists()
+
+
+def test_an_installation_that_fails_leaves_what_was_there(install, root, wheelhouse):
+    install()
+    before = current(root), files_below(root)
+    (wheelhouse / "needed-1.0-py3-none-any.whl").unlink()
+    write_wheel(wheelhouse, "lofi_switchboard", "2.0", requires=["needed", "absent"])
+    install(status=1)
+    assert (current(root), files_below(root)) == before
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(install, root):
+    before = files_below(root)
+    said = install("--dry-run")
+    assert files_below(root) == before
+    assert f"write {root}/etc/switchboard/switchboard.toml" in said
+    assert "-m venv --without-pip" in said
+    install()
+    before = files_below(root)
+    assert "rm -rf" in install("--uninstall", "--dry-run")
+    assert files_below(root) == before
+
+
+def test_uninstalling_keeps_configuration_and_models_unless_told_otherwise(install, root):
+    before = files_below(root)
+    install()
+    install("--uninstall")
+    left = files_below(root) - before
+    files = {name for name in left if (root / name).is_file()}
+    assert files == {"etc/switchboard/switchboard.toml"}
+    assert (root / "var/lib/switchboard/models").is_dir()
+    install("--uninstall", "--purge")
+    assert not (root / "etc/switchboard").exists()
+    assert not (root / "var/lib/switchboard").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--nonsense",), "sudo systemd/install.sh"),
+        (("--purge",), "--purge"),
+        (("--wheelhouse", "no such folder"), "found no such folder"),
+        (("no-such.whl",), "expected a wheel or a checkout"),
+        (("--wheelhouse", "/usr"), "expected one: make wheelhouse"),
+    ],
+)
+def test_wrong_words_change_nothing(install, root, words, said):
+    before = files_below(root)
+    status = 2 if words[0] in ("--nonsense", "--purge") else 1
+    assert said in install(*words, status=status)
+    assert files_below(root) == before
+
+
+def test_the_scripts_are_clean_shell():
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    scripts = sorted(FOLDER.glob("*.sh"))
+    assert len(scripts) >= 4
+    subprocess.run(["shellcheck", *scripts], check=True)

@@ -1,0 +1,165 @@
+"""The units: systemd understands all of them, they open little, and what they name is there."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from device import checkup
+from device.commands.play import play
+from device.errors import SwitchboardError
+from device.service import LOOP_PRIORITY
+from device.settings import load_settings
+from device.wiring import Wiring, diagram
+
+FOLDER = Path(__file__).parents[2] / "systemd"
+SERVICES = ("switchboard.service", "switchboard-fallback.service")
+UNITS = (*SERVICES, "switchboard-retry.path")
+PREFIX = "/opt/switchboard/current"
+# 1.5 on systemd's scale of 0 to 10.
+MOST_EXPOSED = 15
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+
+
+def analyze(*words):
+    return subprocess.run(
+        ["systemd-analyze", *map(str, words)], capture_output=True, text=True, check=False
+    )
+
+
+def lines_of(name):
+    """Every ``Key=value`` of a unit, what it shares with the other one included."""
+    files = [FOLDER / name, *(FOLDER / f"{name}.d").glob("*.conf")]
+    for file in files:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if "=" in line and not line.startswith("#"):
+                key, _, value = line.partition("=")
+                yield key, value
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """The units as they are installed, in a tree where what they start is there."""
+    units = tmp_path / "etc/systemd/system"
+    shutil.copytree(FOLDER, units, symlinks=False)
+    for program in (f"{PREFIX}/bin/switchboard", "/bin/sh"):
+        path = tmp_path / program.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("#!/bin/sh\n", encoding="utf-8")
+        path.chmod(0o755)
+    return tmp_path
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_has_nothing_to_say_of_a_unit(installed, unit):
+    done = analyze("verify", f"--root={installed}", "--recursive-errors=no", unit)
+    said = [
+        line
+        for line in (done.stdout + done.stderr).splitlines()
+        # The tree holds nothing of the system itself.
+        if re.search(r"switchboard|box\.conf", line) and "man page" not in line
+    ]
+    assert said == []
+    assert done.returncode == 0
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", SERVICES)
+def test_a_service_opens_little(unit):
+    done = analyze("security", "--offline=yes", f"--threshold={MOST_EXPOSED}", FOLDER / unit)
+    assert done.returncode == 0, done.stdout[-200:]
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_both_services_are_watched_and_boxed_in_alike(unit):
+    shared = dict(lines_of(unit))
+    assert shared["Type"] == "notify"
+    assert shared["User"] == checkup.USER
+    assert shared["LimitRTPRIO"] == str(LOOP_PRIORITY)
+    assert (FOLDER / f"{unit}.d/box.conf").read_bytes() == (
+        FOLDER / "switchboard.service.d/box.conf"
+    ).read_bytes()
+
+
+def test_the_service_is_started_with_options_that_exist():
+    (start,) = [value for key, value in lines_of(SERVICES[0]) if key == "ExecStart"]
+    program, verb, *options = start.split()
+    assert (program, verb) == (f"{PREFIX}/bin/switchboard", "play")
+    known = {name for option in play.params for name in option.opts}
+    assert {word for word in options if word.startswith("--")} <= known
+
+
+def test_nothing_waits_for_the_network():
+    assert not any("network" in value for unit in UNITS for _, value in lines_of(unit))
+
+
+def test_errors_that_a_new_start_cannot_mend_end_in_the_fallback_at_once():
+    (line,) = [v for key, v in lines_of(SERVICES[0]) if key == "RestartPreventExitStatus"]
+    hopeless = {int(word) for word in line.split()}
+    assert hopeless <= {2, *checkup.causes()}
+    # A pin or card that is not there yet may be there a second later.
+    names = {error.__name__: error.exit_code for error in SwitchboardError.__subclasses__()}
+    assert not hopeless & {names["SwitchesUnavailable"], names["SpeakerUnavailable"]}
+
+
+def test_the_shipped_configuration_is_one_the_instrument_knows():
+    settings = load_settings(FOLDER / "switchboard.toml", play)
+    assert settings["switches"] == "gpio"
+    assert settings["pins"] == next(o.default for o in play.params if o.name == "pins")
+
+
+@pytest.mark.parametrize("fails", [0, 1, 2, 3])
+def test_the_last_resort_gives_up_one_thing_after_another(tmp_path, fails):
+    """With a `switchboard` that fails so many times, and notes how it was called."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "systemd").mkdir()
+    shutil.copy(FOLDER / "last-resort.sh", tmp_path / "systemd")
+    program, calls = tmp_path / "bin/switchboard", tmp_path / "calls"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >>{calls}\n[ "$(wc -l <{calls})" -gt {fails} ]\n', encoding="utf-8"
+    )
+    program.chmod(0o755)
+    script = tmp_path / "systemd/last-resort.sh"
+    done = subprocess.run(["sh", script, "box.toml"], capture_output=True, text=True, check=False)
+    here = tmp_path / "systemd"
+    expected = [
+        "play --service --model bundled --config box.toml",
+        f"play --service --model bundled --config {here}/switchboard.toml",
+        f"play --service --model bundled --config {here}/switchboard.toml --switches demo",
+    ]
+    assert calls.read_text(encoding="utf-8").splitlines() == expected[: fails + 1]
+    assert done.returncode == (1 if fails == 3 else 0)
+
+
+def test_the_readme_lists_every_exit_status_as_the_errors_say_it():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| (\d+) \| (.+) \|$", text, re.M))
+    for code, cause in checkup.causes().items():
+        assert listed.get(str(code)) == cause
+    assert {"0", "1", "2", "130"} <= set(listed)
+
+
+def test_options_of_the_installer_are_all_explained():
+    script = (FOLDER / "install.sh").read_text(encoding="utf-8")
+    taken = set(re.findall(r"^ {12}(?:-h \| )?(--[a-z-]+)\)", script, re.M))
+    assert taken == {
+        *("--wheelhouse", "--root", "--no-start", "--uninstall", "--purge", "--dry-run", "--help")
+    }
+    assert all(option in script.partition("END\n")[0] for option in taken - {"--help"})
+
+
+def test_click_is_what_says_wrong_usage():
+    assert click.UsageError.exit_code == 2
+
+
+def test_the_wiring_that_is_shown_is_that_of_the_shipped_configuration():
+    settings = load_settings(FOLDER / "switchboard.toml", play)
+    shown = (FOLDER / "wiring.svg").read_text(encoding="utf-8")
+    assert shown == diagram(Wiring(tuple(settings["pins"])))
