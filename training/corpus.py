@@ -3,7 +3,7 @@
 A corpus is a directory of
 
 ``corpus.json``
-    ``format_version``, ``source`` ("studio" or "folder"), ``sample_rate`` [Hz],
+    ``format_version``, ``source`` ("studio", "folder" or "fma"), ``sample_rate`` [Hz],
     ``beats_per_loop``, ``margin`` [samples], the parameters of the source (seed and minutes, or
     the folder's path) and, once the corpus is complete, ``tempo_bpm``, ``n_shards``, ``n_loops``
     and ``skipped`` (what was left out, each with its reason).
@@ -102,7 +102,7 @@ def begin(
     directory
         Made if absent; must be empty or hold this very corpus.
     source
-        "studio" or "folder".
+        "studio", "folder" or "fma".
     parameters
         What decides the contents; stored, and compared when going on.
     may_grow
@@ -333,7 +333,7 @@ class Corpus:
 
     @property
     def tempo_bpm(self) -> float:
-        """Tempo of the corpus: exact for the studio, the median loop's for a folder."""
+        """Tempo of the corpus: exact for the studio, the median loop's for recordings."""
         return float(self.header["tempo_bpm"])
 
     @property

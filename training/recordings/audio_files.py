@@ -141,9 +141,9 @@ def read_tags(path: Path) -> Tags:
         tag = TinyTag.get(path)
     except (TinyTagException, OSError):
         return Tags()
-    licences = tag.other.get("license") or tag.other.get("copyright") or [None]
+    licences = tag.other.get("license") or tag.other.get("copyright") or [""]
     return Tags(_text(tag.artist), _text(tag.title), _text(licences[0]))
 
 
-def _text(value: object) -> str | None:
-    return str(value).strip() or None if value is not None else None
+def _text(value: str | None) -> str | None:
+    return (value or "").strip() or None

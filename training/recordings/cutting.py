@@ -158,7 +158,9 @@ def _split(directory: Path, records: Sequence[tuple[int, dict[str, Any]]]) -> st
     loops = [LoopOrigin(shard, record["id"], record["provenance"]) for shard, record in records]
     split = choose_held_out(loops)
     for shard in sorted({loop.shard for loop in loops}):
-        corpus.hold_out(directory, shard, {name for place, name in split.held_out if place == shard})
+        corpus.hold_out(
+            directory, shard, {name for place, name in split.held_out if place == shard}
+        )
     return split.by
 
 

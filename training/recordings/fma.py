@@ -243,7 +243,7 @@ def read_tracks(path: Path, skipped: list[Skip]) -> Iterator[Track]:
                 continue
             try:
                 yield _track(row, columns)
-            except (ValueError, IndexError) as error:
+            except (ValueError, IndexError, TypeError) as error:
                 skipped.append(Skip(f"{path.name}:{rows.line_num}", f"not a track ({error})"))
 
 
