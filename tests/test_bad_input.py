@@ -15,8 +15,10 @@ from device.contract import MAX_MODEL_BYTES
 from device.store import ModelStore
 from tests import hostile_models as hostile
 from tests import tiny_model as tiny
+from tests.training.fma_archive import write_tables
 from training.corpus import CorpusError
 from training.run import TrainingError
+from training.studio.soundfont import SoundFontError
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ RENDER = "render --bits 101 --seconds 0.5 --out out.wav --model"
 PLAY = "play --model tiny.onnx --seconds 0.5 --speaker wav:out.wav --switches"
 SPEAKER = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker"
 CONFIG = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker wav:out.wav --config"
+
+
+def _song(folder):
+    """A folder with a file in it that is music by its name."""
+    folder.mkdir()
+    (folder / "song.wav").touch()
+
 
 # Every file any mistake needs; made where it is asked for.
 FILES = {
@@ -67,6 +76,8 @@ FILES = {
     "binary.txt": lambda path: path.write_bytes(b"\xff\xfe\x00"),
     "file": lambda path: path.touch(),
     "folder": lambda path: path.mkdir(),
+    "song": _song,
+    "fma": write_tables,
 }
 
 
@@ -181,6 +192,36 @@ BAD = {
         "corpus folder folder --out corpus", CorpusError, ("folder", "no audio"), ("folder",)
     ),
     "music that is not there": Bad("corpus folder none --out corpus", CorpusError, ("none",)),
+    "music in no key": Bad(
+        "corpus folder song --key H --out corpus", CorpusError, ("'H'", "C, C#"), ("song",)
+    ),
+    "archive that is not there": Bad(
+        "corpus fma folder --subset small --out corpus",
+        CorpusError,
+        ("folder/fma_small", "unpack fma_small.zip"),
+        ("folder",),
+    ),
+    "genre that is not there": Bad(
+        "corpus fma fma --subset small --genre LoFi --out corpus",
+        CorpusError,
+        ("'LoFi'", "did you mean Lo-Fi"),
+        ("fma",),
+    ),
+    "licence that is none": Bad(
+        "corpus fma fma --subset small --licences GPL --out corpus",
+        CorpusError,
+        ("'GPL'", "by-sa"),
+        ("fma",),
+    ),
+    "sound font that is not there": Bad(
+        "corpus studio --minutes 1 --soundfont none.sf2 --out corpus", SoundFontError, ("none.sf2",)
+    ),
+    "text as sound font": Bad(
+        "corpus studio --minutes 1 --soundfont words.txt --out corpus",
+        SoundFontError,
+        ("words.txt", "not a sound font"),
+        ("words.txt",),
+    ),
     "corpus that is not there": Bad("train none --out run --steps 2", CorpusError, ("none",)),
     "run that is not there": Bad("export none --out m.onnx", TrainingError, ("none", "no run")),
     "render to nowhere": with_tiny(
@@ -324,6 +365,8 @@ def test_a_verb_without_its_packages_says_what_to_install(folder, capsys, monkey
         ("play --model {tiny} --switches theremin", "found 'theremin', expected auto, gpio"),
         ("render --out x.wav", "Missing option '--bits'"),
         ("bench --seconds nan", "nan is not a finite number"),
+        ("train corpus --out run --minutes nan", "nan is not a finite number"),
+        ("corpus studio --minutes inf --out corpus", "inf is not a finite number"),
         ("render --bits 101 --out x.wav --seconds inf", "inf is not a finite number"),
     ],
 )

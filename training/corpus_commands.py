@@ -56,15 +56,37 @@ def corpus() -> None:
     show_default=True,
     help="Which series of loops.",
 )
+@click.option(
+    "--soundfont",
+    metavar="FILE.sf2",
+    type=click.Path(path_type=Path),
+    help="General MIDI sound font for better instruments; needs FluidSynth.",
+)
+@click.option(
+    "--stems", "with_stems", is_flag=True, help="Keep every layer by itself, too (6 x the space)."
+)
 @_OUT
 @_WORKERS
-def studio(minutes: float, seed: int, directory: Path, n_workers: int) -> None:
+def studio(
+    minutes: float,
+    seed: int,
+    soundfont: Path | None,
+    with_stems: bool,
+    directory: Path,
+    n_workers: int,
+) -> None:
     """Play a corpus in the studio: seeded loops, nothing to download, CC0."""
     from training.studio.shards import write_studio_corpus
 
     with _reported(directory, "loops") as on_progress:
         write_studio_corpus(
-            directory, seed=seed, minutes=minutes, n_workers=n_workers, on_progress=on_progress
+            directory,
+            seed=seed,
+            minutes=minutes,
+            soundfont=soundfont,
+            with_stems=with_stems,
+            n_workers=n_workers,
+            on_progress=on_progress,
         )
 
 

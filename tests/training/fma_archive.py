@@ -40,6 +40,15 @@ TRACKS = {
 
 def write_archive(folder, tracks=TRACKS):
     """Write metadata, and the audio of small and medium."""
+    write_tables(folder, tracks)
+    for subset in ("small", "medium"):
+        _write_audio(folder / f"fma_{subset}")
+    return folder
+
+
+def write_tables(folder, tracks=TRACKS):
+    """Write metadata, and an empty folder of the small subset."""
+    (folder / "fma_small").mkdir(parents=True)
     (folder / "fma_metadata").mkdir(parents=True)
     (folder / "fma_metadata" / "genres.csv").write_text(GENRES, encoding="utf-8")
     with (folder / "fma_metadata" / "tracks.csv").open("w", newline="", encoding="utf-8") as file:
@@ -51,9 +60,6 @@ def write_archive(folder, tracks=TRACKS):
             cells = ["Album", BIO, artist, "training", subset, "Rock", "[27]", genres, licence]
             rows.writerow([number, *cells, title])
         rows.writerow(["1", "2", "3"])
-    for subset in ("small", "medium"):
-        _write_audio(folder / f"fma_{subset}")
-    return folder
 
 
 def _write_audio(folder):

@@ -17,6 +17,7 @@ from training.corpus import BEATS_PER_LOOP, MARGIN, Corpus, CorpusError, Prepare
 from training.corpus_commands import corpus as command
 from training.studio import shards
 from training.studio.loop import render_loop
+from training.studio.plan import LAYERS, draw_plan
 from training.studio.shards import is_held_out, write_studio_corpus
 
 BEATS = (np.arange(BEATS_PER_LOOP + 1) * 1000.0).tolist()
@@ -258,6 +259,34 @@ def test_a_directory_with_other_things_is_refused(tmp_path):
     with pytest.raises(CorpusError, match="holds no corpus"):
         write_studio_corpus(tmp_path, seed=1, minutes=0.2)
     assert list(contents(tmp_path)) == ["letter.txt"]
+
+
+def test_stems_lie_beside_their_loops_and_change_nothing_else(studio_corpus, tmp_path):
+    write_studio_corpus(tmp_path / "c", seed=3, minutes=0.8, with_stems=True)
+    plain, corpus = Corpus.open(studio_corpus), Corpus.open(tmp_path / "c")
+    for number in range(len(corpus)):
+        np.testing.assert_array_equal(corpus.audio(number), plain.audio(number))
+        stems = corpus.stems(number)
+        assert tuple(stems) == LAYERS
+        assert {stem.shape for stem in stems.values()} == {corpus.audio(number).shape}
+        loop = render_loop(3, number, with_stems=True)
+        for layer, stem in stems.items():
+            inside = stem[MARGIN : MARGIN + len(loop.audio)]
+            np.testing.assert_allclose(inside, np.clip(loop.stems[layer], -1, 1), atol=1e-4)
+    with pytest.raises(CorpusError, match="holds no stems"):
+        plain.stems(0)
+    with pytest.raises(CorpusError, match=r"with stems .*, asked for None"):
+        write_studio_corpus(tmp_path / "c", seed=3, minutes=0.8)
+
+
+def test_ten_hours_are_ten_hours_of_different_compositions_on_one_side_each():
+    n_loops = 10 * 60 * 60 // 12
+    plans = [json.dumps(draw_plan(1, index).labels()) for index in range(n_loops)]
+    assert len(set(plans)) == n_loops
+    held_out = {plan for index, plan in enumerate(plans) if is_held_out(1, index)}
+    trained = {plan for index, plan in enumerate(plans) if not is_held_out(1, index)}
+    assert len(held_out) == n_loops // 50
+    assert not held_out & trained
 
 
 def test_one_composition_in_fifty_is_held_out_and_one_of_any_twenty():

@@ -29,6 +29,7 @@ HOP = 1024
 """Samples from one column of chroma to the next."""
 
 _N_FFT = 8192
+_BLOCK = 1024  # columns at a time, to bound memory
 _LOWEST_HZ, _HIGHEST_HZ = 65.0, 2000.0
 _MAJOR = (0.748, 0.060, 0.488, 0.082, 0.670, 0.460, 0.096, 0.715, 0.104, 0.366, 0.057, 0.400)
 _MINOR = (0.712, 0.084, 0.474, 0.618, 0.049, 0.460, 0.105, 0.747, 0.404, 0.067, 0.133, 0.330)
@@ -76,9 +77,19 @@ def _signature(tonic: int, mode: str) -> int:
 
 def find_chroma(audio: Audio) -> Chroma:
     """Return the magnitude of spectral peaks by pitch class, (12, n_columns), C first."""
+    padded = np.pad(audio, _N_FFT // 2)
+    n_columns = 1 + len(audio) // HOP
+    blocks = [
+        _block_chroma(padded[first * HOP : (min(first + _BLOCK, n_columns) - 1) * HOP + _N_FFT])
+        for first in range(0, n_columns, _BLOCK)
+    ]
+    return np.concatenate(blocks, axis=1)
+
+
+def _block_chroma(audio: Audio) -> Chroma:
     import librosa
 
-    spectrum = np.abs(librosa.stft(audio, n_fft=_N_FFT, hop_length=HOP))
+    spectrum = np.abs(librosa.stft(audio, n_fft=_N_FFT, hop_length=HOP, center=False))
     frequencies = np.fft.rfftfreq(_N_FFT, 1.0 / SAMPLE_RATE)
     first, last = np.searchsorted(frequencies, [_LOWEST_HZ, _HIGHEST_HZ])
     band = spectrum[first:last]

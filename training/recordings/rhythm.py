@@ -27,6 +27,8 @@ _LIKELY_BPM = 90.0  # between an octave too fast and one too slow, prefer what i
 _PIECE_SAMPLES = 600 * SAMPLE_RATE  # beats are tracked ten minutes at a time, to bound memory
 _JUMP = 0.15  # largest departure of an interval from the median of its piece
 _N_MELS, _N_LOW_MELS = 128, 5  # the lowest five reach up to 150 Hz
+_N_FFT = 2048
+_BLOCK_FRAMES = 4096
 _SLOW_FRAMES, _LOUD_PERCENTILE = 200, 98.0
 
 Curve = NDArray[np.float32]
@@ -60,13 +62,10 @@ def find_onsets(audio: Audio) -> Onsets:
     """Return the onset envelopes of a recording, each (n_frames,)."""
     import librosa
 
-    mel = librosa.feature.melspectrogram(
-        y=audio, sr=SAMPLE_RATE, hop_length=HOP, n_mels=_N_MELS, fmax=SAMPLE_RATE / 2
-    )
     # The mean over the bands, not librosa's median: with few instruments playing, most bands
     # are empty, and their median hears nothing.
     low, high = librosa.onset.onset_strength_multi(
-        S=librosa.power_to_db(mel),
+        S=librosa.power_to_db(_mel_spectrogram(audio)),
         sr=SAMPLE_RATE,
         hop_length=HOP,
         aggregate=np.mean,
@@ -74,6 +73,27 @@ def find_onsets(audio: Audio) -> Onsets:
     )
     share = _N_LOW_MELS / _N_MELS
     return Onsets(all=share * low + (1.0 - share) * high, low=low)
+
+
+def _mel_spectrogram(audio: Audio) -> Curve:
+    """Return librosa's mel power spectrogram, (n_mels, n_frames), in little memory."""
+    import librosa
+
+    padded = np.pad(audio, _N_FFT // 2)
+    n_frames = 1 + len(audio) // HOP
+    blocks = [
+        librosa.feature.melspectrogram(
+            y=padded[first * HOP : (min(first + _BLOCK_FRAMES, n_frames) - 1) * HOP + _N_FFT],
+            sr=SAMPLE_RATE,
+            n_fft=_N_FFT,
+            hop_length=HOP,
+            n_mels=_N_MELS,
+            fmax=SAMPLE_RATE / 2,
+            center=False,
+        )
+        for first in range(0, n_frames, _BLOCK_FRAMES)
+    ]
+    return np.concatenate(blocks, axis=1)
 
 
 def find_segments(audio: Audio, harmony: Curve, harmony_hop: int) -> Iterator[Segment]:
