@@ -63,6 +63,8 @@ class Verdict:
     figures : mapping
         What was measured: ``title``, ``n_states``, ``quietest_db``, ``loudest_db``,
         ``compose_ms``, ``block_ms``, ``deadline_ms``, ``peak_mb``; empty if refused.
+    is_final : bool
+        Whether the file will be judged the same at any time; not so if the box was too busy.
     """
 
     accepted: bool
@@ -71,6 +73,7 @@ class Verdict:
     reason: str = ""
     exit_code: int = 0
     figures: Mapping[str, Any] = field(default_factory=dict)
+    is_final: bool = True
 
     @property
     def line(self) -> str:
@@ -136,7 +139,7 @@ def examine(
                 check = str(last["check"])
                 report(check)
     except TimeoutError:
-        last = {"crash": f"no end after {limits.seconds:.0f} s"}
+        last = _unfinished(limits.seconds)
     except ValueError:
         last = {"crash": "something that is no answer"}
     finally:
@@ -177,7 +180,16 @@ def _verdict(last: dict[str, Any], check: str, status: int, path: Path, seconds:
         last = _crashed(last.get("crash") or _ending(status))
     # The file may have no name of its own yet.
     reason = one_line(str(last["reason"]).replace(f"{path}: ", ""))
-    return Verdict(False, seconds, check, reason, last["exit_code"])
+    is_final = last.get("is_final", True)
+    return Verdict(False, seconds, check, reason, last["exit_code"], is_final=is_final)
+
+
+def _unfinished(seconds: float) -> dict[str, Any]:
+    error = ExaminationFailed(
+        f"found no end after {seconds:.0f} s, expected an answer; try again when the box is less "
+        "busy, or train a smaller network"
+    )
+    return {"reason": str(error), "exit_code": error.exit_code, "is_final": False}
 
 
 def _crashed(found: str) -> dict[str, Any]:
@@ -186,6 +198,8 @@ def _crashed(found: str) -> dict[str, Any]:
 
 
 def _ending(status: int) -> str:
+    if status == -signal.SIGXCPU:
+        return "too much to compute"
     return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 

@@ -41,6 +41,6 @@ def admit(
         verdict = examine(incoming.path, report)
     if verdict.accepted:
         store.accept(incoming.keep())
-    else:
+    elif verdict.is_final:
         store.roll_back(verdict.line, digest=incoming.digest)
     return verdict

@@ -19,6 +19,8 @@ _EXTRA_OF = {
     "soundfile": "training",
     "scipy": "training",
     "matplotlib": "training",
+    "jinja2": "training",
+    "threadpoolctl": "training",
     "onnx": "export",
     "onnxscript": "export",
 }

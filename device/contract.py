@@ -21,25 +21,51 @@ STFT magnitudes are those of a periodic window without normalisation. Where the 
 
 The metadata that `ModelCard` reads and writes is the file's own description of itself. Nothing on
 the box repeats any of it. This module uses the standard library alone, and is the only definition.
+
+Versions: a file has exactly the keys of the version it names, and `switchboard export` writes the
+newest. A version in `ACCEPTED_VERSIONS` is played as it is, however old; any other is refused by
+its number. A new key or meaning is a new version, because a box refuses what it does not know.
+
+=======  ========================================================================================
+version  what it brought
+=======  ========================================================================================
+1        all but what follows
+2        ``scores``
+=======  ========================================================================================
 """
 
-import base64
-import binascii
 import json
 import math
-import sys
-from array import array
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from device.errors import ContractError, ModelNotFound, ModelTooLarge
+from device.errors import ModelNotFound, ModelTooLarge
+from device.metadata import (
+    finite,
+    pack,
+    parse_float,
+    parse_int,
+    parse_labels,
+    parse_object,
+    parse_scores,
+    parse_text,
+    refusal,
+    unpack,
+)
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
+ACCEPTED_VERSIONS = (1, 2)
 MAX_MODEL_BYTES = 16 * 1024 * 1024
 WINDOWS = ("hann",)
 SLOTS_PER_BEAT = 4
+
+# Keys that not every version has.
+_SINCE = {"scores": 2}
+_SCORE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+_MOST_SCORES = 64
 
 # What a box is willing to allocate for, whatever a file claims.
 _LIMITS: dict[str, tuple[int, int]] = {
@@ -87,7 +113,7 @@ class Golden:
 
     def to_json(self) -> str:
         """Text form: numbers are base64 of little-endian float32."""
-        packed = {f.name: _pack(getattr(self, f.name)) for f in fields(self)[:-1]}
+        packed = {f.name: pack(getattr(self, f.name)) for f in fields(self)[:-1]}
         return json.dumps({**packed, "tolerance": self.tolerance})
 
     @classmethod
@@ -99,14 +125,14 @@ class Golden:
         ContractError
             If a part is missing, superfluous or not packed numbers.
         """
-        raw = _parse_object("golden", text)
+        raw = parse_object("golden", text)
         names = {f.name for f in fields(cls)}
         if set(raw) != names:
-            raise _refusal("golden", f"the parts {sorted(raw)}", f"{sorted(names)}")
-        tolerance = raw.pop("tolerance")
-        if not isinstance(tolerance, (int, float)) or not 0 < tolerance < math.inf:
-            raise _refusal("golden", f"the tolerance {tolerance!r}", "a positive number")
-        return cls(**{k: _unpack(v) for k, v in raw.items()}, tolerance=float(tolerance))
+            raise refusal("golden", f"the parts {sorted(raw)}", f"{sorted(names)}")
+        tolerance = finite("golden tolerance", raw.pop("tolerance"))
+        if tolerance <= 0:
+            raise refusal("golden tolerance", str(tolerance), "more than 0")
+        return cls(**{k: unpack(v) for k, v in raw.items()}, tolerance=tolerance)
 
 
 @dataclass(frozen=True)
@@ -134,8 +160,11 @@ class ModelCard:
     switch_labels : tuple of str
         One short name per switch.
     provenance : dict
-        Corpus, licences, training configuration, commit, scores: any JSON object.
+        Corpus, licences, training configuration, commit, machine: any JSON object.
     golden : Golden
+    scores : dict of str to float
+        How well it does on music it was not trained on, such as ``codec_held_out_db``; the unit is
+        in the name. Empty where nothing was held out, and in version 1.
     """
 
     contract_version: int
@@ -154,12 +183,15 @@ class ModelCard:
     switch_labels: tuple[str, ...]
     provenance: Mapping[str, Any]
     golden: Golden
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_version(self.contract_version)
         _check_sizes(self)
         _check_signal(self)
         _check_text(self)
         _check_golden(self)
+        _check_scores(self)
 
     @property
     def n_bins(self) -> int:
@@ -185,7 +217,8 @@ class ModelCard:
         text["switch_labels"] = json.dumps(self.switch_labels, ensure_ascii=False)
         text["provenance"] = json.dumps(dict(self.provenance), ensure_ascii=False)
         text["golden"] = self.golden.to_json()
-        return text
+        text["scores"] = json.dumps(dict(self.scores))
+        return {key: text[key] for key in _keys(self.contract_version)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "ModelCard":
@@ -196,14 +229,14 @@ class ModelCard:
         ContractError
             If the version is unknown, a key is missing or unknown, or a value does not fit.
         """
-        _check_version(metadata)
-        missing = sorted(set(_PARSERS) - set(metadata))
+        keys = _keys(_version(metadata))
+        missing = sorted(set(keys) - set(metadata))
         if missing:
-            raise _refusal("metadata", f"no {', '.join(missing)}", "every key of the contract")
-        unknown = sorted(set(metadata) - set(_PARSERS))
+            raise refusal("metadata", f"no {', '.join(missing)}", "every key of the contract")
+        unknown = sorted(set(metadata) - set(keys))
         if unknown:
-            raise _refusal("metadata", f"the unknown key {', '.join(unknown)}", "known keys only")
-        return cls(**{key: parse(key, metadata[key]) for key, parse in _PARSERS.items()})
+            raise refusal("metadata", f"the unknown key {', '.join(unknown)}", "known keys only")
+        return cls(**{key: _PARSERS[key](key, metadata[key]) for key in keys})
 
 
 def check_tensors(card: ModelCard, found: Sequence[Tensor]) -> None:
@@ -220,9 +253,9 @@ def check_tensors(card: ModelCard, found: Sequence[Tensor]) -> None:
         if actual != expected:
             said = "nothing" if actual is None else f"{actual.dtype} {_shape(actual)}"
             wanted = f"{expected.dtype} {_shape(expected)}"
-            raise _refusal(f"tensor {expected.name!r}", said, wanted)
+            raise refusal(f"tensor {expected.name!r}", said, wanted)
     if by_name:
-        raise _refusal("graph", f"the extra tensor {', '.join(sorted(by_name))}", "none")
+        raise refusal("graph", f"the extra tensor {', '.join(sorted(by_name))}", "none")
 
 
 def check_file(path: Path) -> None:
@@ -245,55 +278,63 @@ def check_file(path: Path) -> None:
         )
 
 
-def _refusal(what: str, found: str, expected: str) -> ContractError:
-    return ContractError(
-        f"model {what}: found {found}, expected {expected}; "
-        "export the model again with `switchboard export`"
-    )
-
-
 def _shape(tensor: Tensor) -> str:
     return "(" + ", ".join("n" if s is None else str(s) for s in tensor.shape) + ")"
 
 
-def _check_version(metadata: Mapping[str, str]) -> None:
+def _version(metadata: Mapping[str, str]) -> int:
+    """Find the version a file names, which says what keys it must have."""
     found = metadata.get("contract_version")
     if found is None:
-        raise _refusal("metadata", "no contract_version", "a Lo-Fi Switchboard model")
-    if found != str(CONTRACT_VERSION):
-        raise _refusal("contract_version", repr(found), repr(str(CONTRACT_VERSION)))
+        raise refusal("metadata", "no contract_version", "a Lo-Fi Switchboard model")
+    version = parse_int("contract_version", found)
+    _check_version(version)
+    return version
+
+
+def _check_version(version: int) -> None:
+    if version in ACCEPTED_VERSIONS:
+        return
+    wanted = " or ".join(map(str, ACCEPTED_VERSIONS))
+    if version > CONTRACT_VERSION:
+        wanted += "; the file is newer than this installation: update it"
+    raise refusal("contract_version", str(version), wanted)
+
+
+def _keys(version: int) -> list[str]:
+    return [key for key in _PARSERS if _SINCE.get(key, 1) <= version]
 
 
 def _check_sizes(card: ModelCard) -> None:
     for name, (low, high) in _LIMITS.items():
         value = getattr(card, name)
         if not low <= value <= high:
-            raise _refusal(name, str(value), f"{low} to {high}")
+            raise refusal(name, str(value), f"{low} to {high}")
     if card.n_slots != SLOTS_PER_BEAT * card.beats_per_loop:
         wanted = f"{SLOTS_PER_BEAT} a beat, {SLOTS_PER_BEAT * card.beats_per_loop}"
-        raise _refusal("n_slots", str(card.n_slots), wanted)
+        raise refusal("n_slots", str(card.n_slots), wanted)
 
 
 def _check_signal(card: ModelCard) -> None:
     if card.n_fft % card.hop_length or card.n_fft < 4 * card.hop_length or card.n_fft % 2:
         wanted = "an even n_fft that is a multiple of hop_length, four times it or more"
-        raise _refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", wanted)
+        raise refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", wanted)
     if card.window not in WINDOWS:
-        raise _refusal("window", repr(card.window), " or ".join(map(repr, WINDOWS)))
+        raise refusal("window", repr(card.window), " or ".join(map(repr, WINDOWS)))
     if not -30 < card.log_floor < 10:
-        raise _refusal("log_floor", str(card.log_floor), "a number between -30 and 10")
+        raise refusal("log_floor", str(card.log_floor), "a number between -30 and 10")
     if not 20 <= card.tempo_bpm <= 400:
-        raise _refusal("tempo_bpm", str(card.tempo_bpm), "20 to 400")
+        raise refusal("tempo_bpm", str(card.tempo_bpm), "20 to 400")
 
 
 def _check_text(card: ModelCard) -> None:
     if not card.title.strip() or len(card.title) > 200:
-        raise _refusal("title", repr(card.title[:40]), "1 to 200 characters")
+        raise refusal("title", repr(card.title[:40]), "1 to 200 characters")
     if len(card.switch_labels) != card.n_switches:
         wanted = f"{card.n_switches}, one per switch"
-        raise _refusal("switch_labels", f"{len(card.switch_labels)} labels", wanted)
+        raise refusal("switch_labels", f"{len(card.switch_labels)} labels", wanted)
     if not all(label.strip() and len(label) <= 40 for label in card.switch_labels):
-        raise _refusal("switch_labels", "an empty or long label", "1 to 40 characters each")
+        raise refusal("switch_labels", "an empty or long label", "1 to 40 characters each")
 
 
 def _check_golden(card: ModelCard) -> None:
@@ -301,51 +342,21 @@ def _check_golden(card: ModelCard) -> None:
     sizes = (len(golden.switches), len(golden.variation), len(golden.log_magnitude))
     wanted = (card.n_switches, card.n_variation, len(golden.positions) * card.n_bins)
     if sizes != wanted or not golden.positions:
-        raise _refusal("golden", f"{sizes} numbers", f"{wanted}")
+        raise refusal("golden", f"{sizes} numbers", f"{wanted}")
     numbers = golden.switches + golden.variation + golden.positions + golden.log_magnitude
     if not all(map(math.isfinite, numbers)):
-        raise _refusal("golden", "numbers that are not finite", "finite ones")
+        raise refusal("golden", "numbers that are not finite", "finite ones")
 
 
-def _parse_int(key: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        raise _refusal(key, repr(text[:40]), "a whole number")
-    return int(text)
-
-
-def _parse_float(key: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise _refusal(key, repr(text), "a finite number")
-    return value
-
-
-def _parse_text(_key: str, text: str) -> str:
-    return text
-
-
-def _parse_json(key: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _refusal(key, f"text that is not JSON ({error})", "JSON") from error
-
-
-def _parse_object(key: str, text: str) -> dict[str, Any]:
-    value = _parse_json(key, text)
-    if not isinstance(value, dict):
-        raise _refusal(key, type(value).__name__, "a JSON object")
-    return value
-
-
-def _parse_labels(key: str, text: str) -> tuple[str, ...]:
-    value = _parse_json(key, text)
-    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise _refusal(key, repr(text[:40]), "a JSON list of texts")
-    return tuple(value)
+def _check_scores(card: ModelCard) -> None:
+    if card.scores and card.contract_version < _SINCE["scores"]:
+        raise refusal("scores", f"scores in version {card.contract_version}", "none")
+    if len(card.scores) > _MOST_SCORES:
+        raise refusal("scores", f"{len(card.scores)} of them", f"at most {_MOST_SCORES}")
+    for name, value in card.scores.items():
+        if not _SCORE_NAME.fullmatch(name):
+            raise refusal("scores", f"the name {name[:40]!r}", "lower case, digits, underscores")
+        finite(f"scores, {name}", value)
 
 
 def _parse_golden(_key: str, text: str) -> Golden:
@@ -353,40 +364,21 @@ def _parse_golden(_key: str, text: str) -> Golden:
 
 
 _PARSERS: dict[str, Callable[[str, str], Any]] = {
-    "contract_version": _parse_int,
-    "sample_rate": _parse_int,
-    "n_fft": _parse_int,
-    "hop_length": _parse_int,
-    "window": _parse_text,
-    "log_floor": _parse_float,
-    "n_switches": _parse_int,
-    "n_variation": _parse_int,
-    "n_slots": _parse_int,
-    "n_channels": _parse_int,
-    "beats_per_loop": _parse_int,
-    "tempo_bpm": _parse_float,
-    "title": _parse_text,
-    "switch_labels": _parse_labels,
-    "provenance": _parse_object,
+    "contract_version": parse_int,
+    "sample_rate": parse_int,
+    "n_fft": parse_int,
+    "hop_length": parse_int,
+    "window": parse_text,
+    "log_floor": parse_float,
+    "n_switches": parse_int,
+    "n_variation": parse_int,
+    "n_slots": parse_int,
+    "n_channels": parse_int,
+    "beats_per_loop": parse_int,
+    "tempo_bpm": parse_float,
+    "title": parse_text,
+    "switch_labels": parse_labels,
+    "provenance": parse_object,
     "golden": _parse_golden,
+    "scores": parse_scores,
 }
-
-
-def _little_endian(numbers: "array[float]") -> "array[float]":
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
-
-
-def _pack(numbers: Sequence[float]) -> str:
-    return base64.b64encode(_little_endian(array("f", numbers)).tobytes()).decode("ascii")
-
-
-def _unpack(text: object) -> tuple[float, ...]:
-    if not isinstance(text, str):
-        raise _refusal("golden", type(text).__name__, "packed numbers")
-    try:
-        data = base64.b64decode(text, validate=True)
-        return tuple(_little_endian(array("f", data)))
-    except (binascii.Error, ValueError) as error:
-        raise _refusal("golden", f"damaged numbers ({error})", "packed float32") from error

@@ -31,14 +31,15 @@ class Limits:
     ----------
     memory_bytes : int
         Of address space, so of everything.
-    seconds : float
-        Of processor time, and on the clock.
+    cpu_seconds, seconds : float
+        Of processor time, and on the clock; who runs out of the latter may just have had to wait.
     deadline_share : float
         Part of a block's duration that computing it may take.
     """
 
     memory_bytes: int = 512 * 1024 * 1024
-    seconds: float = 25.0
+    cpu_seconds: float = 20.0
+    seconds: float = 28.0
     deadline_share: float = 0.5
 
 
@@ -92,19 +93,23 @@ def _read(path: Path, say: Callable[[str], None]) -> ModelCard:
 
 def bind(limits: Limits) -> None:
     """Bind this process to limits for good, below everything that plays."""
-    seconds = max(1, round(limits.seconds))
     _lower(resource.RLIMIT_AS, limits.memory_bytes)
-    _lower(resource.RLIMIT_CPU, seconds)
+    _lower(resource.RLIMIT_CPU, max(1, round(limits.cpu_seconds)), grace=1)
     _lower(resource.RLIMIT_FSIZE, 0)
     _lower(resource.RLIMIT_CORE, 0)
     os.nice(_NICENESS)
 
 
-def _lower(kind: int, limit: int) -> None:
+def _lower(kind: int, limit: int, grace: int = 0) -> None:
+    """Set a limit, unless a lower one is set already: nobody but root may go up again.
+
+    What a process may still have beyond a limit of which it is told first is `grace`.
+    """
     _, most = resource.getrlimit(kind)
-    # Nobody but root may go up again.
-    limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
-    resource.setrlimit(kind, (limit, limit))
+    limits = [limit, limit + grace]
+    if most != resource.RLIM_INFINITY:
+        limits = [min(value, most) for value in limits]
+    resource.setrlimit(kind, (limits[0], limits[1]))
 
 
 def answer(path: Path, limits: Limits, write: Callable[[dict[str, Any]], None]) -> None:

@@ -271,7 +271,6 @@ class Instrument(Closing):
             n_lowered=self._n_lowered,
             n_not_finite=voice.network.n_not_finite,
             failure=None if voice.failure is None else str(voice.failure),
-            governor=None,
         )
 
     def report(self) -> Report:

@@ -154,6 +154,7 @@ class Spectrogram(Closing):
         self.failure: ModelFailed | None = None
         self._glide = glide
         self._first_frame = 0
+        self._n_interrupted = 0
         self._grid = quantize.beats
         self._still = still
         wander = Wander(network.card.n_variation, seed=seed, still=still)
@@ -174,7 +175,14 @@ class Spectrogram(Closing):
     def enter(self, frame: int) -> None:
         """Draw from another frame on, with the panel as it stands then."""
         self.n_frames = self._first_frame = frame
+        self._n_interrupted = 0
         self.sounding = self._pending = self._score = None
+
+    def interrupt(self, frame: int) -> None:
+        """Draw from another frame on in place of the open frames; `turn_to` gives them."""
+        self.enter(frame)
+        self._n_interrupted = len(self._glide.open_frames)
+        self.n_frames += self._n_interrupted
 
     def warm(self, panel: Bits, beat: float) -> None:
         """Do now, and not in the audio loop, what entering at `beat` will take."""
@@ -190,7 +198,7 @@ class Spectrogram(Closing):
         The open frames, (n_open, n_bins), if any of them has changed; good until the next `draw`.
         """
         self._schedule(panel)
-        n_stale = self._n_stale
+        n_stale, self._n_interrupted = self._n_interrupted or self._n_stale, 0
         if n_stale == 0:
             return None
         self._glide.take_back(n_stale)

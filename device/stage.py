@@ -1,8 +1,9 @@
 """The stage: the voice that is heard, and how another one takes its place while the music goes on.
 
 Voices of one shape share a vocoder, so one only has to draw where the other stopped: a *hand-over*,
-exact to the frame, a glide of magnitudes. Voices of different shapes are two sounds: a *crossfade*,
-for which the newcomer plays along unheard for a moment, exact to the sample.
+exact to the frame, a glide of magnitudes; or an *interruption*, which waits for no bar. Voices of
+different shapes are two sounds: a *crossfade*, for which the newcomer plays along unheard for a
+moment, exact to the sample.
 """
 
 import math
@@ -86,6 +87,28 @@ class HandOver:
         new.enter(self._beat)
         self.voice = new
         return np.concatenate([before, new.block(panel, new.block_frames - max(n_old, 0))])
+
+
+class Interruption:
+    """A voice that draws from now on, and anew what the other one has drawn ahead."""
+
+    begun = False
+
+    def __init__(self, old: Voice, new: Voice) -> None:
+        self.voice = old
+        self._new = new
+
+    @property
+    def next_scene(self) -> Scene:
+        """The newcomer alone: there is only one block of this."""
+        return Solo(self.voice)
+
+    def block(self, panel: Bits) -> Samples:
+        """What is left of the old voice's last block, and one of the new voice."""
+        left = self.voice.block(panel, 0)
+        self._new.interrupt(self.voice)
+        self.voice = self._new
+        return np.concatenate([left, self.voice.block(panel)])
 
 
 class Crossfade:
@@ -177,15 +200,12 @@ class Stage(Closing):
     def cue(self, voice: Voice, *, at_once: bool = False) -> None:
         """Let a voice take over, at the next bar or as soon as can be, instead of any other."""
         old = self.voice
-        if voice.vocoder is old.vocoder:
-            beat = old.beat if at_once else next_boundary(old.beat, BEATS_PER_BAR)
-            self._scene = HandOver(old, voice, beat)
+        if voice.vocoder is not old.vocoder:
+            self._scene = Crossfade(old, voice, _fade_beat(old, voice, at_once=at_once))
+        elif at_once:
+            self._scene = Interruption(old, voice)
         else:
-            lead_beats = lead_seconds(voice) * old.transport.beats_per_second
-            beat = max(old.heard_beat, 0.0) + lead_beats
-            self._scene = Crossfade(
-                old, voice, beat if at_once else next_boundary(beat, BEATS_PER_BAR)
-            )
+            self._scene = HandOver(old, voice, next_boundary(old.beat, BEATS_PER_BAR))
 
     def check(self) -> None:
         """Give up where the voice that is heard has failed and no other is to follow.
@@ -206,3 +226,10 @@ def lead_seconds(voice: Voice) -> float:
     """
     run_in_seconds = voice.vocoder.delay_seconds + voice.vocoder.latency_seconds
     return run_in_seconds + CROSSFADE_SECONDS
+
+
+def _fade_beat(old: Voice, new: Voice, *, at_once: bool) -> float:
+    """Where a fade may end: the first beat, or bar line, that leaves the newcomer its lead."""
+    lead_beats = lead_seconds(new) * old.transport.beats_per_second
+    beat = max(old.heard_beat, 0.0) + lead_beats
+    return beat if at_once else next_boundary(beat, BEATS_PER_BAR)

@@ -55,8 +55,6 @@ class InstrumentState:
         Frames of this model that had to be made silent.
     failure : str or None
         Why the model gives only silence any more.
-    governor : str or None
-        What is spared to keep time, if anything.
     """
 
     title: str
@@ -87,4 +85,3 @@ class InstrumentState:
     n_lowered: int
     n_not_finite: int
     failure: str | None
-    governor: str | None

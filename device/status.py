@@ -89,7 +89,7 @@ class StatusFile(Closing):
                 f"{path}: found no writable folder for it, expected one; choose another --status"
             )
         self._path = path
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._partial = path.with_name(f".{path.name}.part")
         self._origin = origin
         self._last_refusal = last_refusal
         self._degrees = degrees
@@ -155,7 +155,7 @@ def facts_of(state: InstrumentState, *, origin: str) -> Facts:
         "switch_to_sound_p99_ms": _rounded(state.switch_p99_ms + state.latency_ms),
         "underruns": state.n_underruns,
         "late_blocks": state.n_late,
-        "governor": state.governor,
+        "governor": {"n_passes": state.n_passes, "n_lowered": state.n_lowered},
         "share": place_of(state).code,
     }
 

@@ -14,12 +14,9 @@ everything to the disk before it is named, so that a power cut leaves the old st
 Standard library alone.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from os import stat_result
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,50 +24,24 @@ from device import files
 from device.contract import MAX_MODEL_BYTES
 from device.errors import ModelRefused, ModelTooLarge, StoreError, StoreFull, SwitchboardError
 from device.incoming import Incoming, remaining_bytes, writing_into
+from device.shelf import Shelf
 from device.starts import Starts
-from device.verdicts import Refusal, Verdicts
 
 DEFAULT_STORE = Path("/var/lib/switchboard/models")
 MOST_STARTS = 2
 # What stays free on the disk after a model was added: the box has other things to write.
 RESERVE_BYTES = 16 * 1024 * 1024
 
-_MODEL_NAME = re.compile(r"([0-9a-f]{64})\.onnx")
 _LOCK_SECONDS = 20.0
 _EXAMINATION_SECONDS = 90.0
 _CHUNK_BYTES = 1 << 16
 
 
-@dataclass(frozen=True)
-class StoredModel:
-    """One file of the store.
+class ModelStore(Shelf):
+    """Changes a store; several processes may do so at once.
 
-    Attributes
-    ----------
-    digest : str
-        SHA-256 of its bytes, in hexadecimal.
-    size_bytes : int
-    added : float
-        Seconds since the epoch.
-    is_active, is_previous : bool
-    refused : str or None
-        Why it must not play, if so.
-    """
-
-    digest: str
-    size_bytes: int
-    added: float
-    is_active: bool
-    is_previous: bool
-    refused: str | None
-
-
-class ModelStore:
-    """Reads and changes a store; several processes may do so at once.
-
-    `active`, `previous`, `path`, `models`, `find`, `refusal` and `is_accepted` wait for nobody. The
-    others may wait for a disk or another process, so they are not for the audio loop. The directory
-    is made when something is first written.
+    What `Shelf` has waits for nobody. The rest may wait for a disk or another process, so it is not
+    for the audio loop. The directory is made when something is first written.
 
     Parameters
     ----------
@@ -95,79 +66,10 @@ class ModelStore:
         reserve_bytes: int = RESERVE_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.directory = directory.absolute()
+        super().__init__(directory, clock)
         self._keep = keep
         self._reserve_bytes = reserve_bytes
-        self._verdicts = Verdicts(self.directory / "verdicts.json", clock)
         self._starts = Starts(self.directory / "starts.json")
-
-    def active(self) -> Path | None:
-        """The file that is to play, whole; None: the bundled model."""
-        return self._linked("active")
-
-    def previous(self) -> Path | None:
-        """The file that played before, whole; None: the bundled model."""
-        previous = self._linked("previous")
-        # Turning both links is two steps, and between them both say the same.
-        return None if previous == self.active() else previous
-
-    def path(self, digest: str) -> Path:
-        """Where a model of this hash lies, if it is there."""
-        path = self.directory / f"{digest}.onnx"
-        if not _MODEL_NAME.fullmatch(path.name):
-            raise StoreError(
-                f"model {digest[:80]!r}: found {len(digest)} characters, expected a SHA-256 of 64 "
-                "hexadecimal digits"
-            )
-        return path
-
-    def models(self) -> list[StoredModel]:
-        """All models, newest first."""
-        active, previous = self.active(), self.previous()
-        models = [
-            StoredModel(
-                digest=path.stem,
-                size_bytes=facts.st_size,
-                added=facts.st_mtime,
-                is_active=path == active,
-                is_previous=path == previous,
-                refused=self.refusal(path.stem),
-            )
-            for path, facts in self._files()
-        ]
-        return sorted(models, key=lambda model: (-model.added, model.digest))
-
-    def find(self, name: str) -> str:
-        """The hash that a person means: ``active``, ``previous`` or the first digits of a hash.
-
-        Raises
-        ------
-        StoreError
-            If no model is called so, or several.
-        """
-        if name in ("active", "previous"):
-            path = self.active() if name == "active" else self.previous()
-            found = [path.stem] if path else []
-        else:
-            found = [p.stem for p, _ in self._files() if name and p.stem.startswith(name.lower())]
-        if len(found) != 1:
-            raise StoreError(
-                f"model {name[:80]!r}: found {len(found) or 'none'} in {self.directory}, expected "
-                "one; `switchboard models list` names them all"
-            )
-        return found[0]
-
-    def refusal(self, digest: str) -> str | None:
-        """Why this hash must not play, or None."""
-        return self._verdicts.refusal(digest)
-
-    def last_refusal(self) -> Refusal | None:
-        """The latest refusal that still holds, or None."""
-        return self._verdicts.last_refusal()
-
-    def is_accepted(self, digest: str) -> bool:
-        """Whether it was examined here, found good, and not refused since."""
-        return self._verdicts.is_accepted(digest)
 
     def incoming(self, n_bytes: int) -> Incoming:
         """Begin a model of at most `n_bytes`.
@@ -275,11 +177,21 @@ class ModelStore:
         with suppress(SwitchboardError), self._locked():
             active = self.active()
             if active and self._starts.n_of(active.stem) >= MOST_STARTS:
-                self._roll_back(f"the box crashed {MOST_STARTS} times while it started", None)
+                self._roll_back("the box crashed with it before it had proved itself", None)
                 active = self.active()
             if active:
                 self._starts.count(active.stem)
         return self.active()
+
+    def entered(self) -> None:
+        """Note that the active model has taken over while another one played; never raises.
+
+        If the box crashes with it before `started`, once is enough.
+        """
+        with suppress(SwitchboardError), self._locked():
+            active = self.active()
+            if active:
+                self._starts.suspect(active.stem, MOST_STARTS)
 
     def started(self) -> None:
         """Note that the active model plays, or that we were told to stop before; never raises."""
@@ -326,20 +238,6 @@ class ModelStore:
                 raise StoreError(f"model store: {error} by another process; try again") from error
 
     # What follows expects the lock to be held where it writes.
-
-    def _linked(self, name: str) -> Path | None:
-        try:
-            path = self.directory / (self.directory / name).readlink()
-        except OSError:
-            return None
-        return path if path.parent == self.directory and _is_model(path) else None
-
-    def _files(self) -> Iterator[tuple[Path, stat_result]]:
-        for path in sorted(self.directory.glob("*.onnx")):
-            # It may go while we look.
-            with suppress(FileNotFoundError):
-                if _is_model(path):
-                    yield path, path.stat()
 
     def _present(self, digest: str) -> Path:
         path = self.path(digest)
@@ -398,7 +296,3 @@ class ModelStore:
             # A full disk has no room for another link, but always for one less.
             self._turn("active", None)
         self._turn("previous", None)
-
-
-def _is_model(path: Path) -> bool:
-    return bool(_MODEL_NAME.fullmatch(path.name)) and path.is_file()

@@ -7,6 +7,9 @@ from device.state import InstrumentState
 from device.voice import Voice
 from device.wings import Wings
 
+# A model that plays so long at the start has not crashed the box there.
+START_SECONDS = 10.0
+
 
 class TakeOver(Closing):
     """A listener of the instrument that lets newcomers on the stage and sends bad ones back.
@@ -32,12 +35,14 @@ class TakeOver(Closing):
         self._cued: Voice | None = None
         self._understudy: Voice | None = None
         self._probation: Probation | None = None
+        self._started = False
         self._is_new = False
 
     def __call__(self, state: InstrumentState) -> None:
         """Another block has been played."""
         self._wings.state = state
         self._greet(state)
+        self._note_start(state)
         if self._stage.voice is not self._heard:
             self._follow(state)
         if self._stage.is_free:
@@ -57,6 +62,11 @@ class TakeOver(Closing):
         if not isinstance(error, Exception):
             self._wings.proven()
         self.close()
+
+    def _note_start(self, state: InstrumentState) -> None:
+        if not self._started and state.seconds >= START_SECONDS and self._probation is None:
+            self._started = True
+            self._wings.proven()
 
     def _follow(self, state: InstrumentState) -> None:
         """Another voice is heard: a newcomer, or the understudy again."""

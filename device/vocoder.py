@@ -4,12 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ModelCard
-from device.griffin_lim import GriffinLim
+from device.griffin_lim import PRESETS, GriffinLim
 from device.resampler import Resampler
 from device.spectrogram import Glide
 from device.tape import Tape
 
 Samples = NDArray[np.float32]
+
+# The window is the model's, the care is ours: drawn magnitudes are sharper the longer they wait.
+CARE = PRESETS["best"]
 
 
 class Vocoder:
@@ -29,7 +32,12 @@ class Vocoder:
     def __init__(self, card: ModelCard, tape: Tape, sample_rate: int) -> None:
         self.shape = shape_of(card)
         self.sample_rate = sample_rate
-        self.inversion = GriffinLim(n_fft=card.n_fft, hop_length=card.hop_length)
+        self.inversion = GriffinLim(
+            n_fft=card.n_fft,
+            hop_length=card.hop_length,
+            look_ahead=CARE.look_ahead,
+            n_passes=CARE.n_passes,
+        )
         self.glide = Glide(card.n_bins, n_open=self.inversion.look_ahead)
         self.tape = tape
         self._model_rate = card.sample_rate

@@ -191,6 +191,12 @@ class Voice(Closing):
         self._unheard = self._unheard[:0]
         self.spectrogram.enter(self.transport.frame_at(beat))
 
+    def interrupt(self, other: "Voice") -> None:
+        """Go on in the place of another voice of this shape, what it has drawn ahead included."""
+        self._unheard = self._unheard[:0]
+        first = max(other.n_frames - self.inversion.look_ahead, 0)
+        self.spectrogram.interrupt(self.transport.frame_at(other.transport.beat_at(first)))
+
     def warm(self, panel: Bits, beat: float) -> None:
         """Do now, and not in the audio loop, what entering at `beat` will take."""
         self.spectrogram.warm(fit(panel, self.card.n_switches), beat)

@@ -84,7 +84,7 @@ class Wings(Closing):
 
     def entered(self, state: InstrumentState) -> None:
         """Note that the active model is heard, and might yet crash the box."""
-        self._jobs.put(self._store.starting)
+        self._jobs.put(self._store.entered)
         if warning := misfit(len(state.panel), len(state.bits)):
             self._jobs.put(lambda: self._report(warning))
 

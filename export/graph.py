@@ -1,9 +1,11 @@
 """The two halves of the contract as one torch module, and that module as ONNX."""
 
 import logging
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import onnx
@@ -204,6 +206,28 @@ def _forget_origin(model: ModelProto) -> None:
     for part in described:
         del part.metadata_props[:]
         part.ClearField("doc_string")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How many numbers one half of a graph holds, and how large they are."""
+
+    n: int
+    n_bytes: int
+
+
+def weights(graph: GraphProto, output_name: str) -> Weights:
+    """Count the constants that an output depends on."""
+    read = {name for node in nodes_behind(graph, output_name) for name in node.input}
+    tensors = [tensor for tensor in graph.initializer if tensor.name in read]
+    n_bytes = [tensor.ByteSize() for tensor in tensors]
+    return Weights(sum(math.prod(tensor.dims) for tensor in tensors), sum(n_bytes))
+
+
+def nodes_behind(graph: GraphProto, output_name: str) -> list[NodeProto]:
+    """List the nodes that an output depends on, in their order."""
+    found = _ancestors(graph, [output_name])
+    return [node for node in graph.node if node.output[0] in found]
 
 
 def _nodes(graph: GraphProto) -> Iterator[NodeProto]:

@@ -227,8 +227,10 @@ restart() {
     say "starting, until the first sound"
     run systemctl daemon-reload
     run systemctl try-restart systemd-journald || true
-    run systemctl reset-failed switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
+    run systemctl reset-failed switchboard switchboard-fallback 2>/dev/null || true
     run systemctl restart switchboard || return 1
+    # Resetting one unit makes the other one fail, which means nothing.
+    run systemctl reset-failed switchboard-retry.path 2>/dev/null || true
     [ -z "$dry" ] || return 0
     # One that breaks off after the first sound has not arrived either.
     sleep 3

@@ -229,6 +229,8 @@ class Tally:
         Of each kind how many were ``accepted``, were the ``same bytes``, or which check refused.
     n_examiners_lost : int
         Examinations that ended by a signal or ran out of time: refusals as well.
+    n_unfinished : int
+        Those of them that ran out of time on the clock.
     slowest_seconds : float
     faults : list of str
         What must not happen.
@@ -238,6 +240,7 @@ class Tally:
         default_factory=lambda: {kind: Counter() for kind in MUTATIONS}
     )
     n_examiners_lost: int = 0
+    n_unfinished: int = 0
     slowest_seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
 
@@ -272,6 +275,7 @@ class Gauntlet:
         self.tally.slowest_seconds = max(self.tally.slowest_seconds, verdict.seconds)
         if not verdict.accepted:
             self.tally.n_examiners_lost += "expected an answer" in verdict.reason
+            self.tally.n_unfinished += not verdict.is_final
             if active != before:
                 self.tally.faults.append(f"{number}: refused at {verdict.check}, and plays")
             return verdict.check
@@ -332,6 +336,7 @@ def main(n_mutants: int = 2000, model: Path | None = None) -> int:
         "seed": SEED,
         "faults": tally.faults,
         "examiners_lost": tally.n_examiners_lost,
+        "unfinished": tally.n_unfinished,
         "slowest_seconds": tally.slowest_seconds,
         "seconds": round(time.monotonic() - started, 1),
         "resident_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),

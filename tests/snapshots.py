@@ -34,7 +34,6 @@ _SNAPSHOT = InstrumentState(
     n_lowered=0,
     n_not_finite=0,
     failure=None,
-    governor=None,
 )
 
 

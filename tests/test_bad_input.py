@@ -1,9 +1,11 @@
 """Everything a player can get wrong: one line that says so, an exit code of its own, no debris."""
 
 import io
+import json
 import os
 import subprocess
 import sys
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +14,14 @@ import pytest
 from device import errors
 from device.cli import main
 from device.contract import MAX_MODEL_BYTES
+from device.share import Place
+from device.status import FIELDS
 from device.store import ModelStore
+from export.pair import PairingError
+from export.ssh import BadHost
 from tests import hostile_models as hostile
 from tests import tiny_model as tiny
+from tests import unruly_models as unruly
 from tests.training.fma_archive import write_tables
 from training.corpus import CorpusError
 from training.run import TrainingError
@@ -36,6 +43,10 @@ PLAY = "play --model tiny.onnx --seconds 0.5 --speaker wav:out.wav --switches"
 SPEAKER = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker"
 CONFIG = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker wav:out.wav --config"
 
+SHARE = "render --seconds 0.5 --out out.wav --share"
+CODE = Place("000000", (True,) * 8, seed=1, tempo_bpm=None, still=False, n_slots=7).code
+OLD_STATUS = json.dumps({**dict.fromkeys(FIELDS), "written_at": 1.5, "pid": 77})
+
 
 def _song(folder):
     """A folder with a file in it that is music by its name."""
@@ -53,7 +64,7 @@ FILES = {
     "large.onnx": lambda path: os.truncate(_touched(path), MAX_MODEL_BYTES + 1),
     "keyless.onnx": lambda path: tiny.build(path, metadata={"hop_length": None}),
     "moody.onnx": lambda path: tiny.build(path, metadata={"mood": "blue"}),
-    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "2"}),
+    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "3"}),
     "wordy.onnx": lambda path: tiny.build(path, metadata={"sample_rate": "many"}),
     "shape.onnx": lambda path: tiny.build(path, graph={"n_switches": 4}),
     "echo.onnx": lambda path: tiny.build(path, extra_output=True),
@@ -74,6 +85,12 @@ FILES = {
     "order.txt": lambda path: path.write_text("# up\n2 101\n1 100\n", encoding="utf-8"),
     "bits.txt": lambda path: path.write_text("0 1010\n", encoding="utf-8"),
     "binary.txt": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "old.json": lambda path: path.write_text(OLD_STATUS, encoding="utf-8"),
+    "failing.onnx": unruly.failing_in_one_state,
+    "text.wav": lambda path: path.write_text("not a sound\n" * 500, encoding="utf-8"),
+    "empty.wav": lambda path: path.touch(),
+    "short.wav": lambda path: _wav(path, n_samples=220),
+    "silent.wav": lambda path: _wav(path, n_samples=30_000),
     "file": lambda path: path.touch(),
     "folder": lambda path: path.mkdir(),
     "song": _song,
@@ -84,6 +101,13 @@ FILES = {
 def _touched(path):
     path.touch()
     return path
+
+
+def _wav(path, n_samples):
+    """Silence, 16 bits at 22,050 Hz."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 22_050, 0, "NONE", ""))
+        file.writeframes(bytes(2 * n_samples))
 
 
 def _store(folder, refusal):
@@ -112,6 +136,11 @@ def config(name, *words):
     return Bad(f"{CONFIG} {name}", errors.SettingsError, words, ("tiny.onnx", name))
 
 
+def study(name, *words):
+    files = (name,) if name in FILES else ()
+    return Bad(f"study {name} --out report.html", CorpusError, (name, *words), files)
+
+
 def with_tiny(command, error, *words, files=()):
     return Bad(command, error, words, ("tiny.onnx", *files))
 
@@ -128,7 +157,7 @@ BAD = {
     "oversized model": model("large.onnx", errors.ModelTooLarge, "16,777,217 bytes", "at most"),
     "missing key": model("keyless.onnx", errors.ContractError, "no hop_length", "export the model"),
     "unknown key": model("moody.onnx", errors.ContractError, "unknown key mood"),
-    "version": model("future.onnx", errors.ContractError, "contract_version", "'2'", "'1'"),
+    "version": model("future.onnx", errors.ContractError, "found 3, expected 1 or 2", "newer"),
     "word for number": model("wordy.onnx", errors.ContractError, "sample_rate", "'many'"),
     "other shape": model("shape.onnx", errors.ContractError, "'switches'", "(4)", "(3)"),
     "extra output": model("echo.onnx", errors.ContractError, "extra tensor echo"),
@@ -223,7 +252,34 @@ BAD = {
         ("words.txt",),
     ),
     "corpus that is not there": Bad("train none --out run --steps 2", CorpusError, ("none",)),
+    "host that could be an option": with_tiny(
+        "push -- -oProxyCommand=x tiny.onnx", BadHost, "'-oProxyCommand=x'", "a name or an address"
+    ),
+    "hosts that are not there": with_tiny(
+        "push --all-of none.txt tiny.onnx", BadHost, "none.txt", "No such file", "--all-of"
+    ),
+    "pushing what is no model": Bad(
+        "push studio text.onnx", errors.ModelUnreadable, ("text.onnx",), ("text.onnx",)
+    ),
+    "pushing with a key that is not there": with_tiny(
+        "push studio tiny.onnx --identity none", PairingError, "none", "no such key"
+    ),
+    "pairing with more than a path": Bad(
+        "pair studio --store /a;b", PairingError, ("--store", "'/a;b'", "a path from / on")
+    ),
     "run that is not there": Bad("export none --out m.onnx", TrainingError, ("none", "no run")),
+    "study of nothing": study("none.wav", "no such file"),
+    "study of a folder": study("folder", "found a folder"),
+    "study of a text": study("text.wav", "unreadable", "expected an audio file"),
+    "study of an empty file": study("empty.wav", "unreadable", "expected an audio file"),
+    "study of 10 ms": study("short.wav", "found 0.01 s of sound", "at least 1 s"),
+    "study of silence": study("silent.wav", "found silence", "expected music"),
+    "study to nowhere": Bad(
+        "study silent.wav --out none/r.html", errors.OutputError, ("none/r.html",), ("silent.wav",)
+    ),
+    "study to a folder": Bad(
+        "study silent.wav --out folder", errors.OutputError, ("folder",), ("silent.wav", "folder")
+    ),
     "render to nowhere": with_tiny(
         "render --model tiny.onnx --bits 101 --out none/out.wav", errors.OutputError, "none/out.wav"
     ),
@@ -241,6 +297,38 @@ BAD = {
         "sweep --model tiny.onnx --out file/states", errors.OutputError, "file", files=("file",)
     ),
     "unknown speaker": with_tiny(f"{SPEAKER} Gramophone", errors.SpeakerUnavailable, "speaker"),
+    "misheard share code": Bad(
+        f"{SHARE} {CODE[:-1]}{'0' if CODE[-1] != '0' else '1'}",
+        errors.ShareCodeError,
+        (CODE[:-1], "slip of the tongue", "once more"),
+    ),
+    "share code of a model elsewhere": Bad(
+        f"{SHARE} {CODE}", errors.ShareCodeError, ("begins with 000000", "--model")
+    ),
+    "share code of another file": with_tiny(
+        f"{SHARE} {CODE} --model tiny.onnx", errors.ShareCodeError, "begins with 000000"
+    ),
+    "share code and no file": Bad(
+        f"{SHARE} {CODE} --model none.onnx", errors.ModelNotFound, ("none.onnx",)
+    ),
+    "model that fails": Bad(
+        "render --model failing.onnx --bits 11010010 --seconds 1 --out out.wav",
+        errors.ModelFailed,
+        ("log_magnitude cannot be computed", "play another model"),
+        ("failing.onnx",),
+    ),
+    "status of nobody": Bad(
+        "status --file none.json", errors.StatusMissing, ("none.json", "switchboard play")
+    ),
+    "watched by nobody": Bad(
+        "status --json --file file", errors.StatusMissing, ("file",), ("file",)
+    ),
+    "old status": Bad(
+        "status --file old.json", errors.StatusStale, ("old.json", "process 77"), ("old.json",)
+    ),
+    "status to nowhere": with_tiny(
+        f"{SPEAKER} silent --status none/s.json", errors.OutputError, "none/s.json", "--status"
+    ),
     "no terminal": with_tiny(
         f"{PLAY} keyboard", errors.SwitchesUnavailable, "keyboard", "not a terminal"
     ),
@@ -362,8 +450,15 @@ def test_a_verb_without_its_packages_says_what_to_install(folder, capsys, monkey
         ("play --seed -1", "-1 is not in the range"),
         ("play --patina 2", "2.0 is not in the range"),
         ("play --quantize bars", "'bars' is not one of"),
+        ("export run --quantize int4", "'int4' is not one of"),
+        ("push {tiny}", "at least one HOST before MODEL"),
+        ("push", "Missing argument 'HOST... MODEL'"),
+        ("push studio {tiny} --port 70000", "70000 is not in the range"),
+        ("pair", "Missing argument 'HOST'"),
         ("play --model {tiny} --switches theremin", "found 'theremin', expected auto, gpio"),
-        ("render --out x.wav", "Missing option '--bits'"),
+        ("render --out x.wav", "Missing option '--bits' or '--share'"),
+        (f"render --out x.wav --share {CODE} --bits 1", "--share says what --bits says"),
+        (f"play --share {CODE} --seed 2", "--share says what --seed says"),
         ("bench --seconds nan", "nan is not a finite number"),
         ("train corpus --out run --minutes nan", "nan is not a finite number"),
         ("corpus studio --minutes inf --out corpus", "inf is not a finite number"),

@@ -155,15 +155,16 @@ def _prepare(out: Path, config: "Config") -> None:
 def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config") -> None:
     import torch
 
+    from training.origin import commit, machine
     from training.run import FinishedRun, save_run
     from training.switches import settle
 
     labels = settle(networks, config)
-    where = networks.codec.mean.device.type
     provenance = {
         "corpus": corpus.provenance_summary(),
         "training": config.to_dict(),
-        "trained_on": where,
+        "commit": commit(),
+        "trained_on": machine(networks.codec.mean.device),
         # A plain text: its own class would need trust to be loaded.
         "torch": str(torch.__version__),
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from device.commands.ranges import Finite
+from training.progress import shown_progress
 
 _OUT = click.option(
     "--out",
@@ -164,7 +165,7 @@ def _reported(directory: Path, unit: str) -> Iterator[Callable[[int, int], None]
     """Show progress while a corpus is made, and one line of facts afterwards."""
     started = time.monotonic()
     shares_done: list[float] = []
-    with _progress(unit) as show:
+    with shown_progress(unit) as show:
 
         def on_progress(n_done: int, n_total: int) -> None:
             shares_done.append(n_done / n_total)
@@ -172,53 +173,6 @@ def _reported(directory: Path, unit: str) -> Iterator[Callable[[int, int], None]
 
         yield on_progress
     _print_summary(directory, time.monotonic() - started, shares_done[-1] - shares_done[0])
-
-
-@contextmanager
-def _progress(unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield what shows (done, total): a bar on a terminal, a line every tenth in a log."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _log_tenths(unit)
-        return
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), rate, TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=None, rate="")
-
-        def show(n_done: int, n_total: int) -> None:
-            progress.update(task, completed=n_done, total=n_total)
-            speed = progress.tasks[0].speed
-            progress.update(task, rate=f"{speed:.1f} {unit}/s" if speed else "")
-
-        yield show
-
-
-def _log_tenths(unit: str) -> Callable[[int, int], None]:
-    started = time.monotonic()
-    n_before: list[int] = []
-    tenths_shown: list[int] = []
-
-    def show(n_done: int, n_total: int) -> None:
-        tenth = 10 * n_done // n_total
-        if n_before and tenth > tenths_shown[-1]:
-            rate = (n_done - n_before[0]) / max(time.monotonic() - started, 1e-3)
-            seconds_left = (n_total - n_done) / rate
-            line = f"{n_done}/{n_total} {unit}, {rate:.1f} {unit}/s, {seconds_left:.0f} s left"
-            click.echo(line, err=True)
-        n_before.append(n_done)
-        tenths_shown.append(tenth)
-
-    return show
 
 
 def _print_summary(directory: Path, seconds: float, share_new: float) -> None:

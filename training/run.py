@@ -2,11 +2,13 @@
 
 ``config.json``     what was asked for
 ``checkpoint.pt``   the latest state, replaced atomically; training goes on from here
-``curves.csv``      the course of losses, one row per report; ``curves.png`` draws it
+``curves.csv``      the course of losses, one row per report; ``curves.png`` draws it; the latest
+                    figures on held-out loops are the run's scores
 ``preview/``        held-out loops through the codec, and panel states, as the box will play them
 ``model.pt``        the finished networks with all the export needs
 """
 
+import csv
 import json
 import math
 import pickle
@@ -224,7 +226,7 @@ class Networks:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What `model.pt` holds, opened."""
+    """What `model.pt` holds, opened, and the scores that its curves end in."""
 
     config: Config
     n_slots: int
@@ -232,6 +234,7 @@ class FinishedRun:
     networks: Networks
     switch_labels: tuple[str, ...]
     provenance: dict[str, Any]
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 def replaced(path: Path) -> AbstractContextManager[BinaryIO]:
@@ -316,4 +319,29 @@ def open_run(directory: Path) -> FinishedRun:
         networks=networks,
         switch_labels=tuple(content["switch_labels"]),
         provenance=content["provenance"],
+        scores=held_out_scores(directory / "curves.csv"),
     )
+
+
+def held_out_scores(curves: Path) -> dict[str, float]:
+    """Read the latest figures on held-out loops, such as ``codec_held_out_db``.
+
+    Raises
+    ------
+    TrainingError
+        If the file is damaged. Where there is none there are no scores.
+    """
+    if not curves.is_file():
+        return {}
+    try:
+        with curves.open(newline="", encoding="utf-8") as file:
+            return {
+                f"{row['stage']}_{row['figure']}": float(row["value"])
+                for row in csv.DictReader(file)
+                if row["figure"].startswith("held_out")
+            }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TrainingError(
+            f"{curves}: found a damaged row, expected stage, figure and value; bring back a copy, "
+            "or remove the file to export without scores"
+        ) from error

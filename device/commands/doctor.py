@@ -167,7 +167,7 @@ def _findings(
     yield _portaudio()
     yield _cards(settings["speaker"])
     yield _pins(panel, host)
-    yield _model(model or settings["model"])
+    yield _model(model or settings["model"] or _active(settings["store"]))
 
 
 def _print(findings: list[Finding], *, as_json: bool) -> None:
@@ -242,6 +242,12 @@ def _pins(panel: Wiring, host: Host) -> Finding:
         return Finding("pins", GOOD, "every switch is open")
     remedy = "on, or wired so for ever? switchboard doctor --pins tells, while you flip them"
     return Finding("pins", GOOD, f"closed: switch {', '.join(closed)}", remedy)
+
+
+def _active(directory: Path | None) -> Path | None:
+    from device.store import DEFAULT_STORE, ModelStore
+
+    return ModelStore(directory or DEFAULT_STORE).active()
 
 
 def _model(path: Path | None) -> Finding:

@@ -241,9 +241,7 @@ def _open_switches(
         rng, start = np.random.default_rng(seed), place.bits if place else None
         return KeyboardSwitches(n_switches, rng=rng, tell=display.tell, start=start)
     if place is not None:
-        display.say(
-            f"the switches are where they are; the code has them at {format_bits(place.bits)}"
-        )
+        display.say(f"the panel decides; the share code has it at {format_bits(place.bits)}")
     if kind == "gpio":
         from device.gpio import GpioSwitches
 
@@ -284,12 +282,19 @@ def _lamps(pins: dict[str, int | None], sink: Any, bank: Any) -> Iterator[list[A
 @contextmanager
 def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
     """Listeners that keep the service manager informed, at the audio loop's own priority."""
-    from device.service import Heartbeat, Manager, put_first, status_line, stay_in_memory
+    from device.service import (
+        Courtesy,
+        Heartbeat,
+        Manager,
+        put_first,
+        status_line,
+        stay_in_memory,
+    )
 
     with Manager.of(os.environ) as manager:
         stay_in_memory(say)
         put_first(say)
-        yield [Heartbeat(manager, lambda state: status_line(state, sink))]
+        yield [Heartbeat(manager, lambda state: status_line(state, sink)), Courtesy(say)]
         manager.tell("STOPPING=1")
 
 

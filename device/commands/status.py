@@ -93,13 +93,14 @@ def _picture(facts: dict[str, Any]) -> "RenderableType":
 
 def _readings(facts: dict[str, Any]) -> list[tuple[str, str]]:
     model, refusal, degrees = facts["model"], facts["last_refusal"], facts["temperature_celsius"]
+    governor = facts["governor"]
     rows = [
         ("model", f"{model['title']}  ({model['origin']}, {model['digest'][:_DIGITS]})"),
         ("switches", _switches(facts)),
         ("position", f"bar {facts['bar']}.{facts['beat']} at {facts['tempo_bpm']:g} bpm"),
         ("a flip is heard", _latency(facts)),
         ("trouble", f"{facts['underruns']} underruns, {facts['late_blocks']} late blocks"),
-        ("governor", facts["governor"] or "nothing is spared"),
+        ("governor", f"{governor['n_passes']} passes, lowered {governor['n_lowered']} times"),
         ("temperature", "unknown" if degrees is None else f"{degrees:.0f} °C"),
         ("played", f"{_clock(facts['seconds_played'])}, up {_clock(facts['uptime_seconds'])}"),
         ("share code", facts["share"]),

@@ -43,10 +43,11 @@ def test_a_hostile_model_ends_in_one_line_that_names_the_check(trick, tmp_path):
     make, check, words = hostile.HOSTILE[trick]
     path = hostile.write(make(), tmp_path / "hostile.onnx")
     # What works for hours is stopped; the others are refused long before.
-    limits = Limits(seconds=4.0) if make is hostile.endless_work else Limits()
+    limits = Limits(cpu_seconds=2.0) if make is hostile.endless_work else Limits()
     verdict = examine(path, limits=limits)
     assert (verdict.accepted, verdict.check) == (False, check), verdict.line
     assert words in verdict.reason
+    assert verdict.is_final
     assert verdict.line.startswith(f"refused at {check}: ")
     assert verdict.line.isprintable()
     assert str(tmp_path) not in verdict.line
@@ -113,6 +114,7 @@ def shell(script):
     [
         ("kill -SEGV $$", "found SIGSEGV"),
         ("kill -KILL $$", "found SIGKILL"),
+        ("kill -XCPU $$", "found too much to compute"),
         ("exit 3", "found exit status 3"),
         ("exit 0", "found exit status 0"),
         ("echo nonsense", "no answer"),
@@ -128,6 +130,8 @@ def test_an_examiner_that_dies_is_a_refusal_by_the_check_it_died_in(script, word
     assert (verdict.accepted, verdict.check) == (False, "sound")
     assert verdict.exit_code == ExaminationFailed.exit_code
     assert words in verdict.reason
+    # Who runs out of time may just have had to wait.
+    assert verdict.is_final is ("no end" not in words)
 
 
 def test_an_examiner_that_talks_without_end_is_ended(tmp_path):

@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 import wave
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,15 @@ import pytest
 from device.cli import main
 from device.commands.play import play
 from device.errors import OutputError, SettingsError
+from device.files import sha256_of
+from device.griffin_lim import GriffinLim
 from device.header import DEFAULT_PINS
 from device.settings import find_settings, load_settings
+from device.share import Place
+from device.status import facts_of
+from device.store import ModelStore
+from device.transport import Transport
+from tests.snapshots import snapshot
 
 RATE = 22050
 SCRIPT = "0 100\n0.4 110  # more\n\n0.8 011\n"
@@ -32,6 +41,7 @@ REPORT_KEYS = {
     "block_max_ms",
     "block_deadline_ms",
     "missed_deadlines",
+    "passes_lowered",
     "underruns",
 }
 
@@ -344,3 +354,141 @@ def test_settings_that_are_missing_or_not_text_are_refused():
     Path("bytes.toml").write_bytes(b"seed = \xff")
     with pytest.raises(SettingsError, match=r"bytes\.toml: not TOML"):
         load_settings(Path("bytes.toml"), play)
+
+
+@pytest.fixture
+def tiny_digest(tiny_model):
+    return sha256_of(tiny_model)[:6]
+
+
+def shared(tiny_digest, **changes):
+    place = Place(tiny_digest, (True, False, True), 5, None, still=False, n_slots=43)
+    return replace(place, **changes).code
+
+
+def test_a_share_code_draws_the_very_frames_that_were_heard_there(run, tiny_digest, network):
+    heard, frames = Ear(), Ear()
+    options = ["--seconds", 3, "--out", "x.wav", "--patina", 0]
+    with frames:
+        run("render", "--share", shared(tiny_digest, n_slots=43), *options)
+    with heard:
+        run("render", "--bits", "101", "--seed", 5, "--seconds", 9, *options[2:])
+    first = Transport.of(network.card).frame_at(43 / 4)
+    n_frames = round(2.9 * RATE / 64)
+    assert np.array_equal(frames.frames[:n_frames], heard.frames[first : first + n_frames])
+
+
+def test_a_share_code_is_the_same_samples_every_time(run, tiny_digest):
+    code = shared(tiny_digest, tempo_bpm=90.0, still=True)
+    for name in ("one.wav", "two.wav"):
+        run("render", "--share", code, "--seconds", 1, "--out", name)
+    assert Path("one.wav").read_bytes() == Path("two.wav").read_bytes()
+
+
+def test_what_a_share_code_sounds_like_is_what_was_heard_there(run, tiny_digest):
+    """But for the phases, which an inversion finds by what it has played before."""
+    options = ["--patina", 0, "--out"]
+    run("render", "--share", shared(tiny_digest), "--seconds", 3, *options, "shared.wav")
+    run("render", "--bits", "101", "--seed", 5, "--seconds", 9, *options, "heard.wav")
+    start = Transport(64 / RATE, 120.0, 4).frame_at(43 / 4) * 64
+    shared_there, heard = samples_of("shared.wav"), samples_of("heard.wav")
+    a_16th = round(RATE * 60 / 120 / 4)
+    assert distance_db(shared_there, heard[start:]) < -10
+    assert distance_db(shared_there, heard[start + a_16th :]) > -5
+
+
+def test_play_begins_where_a_share_code_says_with_its_switches(run, run_json, tiny_digest):
+    speaker = ["--speaker", "wav:x.wav", "--seconds", 1]
+    facts = run_json("play", "--share", shared(tiny_digest), *speaker)
+    assert (facts["switches"], facts["n_flips"]) == ("demo", 0)
+    run("render", "--share", shared(tiny_digest), "--seconds", 1, "--out", "y.wav")
+    assert np.array_equal(samples_of("x.wav")[: RATE // 2], samples_of("y.wav")[: RATE // 2])
+
+
+def test_a_script_decides_whatever_the_share_code_says(tiny_model, tiny_digest, script, capsys):
+    args = ["play", "--model", str(tiny_model), "--share", shared(tiny_digest)]
+    assert main([*args, "--switches", script, "--speaker", "silent", "--seconds", "0.2"]) == 0
+    assert "the panel decides; the share code has it at 101" in capsys.readouterr().err
+
+
+def test_the_model_of_a_share_code_is_found_in_the_store(tiny_model, tiny_digest, tmp_path):
+    store = ModelStore(tmp_path / "models", reserve_bytes=0)
+    store.add(tiny_model)
+    args = ["play", "--store", str(store.directory), "--share", shared(tiny_digest)]
+    assert main([*args, "--speaker", "wav:x.wav", "--seconds", "0.5"]) == 0
+    assert len(samples_of("x.wav")) == RATE // 2
+
+
+def test_play_takes_over_what_becomes_active_in_its_store(tiny_model, tmp_path, capsys):
+    store = ModelStore(tmp_path / "models", reserve_bytes=0)
+    store.activate(store.add(tiny_model))
+    args = ["play", "--store", str(store.directory), "--switches", "demo"]
+    assert main([*args, "--speaker", "wav:x.wav", "--seconds", "0.5"]) == 0
+    assert len(samples_of("x.wav")) == RATE // 2
+    assert store._starts.n_of(store.active().stem) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_status_tells_a_person_how_it_goes(tmp_path, capsys):
+    path = tmp_path / "status.json"
+    refusal = {"digest": "ef" * 32, "reason": "too loud", "at": 1_700_000_000.0}
+    facts = {
+        **facts_of(snapshot(bar=3, n_underruns=2, sounding=(False, False)), origin="store"),
+        "written_at": time.time(),
+        "pid": 1,
+        "uptime_seconds": 3700.0,
+        "temperature_celsius": 51.4,
+        "last_refusal": refusal,
+    }
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    assert main(["status", "--file", str(path)]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "Rain  (store, abababababab)",
+        "10, still 00  (warmth)",
+        "bar 4.1 at 76 bpm",
+        "after 123 ms, 99 of 100 after 127 ms",
+        "2 underruns, 0 late blocks",
+        "1 passes, lowered 0 times",
+        "51 °C",
+        "up 1:01:40",
+        "efefefefefef",
+        "too loud",
+        facts["share"],
+    ):
+        assert words in said
+    assert main(["status", "--json", "--file", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out) == facts
+
+
+class Ear:
+    """Hears the frames that inversions are handed, while it is held."""
+
+    def __enter__(self):
+        self._process, self._frames = GriffinLim.process, []
+        ear = self
+
+        def process(inversion, magnitudes):
+            ear._frames.extend(magnitudes.copy())
+            return ear._process(inversion, magnitudes)
+
+        GriffinLim.process = process
+        return self
+
+    def __exit__(self, *_):
+        GriffinLim.process = self._process
+
+    @property
+    def frames(self):
+        return np.array(self._frames)
+
+
+def distance_db(one, other):
+    """How far two recordings' spectra are apart, once they have begun."""
+    windows = [
+        np.lib.stride_tricks.sliding_window_view(samples[RATE // 4 : 2 * RATE], 1024)[::256]
+        for samples in (one, other)
+    ]
+    spectra = [np.abs(np.fft.rfft(window * np.hanning(1024))) for window in windows]
+    distance = np.linalg.norm(spectra[0] - spectra[1]) / np.linalg.norm(spectra[1])
+    return 20 * np.log10(distance)

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.contract import (
+    ACCEPTED_VERSIONS,
+    CONTRACT_VERSION,
     MAX_MODEL_BYTES,
     Golden,
     ModelCard,
@@ -53,6 +55,29 @@ def test_titles_labels_and_provenance_may_hold_any_letters():
     assert ModelCard.from_metadata(card.to_metadata()) == card
 
 
+def test_a_file_of_version_1_is_played_as_it_is():
+    old = replace(CARD, contract_version=1, scores={})
+    texts = old.to_metadata()
+    assert "scores" not in texts
+    assert ModelCard.from_metadata(texts) == old
+
+
+def test_the_newest_version_is_what_is_written_and_is_accepted():
+    assert CARD.contract_version == CONTRACT_VERSION == max(ACCEPTED_VERSIONS)
+
+
+def test_a_file_may_not_have_keys_of_a_later_version_than_its_own():
+    with pytest.raises(ContractError, match="found the unknown key scores"):
+        ModelCard.from_metadata(metadata(contract_version="1"))
+    with pytest.raises(ContractError, match="scores: found scores in version 1, expected none"):
+        replace(CARD, contract_version=1, scores={"codec_held_out_db": 1.7})
+
+
+def test_scores_survive_being_written_and_read_to_the_last_bit():
+    card = replace(CARD, scores={"codec_held_out_db": 1.7200000000000002, "n_loops": 120.0})
+    assert ModelCard.from_metadata(card.to_metadata()) == card
+
+
 @given(
     tempo=st.floats(20, 400),
     floor=st.floats(-30, 10, exclude_min=True, exclude_max=True),
@@ -83,9 +108,14 @@ def test_every_key_is_required(key):
 
 REFUSED = [
     ("mood", "blue", r"found the unknown key mood, expected known keys only"),
-    ("contract_version", "2", r"contract_version: found '2', expected '1'"),
-    ("contract_version", "1.0", r"contract_version: found '1.0', expected '1'"),
-    ("contract_version", "", r"contract_version: found '', expected '1'"),
+    (
+        "contract_version",
+        "3",
+        r"contract_version: found 3, expected 1 or 2; the file is newer",
+    ),
+    ("contract_version", "0", r"contract_version: found 0, expected 1 or 2; export"),
+    ("contract_version", "1.0", r"contract_version: found '1.0', expected a whole number"),
+    ("contract_version", "", r"contract_version: found '', expected a whole number"),
     ("sample_rate", "22050.5", r"sample_rate: found '22050.5', expected a whole number"),
     ("sample_rate", "-22050", r"sample_rate: found '-22050', expected a whole number"),
     ("sample_rate", "２２０５０", r"sample_rate: found .*, expected a whole number"),
@@ -116,12 +146,23 @@ REFUSED = [
     ("provenance", "[]", r"provenance: found list, expected a JSON object"),
     ("provenance", "{", r"provenance: found text that is not JSON"),
     ("provenance", "[" * 100_000, r"provenance: found text that is not JSON"),
+    ("scores", "[]", r"scores: found list, expected a JSON object"),
+    ("scores", "1.72", r"scores: found float, expected a JSON object"),
+    ("scores", '{"db": NaN}', r"scores: found 'nan', expected a finite number"),
+    ("scores", '{"db": 1e999}', r"scores: found 'inf', expected a finite number"),
+    ("scores", f'{{"db": {10**400}}}', r"scores: found '10+', expected a finite number"),
+    ("scores", '{"db": "1.72"}', r"scores: found '1.72', expected a finite number"),
+    ("scores", '{"db": true}', r"scores: found 'True', expected a finite number"),
+    ("scores", '{"db": null}', r"scores: found 'None', expected a finite number"),
+    ("scores", '{"Held out": 1}', r"scores: found the name 'Held out', expected lower case"),
+    ("scores", json.dumps({f"s{i}": i for i in range(65)}), r"scores: found 65 of them, expected"),
     ("golden", "null", r"golden: found NoneType, expected a JSON object"),
     ("golden", golden_text(positions=None), r"golden: found the parts .*, expected .*'positions'"),
     ("golden", golden_text(mood=1), r"golden: found the parts .*'mood'.*, expected"),
-    ("golden", golden_text(tolerance=0), r"golden: found the tolerance 0, expected a positive"),
-    ("golden", golden_text(tolerance="1"), r"golden: found the tolerance '1', expected a positive"),
-    ("golden", golden_text(tolerance=float("nan")), r"golden: found the tolerance nan, expected"),
+    ("golden", golden_text(tolerance=0), r"golden tolerance: found 0.0, expected more than 0"),
+    ("golden", golden_text(tolerance="1"), r"golden tolerance: found '1', expected a finite"),
+    ("golden", golden_text(tolerance=10**400), r"golden tolerance: found '10+', expected a finite"),
+    ("golden", golden_text(tolerance=float("nan")), r"golden tolerance: found 'nan', expected"),
     ("golden", golden_text(switches=[1]), r"golden: found list, expected packed numbers"),
     ("golden", golden_text(switches="!!"), r"golden: found damaged numbers .*, expected packed"),
     ("golden", golden_text(switches="AAAA"), r"golden: found damaged numbers .*, expected packed"),
@@ -230,4 +271,9 @@ def test_the_contract_needs_the_standard_library_alone():
     done = subprocess.run(
         [sys.executable, "-S", "-c", code, root], capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["device", "device.contract", "device.errors"]
+    assert done.stdout.split() == [
+        "device",
+        "device.contract",
+        "device.errors",
+        "device.metadata",
+    ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from device.probation import MOST_LATE, MOST_UNDERRUNS, Probation
+from device.probation import MOST_LATE, MOST_UNDERRUNS, WINDOW_SECONDS, Probation
 from tests.snapshots import snapshot
 
 FIRST = snapshot(seconds=100.0, n_underruns=7, n_late=9)
@@ -41,6 +41,20 @@ def test_what_happened_before_it_took_over_is_not_the_models_fault():
         Probation(snapshot(n_underruns=50, n_late=50)).judge(snapshot(n_underruns=50, n_late=50))
         is None
     )
+
+
+def test_what_happens_once_in_a_while_never_adds_up():
+    probation = Probation(FIRST)
+    for n in range(12):
+        state = snapshot(seconds=100 + n * WINDOW_SECONDS, n_underruns=7 + n, n_late=9 + n)
+        assert probation.judge(state) is None
+
+
+def test_many_late_blocks_among_very_many_are_the_machines_fault():
+    probation = Probation(FIRST)
+    for n in range(300):
+        state = snapshot(seconds=100 + 0.01 * n, n_underruns=7, n_late=9 + n // 20)
+        assert probation.judge(state) is None
 
 
 def test_it_is_over_after_so_much_music():

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -96,6 +97,13 @@ def test_a_refused_model_is_remembered_and_not_even_sent_again(store, deliver):
     assert (verdict.check, verdict.exit_code, events) == ("history", ModelRefused.exit_code, [])
     assert verdict.reason == "refused at sound: it hums"
     assert store.active() is None
+
+
+def test_a_box_that_was_too_busy_to_examine_a_model_holds_nothing_against_it(store, deliver):
+    verdict, _ = deliver(header(b"bad") + b"bad", replace(BAD, is_final=False))
+    assert not verdict.accepted
+    assert names(store) == set()
+    assert deliver(header(b"bad") + b"bad")[0].accepted
 
 
 def test_a_sender_may_ask_for_another_look(store, deliver):

@@ -100,10 +100,11 @@ BUILTIN = Card(0, "bcm2835 Headphones", 44_100, is_default=True)
 DAC = Card(3, "HiFiBerry DAC: pcm5102a (hw:1,0)", 48_000, is_default=False)
 
 
-def play_on(sound, name=None, reports=None, time=None):
+def play_on(sound, name=None, reports=None, time=None, **options):
     time = time or Time()
     report = (reports if reports is not None else []).append
-    return CardSpeaker(name, RATE, report=report, clock=time.clock, sleep=time.sleep, sound=sound)
+    times = {"clock": time.clock, "sleep": time.sleep}
+    return CardSpeaker(name, RATE, report=report, sound=sound, **times, **options)
 
 
 def tone(n, frequency=440.0):
@@ -367,6 +368,32 @@ def test_a_card_that_goes_away_is_waited_for_in_real_time_and_taken_back():
         "the card bcm2835 Headphones is gone (device unavailable); the music goes on unheard",
         "the card bcm2835 Headphones is there",
     ]
+
+
+@pytest.mark.parametrize("how", ["absent", "busy"])
+def test_a_patient_speaker_begins_unheard_where_the_card_is_not_to_be_had_yet(how):
+    sound, time, reports = FakeSound(), Time(), []
+    sound.plugged, sound.is_busy = ([DAC], True) if how == "busy" else ([], False)
+    sound.known = list(sound.plugged)
+    with play_on(sound, "hifiberry", reports, time, patient=True) as speaker:
+        assert (speaker.is_there, speaker.name) == (False, "hifiberry")
+        for _ in range(150):
+            speaker.write(BLOCK)
+        assert time.now == pytest.approx(150 * 0.02, abs=0.07)
+        assert speaker.n_underruns == 0
+        sound.plugged, sound.is_busy = [DAC], False
+        for _ in range(60):
+            speaker.write(BLOCK)
+        assert (speaker.is_there, speaker.name) == (True, DAC.name)
+    assert len(reports) == 2
+    assert reports[0].endswith("the music goes on unheard until then")
+    assert reports[1] == f"the card {DAC.name} is there"
+    assert sum(len(stream.sound) for stream in sound.streams) > 0
+
+
+def test_a_speaker_that_is_not_patient_refuses_at_once():
+    with pytest.raises(SpeakerUnavailable):
+        play_on(FakeSound(), "hifiberry")
 
 
 def test_a_card_that_is_back_but_busy_is_tried_again():

@@ -64,6 +64,8 @@ def test_it_says_all_that_is_known_of_a_playing_box(open_file, path):
             sounding=(False, False),
             n_underruns=3,
             n_late=4,
+            n_passes=0,
+            n_lowered=2,
             fixed_tempo_bpm=76.0,
             position=67.25,
             seconds=53.4,
@@ -76,7 +78,8 @@ def test_it_says_all_that_is_known_of_a_playing_box(open_file, path):
     assert (facts["bar"], facts["beat"], facts["tempo_bpm"]) == (17, 3, 76.0)
     assert facts["switch_to_sound_p50_ms"] == 5.0 + 118.0
     assert facts["switch_to_sound_p99_ms"] == 9.0 + 118.0
-    assert (facts["underruns"], facts["late_blocks"], facts["governor"]) == (3, 4, None)
+    assert (facts["underruns"], facts["late_blocks"]) == (3, 4)
+    assert facts["governor"] == {"n_passes": 0, "n_lowered": 2}
     assert (facts["temperature_celsius"], facts["seconds_played"]) == (48.5, 53.4)
     assert facts["last_refusal"]["reason"] == "too loud"
     assert (facts["written_at"], facts["uptime_seconds"]) == (1000.0, 0.0)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device.griffin_lim import GriffinLim
 from device.loudness import true_peak_db
 from device.spectrogram import Glide
 from device.tape import CEILING
 from device.transport import Quantize
+from device.vocoder import CARE
 from device.voice import Performance, Voice
 
 OFF, FIRST, ALL = (False,) * 3, (True, False, False), (True,) * 3
@@ -44,7 +44,7 @@ def play(network):
         voice.close()
 
 
-LOOK_AHEAD = GriffinLim(n_fft=4 * HOP, hop_length=HOP).look_ahead
+LOOK_AHEAD = CARE.look_ahead
 
 
 class Eavesdropper:

@@ -41,12 +41,12 @@ def trace(run, graph):
 
 @pytest.fixture(scope="session")
 def exported(run, trace, tmp_path_factory):
-    """The model file, its parity figures, and the file opened as the box opens it.
+    """The model file, what its export found out, and the file opened as the box opens it.
 
     Made of the shared trace; that a file made from scratch is the same one is a test.
     """
     path = tmp_path_factory.mktemp("export") / "model.onnx"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model_file, "to_onnx", lambda *_: trace)
-        parity = model_file.export_run(run, path, title="Tiny")
-    return SimpleNamespace(path=path, parity=parity, network=Network.open(path))
+        found = model_file.export_run(run, path, title="Tiny")
+    return SimpleNamespace(path=path, found=found, network=Network.open(path))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -63,7 +64,27 @@ def test_the_file_says_where_it_comes_from(exported):
     assert provenance["corpus"]["licences"] == ["CC0-1.0"]
     assert provenance["corpus"]["n_loops"] == 21
     assert provenance["training"] == CONFIG.to_dict()
-    assert provenance["parity"] == vars(exported.parity)
+    assert provenance["parity"] == vars(exported.found.parity)
+    assert provenance["trained_on"].startswith("cpu: ")
+    assert set(provenance) >= {"commit", "torch"}
+    assert set(provenance["exported_by"]) == {"version", "commit"}
+
+
+def test_the_file_says_how_well_it_does_on_music_it_was_not_trained_on(exported, run):
+    assert set(run.scores) == {
+        "codec_held_out_db",
+        "composer_held_out_nats",
+        "composer_held_out_right",
+    }
+    assert exported.network.card.scores == run.scores
+
+
+def test_what_it_found_out_is_handed_back(exported):
+    found = exported.found
+    assert found.n_bytes == exported.path.stat().st_size
+    assert found.card == exported.network.card
+    assert found.speed.compose_ms > 0
+    assert found.distance is None
 
 
 def test_its_tensors_are_those_of_the_contract(exported, model):
@@ -213,14 +234,15 @@ def test_the_golden_question_is_the_most_decided_of_many(exported, graph, states
 
 
 def test_torch_and_onnxruntime_were_compared_in_every_state(exported):
-    assert exported.parity.n_states == 2**CONFIG.n_switches
-    assert exported.parity.code_agreement >= 0.999
-    assert exported.parity.largest_difference < 1e-3
+    parity = exported.found.parity
+    assert parity.n_states == 2**CONFIG.n_switches
+    assert parity.code_agreement >= 0.999
+    assert parity.largest_difference < 1e-3
 
 
 def test_a_large_panel_is_compared_in_a_sample_of_states(monkeypatch):
     monkeypatch.setattr(parity, "MOST_STATES", 10)
-    found = list(parity._states(16, np.random.default_rng(0)))
+    found = list(parity.states(16, np.random.default_rng(0)))
     assert len(found) == 10
     assert all(state.shape == (16,) and set(state) <= {0.0, 1.0} for state in found)
 
@@ -234,8 +256,14 @@ def test_the_same_run_is_the_same_file_to_the_last_byte(exported, run_directory,
     result = CliRunner().invoke(export, [str(run_directory), "--out", str(out), "--title", "Tiny"])
     assert result.exit_code == 0, result.output
     assert out.read_bytes() == exported.path.read_bytes()
-    said = r"again\.onnx: 0\.\d MiB; torch and onnxruntime agree on \d+\.\d+% of the digits of 8 "
-    assert re.search(said, result.output)
+    said = [
+        r"again\.onnx: 0\.\d MiB, read back from the disk and compared",
+        r"torch and onnxruntime agree on \d+\.\d+% of the digits of 8 states",
+        r"scores .*codec_held_out_db \d+\.\d+",
+        r"this core .*compose \d+\.\d+ ms, a frame 0\.\d+ ms: \d+\.\d % while it plays",
+        r"extrapolated  Raspberry Pi 4: about \d+ % of a core; not measured there",
+    ]
+    assert [words for words in said if not re.search(words, result.output)] == []
     assert capfd.readouterr().err == ""
 
 
@@ -274,7 +302,9 @@ def refuse(run, target, error, message):
 
 def test_a_network_too_large_is_refused(run, traced, target, monkeypatch):
     monkeypatch.setattr(model_file, "MAX_MODEL_BYTES", 20_000)
-    refuse(run, target, ExportError, r"bytes, at most 20,000 are allowed; train a smaller network")
+    refuse(
+        run, target, ExportError, r"bytes, at most 20,000 are allowed; no file was written: train"
+    )
 
 
 @pytest.mark.parametrize(
@@ -295,6 +325,21 @@ def test_a_file_that_the_box_would_not_open_is_refused(run, traced, target, monk
     monkeypatch.setattr(model_file, "GOLDEN_TOLERANCE", 1e-9)
     monkeypatch.setattr(Network, "replay_golden", failing_replay)
     refuse(run, target, SwitchboardError, "golden")
+
+
+def test_a_disk_that_does_not_keep_what_it_was_given_is_found_out(run, traced, target, monkeypatch):
+    read = Path.read_bytes
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: read(path)[:-1] + b"?")
+        with pytest.raises(ExportError, match="found other bytes on the disk than were written"):
+            model_file.export_run(run, target, title="Tiny")
+    assert target.read_bytes() == b"the old one"
+
+
+def test_a_file_that_answers_otherwise_than_its_graph_is_refused(run, traced, target, monkeypatch):
+    drawn = Network.log_magnitude
+    monkeypatch.setattr(Network, "log_magnitude", lambda *a: drawn(*a) + np.float32(0.01))
+    refuse(run, target, ExportError, r"parity of the file: found a difference of 1\.00e-02 from")
 
 
 def failing_replay(network):
@@ -322,7 +367,7 @@ def test_parity_above_the_largest_difference_is_none(difference):
 @torch.no_grad()
 def test_a_network_that_draws_no_numbers_is_found_out(run, graph, traced, monkeypatch):
     monkeypatch.setattr(graph.render, "forward", lambda *_: torch.full((64, 129), torch.nan))
-    found = parity.measure(run, graph, traced)
+    found = parity.measure(run, graph, parity.TracedGraph(traced))
     with pytest.raises(ExportError, match="difference of nan"):
         found.check()
 
@@ -338,5 +383,5 @@ def test_a_run_that_is_not_finished_is_refused(tmp_path):
 
 def test_metadata_is_text_that_can_be_read(model):
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert json.loads(metadata["provenance"])["trained_on"] == "cpu"
+    assert json.loads(metadata["provenance"])["torch"] == torch.__version__
     assert len(json.loads(metadata["switch_labels"])) == CONFIG.n_switches

@@ -32,11 +32,10 @@ def licence_code(licence: str | None) -> str:
 
 def _spelt_out(letters: str) -> str:
     sharing = "musicsharing" in letters  # the Free Music Archive's name for by-nc-nd
-    parts = ["by"]
-    parts += ["nc"] if sharing or "noncommercial" in letters else []
-    parts += ["nd"] if sharing or "noderiv" in letters else []
-    parts += ["sa"] if "sharealike" in letters else []
-    code = "-".join(parts)
+    code = "by"
+    code += "-nc" if sharing or "noncommercial" in letters else ""
+    code += "-nd" if sharing or "noderiv" in letters else ""
+    code += "-sa" if "sharealike" in letters else ""
     return code if code in CODES else "other"
 
 

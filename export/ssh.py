@@ -1,0 +1,256 @@
+"""The system's ssh as a transport: whom to call, with what command line, and why it did not work.
+
+No shell reads anything on this side: ssh is started from a list of arguments, and a host that
+could pass for an option is no host.
+"""
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from device.description import one_line
+from device.errors import MissingExtra, SwitchboardError
+
+# The account that the installer makes on a box.
+ACCOUNT = "switchboard"
+CONNECT_SECONDS = 10
+# A box that was switched off, or a network that was: ssh notices after three of these.
+_ALIVE_SECONDS = 5
+# The status with which ssh speaks for itself and not for the other side.
+_SSH_FAILED = 255
+
+_HOST = re.compile(r"(?:([A-Za-z_][\w.-]*)@)?([A-Za-z0-9\[][\w.:%\]-]*)", re.ASCII)
+
+
+class BadHost(SwitchboardError, ValueError):
+    """What was given as a host is none."""
+
+    exit_code = 40
+
+
+class HostUnreachable(SwitchboardError, OSError):
+    """No such host, or nobody answers there."""
+
+    exit_code = 41
+
+
+class LoginRefused(SwitchboardError, PermissionError):
+    """The host answers, but does not take our key."""
+
+    exit_code = 42
+
+
+class HostKeyRefused(SwitchboardError, PermissionError):
+    """We do not take the host's key: it is unknown, or another than last time."""
+
+    exit_code = 43
+
+
+class NoSwitchboard(SwitchboardError, OSError):
+    """The login works, but no `switchboard receive` answers behind it."""
+
+    exit_code = 44
+
+
+class ConnectionLost(SwitchboardError, OSError):
+    """It broke off, or fell silent, before there was a verdict."""
+
+    exit_code = 45
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where a box is: ``[user@]name``, where a name may also be an address or ssh's own alias."""
+
+    user: str | None
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one from a command line or a file.
+
+        Raises
+        ------
+        BadHost
+        """
+        matched = _HOST.fullmatch(text)
+        if matched is None:
+            raise BadHost(
+                f"host {text[:80]!r}: expected a name or an address, such as studio.local or "
+                "me@192.168.1.20"
+            )
+        return cls(*matched.groups())
+
+    def of_a_box(self) -> Self:
+        """The same place, as the account of an installed box, unless somebody was named."""
+        return self if self.user else replace(self, user=ACCOUNT)
+
+    def __str__(self) -> str:
+        return self.name if self.user in (None, ACCOUNT) else f"{self.user}@{self.name}"
+
+
+def read_hosts(path: Path) -> list[Host]:
+    """Read a file of hosts, one a line; what follows a # is a remark.
+
+    Raises
+    ------
+    BadHost
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise BadHost(f"{path}: cannot be read ({reason}); see --all-of") from error
+    names = [line.partition("#")[0].strip() for line in lines]
+    return [Host.parse(name) for name in names if name]
+
+
+@dataclass(frozen=True)
+class Line:
+    """How to reach boxes.
+
+    Attributes
+    ----------
+    identity : Path or None
+        The private key to use and no other; None leaves the choice to ssh.
+    port : int or None
+    batch : bool
+        Whether nobody is there to answer a question.
+    """
+
+    identity: Path | None = None
+    port: int | None = None
+    batch: bool = True
+
+    def command(self, host: Host, *remote: str) -> list[str]:
+        """Make the command line that runs `remote` there; the other side's shell reads it."""
+        options = [
+            f"BatchMode={'yes' if self.batch else 'no'}",
+            f"ConnectTimeout={CONNECT_SECONDS}",
+            f"ServerAliveInterval={_ALIVE_SECONDS}",
+            "ServerAliveCountMax=3",
+            "ClearAllForwardings=yes",
+            "PermitLocalCommand=no",
+        ]
+        if self.identity:
+            # Neither keys of an agent nor a connection that another key opened.
+            options += ["IdentitiesOnly=yes", "ControlPath=none"]
+        return [
+            "ssh",
+            *("-T", "-x", "-a"),
+            *(part for option in options for part in ("-o", option)),
+            *(("-i", str(self.identity)) if self.identity else ()),
+            *(("-p", str(self.port)) if self.port else ()),
+            *(("-l", host.user) if host.user else ()),
+            "--",
+            host.name,
+            *remote,
+        ]
+
+    def start(self, host: Host, *remote: str, stderr: int) -> "subprocess.Popen[bytes]":
+        """Start ssh, its input and output in our hands.
+
+        Raises
+        ------
+        MissingExtra
+            If there is no ssh here.
+        """
+        try:
+            return subprocess.Popen(
+                self.command(host, *remote),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                # In English, which `explain` reads.
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except FileNotFoundError as error:
+            raise MissingExtra(
+                "this verb needs ssh, which is not installed; install it with: "
+                "sudo apt install openssh-client"
+            ) from error
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """What ssh says, and what that means for somebody who wants to push a model."""
+
+    pattern: str
+    error: type[SwitchboardError]
+    remedy: str
+
+
+# The first that fits counts.
+_CAUSES = (
+    _Cause(
+        "Could not resolve hostname",
+        HostUnreachable,
+        "check its name, or give its address",
+    ),
+    _Cause(
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        HostKeyRefused,
+        "if the box was installed anew, forget its old key with `ssh-keygen -R {name}` and pair "
+        "again; if it was not, somebody else answers in its place",
+    ),
+    _Cause(
+        "Host key verification failed|No .* host key is known",
+        HostKeyRefused,
+        "nobody here has met this host: `switchboard pair OWNER@{name}` asks whether to trust it",
+    ),
+    _Cause(
+        "Permission denied|Too many authentication failures|no more authentication methods",
+        LoginRefused,
+        "it does not know this key yet: `switchboard pair OWNER@{name}` introduces it",
+    ),
+    _Cause(
+        "connect to host .* port|timed out during banner exchange|kex_exchange_identification",
+        HostUnreachable,
+        "is it switched on and in this network, and does ssh answer there?",
+    ),
+    _Cause(
+        "not responding|closed by remote host|Broken pipe|Connection reset|Connection closed",
+        ConnectionLost,
+        "the box plays on as before; push again",
+    ),
+    _Cause(
+        "not found|No such file or directory|No such command|cannot execute",
+        NoSwitchboard,
+        "install it there, or bring it up to date, and pair again",
+    ),
+)
+
+
+def explain(host: Host, status: int, said: str) -> SwitchboardError:
+    """Say in our words why ssh, or what it started, ended without doing its work.
+
+    Parameters
+    ----------
+    status : int
+        With which ssh ended.
+    said : str
+        Its standard error.
+    """
+    for cause in _CAUSES:
+        # What is not ssh's own failure was said by the other side, about its own matters.
+        if (cause.error is NoSwitchboard) != (status == _SSH_FAILED) and (
+            found := _saying(cause.pattern, said)
+        ):
+            return cause.error(f"{host}: found {found!r}; {cause.remedy.format(name=host.name)}")
+    found = _saying(".", said) or f"ssh ended with status {status}"
+    if status == _SSH_FAILED:
+        return ConnectionLost(f"{host}: found {found!r}; the box plays on as before; push again")
+    return NoSwitchboard(
+        f"{host}: found {found!r}, expected `switchboard receive` to answer; log in there and try "
+        "`switchboard doctor`"
+    )
+
+
+def _saying(pattern: str, said: str) -> str:
+    """The last line that says so; a host may write anything, a terminal shall show one line."""
+    lines = [line for line in said.splitlines() if re.search(pattern, line)]
+    # Who speaks is known, and a frame of @ is not for a single line.
+    return re.sub(r"^(ssh|\S+@\S+): ", "", one_line(lines[-1]).strip("@ ")) if lines else ""

@@ -1,0 +1,1 @@
+"""The window study: what a spectrogram's window costs, and what it does to the sound."""

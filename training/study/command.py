@@ -1,0 +1,64 @@
+"""`switchboard study`. Heavy imports wait until the verb runs."""
+
+import json
+from pathlib import Path
+
+import click
+
+from device.commands.ranges import Finite
+
+
+@click.command()
+@click.argument("audio", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The report, an HTML page."
+)
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Every row as JSON, beside it."
+)
+@click.option(
+    "--without-librosa",
+    is_flag=True,
+    help="Only the box's own way, for a fraction of the work.",
+)
+@click.option(
+    "--seconds", type=Finite(min=1.0), help="Only so much of the music.  [default: all of it]"
+)
+@click.option(
+    "--window",
+    "windows",
+    type=click.Choice([str(2**power) for power in range(6, 13)]),
+    multiple=True,
+    help="Only this window; may be given several times.  [default: all of them]",
+)
+def study(
+    audio: Path,
+    out: Path,
+    json_path: Path | None,
+    without_librosa: bool,
+    seconds: float | None,
+    windows: tuple[str, ...],
+) -> None:
+    """Take AUDIO apart and together again at every window; report what it costs and does."""
+    from training.corpus import CorpusError
+    from training.progress import shown_progress
+    from training.report import check_writable, write_text
+    from training.study.page import build
+    from training.study.trials import WINDOWS, Plan, read_music, run
+
+    for path in filter(None, (out, json_path)):
+        check_writable(path)
+    samples = read_music(audio, at_most_seconds=seconds)
+    plan = Plan(sorted(map(int, windows)) or WINDOWS, with_librosa=not without_librosa)
+    try:
+        with shown_progress("rows") as show:
+            found = run(audio.name, samples, plan, on_progress=show)
+    except MemoryError as error:
+        raise CorpusError(
+            f"{audio}: found no memory for {len(samples):,} samples at once; study less of it with "
+            "--seconds"
+        ) from error
+    write_text(out, build(found))
+    if json_path:
+        write_text(json_path, json.dumps(found.to_dict(), indent=1) + "\n")
+    click.echo(f"{out}: {len(found.rows)} rows, {out.stat().st_size / 1e6:.1f} MB")
