@@ -168,7 +168,7 @@ def test_a_run_that_was_killed_goes_on(music, folder_corpus, tmp_path, monkeypat
 
 
 def test_the_number_of_workers_does_not_change_a_byte(music, folder_corpus, tmp_path):
-    write_folder_corpus(tmp_path / "two", music, n_workers=2)
+    write_folder_corpus(tmp_path / "two", music, n_workers=2)  # slow: each imports librosa anew
     assert contents(tmp_path / "two") == contents(folder_corpus)
 
 
@@ -299,20 +299,24 @@ def test_clipping_is_seen_in_one_channel_though_the_mix_hides_it(tmp_path):
     assert not decode(tmp_path / "none.wav").clipped.any()
 
 
+def in_free_time(audio, seed):
+    """Play audio faster and slower by up to a half, as the moment takes it."""
+    n_knots = len(audio) // 11025 + 2
+    speed = 1.0 + 0.5 * np.random.default_rng(seed).uniform(-1.0, 1.0, n_knots)
+    places = np.cumsum(np.interp(np.arange(len(audio)), 11025 * np.arange(n_knots), speed))
+    return np.interp(places[places < len(audio)], np.arange(len(audio)), audio).astype(np.float32)
+
+
 def test_the_pulse_of_a_song_is_clear_and_that_of_free_time_is_not():
-    audio = song(8, 90.0)
-    warp = np.interp(np.arange(len(audio)), np.arange(0, len(audio), 15000), 1.0 + 0.3 * (
-        np.random.default_rng(2).uniform(-1.0, 1.0, -(-len(audio) // 15000))
-    ))  # fmt: skip
-    places = np.cumsum(warp)
-    free = np.interp(places[places < len(audio) - 1], np.arange(len(audio)), audio)
-    clarity = {}
-    for name, signal in (("steady", audio), ("free", free.astype(np.float32))):
+    audio = song(14, 90.0)
+    clarities = {}
+    for name, signal in (("steady", audio), ("free", in_free_time(audio, seed=1))):
         onsets = rhythm.find_onsets(signal)
-        beats = rhythm.track_beats(signal, onsets)[:17]
-        clarity[name] = rhythm.pulse_clarity(onsets, beats)
-    assert clarity["steady"] > 0.9
-    assert clarity["free"] < 0.3
+        beats = rhythm.track_beats(signal, onsets)
+        starts = range(0, len(beats) - 16, 16)
+        clarities[name] = [rhythm.pulse_clarity(onsets, beats[i : i + 17]) for i in starts]
+    assert min(clarities["steady"]) > 0.9
+    assert max(clarities["free"]) < 0.4
 
 
 def test_a_row_of_beats_is_split_where_it_jumps():

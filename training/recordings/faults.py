@@ -10,7 +10,7 @@ from training.recordings.rhythm import BEATS_PER_BAR
 
 _SILENCE_DB = -50.0
 _CLIPPED_SHARE = 1e-3  # of all samples at full scale, in runs: the master was cut off
-_STEADY_CLARITY = 0.3
+_STEADY_CLARITY = 0.4
 _SPEECH_CLARITY = 0.5  # speech never comes near this; what does has a beat, and is music
 _SPEECH_STEADINESS = 0.25
 _N_FFT, _HOP = 4096, 1024
