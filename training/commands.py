@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from device.commands.ranges import Finite
 from device.contract import SLOTS_PER_BEAT
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("corpus", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option("--minutes", type=click.FloatRange(min=0.01), help="Budget in minutes of training.")
+@click.option("--minutes", type=Finite(min=0.01), help="Budget in minutes of training.")
 @click.option("--steps", type=click.IntRange(min=2), help="Budget in steps, instead of minutes.")
 @click.option(
     "--device",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from device.commands import options
+from device.commands.ranges import Finite
 from device.header import DEFAULT_PINS
 from device.settings import find_settings, load_settings
 
@@ -80,9 +81,7 @@ def _apply_config(
     help="auto: the default card, else performance.wav. NAME: part of a card's name; `list` prints "
     "the names.",
 )
-@click.option(
-    "--seconds", type=options.Finite(min=0.1), help="Stop after so long.  [default: never]"
-)
+@click.option("--seconds", type=Finite(min=0.1), help="Stop after so long.  [default: never]")
 @click.option(
     "--status",
     type=click.Path(path_type=Path),
