@@ -155,16 +155,18 @@ def _prepare(out: Path, config: "Config") -> None:
 def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config") -> None:
     import torch
 
+    from training.axes import name
     from training.origin import commit, machine
+    from training.panel import examine
     from training.run import FinishedRun, save_run
-    from training.switches import settle
 
-    labels = settle(networks, config)
+    labels = name(networks.axes.effect)
     provenance = {
         "corpus": corpus.provenance_summary(),
         "training": config.to_dict(),
         "commit": commit(),
         "trained_on": machine(networks.codec.mean.device),
+        "panel": examine(networks, config).to_dict(),
         # A plain text: its own class would need trust to be loaded.
         "torch": str(torch.__version__),
     }
