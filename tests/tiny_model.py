@@ -225,10 +225,14 @@ def _rhythms(sizes: Sizes) -> np.ndarray:
     return np.where((slot + channel) % (channel % 3 + 1) == 0, 1.0, 0.25)
 
 
+def partial_hertz(sizes: Sizes) -> np.ndarray:
+    """Where the partials are, (n_channels,)."""
+    return _LOWEST_HERTZ * 1.4 ** np.arange(sizes.n_channels)
+
+
 def _partials(sizes: Sizes) -> np.ndarray:
     """Main lobe of a Hann-windowed sine per channel, (n_channels, n_bins)."""
-    hertz = _LOWEST_HERTZ * 1.4 ** np.arange(sizes.n_channels)
-    center = np.minimum(hertz * sizes.n_fft / sizes.sample_rate, sizes.n_bins - 3)
+    center = np.minimum(partial_hertz(sizes) * sizes.n_fft / sizes.sample_rate, sizes.n_bins - 3)
     distance = np.abs(np.arange(sizes.n_bins) - center[:, None])
     lobe = np.where(distance < 2, np.cos(np.pi * distance / 4) ** 2, 0.0)
     return _AMPLITUDE * sizes.n_fft / 4 * lobe

@@ -1,5 +1,8 @@
 """A model file opened, checked and asked."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -145,3 +148,17 @@ def test_a_foreign_model_is_told_from_ours(tmp_path):
 def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(ModelNotFound, match=r"none\.onnx: no model file there"):
         Network.open(tmp_path / "none.onnx")
+
+
+def test_nothing_is_kept_or_told_about_who_plays_what(tiny_model, tmp_path):
+    play = (
+        "import sys, pathlib; from device.network import Network; "
+        "Network.open(pathlib.Path(sys.argv[1]))"
+    )
+    inherited = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run(
+        [sys.executable, "-c", play, tiny_model],
+        env={**inherited, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
+        check=True,
+    )
+    assert list(tmp_path.iterdir()) == []
