@@ -27,8 +27,8 @@ Samples = NDArray[np.float32]
 Magnitudes = NDArray[np.float32]
 
 # A guess divides by the window's coverage so far; this bounds the boost where little overlaps yet.
-# 0.02 and 0.15 are 0.3 dB apart in spectral convergence, this is between; more than 0.5 costs 1 dB.
-_GUESS_REGULARISATION = 0.05
+# Between 0.02 and 0.05 nothing moves by more than 0.3 dB of spectral convergence; 0.5 costs 1 dB.
+_GUESS_REGULARISATION = 0.03
 # The same for the passes, where the newest frame still lacks its successors. Up to 0.3 it moves
 # spectral convergence by 1 dB; less than this gains nothing in an STFT of another size.
 _PASS_REGULARISATION = 0.1
@@ -70,10 +70,10 @@ class Preset:
 # Measured by tests/benchmarks/inversion.py; latencies at 22,050 Hz.
 PRESETS = {
     # 17.4 ms. Chord tones a semitone apart beat inside one bin: for drums and short sounds.
-    "lowest-latency": Preset(512, 128, look_ahead=7, n_passes=1),
+    "lowest-latency": Preset(512, 128, look_ahead=3, n_passes=1),
     # 24.5 ms, the longest window below 25 ms that an FFT likes (720 = 16 * 9 * 5).
-    "default": Preset(720, 180, look_ahead=7, n_passes=1),
-    # 34.8 ms, half as much work again as with seven frames ahead. Beyond that little is gained.
+    "default": Preset(720, 180, look_ahead=3, n_passes=1),
+    # 34.8 ms, twice the work of three frames ahead. Beyond this little is gained.
     "best": Preset(1024, 256, look_ahead=15, n_passes=1),
 }
 

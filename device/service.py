@@ -20,6 +20,8 @@ from device.state import InstrumentState
 HEARTBEAT_SECONDS = 1.0
 # Above every ordinary process, below the kernel's own interrupt threads (50).
 LOOP_PRIORITY = 20
+# Some six seconds of music.
+COURTESY_BLOCKS = 100
 
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
@@ -130,6 +132,34 @@ def put_first(report: Report) -> None:
             f"no real-time priority ({error.strerror}): a busy machine may be heard; allow it with "
             f"LimitRTPRIO={LOOP_PRIORITY} in the unit"
         )
+
+
+class Courtesy:
+    """A listener that gives real time back where the machine is too slow for the model.
+
+    A loop that is always late never waits for the speaker; ahead of everything else it would keep
+    the whole machine from working, and whoever wants to mend that from logging in.
+    """
+
+    def __init__(self, report: Report, *, n_blocks: int = COURTESY_BLOCKS) -> None:
+        self._report = report
+        self._n_blocks = n_blocks
+        self._n_seen = 0
+        self._n_late_before = 0
+
+    def __call__(self, state: InstrumentState) -> None:
+        """Another block was taken by the speaker."""
+        self._n_seen += 1
+        if self._n_seen % self._n_blocks:
+            return
+        n_late = state.n_late - self._n_late_before
+        self._n_late_before = state.n_late
+        if 2 * n_late > self._n_blocks and os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            self._report(
+                f"{n_late} of {self._n_blocks} blocks were late: this machine is too slow for the "
+                "model, so the rest of it goes first from now on; export a smaller network"
+            )
 
 
 def stay_in_memory(report: Report) -> None:

@@ -14,7 +14,6 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from torch import Tensor, nn
 
 from device.contract import SLOTS_PER_BEAT
-from training.codec import FrameRenderer
 from training.run import FinishedRun
 
 OPSET = 20
@@ -54,14 +53,14 @@ class RenderHalf(nn.Module):
         super().__init__()
         self.n_slots = run.n_slots
         self.renderer = run.networks.codec.renderer
-        self.to_bins = _fold_expansion(run, self.renderer)
+        self.to_bins = _fold_normalisation(run)
 
     def forward(self, score: Tensor, position: Tensor) -> Tensor:
         """Each frame from the row of its slot."""
         steps = position * SLOTS_PER_BEAT
         slot = steps.floor()
         rows = score[slot.long() % self.n_slots]
-        bins: Tensor = self.to_bins(self.renderer.trunk(rows, steps - slot))
+        bins: Tensor = self.to_bins(self.renderer(rows, steps - slot))
         return bins
 
 
@@ -81,15 +80,14 @@ class BoxGraph(nn.Module):
         return score, self.render(score_in, position), digits
 
 
-def _fold_expansion(run: FinishedRun, renderer: FrameRenderer) -> nn.Linear:
-    """Last layer, normalisation and bands → bins are all linear: one layer does the three."""
+def _fold_normalisation(run: FinishedRun) -> nn.Linear:
+    """Normalisation and bands → bins are both linear: one layer does the two."""
     codec = run.networks.codec
     expansion = torch.from_numpy(run.config.analysis.expansion)
-    scaled = expansion * codec.std
-    folded = nn.Linear(renderer.out.in_features, run.config.analysis.n_bins)
+    folded = nn.Linear(run.config.analysis.n_bands, run.config.analysis.n_bins)
     with torch.no_grad():
-        folded.weight.copy_(scaled @ renderer.out.weight)
-        folded.bias.copy_(scaled @ renderer.out.bias + expansion @ codec.mean)
+        folded.weight.copy_(expansion * codec.std)
+        folded.bias.copy_(expansion @ codec.mean)
     return folded
 
 

@@ -22,8 +22,10 @@ from export.ssh import BadHost
 from tests import hostile_models as hostile
 from tests import tiny_model as tiny
 from tests import unruly_models as unruly
+from tests.training.fma_archive import write_tables
 from training.corpus import CorpusError
 from training.run import TrainingError
+from training.studio.soundfont import SoundFontError
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ CONFIG = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker wav:out
 SHARE = "render --seconds 0.5 --out out.wav --share"
 CODE = Place("000000", (True,) * 8, seed=1, tempo_bpm=None, still=False, n_slots=7).code
 OLD_STATUS = json.dumps({**dict.fromkeys(FIELDS), "written_at": 1.5, "pid": 77})
+
+
+def _song(folder):
+    """A folder with a file in it that is music by its name."""
+    folder.mkdir()
+    (folder / "song.wav").touch()
+
 
 # Every file any mistake needs; made where it is asked for.
 FILES = {
@@ -84,6 +93,8 @@ FILES = {
     "silent.wav": lambda path: _wav(path, n_samples=30_000),
     "file": lambda path: path.touch(),
     "folder": lambda path: path.mkdir(),
+    "song": _song,
+    "fma": write_tables,
 }
 
 
@@ -210,6 +221,36 @@ BAD = {
         "corpus folder folder --out corpus", CorpusError, ("folder", "no audio"), ("folder",)
     ),
     "music that is not there": Bad("corpus folder none --out corpus", CorpusError, ("none",)),
+    "music in no key": Bad(
+        "corpus folder song --key H --out corpus", CorpusError, ("'H'", "C, C#"), ("song",)
+    ),
+    "archive that is not there": Bad(
+        "corpus fma folder --subset small --out corpus",
+        CorpusError,
+        ("folder/fma_small", "unpack fma_small.zip"),
+        ("folder",),
+    ),
+    "genre that is not there": Bad(
+        "corpus fma fma --subset small --genre LoFi --out corpus",
+        CorpusError,
+        ("'LoFi'", "did you mean Lo-Fi"),
+        ("fma",),
+    ),
+    "licence that is none": Bad(
+        "corpus fma fma --subset small --licences GPL --out corpus",
+        CorpusError,
+        ("'GPL'", "by-sa"),
+        ("fma",),
+    ),
+    "sound font that is not there": Bad(
+        "corpus studio --minutes 1 --soundfont none.sf2 --out corpus", SoundFontError, ("none.sf2",)
+    ),
+    "text as sound font": Bad(
+        "corpus studio --minutes 1 --soundfont words.txt --out corpus",
+        SoundFontError,
+        ("words.txt", "not a sound font"),
+        ("words.txt",),
+    ),
     "corpus that is not there": Bad("train none --out run --steps 2", CorpusError, ("none",)),
     "host that could be an option": with_tiny(
         "push -- -oProxyCommand=x tiny.onnx", BadHost, "'-oProxyCommand=x'", "a name or an address"
@@ -419,6 +460,8 @@ def test_a_verb_without_its_packages_says_what_to_install(folder, capsys, monkey
         (f"render --out x.wav --share {CODE} --bits 1", "--share says what --bits says"),
         (f"play --share {CODE} --seed 2", "--share says what --seed says"),
         ("bench --seconds nan", "nan is not a finite number"),
+        ("train corpus --out run --minutes nan", "nan is not a finite number"),
+        ("corpus studio --minutes inf --out corpus", "inf is not a finite number"),
         ("render --bits 101 --out x.wav --seconds inf", "inf is not a finite number"),
     ],
 )

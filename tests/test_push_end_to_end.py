@@ -244,7 +244,8 @@ def test_it_comes_in_at_a_bar_line(push, turn):
 def test_what_is_heard_then_is_the_new_models_sound(push, turn):
     spectra, middles = push.heard.spectra(), push.heard.middles()
     old, new = (spectra @ spectrum_of(model) for model in (push.old, push.new))
-    before, after = (middles > EDGE_SECONDS) & (middles < turn), middles > turn + 0.1
+    before = (middles > EDGE_SECONDS) & (middles < turn - WINDOW / push.heard.rate)
+    after = middles > turn + 0.1
     assert (old[before] > new[before]).all()
     assert np.median(new[after]) > 1.2 * np.median(old[after])
     assert np.median(new[after]) > 1.5 * np.median(new[before])

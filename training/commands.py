@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from device.commands.ranges import Finite
 from device.contract import SLOTS_PER_BEAT
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("corpus", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
-@click.option("--minutes", type=click.FloatRange(min=0.01), help="Budget in minutes of training.")
+@click.option("--minutes", type=Finite(min=0.01), help="Budget in minutes of training.")
 @click.option("--steps", type=click.IntRange(min=2), help="Budget in steps, instead of minutes.")
 @click.option(
     "--device",
@@ -154,16 +155,18 @@ def _prepare(out: Path, config: "Config") -> None:
 def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config") -> None:
     import torch
 
+    from training.axes import name
     from training.origin import commit, machine
+    from training.panel import examine
     from training.run import FinishedRun, save_run
-    from training.switches import settle
 
-    labels = settle(networks, config)
+    labels = name(networks.axes.effect)
     provenance = {
         "corpus": corpus.provenance_summary(),
         "training": config.to_dict(),
         "commit": commit(),
         "trained_on": machine(networks.codec.mean.device),
+        "panel": examine(networks, config).to_dict(),
         # A plain text: its own class would need trust to be loaded.
         "torch": str(torch.__version__),
     }

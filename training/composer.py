@@ -1,10 +1,10 @@
 """The composer: switches and a little variation → the digits of every slot of a loop.
 
-A variational autoencoder over the codec's digits (Kingma & Welling 2014). The reader looks at a
-loop's digits and answers with `n_switches` probabilities and a Gaussian; the switches it samples
-are hard bits whose gradients pass straight through. The composer answers with logits for every
-digit, trained by cross-entropy, and the loudest logit is played. A panel has states that no loop
-has; for those the reader must find in what is composed what was asked for.
+A variational autoencoder over the codec's digits, conditioned on where a loop lies along the axes
+that the switches stand for (Kingma & Welling 2014; Sohn, Lee & Yan 2015). The reader looks at a
+loop's digits and answers with a Gaussian, all that the axes do not say. The composer answers with
+logits for every digit, trained by cross-entropy, and the loudest logit is played. A panel has
+states that no loop has: those are drawn while training, and must sound as their switches say.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 N_HEADS = 4
+# How far along its axis a switch goes either way, in standard deviations of the corpus. Panels are
+# then a little wider than music is, and every switch stands clear of what the variation does.
+REACH = 1.25
+
+
+def corner(switches: Tensor) -> Tensor:
+    """Where a panel state lies along the axes; `switches` are 0 or 1."""
+    return REACH * (2 * switches - 1)
 
 
 class Attention(nn.Module):
@@ -44,28 +52,15 @@ class Attention(nn.Module):
 
 @dataclass(frozen=True)
 class Reading:
-    """What the reader sees in loops.
+    """What the reader sees in loops: a Gaussian each.
 
     Attributes
     ----------
-    bit_logits : (n_loops, n_switches)
     mean, log_variance : (n_loops, n_variation)
     """
 
-    bit_logits: Tensor
     mean: Tensor
     log_variance: Tensor
-
-    @property
-    def probability(self) -> Tensor:
-        """Of each switch being on."""
-        return torch.sigmoid(self.bit_logits)
-
-    @property
-    def bits(self) -> Tensor:
-        """Hard 0 or 1, straight-through gradients."""
-        p = self.probability
-        return p + ((p > 0.5).to(p) - p).detach()
 
     def sample(self, noise: Tensor) -> Tensor:
         """Draw a variation from the posterior with standard-normal `noise`."""
@@ -81,18 +76,16 @@ class Reader(nn.Module):
         n_slots: int,
         n_digits: int,
         n_levels: int,
-        n_switches: int,
         n_variation: int,
         width: int,
         n_layers: int = 2,
     ) -> None:
         super().__init__()
         self.n_levels = n_levels
-        self.sizes = (n_switches, n_variation, n_variation)
         self.embed = nn.Linear(n_digits * n_levels, width)
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
-        self.out = nn.Linear(2 * width, sum(self.sizes))
+        self.out = nn.Linear(2 * width, 2 * n_variation)
 
     def forward(self, classes: Tensor) -> Reading:
         """Read whole loops."""
@@ -102,9 +95,8 @@ class Reader(nn.Module):
         """Read digits given as one number per level, (n_loops, n_slots, n_digits, n_levels)."""
         x = self.layers(self.embed(one_hot.flatten(2)) + self.position)
         pooled = torch.cat([x.mean(dim=1), x.amax(dim=1)], dim=1)
-        # float32 from here on: a probability that bfloat16 rounds to 1 has an infinite entropy.
-        bits, mean, log_variance = self.out(pooled).float().split(self.sizes, dim=1)
-        return Reading(bits, mean, log_variance.clamp(-8, 4))
+        mean, log_variance = self.out(pooled).float().chunk(2, dim=1)
+        return Reading(mean, log_variance.clamp(-8, 4))
 
 
 class Composer(nn.Module):
@@ -138,8 +130,12 @@ class Composer(nn.Module):
 
     def forward(self, switches: Tensor, variation: Tensor) -> Tensor:
         """`switches` are 0 or 1, `variation` standard normal."""
-        n_loops, n_slots = switches.shape[0], self.shape[0]
-        latent = self.latent(torch.cat([2 * switches - 1, variation], dim=1))
+        return self.compose(corner(switches), variation)
+
+    def compose(self, position: Tensor, variation: Tensor) -> Tensor:
+        """`position` along the axes, as a loop of the corpus has one."""
+        n_loops, n_slots = position.shape[0], self.shape[0]
+        latent = self.latent(torch.cat([position, variation], dim=1))
         latent = latent.view(n_loops, 1 + self.N_SHAPES, -1)
         x = self.position + latent[:, :1] + self.shapes @ latent[:, 1:]
         logits: Tensor = self.out(self.norm(self.layers(x)))
@@ -153,22 +149,14 @@ class Composer(nn.Module):
 
 @dataclass(frozen=True)
 class ComposerLoss:
-    """The parts of the loss, each a scalar: nats per loop."""
+    """The parts of the lower bound, each a scalar: nats per loop."""
 
     cross_entropy: Tensor
     divergence: Tensor
-    indecision: Tensor
-    imbalance: Tensor
-    dependence: Tensor
-
-    def total(self, divergence_weight: float) -> Tensor:
-        """Weigh the parts into what is minimised."""
-        switches = 3 * (self.indecision + self.imbalance) + 10 * self.dependence
-        return self.cross_entropy + divergence_weight * self.divergence + switches
 
 
 def composer_loss(logits: Tensor, classes: Tensor, reading: Reading) -> ComposerLoss:
-    """Evidence lower bound, and what makes good switches: decided, balanced, independent.
+    """Evidence lower bound, in its two parts.
 
     Parameters
     ----------
@@ -177,59 +165,45 @@ def composer_loss(logits: Tensor, classes: Tensor, reading: Reading) -> Composer
     """
     n_loops = logits.shape[0]
     logits = logits.float().flatten(0, 2)
-    flat = F.cross_entropy(logits, classes.flatten(), reduction="sum") / n_loops
-    mean, log_variance, p = reading.mean, reading.log_variance, reading.probability
+    cross_entropy = F.cross_entropy(logits, classes.flatten(), reduction="sum") / n_loops
+    mean, log_variance = reading.mean, reading.log_variance
     divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
-    signs = 2 * p - 1
-    centred = signs - signs.mean(dim=0)
-    covariance = centred.T @ centred / n_loops
-    off_diagonal = covariance - torch.diag(torch.diagonal(covariance))
-    return ComposerLoss(
-        cross_entropy=flat,
-        divergence=divergence,
-        indecision=_binary_entropy(p).sum(dim=1).mean(),
-        imbalance=-_binary_entropy(p.mean(dim=0)).sum(),
-        dependence=(off_diagonal**2).sum(),
-    )
+    return ComposerLoss(cross_entropy, divergence)
 
 
-def readback_loss(reader: Reader, logits: Tensor, switches: Tensor, variation: Tensor) -> Tensor:
-    """How badly the reader finds a made-up panel state again in what is composed for it.
+def played(logits: Tensor) -> Tensor:
+    """Choose the loudest levels, one-hot; gradients pass straight through to all of them."""
+    probability = logits.float().softmax(dim=-1)
+    hard = F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(probability)
+    return hard + probability - probability.detach()
 
-    The lower bound trains the composer on states that loops really have; a panel also has all the
-    others. Here the state is random, and what is composed must read as that state: every switch is
-    then heard in every company. Gradients reach the composer alone: a reader that learned from this
-    too would agree with it on a secret mark instead of music.
+
+def aim_loss(heard: Tensor, expected: Tensor, n_states: int) -> Tensor:
+    """How far panel states sound from what their switches say, in mean squared deviations.
 
     Parameters
     ----------
-    logits : (n_loops, n_slots, n_digits, n_levels)
-        Composed from `switches` and `variation`.
+    heard, expected : (n_loops, n_descriptors)
+        Standardised; each run of `n_states` loops shares one variation.
 
-    Returns
-    -------
-    Scalar, nats per loop.
+    Notes
+    -----
+    What all states of a variation have in common is the variation's own affair, so long as it
+    stays near the middle of the corpus; what differs between them is what the switches do.
     """
-    probability = logits.float().softmax(dim=-1)
-    played = F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).float()
-    with _frozen(reader):
-        reading = reader.read(played + probability - probability.detach())
-    bits = F.binary_cross_entropy_with_logits(reading.bit_logits, switches, reduction="sum")
-    distance = ((reading.mean - variation) ** 2).sum()
-    return (bits + 0.25 * distance) / len(switches)
+    missed = (heard - expected).view(-1, n_states, heard.shape[1])
+    common = missed.mean(dim=1, keepdim=True)
+    return (missed - common).square().mean() + 0.3 * common.square().mean()
 
 
 @contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    for parameter in network.parameters():
+def frozen(*networks: nn.Module) -> Iterator[None]:
+    """Let gradients pass through networks without reaching their weights."""
+    weights = [p for network in networks for p in network.parameters() if p.requires_grad]
+    for parameter in weights:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in network.parameters():
+        for parameter in weights:
             parameter.requires_grad_(True)
-
-
-def _binary_entropy(p: Tensor) -> Tensor:
-    q = p.clamp(1e-6, 1 - 1e-6)
-    return -(q * q.log() + (1 - q) * (1 - q).log())

@@ -3,7 +3,7 @@
 A corpus is a directory of
 
 ``corpus.json``
-    ``format_version``, ``source`` ("studio" or "folder"), ``sample_rate`` [Hz],
+    ``format_version``, ``source`` ("studio", "folder" or "fma"), ``sample_rate`` [Hz],
     ``beats_per_loop``, ``margin`` [samples], the parameters of the source (seed and minutes, or
     the folder's path) and, once the corpus is complete, ``tempo_bpm``, ``n_shards``, ``n_loops``
     and ``skipped`` (what was left out, each with its reason).
@@ -14,6 +14,12 @@ A corpus is a directory of
     ``beats``, the ``beats_per_loop + 1`` positions of its beats in samples from ``start``;
     ``split`` ("train" or "held-out"); ``labels``, what is known about the music;
     ``provenance``, where it comes from and under which licence.
+``stems-00000.npy``
+    Where ``corpus.json`` names ``stems``: int16 (n_stems, n_samples), what every layer brings,
+    sample by sample beside the shard.
+
+The sound itself is kept, not pictures of it: what bands a network sees, linear, mel or warped, of
+what frames, is decided when it is trained.
 
 Every loop is stored with ``margin`` samples before its first beat and after its last, so that a
 frame centred anywhere in the loop has real sound on both sides.
@@ -82,6 +88,8 @@ class PreparedLoop:
         (MARGIN + length of the loop + MARGIN,), float32 within ±1.
     beats
         (BEATS_PER_LOOP + 1,) sample positions counted from the end of the first margin.
+    stems
+        What every layer brings, each as long as the audio; None: not kept.
     """
 
     id: str
@@ -90,6 +98,7 @@ class PreparedLoop:
     held_out: bool
     labels: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    stems: Mapping[str, Audio] | None = None
 
 
 def begin(
@@ -102,7 +111,7 @@ def begin(
     directory
         Made if absent; must be empty or hold this very corpus.
     source
-        "studio" or "folder".
+        "studio", "folder" or "fma".
     parameters
         What decides the contents; stored, and compared when going on.
     may_grow
@@ -172,6 +181,7 @@ def remove_shard(directory: Path, shard: int) -> None:
     """Remove a shard, its records first: audio without records is no shard."""
     _records_path(directory, shard).unlink(missing_ok=True)
     _audio_path(directory, shard).unlink(missing_ok=True)
+    _stems_path(directory, shard).unlink(missing_ok=True)
 
 
 def write_shard(directory: Path, shard: int, loops: Iterable[PreparedLoop]) -> int:
@@ -183,11 +193,14 @@ def write_shard(directory: Path, shard: int, loops: Iterable[PreparedLoop]) -> i
         If a loop's audio does not span its beats and two margins.
     """
     parts: list[NDArray[np.int16]] = []
+    stems: list[NDArray[np.int16]] = []
     records: list[dict[str, Any]] = []
     n_before = 0
     for loop in loops:
         _check_span(loop)
-        parts.append(np.round(np.clip(loop.audio, -1.0, 1.0) * _FULL_SCALE).astype(np.int16))
+        parts.append(_to_int16(loop.audio))
+        if loop.stems is not None:
+            stems.append(np.stack([_to_int16(stem) for stem in loop.stems.values()]))
         records.append(
             {
                 "id": loop.id,
@@ -200,10 +213,18 @@ def write_shard(directory: Path, shard: int, loops: Iterable[PreparedLoop]) -> i
         )
         n_before += len(parts[-1])
     audio = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
+    if stems:
+        with _written_whole(_stems_path(directory, shard)) as file:
+            np.save(file, np.concatenate(stems, axis=1))
     with _written_whole(_audio_path(directory, shard)) as file:
         np.save(file, audio)
     write_json(_records_path(directory, shard), records)
     return len(records)
+
+
+def _to_int16(audio: Audio) -> NDArray[np.int16]:
+    scaled: NDArray[np.int16] = np.round(np.clip(audio, -1.0, 1.0) * _FULL_SCALE).astype(np.int16)
+    return scaled
 
 
 def _check_span(loop: PreparedLoop) -> None:
@@ -225,25 +246,34 @@ def hold_out(directory: Path, shard: int, ids: Iterable[str]) -> None:
 
 
 def finish(
-    directory: Path, n_shards: int, *, tempo_bpm: float, skipped: Sequence[Mapping[str, Any]] = ()
+    directory: Path,
+    n_shards: int,
+    *,
+    tempo_bpm: float,
+    skipped: Sequence[Mapping[str, Any]] = (),
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Declare a corpus complete; from now on `Corpus.open` takes it."""
+    """Declare a corpus complete; from now on `Corpus.open` takes it. `facts` are kept with it."""
     counts = [n_loops_written(directory, shard) for shard in range(n_shards)]
     if None in counts:
         raise CorpusError(
             f"{directory} lacks shard {counts.index(None)} of {n_shards}: run the command again"
         )
-    facts = {
+    totals = {
         "tempo_bpm": tempo_bpm,
         "n_shards": n_shards,
         "n_loops": sum(count or 0 for count in counts),
         "skipped": list(skipped),
     }
-    write_json(directory / "corpus.json", {**_read_header(directory), **facts})
+    write_json(directory / "corpus.json", {**_read_header(directory), **totals, **(facts or {})})
 
 
 def _audio_path(directory: Path, shard: int) -> Path:
     return directory / f"shard-{shard:05d}.npy"
+
+
+def _stems_path(directory: Path, shard: int) -> Path:
+    return directory / f"stems-{shard:05d}.npy"
 
 
 def _records_path(directory: Path, shard: int) -> Path:
@@ -328,7 +358,7 @@ class Corpus:
 
     @property
     def tempo_bpm(self) -> float:
-        """Tempo of the corpus: exact for the studio, the median loop's for a folder."""
+        """Tempo of the corpus: exact for the studio, the median loop's for recordings."""
         return float(self.header["tempo_bpm"])
 
     @property
@@ -343,8 +373,28 @@ class Corpus:
     def audio(self, index: int) -> Audio:
         """Return a loop with its margins, (margin + loop + margin,), within ±1."""
         record = self.records[index]
+        return _to_float(self._shard(record)[self._extent(record)])
+
+    def stems(self, index: int) -> dict[str, Audio]:
+        """Return what every layer of a loop brings, each as long as its audio.
+
+        Raises
+        ------
+        CorpusError
+            If the corpus was made without stems.
+        """
+        names, record = self.header.get("stems"), self.records[index]
+        if not names:
+            raise CorpusError(
+                f"{self.directory} holds no stems: make a corpus with `switchboard corpus studio "
+                "--stems`"
+            )
+        stems = _open_shard(_stems_path(self.directory, record.shard))[:, self._extent(record)]
+        return dict(zip(names, _to_float(stems), strict=True))
+
+    def _extent(self, record: LoopRecord) -> slice:
         last = record.start + math.ceil(record.beats[-1]) + self.margin
-        return _to_float(self._shard(record)[record.start - self.margin : last])
+        return slice(record.start - self.margin, last)
 
     def frames(self, index: int, positions: ArrayLike, n_fft: int) -> Audio:
         """Cut frames out of a loop, to be windowed and transformed by the caller.

@@ -1,4 +1,4 @@
-"""Commands that make a corpus: `switchboard corpus studio` and `switchboard corpus folder`."""
+"""Commands that make a corpus: `switchboard corpus studio`, `folder` and `fma`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from device.commands.ranges import Finite
 from training.progress import shown_progress
 
 _OUT = click.option(
@@ -29,6 +30,13 @@ _WORKERS = click.option(
 )
 
 
+_KEY = click.option(
+    "--key",
+    metavar="NOTE",
+    help="Move every piece to this major key or its relative minor, such as C or Eb.",
+)
+
+
 @click.group()
 def corpus() -> None:
     """Make the music that a network learns from."""
@@ -37,7 +45,7 @@ def corpus() -> None:
 @corpus.command()
 @click.option(
     "--minutes",
-    type=click.FloatRange(min=0.2),
+    type=Finite(min=0.2),
     default=600.0,
     show_default=True,
     help="How much music. More than before extends a corpus.",
@@ -49,28 +57,106 @@ def corpus() -> None:
     show_default=True,
     help="Which series of loops.",
 )
+@click.option(
+    "--soundfont",
+    metavar="FILE.sf2",
+    type=click.Path(path_type=Path),
+    help="General MIDI sound font for better instruments; needs FluidSynth.",
+)
+@click.option(
+    "--stems", "with_stems", is_flag=True, help="Keep every layer by itself, too (6 x the space)."
+)
 @_OUT
 @_WORKERS
-def studio(minutes: float, seed: int, directory: Path, n_workers: int) -> None:
+def studio(
+    minutes: float,
+    seed: int,
+    soundfont: Path | None,
+    with_stems: bool,
+    directory: Path,
+    n_workers: int,
+) -> None:
     """Play a corpus in the studio: seeded loops, nothing to download, CC0."""
     from training.studio.shards import write_studio_corpus
 
     with _reported(directory, "loops") as on_progress:
         write_studio_corpus(
-            directory, seed=seed, minutes=minutes, n_workers=n_workers, on_progress=on_progress
+            directory,
+            seed=seed,
+            minutes=minutes,
+            soundfont=soundfont,
+            with_stems=with_stems,
+            n_workers=n_workers,
+            on_progress=on_progress,
         )
 
 
 @corpus.command()
 @click.argument("music", type=click.Path(path_type=Path))
 @_OUT
+@_KEY
 @_WORKERS
-def folder(music: Path, directory: Path, n_workers: int) -> None:
+def folder(music: Path, directory: Path, key: str | None, n_workers: int) -> None:
     """Cut a folder of MUSIC (mp3, ogg, flac, wav, aiff, m4a) into loops of sixteen beats."""
-    from training.folder import write_folder_corpus
+    from training.recordings.folder import write_folder_corpus
 
     with _reported(directory, "files") as on_progress:
-        write_folder_corpus(directory, music, n_workers=n_workers, on_progress=on_progress)
+        write_folder_corpus(directory, music, key=key, n_workers=n_workers, on_progress=on_progress)
+    _print_skipped(directory)
+
+
+@corpus.command()
+@click.argument("archive", metavar="FMA_DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--subset",
+    type=click.Choice(["small", "medium", "large", "full"]),
+    required=True,
+    help="Which fma_SUBSET folder to read.",
+)
+@click.option(
+    "--genre",
+    "genres",
+    multiple=True,
+    default=["Lo-Fi"],
+    show_default=True,
+    help="Title as in genres.csv; its sub-genres count too. May be given several times.",
+)
+@click.option(
+    "--licences",
+    metavar="LIST",
+    default="",
+    help="Take only these, such as by,by-sa,cc0; also by-nc, by-nc-sa, by-nd, by-nc-nd, "
+    "public-domain, other, or names as in tracks.csv.  [default: all]",
+)
+@_OUT
+@_KEY
+@_WORKERS
+def fma(
+    archive: Path,
+    subset: str,
+    genres: tuple[str, ...],
+    licences: str,
+    directory: Path,
+    key: str | None,
+    n_workers: int,
+) -> None:
+    """Cut tracks of the Free Music Archive into loops of sixteen beats.
+
+    FMA_DIR holds fma_metadata and the folder of the subset, as published.
+    """
+    from training.recordings.fma import write_fma_corpus
+
+    with _reported(directory, "files") as on_progress:
+        write_fma_corpus(
+            directory,
+            archive,
+            subset=subset,
+            genres=genres,
+            licences=[name.strip() for name in licences.split(",") if name.strip()],
+            key=key,
+            n_workers=n_workers,
+            on_progress=on_progress,
+        )
     _print_skipped(directory)
 
 

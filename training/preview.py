@@ -15,7 +15,6 @@ from training.analysis import Analysis
 from training.corpus import Corpus
 from training.features import Features
 from training.run import Config, Networks
-from training.switches import draw
 
 N_PREVIEWS = 3
 
@@ -28,6 +27,19 @@ def to_audio(log_bands: torch.Tensor, analysis: Analysis, tempo_bpm: float) -> N
     magnitude = analysis.magnitude(log_bands[nearest]).numpy()
     inversion = GriffinLim(n_fft=analysis.n_fft, hop_length=analysis.hop_length)
     return inversion.process(magnitude)
+
+
+def draw(
+    networks: Networks,
+    config: Config,
+    switches: NDArray[np.float32],
+    variation: NDArray[np.float32],
+) -> torch.Tensor:
+    """Loops as the box would draw them: log bands (n_loops, n_frames, n_bands)."""
+    device = networks.codec.mean.device
+    bits, wander = (torch.from_numpy(a).to(device) for a in (switches, variation))
+    digits = networks.composer.classes(bits, wander).to(wander) - config.n_levels // 2
+    return networks.codec.decode(digits, torch.zeros(len(digits), device=device))
 
 
 @torch.no_grad()

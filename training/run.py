@@ -24,6 +24,7 @@ from torch import Tensor
 from device.errors import SwitchboardError
 from device.files import written_whole
 from training.analysis import Analysis
+from training.axes import Axes
 from training.codec import Codec
 from training.composer import N_HEADS, Composer, Reader
 
@@ -57,10 +58,12 @@ class Config:
         Part of the budget that trains the codec; the rest trains the composer.
     divergence_weight : float
         How dear a nat in the variation is.
-    readback_loops : int
-        Random panel states in a batch.
-    readback_weight : float
-        How dear a nat of them is that the reader does not find again; 0 leaves them out.
+    panel_variations, panel_states : int
+        Random panel states in a batch: so many variations, each in so many states.
+    aim_weight : float
+        How dear, in nats, one squared deviation from what the switches say; 0 leaves it out.
+    echo_weight : float
+        How dear one squared deviation of a variation that the reader does not find again.
     precision : str
         'float32' or 'bfloat16', the latter for the forward passes alone.
     seed : int
@@ -84,13 +87,15 @@ class Config:
     n_variation: int = 16
     codec_loops: int = 8
     codec_slots: int = 96
-    composer_loops: int = 48
+    composer_loops: int = 32
     codec_rate: float = 1e-3
     composer_rate: float = 8e-4
     codec_share: float = 0.6
     divergence_weight: float = 0.7
-    readback_loops: int = 32
-    readback_weight: float = 20.0
+    panel_variations: int = 2
+    panel_states: int = 8
+    aim_weight: float = 400.0
+    echo_weight: float = 5.0
     precision: str = "float32"
     seed: int = 1
     analysis: Analysis = field(default_factory=Analysis)
@@ -129,7 +134,7 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
     """Say of each setting whether it can work, and what would."""
     sizes = (
         "n_digits n_channels hidden composer_layers "
-        "codec_loops codec_slots composer_loops readback_loops"
+        "codec_loops codec_slots composer_loops panel_variations panel_states"
     )
     heads = f"a multiple of the {N_HEADS} heads"
     return {
@@ -144,7 +149,8 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "composer_rate": (0 < config.composer_rate < math.inf, "a positive number"),
         "codec_share": (0 < config.codec_share < 1, "a number between 0 and 1"),
         "divergence_weight": (0 <= config.divergence_weight < math.inf, "0 or more"),
-        "readback_weight": (0 <= config.readback_weight < math.inf, "0 or more"),
+        "aim_weight": (0 <= config.aim_weight < math.inf, "0 or more"),
+        "echo_weight": (0 <= config.echo_weight < math.inf, "0 or more"),
         "precision": (config.precision in PRECISIONS, " or ".join(PRECISIONS)),
         "seed": (config.seed >= 0, "0 or more"),
     }
@@ -178,18 +184,18 @@ def _is_multiple(number: int, of: int) -> bool:
 
 @dataclass
 class Networks:
-    """The three networks of a run."""
+    """The networks of a run, and the axes between them and the panel."""
 
     codec: Codec
     composer: Composer
     reader: Reader
+    axes: Axes
 
     @classmethod
     def build(cls, config: Config, n_slots: int) -> Self:
         """Fresh networks, initialised from the run's seed."""
         torch.manual_seed(config.seed)
         code = {"n_digits": config.n_digits, "n_levels": config.n_levels}
-        latent = {"n_switches": config.n_switches, "n_variation": config.n_variation}
         codec = Codec(
             n_bands=config.analysis.n_bands,
             frames_per_slot=config.analysis.frames_per_slot,
@@ -202,15 +208,18 @@ class Networks:
             n_slots=n_slots,
             width=config.composer_width,
             n_layers=config.composer_layers,
+            n_switches=config.n_switches,
+            n_variation=config.n_variation,
             **code,
-            **latent,
         )
-        reader = Reader(n_slots=n_slots, width=config.reader_width, **code, **latent)
-        return cls(codec, composer, reader)
+        reader = Reader(
+            n_slots=n_slots, n_variation=config.n_variation, width=config.reader_width, **code
+        )
+        return cls(codec, composer, reader, Axes(config.n_switches))
 
     def to(self, device: torch.device) -> Self:
         """Move all to a device."""
-        for network in (self.codec, self.composer, self.reader):
+        for network in vars(self).values():
             network.to(device)
         return self
 
@@ -310,7 +319,7 @@ def open_run(directory: Path) -> FinishedRun:
     config = Config.from_dict(content["config"])
     networks = Networks.build(config, content["n_slots"])
     networks.load(content["networks"])
-    for network in (networks.codec, networks.composer, networks.reader):
+    for network in vars(networks).values():
         network.eval()
     return FinishedRun(
         config=config,

@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.codec import codec_loss
-from training.composer import composer_loss, readback_loss
+from training.codec import codec_loss, spread_loss
+from training.composer import Reading, aim_loss, composer_loss, corner, frozen, played
 from training.features import Features
+from training.hearing import hear, hear_corpus
 from training.run import (
     Config,
     Networks,
@@ -34,7 +35,6 @@ from training.run import (
 CHECKPOINT_SECONDS = 60.0
 REPORT_STEPS = 50
 WARM_UP_STEPS = 100
-READBACK_FROM = 0.1
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,11 @@ class CodecStage:
         n_slots = self.features.n_slots
         n_drawn = min(self.config.codec_slots, size * n_slots)
         chosen = np.sort(rng.choice(size * n_slots, n_drawn, replace=False))
-        drawn, target = self._draw(loops, torch.from_numpy(chosen).to(self.device))
-        loss = codec_loss(drawn, target)
-        return loss, {"loss": loss.item(), "l1": (drawn - target).abs().mean().item()}
+        drawn, log_spread, target = self._draw(loops, torch.from_numpy(chosen).to(self.device))
+        missed = drawn - target
+        loss, spread = codec_loss(drawn, target), spread_loss(log_spread, missed)
+        figures = {"loss": loss.item(), "l1": missed.abs().mean().item(), "spread": spread.item()}
+        return loss + spread, figures
 
     def evaluate(self) -> dict[str, float]:
         """Mean absolute error in dB on held-out loops, all slots."""
@@ -115,11 +117,11 @@ class CodecStage:
         if not len(loops):
             return {}
         every = torch.arange(len(loops) * self.features.n_slots, device=self.device)
-        drawn, target = self._draw(loops, every)
+        drawn, _, target = self._draw(loops, every)
         nepers = (drawn - target).abs().mean() * self.codec.std
         return {"held_out_db": nepers.item() * 20 / np.log(10)}
 
-    def _draw(self, loops: NDArray[np.int64], chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def _draw(self, loops: NDArray[np.int64], chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         per_slot = self.config.analysis.frames_per_slot
         log_bands = torch.from_numpy(self.features.log_bands[loops].astype(np.float32))
         offset = torch.from_numpy(self.features.offsets[loops]).to(self.device)
@@ -127,67 +129,93 @@ class CodecStage:
         rows = self.codec.writer(self.codec.encode(log_bands, offset)).flatten(0, 1)[chosen]
         shift = offset.repeat_interleave(self.features.n_slots)[chosen]
         phase = (torch.arange(per_slot, device=self.device) + shift[:, None]) / per_slot
-        drawn = self.codec.renderer(rows.repeat_interleave(per_slot, dim=0), phase.flatten())
+        rows = rows.repeat_interleave(per_slot, dim=0)
+        drawn, log_spread = self.codec.renderer.expect(rows, phase.flatten())
         slots = self.codec.normalise(log_bands).view(-1, per_slot, log_bands.shape[-1])
-        return drawn.view(len(chosen), per_slot, -1).float(), slots[chosen]
+        target = slots[chosen]
+        return drawn.float().view_as(target), log_spread.float().view_as(target), target
 
 
 class ComposerStage:
-    """Trains reader and composer on the digits of all loops."""
+    """Trains reader and composer on the digits of all loops, and on what panels sound like."""
 
     name = "composer"
 
     def __init__(
         self, networks: Networks, classes: Tensor, features: Features, config: Config
     ) -> None:
+        self.networks = networks
         self.reader, self.composer = networks.reader, networks.composer
         self.classes = classes
-        self.train = torch.from_numpy(features.train)
-        self.held_out = torch.from_numpy(features.held_out)
+        self.train = torch.from_numpy(features.train).to(classes.device)
+        self.held_out = torch.from_numpy(features.held_out).to(classes.device)
         self.config = config
         self.peak_rate = config.composer_rate
         self.parameters = [*self.reader.parameters(), *self.composer.parameters()]
+        self.described = hear_corpus(networks, classes, config)
+
+    def find_axes(self) -> None:
+        """Discover what the switches mean, from the training loops."""
+        self.networks.axes.fit(self.described[self.train])
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Read a batch, compose it again."""
+        """Read a batch and compose it again; compose panel states and hear them."""
         rng = np.random.default_rng([self.config.seed, 2, step])
         size = min(self.config.composer_loops, len(self.train))
-        chosen = torch.from_numpy(rng.choice(len(self.train), size, replace=False))
-        classes = self.classes[self.train[chosen].to(self.classes.device)].long()
-        noise = rng.standard_normal((size, self.config.n_variation)).astype(np.float32)
-        reading = self.reader(classes)
-        variation = reading.sample(torch.from_numpy(noise).to(classes.device))
-        parts = composer_loss(self.composer(reading.bits, variation), classes, reading)
-        # Divergence is phased in over the first third: asked for at once it empties the variation.
-        weight = self.config.divergence_weight * min(1.0, 3 * progress)
-        loss = parts.total(weight)
-        figures = {name: p.item() for name, p in vars(parts).items()}
-        # A reader that has only just begun has nothing to say about made-up states.
-        if self.config.readback_weight and progress >= READBACK_FROM:
-            missed = self._readback(step)
-            loss = loss + self.config.readback_weight * missed
-            figures["readback"] = missed.item()
-        return loss, figures
+        loops = self.train[self._tensor(rng.choice(len(self.train), size, replace=False))]
+        reading, logits = self._recompose(loops, self._normal(rng, size))
+        parts = composer_loss(logits, self.classes[loops].long(), reading)
+        aim, echo = self._panel(rng)
+        # Both are phased in over the first third: a divergence asked for at once empties the
+        # variation, and a composer that has only just begun has nothing to aim with.
+        asked = min(1.0, 3 * progress)
+        weighed = self.config.divergence_weight * parts.divergence
+        weighed = weighed + self.config.aim_weight * aim + self.config.echo_weight * echo
+        figures = {"aim": aim.item(), "echo": echo.item()}
+        figures = {name: part.item() for name, part in vars(parts).items()} | figures
+        return parts.cross_entropy + asked * weighed, figures
 
-    def _readback(self, step: int) -> Tensor:
-        rng = np.random.default_rng([self.config.seed, 3, step])
-        size, device = self.config.readback_loops, self.classes.device
-        bits = rng.integers(0, 2, (size, self.config.n_switches)).astype(np.float32)
-        wander = rng.standard_normal((size, self.config.n_variation)).astype(np.float32)
-        switches, variation = torch.from_numpy(bits).to(device), torch.from_numpy(wander).to(device)
-        logits = self.composer(switches, variation)
-        return readback_loss(self.reader, logits, switches, variation)
+    def _recompose(self, loops: Tensor, noise: Tensor | None) -> tuple[Reading, Tensor]:
+        reading = self.reader(self.classes[loops].long())
+        variation = reading.mean if noise is None else reading.sample(noise)
+        position = self.networks.axes.locate(self.described[loops])
+        return reading, self.composer.compose(position, variation)
+
+    def _panel(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Random states: how far from what was meant they sound, and their variations read."""
+        n_states = self.config.panel_states
+        size = self.config.panel_variations * n_states
+        bits = self._tensor(rng.integers(0, 2, (size, self.config.n_switches)))
+        variation = self._normal(rng, self.config.panel_variations)
+        variation = variation.repeat_interleave(n_states, dim=0)
+        digits = played(self.composer(bits.float(), variation))
+        with frozen(self.networks.codec, self.reader):
+            axes = self.networks.axes
+            described = hear(self.networks, digits, self.config, shift=float(rng.random()))
+            expected = axes.expect(corner(bits.float()))
+            aim = aim_loss(axes.standardise(described), expected, n_states)
+            read = self.reader.read(digits).mean
+        return aim, (read - variation).square().sum(dim=1).mean()
+
+    def _normal(self, rng: np.random.Generator, size: int) -> Tensor:
+        noise = rng.standard_normal((size, self.config.n_variation))
+        return self._tensor(noise.astype(np.float32))
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.classes.device)
 
     def evaluate(self) -> dict[str, float]:
-        """Cross-entropy and share of right digits on held-out loops."""
-        if not len(self.held_out):
-            return {}
-        classes = self.classes[self.held_out[:128].to(self.classes.device)].long()
-        reading = self.reader(classes)
-        logits = self.composer(reading.bits, reading.mean)
-        parts = composer_loss(logits, classes, reading)
-        right = (logits.argmax(dim=-1) == classes).float().mean()
-        return {"held_out_nats": parts.cross_entropy.item(), "held_out_right": right.item()}
+        """Cross-entropy and share of right digits on held-out loops; the panel, always the same."""
+        aim, _ = self._panel(np.random.default_rng([self.config.seed, 3]))
+        figures = {"panel_aim": aim.item()}
+        if len(self.held_out):
+            loops = self.held_out[:128]
+            reading, logits = self._recompose(loops, None)
+            classes = self.classes[loops].long()
+            nats = composer_loss(logits, classes, reading).cross_entropy.item()
+            right = (logits.argmax(dim=-1) == classes).float().mean().item()
+            figures |= {"held_out_nats": nats, "held_out_right": right}
+        return figures
 
 
 def encode_corpus(networks: Networks, features: Features, config: Config) -> Tensor:
@@ -338,12 +366,16 @@ class Trainer:
 
     def _stage(self, number: int) -> Stage:
         if number == 0:
-            stage = CodecStage(self.networks, self.features, self.config)
+            codec = CodecStage(self.networks, self.features, self.config)
             if self.progress.step == 0:
-                stage.set_normalisation()
-            return stage
+                codec.set_normalisation()
+            return codec
         classes = encode_corpus(self.networks, self.features, self.config)
-        return ComposerStage(self.networks, classes, self.features, self.config)
+        with self._precision():
+            composer = ComposerStage(self.networks, classes, self.features, self.config)
+        if self.progress.step == 0:
+            composer.find_axes()
+        return composer
 
     def _train_stage(self, stage: Stage, budget: Budget) -> None:
         optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)

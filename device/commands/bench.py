@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from device.commands import options
+from device.commands.ranges import Finite
 
 _FLIP_SECONDS = 4.0
 
@@ -17,7 +18,7 @@ _FLIP_SECONDS = 4.0
 @click.command()
 @click.option(
     "--seconds",
-    type=options.Finite(min=1),
+    type=Finite(min=1),
     default=30.0,
     show_default=True,
     help="How long to play, in real time.",

@@ -14,6 +14,7 @@ import click
 
 from device.checkup import UNIT, everything
 from device.commands import options
+from device.commands.ranges import Finite
 from device.errors import OutputError, SettingsError, SwitchboardError, SwitchesUnavailable
 from device.findings import BAD, GOOD, NOTE, Finding
 from device.host import Host
@@ -33,9 +34,7 @@ _REINSTALL = "train and export one, or reinstall"
 )
 @options.model
 @click.option("--pins", is_flag=True, help="Show every switch live while you flip it.")
-@click.option(
-    "--seconds", type=options.Finite(min=0.1), help="With --pins: stop after so long.  [never]"
-)
+@click.option("--seconds", type=Finite(min=0.1), help="With --pins: stop after so long.  [never]")
 @click.option(
     "--wiring",
     type=click.Path(path_type=Path, dir_okay=False),

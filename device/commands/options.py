@@ -1,30 +1,17 @@
 """Options that several verbs share, so that they are spelt and explained once."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from device.commands.ranges import Finite
 from device.store import DEFAULT_STORE
 from device.transport import Quantize
 
 if TYPE_CHECKING:
     from device.share import Place
-
-
-class Finite(click.FloatRange):
-    """A range that NaN and infinity, which no comparison catches, are outside of too."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Check what `float` accepts more than we do."""
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

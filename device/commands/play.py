@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from device.commands import options
+from device.commands.ranges import Finite
 from device.header import DEFAULT_PINS
 from device.settings import find_settings, load_settings
 
@@ -80,9 +81,7 @@ def _apply_config(
     help="auto: the default card, else performance.wav. NAME: part of a card's name; `list` prints "
     "the names.",
 )
-@click.option(
-    "--seconds", type=options.Finite(min=0.1), help="Stop after so long.  [default: never]"
-)
+@click.option("--seconds", type=Finite(min=0.1), help="Stop after so long.  [default: never]")
 @click.option(
     "--status",
     type=click.Path(path_type=Path),
@@ -283,12 +282,19 @@ def _lamps(pins: dict[str, int | None], sink: Any, bank: Any) -> Iterator[list[A
 @contextmanager
 def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
     """Listeners that keep the service manager informed, at the audio loop's own priority."""
-    from device.service import Heartbeat, Manager, put_first, status_line, stay_in_memory
+    from device.service import (
+        Courtesy,
+        Heartbeat,
+        Manager,
+        put_first,
+        status_line,
+        stay_in_memory,
+    )
 
     with Manager.of(os.environ) as manager:
         stay_in_memory(say)
         put_first(say)
-        yield [Heartbeat(manager, lambda state: status_line(state, sink))]
+        yield [Heartbeat(manager, lambda state: status_line(state, sink)), Courtesy(say)]
         manager.tell("STOPPING=1")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from device.commands import options
+from device.commands.ranges import Finite
 
 if TYPE_CHECKING:
     from device.share import Place
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--bits", help="State of the panel, such as 01100101; --share knows one, too.")
-@click.option(
-    "--seconds", type=options.Finite(min=0.1), default=12.0, show_default=True, help="Length."
-)
+@click.option("--seconds", type=Finite(min=0.1), default=12.0, show_default=True, help="Length.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="WAV file to write.")
 @options.model
 @options.share

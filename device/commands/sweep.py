@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from device.commands import options
+from device.commands.ranges import Finite
 
 if TYPE_CHECKING:
     from device.network import Network
@@ -25,9 +26,7 @@ ALIKE_DB = 0.5
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder for the WAV files."
 )
-@click.option(
-    "--seconds", type=options.Finite(min=1), default=12.0, show_default=True, help="Of each."
-)
+@click.option("--seconds", type=Finite(min=1), default=12.0, show_default=True, help="Of each.")
 @options.model
 @options.music
 @options.as_json

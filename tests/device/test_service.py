@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from device import service
-from device.service import Heartbeat, Manager, put_first, stay_in_memory
+from device.service import Courtesy, Heartbeat, Manager, put_first, stay_in_memory
 from tests import tiny_model as tiny
 from tests.snapshots import snapshot
 
@@ -157,6 +157,23 @@ def test_only_the_thread_that_asks_gets_real_time():
         pytest.skip("this machine does not allow real-time priority")
     assert policies == {"loop": os.SCHED_FIFO, "helper": os.SCHED_OTHER}
     assert said == []
+
+
+@pytest.mark.parametrize(
+    ("late_of_ten", "gives_back"), [(10, True), (6, True), (5, False), (0, False)]
+)
+def test_a_loop_that_is_always_late_lets_the_rest_of_the_machine_go_first(
+    monkeypatch, late_of_ten, gives_back
+):
+    said, policies = [], [os.SCHED_FIFO | os.SCHED_RESET_ON_FORK]
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: policies[-1])
+    monkeypatch.setattr(os, "sched_setscheduler", lambda _, policy, __: policies.append(policy))
+    courtesy, n_late = Courtesy(said.append, n_blocks=10), 0
+    for block in range(50):
+        n_late += block % 10 < late_of_ten
+        courtesy(replace(STATE, n_late=n_late))
+    assert (policies[-1] == os.SCHED_OTHER) == gives_back
+    assert len(said) == gives_back
 
 
 def test_memory_is_locked_only_where_that_cannot_make_later_allocations_fail(monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.tiny_run import ANALYSIS, CONFIG, N_SLOTS, networks
-from training.codec import codec_loss, quantise, wrap
+from training.codec import Grain, codec_loss, quantise, spread_loss, wrap
 
 N_LOOPS = 3
 N_FRAMES = N_SLOTS * ANALYSIS.frames_per_slot
@@ -90,6 +90,54 @@ def test_normalising_and_rendering_undo_each_other(codec, log_bands):
     rows, phase = torch.randn(4, CONFIG.n_channels), torch.rand(4)
     expected = codec.renderer(rows, phase)
     torch.testing.assert_close(other.normalise(other.render(rows, phase)), expected)
+
+
+def test_a_coarser_grid_draws_the_frames_that_lie_on_both(codec, log_bands, offset):
+    digits = codec.encode(log_bands, offset)
+    fine = codec.decode(digits, torch.zeros(N_LOOPS))
+    coarse = codec.decode(digits, torch.zeros(N_LOOPS), ANALYSIS.frames_per_slot // 2)
+    torch.testing.assert_close(coarse, fine[:, ::2])
+
+
+def test_grain_scatters_like_noise_and_is_the_same_every_time():
+    grain = Grain(n_channels=24, n_bands=192)
+    rows = torch.randn(500, 24, generator=torch.manual_seed(6)).repeat_interleave(8, dim=0)
+    phase = torch.arange(8).div(8).repeat(500)
+    scatter = grain(rows, phase)
+    assert torch.equal(scatter, Grain(n_channels=24, n_bands=192)(rows, phase))
+    assert scatter.median().abs() < 0.05
+    assert scatter.abs().mean() == pytest.approx(1, abs=0.05)
+    across_slots = torch.corrcoef(scatter.view(500, -1)[:20])
+    assert (across_slots - torch.eye(20)).abs().max() < 0.5
+
+
+def test_frames_are_grained_where_the_spread_is_wide_and_there_alone(codec):
+    renderer = networks().codec.renderer
+    rows, phase = torch.randn(40, CONFIG.n_channels), torch.rand(40)
+    middle, _ = renderer.expect(rows, phase)
+    with torch.no_grad():
+        renderer.spread.weight.zero_()
+        renderer.spread.bias.fill_(-20.0)
+        renderer.spread.bias[5] = 3.0
+    strayed = (renderer(rows, phase) - middle).abs().mean(dim=0)
+    assert strayed[5] > 0.1
+    assert strayed[:5].max() < 1e-6
+
+
+def test_the_spread_that_costs_least_is_how_far_bands_are_missed():
+    missed = torch.randn(4000, generator=torch.manual_seed(5)) * 0.3
+    fitting = missed.abs().mean().log().expand(4000)
+    costs = [float(spread_loss(fitting + change, missed)) for change in (-0.5, 0.0, 0.5)]
+    assert costs[1] == min(costs)
+
+
+def test_the_spread_watches_and_does_not_teach(codec):
+    codec.zero_grad()
+    rows, phase = torch.randn(6, CONFIG.n_channels), torch.rand(6)
+    middle, log_spread = codec.renderer.expect(rows, phase)
+    spread_loss(log_spread, middle).backward()
+    taught = {name for name, p in codec.named_parameters() if p.grad is not None}
+    assert taught == {"renderer.spread.weight", "renderer.spread.bias"}
 
 
 def test_equal_frames_cost_nothing_and_different_ones_something():

@@ -9,17 +9,15 @@ import sys
 
 import numpy as np
 import pytest
-import soundfile
 from click.testing import CliRunner
 
 from device.errors import SwitchboardError
 from training import corpus as corpus_format
-from training import folder
-from training.corpus import BEATS_PER_LOOP, MARGIN, SAMPLE_RATE, Corpus, CorpusError, PreparedLoop
+from training.corpus import BEATS_PER_LOOP, MARGIN, Corpus, CorpusError, PreparedLoop
 from training.corpus_commands import corpus as command
-from training.folder import write_folder_corpus
 from training.studio import shards
 from training.studio.loop import render_loop
+from training.studio.plan import LAYERS, draw_plan
 from training.studio.shards import is_held_out, write_studio_corpus
 
 BEATS = (np.arange(BEATS_PER_LOOP + 1) * 1000.0).tolist()
@@ -263,172 +261,40 @@ def test_a_directory_with_other_things_is_refused(tmp_path):
     assert list(contents(tmp_path)) == ["letter.txt"]
 
 
+def test_stems_lie_beside_their_loops_and_change_nothing_else(studio_corpus, tmp_path):
+    write_studio_corpus(tmp_path / "c", seed=3, minutes=0.8, with_stems=True)
+    plain, corpus = Corpus.open(studio_corpus), Corpus.open(tmp_path / "c")
+    for number in range(len(corpus)):
+        np.testing.assert_array_equal(corpus.audio(number), plain.audio(number))
+        stems = corpus.stems(number)
+        assert tuple(stems) == LAYERS
+        assert {stem.shape for stem in stems.values()} == {corpus.audio(number).shape}
+        loop = render_loop(3, number, with_stems=True)
+        for layer, stem in stems.items():
+            inside = stem[MARGIN : MARGIN + len(loop.audio)]
+            np.testing.assert_allclose(inside, np.clip(loop.stems[layer], -1, 1), atol=1e-4)
+    with pytest.raises(CorpusError, match="holds no stems"):
+        plain.stems(0)
+    with pytest.raises(CorpusError, match=r"with stems .*, asked for None"):
+        write_studio_corpus(tmp_path / "c", seed=3, minutes=0.8)
+
+
+def test_ten_hours_are_ten_hours_of_different_compositions_on_one_side_each():
+    n_loops = 10 * 60 * 60 // 12
+    plans = [json.dumps(draw_plan(1, index).labels()) for index in range(n_loops)]
+    assert len(set(plans)) == n_loops
+    held_out = {plan for index, plan in enumerate(plans) if is_held_out(1, index)}
+    trained = {plan for index, plan in enumerate(plans) if not is_held_out(1, index)}
+    assert len(held_out) == n_loops // 50
+    assert not held_out & trained
+
+
 def test_one_composition_in_fifty_is_held_out_and_one_of_any_twenty():
     for seed in range(5):
         held_out = [index for index in range(1000) if is_held_out(seed, index)]
         assert len(held_out) == 20
         assert held_out[0] < 20
     assert is_held_out(1, 7) == is_held_out(1, 7)
-
-
-# -- a folder of music ----------------------------------------------------------------------
-
-
-def click_track(n_beats, bpm, sample_rate=SAMPLE_RATE):
-    """Noise bursts on every beat over a soft tone, (n_samples,)."""
-    rng = np.random.default_rng(int(bpm))
-    period = round(60.0 / bpm * sample_rate)
-    time = np.arange(period) / sample_rate
-    beat = 0.5 * rng.standard_normal(period) * np.exp(-time * 60.0)
-    track = np.tile(np.clip(beat, -0.9, 0.9), n_beats)
-    return 0.5 * track + 0.05 * np.sin(2 * np.pi * 220.0 * np.arange(len(track)) / sample_rate)
-
-
-def tagged(path, audio, sample_rate, **tags):
-    with soundfile.SoundFile(path, "w", sample_rate, 1) as file:
-        for name, value in tags.items():
-            setattr(file, name, value)
-        file.write(audio)
-
-
-@pytest.fixture(scope="module")
-def music(tmp_path_factory):
-    music = tmp_path_factory.mktemp("music")
-    (music / "album").mkdir()
-    slow = click_track(40, 80.0, 44100)
-    tags = {"artist": "Nobody", "title": "Clicks", "license": "CC-BY-4.0"}
-    tagged(music / "album" / "slow.flac", slow, 44100, **tags)
-    soundfile.write(music / "fast.wav", click_track(40, 100.0), SAMPLE_RATE)
-    loud = np.where(np.abs(click_track(24, 90.0)) > 0.02, 1.0, -1.0)
-    soundfile.write(music / "loud.wav", loud * np.sign(click_track(24, 90.0)), SAMPLE_RATE)
-    soundfile.write(music / "short.wav", click_track(4, 90.0), SAMPLE_RATE)
-    soundfile.write(music / "silence.wav", np.zeros(10 * SAMPLE_RATE), SAMPLE_RATE)
-    (music / "broken.ogg").write_bytes(b"this is no music")
-    (music / "notes.txt").write_text("track list")
-    return music
-
-
-@pytest.fixture(scope="module")
-def folder_corpus(music, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("folder") / "corpus"
-    write_folder_corpus(directory, music)
-    return directory
-
-
-def test_a_folder_becomes_loops_at_the_tempo_of_their_music(folder_corpus):
-    corpus = Corpus.open(folder_corpus)
-    tempos = {}
-    for record in corpus.records:
-        tempos.setdefault(record.provenance["path"], []).append(record.labels["tempo_bpm"])
-    assert tempos["album/slow.flac"] == pytest.approx([80.0, 80.0], abs=0.5)
-    assert tempos["fast.wav"] == pytest.approx([100.0, 100.0], abs=0.5)
-    assert 80.0 <= corpus.tempo_bpm <= 100.5
-
-
-def test_folder_loops_are_levelled_and_start_on_a_beat(folder_corpus):
-    corpus = Corpus.open(folder_corpus)
-    for number in range(len(corpus)):
-        audio = corpus.audio(number)
-        assert np.abs(audio).max() <= folder.PEAK_LIMIT + 1e-3
-        rms = np.sqrt(np.mean(audio[MARGIN:-MARGIN] ** 2))
-        assert rms == pytest.approx(0.1, rel=0.02) or np.abs(audio).max() > 0.91
-        # The clicks begin within 10 ms of their beats.
-        frames = corpus.frames(number, np.arange(1, 16), 4410)
-        onset = np.argmax(np.mean(frames**2, axis=0))
-        assert abs(onset - 2205) < 0.010 * SAMPLE_RATE
-
-
-def test_tags_and_licence_are_kept_and_an_unknown_licence_is_null(folder_corpus):
-    provenances = {r.provenance["path"]: r.provenance for r in Corpus.open(folder_corpus).records}
-    assert provenances["album/slow.flac"]["artist"] == "Nobody"
-    assert provenances["album/slow.flac"]["title"] == "Clicks"
-    assert provenances["album/slow.flac"]["licence"] == "CC-BY-4.0"
-    assert provenances["fast.wav"]["licence"] is None
-    assert len(provenances["fast.wav"]["sha256"]) == 64
-
-
-def test_what_is_left_out_is_listed_with_its_reason(folder_corpus):
-    skipped = {s["path"]: s["reason"] for s in Corpus.open(folder_corpus).header["skipped"]}
-    assert "unreadable" in skipped["broken.ogg"]
-    assert "shorter than one loop" in skipped["short.wav"]
-    assert skipped["silence.wav"] == "silent"
-    assert "notes.txt" not in skipped
-
-
-def test_a_folder_run_that_was_killed_goes_on(music, folder_corpus, tmp_path, monkeypatch):
-    real_decode = folder.decode
-
-    def killed_at_loud(path):
-        if path.name == "loud.wav":
-            raise KeyboardInterrupt
-        return real_decode(path)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(folder, "decode", killed_at_loud)
-        write_folder_corpus(tmp_path / "killed", music)
-    write_folder_corpus(tmp_path / "killed", music)
-    assert contents(tmp_path / "killed") == contents(folder_corpus)
-
-
-def test_a_folder_that_changed_needs_another_corpus(folder_corpus, music):
-    extra = music / "new.wav"
-    soundfile.write(extra, click_track(4, 90.0), SAMPLE_RATE)
-    try:
-        with pytest.raises(CorpusError, match="choose another --out"):
-            write_folder_corpus(folder_corpus, music)
-    finally:
-        extra.unlink()
-
-
-def test_a_folder_without_audio_is_an_error_and_leaves_nothing(tmp_path):
-    (tmp_path / "music").mkdir()
-    (tmp_path / "music" / "notes.txt").write_text("no music")
-    with pytest.raises(CorpusError, match="holds no audio files"):
-        write_folder_corpus(tmp_path / "corpus", tmp_path / "music")
-    with pytest.raises(CorpusError, match="is not a directory"):
-        write_folder_corpus(tmp_path / "corpus", tmp_path / "nowhere")
-    assert not (tmp_path / "corpus").exists()
-
-
-def test_a_folder_without_a_usable_loop_is_an_error_and_leaves_nothing(tmp_path):
-    (tmp_path / "music").mkdir()
-    (tmp_path / "music" / "broken.mp3").write_bytes(b"no music")
-    with pytest.raises(CorpusError, match=r"none of the 1 files .* broken\.mp3: unreadable"):
-        write_folder_corpus(tmp_path / "corpus", tmp_path / "music")
-    assert not (tmp_path / "corpus").exists()
-
-
-def test_stretches_that_are_no_loop_are_named():
-    steady = np.arange(17) * 15000
-    tone = 0.1 * np.sin(np.arange(steady[-1]) * 0.1).astype(np.float32)
-    uneven = steady + np.where(np.arange(17) == 8, 4000, 0)
-    assert folder.find_fault(tone, steady) is None
-    assert "beats vary by 27%" in folder.find_fault(tone, uneven)
-    assert "silent" in folder.find_fault(1e-3 * tone, steady)
-    assert "clipped" in folder.find_fault(np.clip(30 * tone, -1, 1), steady)
-
-
-def test_jitter_is_smoothed_and_a_drifting_tempo_is_kept():
-    numbers = np.arange(17)
-    drifting = 15000.0 * numbers + 20.0 * numbers**2
-    tracked = np.rint(drifting + np.random.default_rng(0).uniform(-256, 256, 17)).astype(np.int64)
-    error = folder.smooth_beats(tracked) - drifting
-    assert np.abs(error).max() < 256
-    assert np.std(error) < 0.6 * np.std(tracked - drifting)
-
-
-@pytest.mark.parametrize(
-    ("sizes", "expected"),
-    [
-        ({"a": 10}, 0),  # too small to spare anything
-        ({"a": 100, "b": 1, "c": 99}, 1 + 0),
-        ({"a": 300}, 6),  # one long file: its end
-        (dict.fromkeys("abcdefghijklmnopqrstuvwxyz", 2), 2),
-    ],
-)
-def test_about_two_percent_of_a_folder_are_held_out_by_file(sizes, expected):
-    by_file = {f: [(0, f"{f}{n}") for n in range(size)] for f, size in sizes.items()}
-    assert len(folder._choose_held_out(by_file, sum(sizes.values()))) == expected
 
 
 # -- the commands ---------------------------------------------------------------------------
@@ -442,14 +308,6 @@ def test_the_studio_command_reports_size_and_speed(tmp_path):
     assert "x real time" in first.output
     again = CliRunner().invoke(command, [*options, "--out", str(tmp_path / "c")])
     assert "was complete already" in again.output
-
-
-def test_the_folder_command_shows_what_it_skipped(music, tmp_path):
-    options = ["folder", str(music), "--out", str(tmp_path / "c"), "--workers", "1"]
-    result = CliRunner().invoke(command, options)
-    assert result.exit_code == 0, result.output
-    assert "skipped, all listed in" in result.output
-    assert "broken.ogg: unreadable" in result.output
 
 
 def test_the_commands_import_only_click_until_they_run():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from tests.training.sound_font import write_sound_font
 from training.corpus import SAMPLE_RATE
 from training.studio.arrange import arrange
 from training.studio.bank import NoteBank
@@ -15,6 +17,7 @@ from training.studio.instruments import INSTRUMENTS, key_frequency, play_note
 from training.studio.loop import render_layers, render_loop
 from training.studio.mix import PEAK_LIMIT, high_pass, low_pass
 from training.studio.plan import LAYERS, PlanError, draw_plan
+from training.studio.soundfont import SoundFont, SoundFontError
 
 SEED = 5
 N_SAMPLES = 264600  # 16 beats at 80 BPM
@@ -175,3 +178,71 @@ def test_other_tempos_and_lengths_play_too(tempo_bpm, bars):
     loop = render_loop(SEED, 1, tempo_bpm=tempo_bpm, bars=bars)
     assert len(loop.audio) == round(bars * 240.0 / tempo_bpm * SAMPLE_RATE)
     assert np.all(np.isfinite(loop.audio))
+
+
+# -- stems ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("index", [0, 3])
+def test_stems_add_up_to_the_mix_of_a_loop_without_drive(index):
+    loop = render_loop(SEED, index, fix={"drive": 0.0}, with_stems=True)
+    error = sum(loop.stems.values()) - loop.audio
+    # What is left is what saturates all the same: -20 dB of it, on the loudest strokes.
+    assert np.sqrt(np.mean(error**2)) < 0.15 * np.sqrt(np.mean(loop.audio**2))
+    np.testing.assert_array_equal(loop.audio, render_loop(SEED, index, fix={"drive": 0.0}).audio)
+
+
+def test_the_stem_of_a_layer_that_is_off_is_silent_and_that_of_one_that_is_on_is_not():
+    loop = render_loop(SEED, 1, fix={"melody_on": False, "bass_on": True}, with_stems=True)
+    assert tuple(loop.stems) == LAYERS
+    assert np.abs(loop.stems["melody"]).max() < 1e-6
+    assert np.abs(loop.stems["bass"]).max() > 0.01
+
+
+# -- a sound font ---------------------------------------------------------------------------
+
+
+def test_what_is_no_sound_font_is_refused_in_one_line(tmp_path):
+    (tmp_path / "text.sf2").write_text("not a sound font")
+    for path, message in (("text.sf2", "is not a sound font"), ("none.sf2", "cannot be read")):
+        with pytest.raises(SoundFontError, match=message):
+            SoundFont(tmp_path / path)
+
+
+def test_a_sound_font_without_a_player_says_what_to_install(tmp_path, monkeypatch):
+    write_sound_font(tmp_path / "sine.sf2")
+    monkeypatch.setitem(sys.modules, "fluidsynth", None)
+    with pytest.raises(SoundFontError, match=r"lofi-switchboard\[soundfont\]"):
+        SoundFont(tmp_path / "sine.sf2")
+
+
+@pytest.fixture
+def sine_font(tmp_path):
+    try:
+        import fluidsynth  # noqa: F401
+    except ImportError as error:
+        pytest.skip(f"no FluidSynth on this machine ({error})")
+    return write_sound_font(tmp_path / "sine.sf2")
+
+
+def test_a_sound_font_plays_in_tune_at_our_level_whatever_it_played_before(sine_font):
+    font = SoundFont(sine_font)
+    first, other = font.play_note("piano", 60, 90), font.play_note("piano", 72, 90)
+    np.testing.assert_array_equal(SoundFont(sine_font).play_note("piano", 72, 90), other)
+    for note, key in ((first, 60), (other, 72)):
+        second = note[:SAMPLE_RATE]
+        spectrum = np.abs(np.fft.rfft(second * np.hanning(len(second))))
+        assert spectrum.argmax() == pytest.approx(key_frequency(key), abs=1.5)
+    assert np.sqrt(np.mean(first[:SAMPLE_RATE] ** 2)) == pytest.approx(0.1, rel=0.01)
+
+
+def test_a_loop_with_a_sound_font_keeps_plan_and_drums(sine_font):
+    fix = {"drums_on": True, "chords_on": True}
+    plain = render_loop(SEED, 2, fix=fix, with_stems=True)
+    played = render_loop(SEED, 2, fix=fix, soundfont=sine_font, with_stems=True)
+    assert played.labels == plain.labels
+    ratio = played.stems["drums"] / np.where(plain.stems["drums"] == 0, 1, plain.stems["drums"])
+    loud = np.abs(plain.stems["drums"]) > 0.05
+    # The same strokes, but for the level that the whole loop is brought to.
+    assert np.ptp(ratio[loud]) < 0.05 * np.median(ratio[loud])
+    assert not np.allclose(played.stems["chords"], plain.stems["chords"], atol=0.01)

@@ -69,7 +69,7 @@ def test_a_finished_run_opens_with_all_the_export_needs(run):
 
 def test_the_networks_need_no_trust_to_be_loaded(run):
     content = torch.load(run[1] / "model.pt", weights_only=True)
-    assert set(content["networks"]) == {"codec", "composer", "reader"}
+    assert set(content["networks"]) == {"codec", "composer", "reader", "axes"}
 
 
 def test_a_run_saved_and_opened_is_the_same_run(tmp_path, run):

@@ -258,11 +258,11 @@ def test_figures_are_written_down_at_every_report_and_at_the_end(tmp_path):
     make(tmp_path, budget=Budget(11, None)).train()
     steps = {stage: [] for stage in trainer_module.STAGES}
     for stage, step, figure, _ in rows(tmp_path):
-        if figure in ("l1", "imbalance", "held_out_db", "held_out_right"):
+        if figure in ("l1", "aim", "held_out_db", "held_out_right"):
             steps[stage].append((figure, step))
     assert [s for f, s in steps["codec"] if f == "l1"] == [2, 4, 6]
     assert [s for f, s in steps["codec"] if f == "held_out_db"] == [2, 4, 6]
-    assert [s for f, s in steps["composer"] if f == "imbalance"] == [2, 4, 6]
+    assert [s for f, s in steps["composer"] if f == "aim"] == [2, 4, 6]
 
 
 @pytest.mark.parametrize("n_loops", [1, 2])
@@ -295,6 +295,29 @@ def test_digits_of_the_corpus_are_classes(uninterrupted):
     assert classes.shape == (len(features.log_bands), N_SLOTS, CONFIG.n_digits)
     assert classes.dtype == torch.uint8
     assert int(classes.max()) < CONFIG.n_levels
+
+
+def test_the_axes_come_from_the_loops_trained_on(uninterrupted):
+    axes = uninterrupted.networks.axes
+    assert axes.effect.abs().sum() > 0
+    assert not torch.equal(axes.centre, torch.zeros_like(axes.centre))
+
+
+def test_listening_to_panels_teaches_the_composer_alone(uninterrupted):
+    made = uninterrupted.networks
+    stage = ComposerStage(
+        made, encode_corpus(made, toy_features(), HALF_EACH), toy_features(), HALF_EACH
+    )
+    for network in vars(made).values():
+        network.zero_grad()
+    aim, _ = stage._panel(np.random.default_rng(1))
+    aim.backward()
+    taught = {
+        name
+        for name, network in vars(made).items()
+        if any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+    }
+    assert taught == {"composer"}
 
 
 def test_the_corpus_is_encoded_and_kept_where_the_networks_are():

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from training.studio.instruments import INSTRUMENTS, Signal, play_drum, play_note
 
+Player = Callable[[str, int, int], Signal]
+"""(instrument, key, velocity) → a held note, (n_samples,)"""
+
 _SILENCE = 10.0 ** (-72.0 / 20.0)  # a tail this far below its peak is not worth keeping
 
 
@@ -41,8 +44,9 @@ class NoteBank:
     changes the speed, not the sound.
     """
 
-    def __init__(self, max_bytes: int = 64 * 2**20) -> None:
+    def __init__(self, max_bytes: int = 64 * 2**20, *, player: Player = play_note) -> None:
         self.max_bytes = max_bytes
+        self._player = player
         self.n_bytes = 0
         self._samples: OrderedDict[tuple[str, str, int], Sample] = OrderedDict()
 
@@ -54,7 +58,9 @@ class NoteBank:
         while key > spec.highest_key:
             key -= 12
         layer = spec.velocity_layers[0 if velocity < 72.0 else -1]
-        sample = self._get((instrument, str(layer), key), lambda: play_note(instrument, key, layer))
+        sample = self._get(
+            (instrument, str(layer), key), lambda: self._player(instrument, key, layer)
+        )
         return sample, (velocity / 90.0) ** 1.3
 
     def drum(self, kit: str, drum: str, take: int) -> Sample:

@@ -403,17 +403,21 @@ def play_drum(kit: str, drum: str, take: int) -> Signal:
 
 
 def play_note(instrument: str, key: int, velocity: int) -> Signal:
-    """Return one held note, (n_samples,), instruments matched in loudness.
+    """Return one held note at its level, (n_samples,)."""
+    spec = INSTRUMENTS[instrument]
+    rng = np.random.default_rng([9, list(INSTRUMENTS).index(instrument), key, velocity])
+    note = spec.voice(key_frequency(key), velocity / 100.0, spec.longest_seconds, rng)
+    return at_its_level(note, instrument, key, velocity)
+
+
+def at_its_level(note: Signal, instrument: str, key: int, velocity: int) -> Signal:
+    """Match a note in loudness with all other instruments, (n_samples,).
 
     The loudest layer has an RMS of 0.1 over its first second, less above 500 Hz, where the ear
     is keener.
     """
-    spec = INSTRUMENTS[instrument]
-    frequency = key_frequency(key)
-    rng = np.random.default_rng([9, list(INSTRUMENTS).index(instrument), key, velocity])
-    note = spec.voice(frequency, velocity / 100.0, spec.longest_seconds, rng)
     loudness = float(np.sqrt(np.mean(note[:SAMPLE_RATE] ** 2)))
-    softness = (velocity / spec.velocity_layers[-1]) ** 0.8
-    ear = min(1.0, (500.0 / frequency) ** 0.25)
+    softness = (velocity / INSTRUMENTS[instrument].velocity_layers[-1]) ** 0.8
+    ear = min(1.0, (500.0 / key_frequency(key)) ** 0.25)
     levelled: Signal = note * (0.1 * softness * ear / loudness)
     return levelled

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from training.corpus import SAMPLE_RATE
 from training.studio.arrange import Arrangement, Note, arrange
 from training.studio.bank import NoteBank
 from training.studio.instruments import INSTRUMENTS
-from training.studio.mix import Audio, mix
+from training.studio.mix import Audio, mix, take_stems
 from training.studio.plan import LAYERS, Plan, draw_plan
 
 GENERATOR = "lo-fi studio 1"
@@ -29,6 +30,7 @@ class Loop:
 
     audio: Audio  # (n_samples,) at SAMPLE_RATE, beat 0 first
     labels: dict[str, Any]
+    stems: dict[str, Audio] | None = None  # what every layer brings, each (n_samples,)
 
 
 def render_loop(
@@ -38,6 +40,8 @@ def render_loop(
     tempo_bpm: float = 80.0,
     bars: int = 4,
     fix: Mapping[str, Any] | None = None,
+    soundfont: Path | None = None,
+    with_stems: bool = False,
 ) -> Loop:
     """Render one loop of the endless series that a seed stands for.
 
@@ -49,6 +53,10 @@ def render_loop(
         Length of the loop: ``bars * 4`` beats.
     fix
         Decisions of the plan to overrule, such as ``{"bass_on": False}``; all others stay.
+    soundfont
+        General MIDI sound font to play the instruments with; None: synthesise them.
+    with_stems
+        Keep what every layer brings into the mix, too.
 
     Returns
     -------
@@ -59,20 +67,27 @@ def render_loop(
     ------
     PlanError
         If `fix` names an unknown decision or value, or leaves no layer on.
+    SoundFontError
+        If the sound font cannot be played.
     """
     plan = draw_plan(seed, index, fix)
     arrangement = arrange(plan, seed, index, tempo_bpm=tempo_bpm, bars=bars)
     n_samples = round(bars * BEATS_PER_BAR * 60.0 / tempo_bpm * SAMPLE_RATE)
-    layers = render_layers(arrangement, plan, n_samples)
+    layers = render_layers(arrangement, plan, n_samples, soundfont=soundfont)
     audio = mix(layers, arrangement.hits, plan, tempo_bpm=tempo_bpm)
+    stems = None
+    if with_stems:
+        stems = take_stems(layers, arrangement.hits, plan, tempo_bpm=tempo_bpm)
     chord_names = list(arrangement.chord_names)
     labels = {**plan.labels(), "tempo_bpm": tempo_bpm, "bars": bars, "chord_names": chord_names}
-    return Loop(audio, labels)
+    return Loop(audio, labels, stems)
 
 
-def render_layers(arrangement: Arrangement, plan: Plan, n_samples: int) -> dict[str, Audio]:
+def render_layers(
+    arrangement: Arrangement, plan: Plan, n_samples: int, *, soundfont: Path | None = None
+) -> dict[str, Audio]:
     """Add up the notes of every layer, each (n_samples,) and wrapped round; silent where off."""
-    bank = _bank()
+    bank = _bank(soundfont)
     layers = {layer: np.zeros(n_samples, dtype=np.float32) for layer in LAYERS}
     for layer, notes in arrangement.notes.items():
         for note in notes:
@@ -86,9 +101,13 @@ def render_layers(arrangement: Arrangement, plan: Plan, n_samples: int) -> dict[
 
 
 @lru_cache(maxsize=1)
-def _bank() -> NoteBank:
+def _bank(soundfont: Path | None) -> NoteBank:
     """Return this process's bank; it fills as loops ask for notes."""
-    return NoteBank()
+    if soundfont is None:
+        return NoteBank()
+    from training.studio.soundfont import SoundFont
+
+    return NoteBank(player=SoundFont(soundfont).play_note)
 
 
 def _held(note: Note, bank: NoteBank) -> Audio:

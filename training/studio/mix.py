@@ -154,13 +154,46 @@ def mix(layers: Mapping[str, Audio], hits: Sequence[Hit], plan: Plan, *, tempo_b
         `PEAK_LIMIT`.
     """
     n_samples = len(layers["chords"])
+    spectra = _played(layers, plan, tempo_bpm, n_samples)
+    dry = _balanced(spectra, plan, hits, n_samples)
+    return _limited(_taped(dry, plan))
+
+
+def take_stems(
+    layers: Mapping[str, Audio], hits: Sequence[Hit], plan: Plan, *, tempo_bpm: float
+) -> dict[str, Audio]:
+    """Return what every layer brings into the mix, each (n_samples,), float32.
+
+    Tone, room, ducking, lid and the loop's level are in them. What does not add up is not:
+    saturation and limiter. So their sum is the mix of a loop without drive, but for its peaks.
+
+    Parameters
+    ----------
+    layers, hits, plan, tempo_bpm
+        As of `mix`.
+    """
+    n_samples = len(layers["chords"])
+    spectra = _played(layers, plan, tempo_bpm, n_samples)
+    gain = _level(_taped(_balanced(spectra, plan, hits, n_samples), plan))
+    lid, silence = _lid(plan, n_samples), np.zeros(n_samples // 2 + 1, dtype=np.complex64)
+    stems = {}
+    for layer in layers:
+        alone = {name: spectra[name] if name == layer else silence for name in layers}
+        brought = _spectrum(_balanced(alone, plan, hits, n_samples))
+        stems[layer] = _signal(brought * lid, n_samples) * gain
+    return stems
+
+
+def _played(
+    layers: Mapping[str, Audio], plan: Plan, tempo_bpm: float, n_samples: int
+) -> dict[str, Response]:
+    """Give every layer its tone, and the chords their tremolo."""
     spectra = _toned(layers, plan, n_samples)
     if plan.tremolo > 0.0 and plan.chord_instrument in _TREMOLO_INSTRUMENTS:
         wavering = _signal(spectra["chords"], n_samples)
         wavering *= _tremolo(plan.tremolo, tempo_bpm, n_samples)
         spectra["chords"] = _spectrum(wavering)
-    dry = _balanced(spectra, plan, hits, n_samples)
-    return _limited(_taped(dry, plan))
+    return spectra
 
 
 def _toned(layers: Mapping[str, Audio], plan: Plan, n_samples: int) -> dict[str, Response]:
@@ -202,13 +235,21 @@ def _taped(signal: Audio, plan: Plan) -> Audio:
     """Saturate softly, then close the lid."""
     gain = np.float32(0.8 + 1.7 * plan.drive)
     saturated: Audio = np.tanh(signal * gain) / gain
-    lid = low_pass(len(signal), 3200.0 + 6300.0 * plan.brightness, order=3)
-    return _signal(_spectrum(saturated) * lid, len(signal))
+    return _signal(_spectrum(saturated) * _lid(plan, len(signal)), len(signal))
+
+
+def _lid(plan: Plan, n_samples: int) -> Response:
+    return low_pass(n_samples, 3200.0 + 6300.0 * plan.brightness, order=3)
+
+
+def _level(signal: Audio) -> np.float32:
+    """Return the gain that brings a loop to its loudness."""
+    return np.float32(LOUDNESS_RMS / np.sqrt(np.mean(signal**2)))
 
 
 def _limited(signal: Audio) -> Audio:
     """Bring the loop to its loudness and bend what would leave the range."""
-    levelled = signal * np.float32(LOUDNESS_RMS / np.sqrt(np.mean(signal**2)))
+    levelled = signal * _level(signal)
     room = np.float32(PEAK_LIMIT - 0.01 - _KNEE)
     over = np.maximum(np.abs(levelled) - np.float32(_KNEE), np.float32(0.0))
     bent = np.minimum(np.abs(levelled), np.float32(_KNEE)) + room * np.tanh(over / room)

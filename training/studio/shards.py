@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from training import corpus
+from training.studio import soundfont as soundfonts
 from training.studio.loop import GENERATOR, render_loop
+from training.studio.plan import LAYERS
 
 TEMPO_BPM = 80.0
 LOOPS_PER_SHARD = 64
@@ -29,6 +31,8 @@ class ShardJob(NamedTuple):
     seed: int
     first: int
     last: int
+    soundfont: Path | None
+    with_stems: bool
 
 
 def write_studio_corpus(
@@ -36,6 +40,8 @@ def write_studio_corpus(
     *,
     seed: int,
     minutes: float,
+    soundfont: Path | None = None,
+    with_stems: bool = False,
     n_workers: int = 1,
     on_progress: Callable[[int, int], None] = lambda n_done, n_loops: None,
 ) -> None:
@@ -47,6 +53,8 @@ def write_studio_corpus(
         Where to; a corpus begun there with the same seed is continued or extended.
     seed, minutes
         Which series of loops, and how much of it.
+    soundfont, with_stems
+        See `training.studio.loop.render_loop`; the stems go beside the shards.
     n_workers
         Number of processes; it does not change a sample.
     on_progress
@@ -56,12 +64,29 @@ def write_studio_corpus(
     ------
     CorpusError
         If the directory holds something else.
+    SoundFontError
+        If the sound font cannot be played.
     """
-    parameters = {"generator": GENERATOR, "seed": seed, "minutes": minutes}
+    parameters = {
+        "generator": GENERATOR,
+        "seed": seed,
+        "minutes": minutes,
+        "stems": list(LAYERS) if with_stems else None,
+        **soundfonts.facts(soundfont),
+    }
+    if soundfont is not None:
+        soundfonts.SoundFont(soundfont)  # fail before anything is written
     corpus.begin(directory, "studio", parameters, may_grow=("minutes",))
     corpus.remove_leftovers(directory)
     n_loops = math.ceil(minutes * 60.0 / _LOOP_SECONDS)
-    jobs = _jobs(directory, seed, n_loops)
+    starts = range(0, n_loops, LOOPS_PER_SHARD)
+    jobs = [
+        ShardJob(
+            directory, shard, seed, first, min(first + LOOPS_PER_SHARD, n_loops), soundfont,
+            with_stems,
+        )
+        for shard, first in enumerate(starts)
+    ]  # fmt: skip
     missing = [
         job
         for job in jobs
@@ -75,32 +100,42 @@ def write_studio_corpus(
     corpus.finish(directory, len(jobs), tempo_bpm=TEMPO_BPM)
 
 
-def _jobs(directory: Path, seed: int, n_loops: int) -> list[ShardJob]:
-    starts = range(0, n_loops, LOOPS_PER_SHARD)
-    return [
-        ShardJob(directory, shard, seed, first, min(first + LOOPS_PER_SHARD, n_loops))
-        for shard, first in enumerate(starts)
-    ]
-
-
 def _render_shard(job: ShardJob) -> int:
-    loops = (_prepared(job.seed, index) for index in range(job.first, job.last))
+    loops = (_prepared(job, index) for index in range(job.first, job.last))
     return corpus.write_shard(job.directory, job.shard, loops)
 
 
-def _prepared(seed: int, index: int) -> corpus.PreparedLoop:
-    loop = render_loop(seed, index, tempo_bpm=TEMPO_BPM, bars=corpus.BEATS_PER_LOOP // 4)
-    # The loop goes round, so its margins are its own other end.
-    around = np.pad(loop.audio, corpus.MARGIN, mode="wrap")
-    provenance = {"generator": GENERATOR, "seed": seed, "index": index, "licence": _LICENCE}
-    return corpus.PreparedLoop(
-        id=f"studio-{seed}-{index:06d}",
-        audio=around,
-        beats=np.linspace(0.0, len(loop.audio), corpus.BEATS_PER_LOOP + 1).tolist(),
-        held_out=is_held_out(seed, index),
-        labels=loop.labels,
-        provenance=provenance,
+def _prepared(job: ShardJob, index: int) -> corpus.PreparedLoop:
+    loop = render_loop(
+        job.seed,
+        index,
+        tempo_bpm=TEMPO_BPM,
+        bars=corpus.BEATS_PER_LOOP // 4,
+        soundfont=job.soundfont,
+        with_stems=job.with_stems,
     )
+    return corpus.PreparedLoop(
+        id=f"studio-{job.seed}-{index:06d}",
+        audio=_around(loop.audio),
+        beats=np.linspace(0.0, len(loop.audio), corpus.BEATS_PER_LOOP + 1).tolist(),
+        held_out=is_held_out(job.seed, index),
+        labels=loop.labels,
+        provenance=_provenance(job, index),
+        stems=loop.stems and {layer: _around(stem) for layer, stem in loop.stems.items()},
+    )
+
+
+def _around(audio: corpus.Audio) -> corpus.Audio:
+    """The loop goes round, so its margins are its own other end."""
+    return np.pad(audio, corpus.MARGIN, mode="wrap")
+
+
+def _provenance(job: ShardJob, index: int) -> dict[str, Any]:
+    made_by = {"generator": GENERATOR, "seed": job.seed, "index": index}
+    if job.soundfont is None:
+        return {**made_by, "licence": _LICENCE}
+    # Its recordings are somebody's, and a sound font does not say under which terms.
+    return {**made_by, "licence": None, "soundfont": job.soundfont.name}
 
 
 def is_held_out(seed: int, index: int) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from device.commands.options import Finite
+from device.commands.ranges import Finite
 
 
 @click.command()

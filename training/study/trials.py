@@ -15,7 +15,7 @@ from training.distances import (
     mean_squared_error,
     spectral_convergence_db,
 )
-from training.folder import decode
+from training.recordings.audio_files import decode
 from training.study.inversions import (
     N_MELS,
     OVERLAP,
@@ -168,7 +168,7 @@ def read_music(path: Path, *, at_most_seconds: float | None = None) -> Samples:
         raise CorpusError(f"{path}: found {what}, expected one piece of music")
     try:
         with np.errstate(invalid="ignore"):  # found and told below
-            samples, _ = decode(path)
+            samples = decode(path).audio
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}; expected an audio file") from error
     if at_most_seconds is not None:

@@ -1,0 +1,173 @@
+"""The Free Music Archive as it was published, with its broken files and its licences."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from tests.training.fma_archive import BY, BY_NC_SA, TRACKS, write_archive, write_tables
+from training.corpus import Corpus, CorpusError
+from training.corpus_commands import corpus as command
+from training.recordings.fma import (
+    Genre,
+    choose_tracks,
+    find_genres,
+    read_genres,
+    read_tracks,
+)
+from training.recordings.licences import CODES, is_allowed, licence_code
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return write_archive(tmp_path_factory.mktemp("fma"))
+
+
+def names(pieces):
+    return [piece.name for piece in pieces]
+
+
+def test_the_table_is_read_with_its_two_rows_of_names(archive):
+    skipped = []
+    tracks = {t.id: t for t in read_tracks(archive / "fma_metadata" / "tracks.csv", skipped)}
+    assert list(tracks) == list(TRACKS)
+    assert tracks[1002].genres == {12, 27, 901}
+    assert tracks[1002].name == "001/001002.mp3"
+    assert (tracks[2].tags.artist, tracks[2].tags.title) == ("Ann", "Two")
+    assert tracks[2].tags.licence == BY
+    assert tracks[1006].tags.licence is None
+    assert "not a track" in skipped[0].reason
+
+
+def test_a_genre_is_found_in_any_case_with_all_that_belong_to_it(archive):
+    genres = read_genres(archive / "fma_metadata" / "genres.csv")
+    assert genres[901] == Genre("Lo-Fi, Bedroom", 27)
+    assert find_genres(genres, ["lo-fi"]) == {27, 901}
+    assert find_genres(genres, ["Rock", "Hip-Hop"]) == {12, 27, 901, 21}
+    with pytest.raises(CorpusError, match="unknown genre 'LoFi', did you mean Lo-Fi"):
+        find_genres(genres, ["LoFi"])
+
+
+def test_genres_in_a_circle_end_where_they_began():
+    circle = {1: Genre("A", 2), 2: Genre("B", 1), 3: Genre("C", 0)}
+    assert find_genres(circle, ["A"]) == {1, 2}
+
+
+def test_a_subset_holds_the_smaller_ones(archive):
+    small = choose_tracks(archive, subset="small", genres=["Lo-Fi"])
+    medium = choose_tracks(archive, subset="medium", genres=["Lo-Fi"])
+    kept = ["000/000002.mp3", "001/001002.mp3", "001/001005.mp3", "001/001006.mp3"]
+    assert names(small.pieces) == kept
+    assert names(medium.pieces) == sorted([*kept, "000/000010.mp3"])
+    reasons = {skip.path: skip.reason for skip in small.refused}
+    assert reasons["001/001004.mp3"] == "missing from the archive"
+
+
+def test_licences_are_refused_on_request(archive):
+    free = choose_tracks(archive, subset="small", genres=["Lo-Fi"], licences=["by", "cc0"])
+    assert names(free.pieces) == ["000/000002.mp3", "001/001005.mp3"]
+    reasons = {skip.path: skip.reason for skip in free.refused}
+    assert reasons["001/001002.mp3"] == f"licence {BY_NC_SA!r} is not among those asked for"
+    assert "'unknown'" in reasons["001/001006.mp3"]
+    by_name = choose_tracks(archive, subset="small", genres=["Lo-Fi"], licences=[BY_NC_SA])
+    assert names(by_name.pieces) == ["001/001002.mp3"]
+    with pytest.raises(CorpusError, match="unknown licence 'GPL', expected some of by, by-sa"):
+        choose_tracks(archive, subset="small", genres=["Lo-Fi"], licences=["GPL"])
+
+
+# Names as they stand in the published table, and other ways to say the same.
+@pytest.mark.parametrize(
+    ("licence", "code"),
+    [
+        ("Attribution", "by"),
+        ("Attribution 3.0 Netherlands", "by"),
+        ("Creative Commons Attribution", "by"),
+        ("Attribution-ShareAlike 3.0 International", "by-sa"),
+        ("Attribution-Share Alike 3.0 United States", "by-sa"),
+        ("Attribution-NonCommercial 3.0 International", "by-nc"),
+        ("Attribution-Noncommercial-Share Alike 3.0 United States", "by-nc-sa"),
+        ("Attribution-NonCommercial-ShareAlike 3.0 International", "by-nc-sa"),
+        ("Attribution-NoDerivatives 4.0 International", "by-nd"),
+        ("Attribution-No Derivative Works 2.5 Italy", "by-nd"),
+        ("Attribution-Noncommercial-No Derivative Works 3.0 United States", "by-nc-nd"),
+        (
+            "Attribution-NonCommercial-NoDerivatives (aka Music Sharing) 3.0 International",
+            "by-nc-nd",
+        ),
+        ("Creative Commons Attribution-NonCommercial-NoDerivatives 4.0", "by-nc-nd"),
+        ("Attribution-NonCommercial-NoDerivs 3.0 Poland", "by-nc-nd"),
+        ("Music Sharing", "by-nc-nd"),
+        ("CC0 1.0 Universal", "cc0"),
+        ("Public Domain Mark 1.0", "public-domain"),
+        ("Noncommercial Sampling Plus", "other"),
+        ("FMA-Limited: Download Only", "other"),
+        ("Free Art License", "other"),
+        ("CC BY-NC-SA 4.0", "by-nc-sa"),
+        ("http://creativecommons.org/licenses/by-sa/3.0/", "by-sa"),
+        ("https://creativecommons.org/publicdomain/zero/1.0/", "cc0"),
+        ("Recorded by nobody", "other"),
+        ("", "other"),
+        (None, "other"),
+    ],
+)
+def test_a_licence_has_one_code_however_it_is_spelt(licence, code):
+    assert licence_code(licence) == code
+    assert code in CODES
+    assert is_allowed(licence, [code])
+    assert not is_allowed(licence, set(CODES) - {code})
+
+
+def test_the_command_makes_loops_with_artist_title_and_licence(archive, tmp_path):
+    out = tmp_path / "corpus"
+    options = ["--subset", "medium", "--genre", "Lo-Fi", "--out", str(out), "--workers", "1"]
+    result = CliRunner().invoke(command, ["fma", str(archive), *options])
+    assert result.exit_code == 0, result.output
+    assert "missing from the archive" in result.output
+    corpus = Corpus.open(out)
+    assert (corpus.header["source"], corpus.header["genres"]) == ("fma", ["Lo-Fi"])
+    tracks = {record.provenance["fma"]: record.provenance for record in corpus.records}
+    assert set(tracks) == {2, 10, 1002}
+    assert tracks[1002]["path"] == "001/001002.mp3"
+    assert [tracks[1002][key] for key in ("artist", "title", "licence")] == [
+        "Bob", "Further", BY_NC_SA,
+    ]  # fmt: skip
+    reasons = {skip["path"]: skip["reason"] for skip in corpus.header["skipped"]}
+    assert "unreadable" in reasons["001/001005.mp3"]
+    assert "shorter than one loop" in reasons["001/001006.mp3"]
+    assert corpus.provenance_summary()["licences"] == [BY, BY_NC_SA]
+    again = CliRunner().invoke(command, ["fma", str(archive), *options])
+    assert "was complete already" in again.output
+    other = CliRunner().invoke(command, ["fma", str(archive), *options, "--licences", "by"])
+    assert "choose another --out" in str(other.exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tracks.csv", b"track_id,title\n2,Two\n", "no column set/subset in its first two rows"),
+        ("tracks.csv", b"\xff\xfe\x00", "cannot be read as CSV"),
+        ("tracks.csv", b"", "no column set/subset"),
+        ("tracks.csv", None, r"tracks.csv cannot be read \(No such file"),
+        ("genres.csv", b"number,name\n27,Lo-Fi\n", "no column genre_id"),
+        ("genres.csv", b"", "no column genre_id"),
+    ],
+)
+def test_tables_that_are_not_as_published_are_refused(tmp_path, name, content, message):
+    write_tables(tmp_path)
+    path = tmp_path / "fma_metadata" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        choose_tracks(tmp_path, subset="small", genres=["Lo-Fi"])
+
+
+def test_an_archive_that_is_not_all_there_says_what_to_unpack(archive, tmp_path):
+    with pytest.raises(CorpusError, match=r"fma_large is not a directory: unpack fma_large\.zip"):
+        choose_tracks(archive, subset="large", genres=["Lo-Fi"])
+    (tmp_path / "fma_small").mkdir()
+    with pytest.raises(CorpusError, match=r"unpack fma_metadata\.zip"):
+        choose_tracks(tmp_path, subset="small", genres=["Lo-Fi"])
+
+
+def test_a_choice_that_leaves_nothing_says_so(archive):
+    with pytest.raises(CorpusError, match=r"none of the 5 tracks of Lo-Fi in .* is left"):
+        choose_tracks(archive, subset="small", genres=["Lo-Fi"], licences=["cc0"])
