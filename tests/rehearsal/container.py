@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -32,7 +31,6 @@ class Container(Closing):
         self._outside = outside
         self._init = 0
         self._stack = ExitStack()
-        self.begun = time.monotonic()
         with ExitStack() as stack:
             cgroups = stack.enter_context(_own_cgroups())
             self._nspawn = stack.enter_context(
