@@ -225,7 +225,7 @@ def test_nothing_active_any_more_is_the_bundled_model(make_box, store, first):
     box = make_box()
     box.at(0.5, lambda: box.activate(None))
     box.play(4.5)
-    assert box.shown[-1].title == "Studio One"
+    assert box.shown[-1].title == "Studio Two"
     assert store.models()[0].refused is None
 
 
@@ -371,7 +371,7 @@ def test_what_does_not_open_at_the_start_is_skipped_down_to_the_bundled(store, f
         store.activate(store.add(path))
     said = []
     network = open_active(store, said.append)
-    assert network.card.title == "Studio One"
+    assert network.card.title == "Studio Two"
     assert len(said) == 2
 
 
