@@ -68,7 +68,7 @@ rehearse-full: $(VENV)/workshop
 
 rehearsal-tools:
 	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends e2fsprogs iproute2 libportaudio2 mmdebstrap \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends e2fsprogs iproute2 libportaudio2 mmdebstrap \
 		openssh-client pulseaudio pulseaudio-utils qemu-system-x86 qemu-user-static \
 		systemd-container util-linux
 
