@@ -63,7 +63,7 @@ def describe(log_bands: Tensor, analysis: Analysis, *, frames_per_slot: int) -> 
     (n_loops, len(NAMES)), float32
     """
     # Fourier transforms and small differences want all the precision there is.
-    with torch.autocast(log_bands.device.type, dtype=torch.bfloat16, enabled=False):
+    with torch.autocast(log_bands.device.type, enabled=False):
         log_bands = log_bands.float()
         columns = _levels(log_bands, analysis)
         columns |= _spectrum(log_bands)
