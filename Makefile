@@ -61,7 +61,7 @@ GUEST := tests/rehearsal/stage_c_guest.py
 ARM64 := tests/rehearsal/stage_d_arm64.py
 
 rehearse: $(VENV)/workshop
-	timeout --signal=KILL 60m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(ARM64)
+	timeout --signal=KILL 40m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(ARM64)
 
 rehearse-full: $(VENV)/workshop
 	timeout --signal=KILL 180m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(GUEST) $(ARM64)

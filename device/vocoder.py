@@ -4,17 +4,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.contract import ModelCard
-from device.griffin_lim import GriffinLim
+from device.griffin_lim import PRESETS, GriffinLim
 from device.resampler import Resampler
 from device.spectrogram import Glide
 from device.tape import Tape
 
 Samples = NDArray[np.float32]
 
-# The window is the model's, the care is ours: less than that of the best preset, which would cost
-# almost half as much work again (figures in README.md).
-LOOK_AHEAD = 7
-N_PASSES = 1
+# The window is the model's, the care is ours.
+CARE = PRESETS["best"]
 
 
 class Vocoder:
@@ -37,8 +35,8 @@ class Vocoder:
         self.inversion = GriffinLim(
             n_fft=card.n_fft,
             hop_length=card.hop_length,
-            look_ahead=LOOK_AHEAD,
-            n_passes=N_PASSES,
+            look_ahead=CARE.look_ahead,
+            n_passes=CARE.n_passes,
         )
         self.glide = Glide(card.n_bins, n_open=self.inversion.look_ahead)
         self.tape = tape

@@ -209,7 +209,7 @@ def test_ctrl_c_interrupts_and_leaves_the_terminal_as_it_was(terminal):
         try:
             assert player.stdout.readline() == "ready\n"
             terminal.type(b"\x03")
-            assert player.communicate(timeout=5)[0] == "interrupted\n"
+            assert player.communicate(timeout=60)[0] == "interrupted\n"
         finally:
             player.kill()
     assert terminal.mode() == before

@@ -12,7 +12,7 @@ from device.loudness import true_peak_db
 from device.spectrogram import Glide
 from device.tape import CEILING
 from device.transport import Quantize
-from device.vocoder import LOOK_AHEAD
+from device.vocoder import CARE
 from device.voice import Performance, Voice
 
 OFF, FIRST, ALL = (False,) * 3, (True, False, False), (True,) * 3
@@ -42,6 +42,9 @@ def play(network):
     yield play
     for voice in opened:
         voice.close()
+
+
+LOOK_AHEAD = CARE.look_ahead
 
 
 class Eavesdropper:
