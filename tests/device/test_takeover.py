@@ -13,7 +13,8 @@ from device.errors import ModelFailed
 from device.instrument import Instrument
 from device.network import Network
 from device.speakers import SilentSpeaker
-from device.store import MOST_STARTS, ModelStore
+from device.starts import MOST_STARTS
+from device.store import ModelStore
 from device.switches import FixedSwitches, ScriptSwitches, format_bits
 from device.takeover import TakeOver
 from device.voice import Performance
