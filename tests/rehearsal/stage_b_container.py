@@ -59,6 +59,8 @@ def playing(box) -> Box:
     return box
 
 
+# The first one waits for the root tree and the wheelhouse.
+@pytest.mark.bounded(TREE_SECONDS + 600)
 def test_one_command_without_a_network_and_it_plays(box, measured):
     begin = time.monotonic()
     said = box.install()
