@@ -76,7 +76,7 @@ def _residual(samples: Samples) -> Doubles:
     )
     correlation[0] = correlation[0] * (1 + 1e-6) + 1e-9
     predictor = solve_toeplitz(correlation[:_ORDER], correlation[1:])
-    return np.abs(lfilter(np.concatenate([[1.0], -predictor]), [1.0], samples))
+    return np.asarray(np.abs(lfilter(np.concatenate([[1.0], -predictor]), [1.0], samples)))
 
 
 def _n_clicks(residual: Doubles) -> int:

@@ -53,7 +53,7 @@ def describe(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
 
     What is not finite counts as silence; `device.survey` finds it.
     """
-    heard = np.nan_to_num(_at_our_rate(samples, sample_rate), posinf=0.0, neginf=0.0)
+    heard = np.nan_to_num(at_our_rate(samples, sample_rate), posinf=0.0, neginf=0.0)
     figures = {**levels(heard), **defects(heard)}
     lufs = figures["lufs"]
     if lufs > SILENCE_LUFS:
@@ -62,7 +62,8 @@ def describe(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
     return np.array([figures[name] for name in NAMES])
 
 
-def _at_our_rate(samples: Samples, sample_rate: int) -> Samples:
+def at_our_rate(samples: Samples, sample_rate: int) -> Samples:
+    """Bring a recording to `SAMPLE_RATE`."""
     if sample_rate == SAMPLE_RATE:
         return samples.astype(np.float32, copy=False)
     import soxr

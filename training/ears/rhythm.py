@@ -1,4 +1,4 @@
-"""What happens over time: onsets, their grid and pulse, how fast levels move, whether bars return."""
+"""What happens over time: onsets, grid and pulse, how fast levels move, whether bars return."""
 
 from collections.abc import Mapping
 
@@ -52,7 +52,7 @@ def _novelty(level_db: Floats) -> Doubles:
     rise = np.maximum(level_db[_RISE:] - level_db[:-_RISE], 0).mean(axis=1)
     envelope = np.pad(rise, _RISE // 2).astype(np.float64)
     around = uniform_filter1d(envelope, int(0.3 * _FRAMES_PER_SECOND))
-    return np.maximum(envelope - around, 0)
+    return np.asarray(np.maximum(envelope - around, 0))
 
 
 def _modulation(level_db: Floats) -> Mapping[str, float]:
