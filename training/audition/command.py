@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,19 +111,21 @@ def audition(
     from training.audition.page import build
     from training.audition.record import scores, to_dict
     from training.progress import shown_progress
-    from training.report import check_writable, write_text
+    from training.report import write_text
 
-    for path in filter(None, (out, json_path, sheet)):
-        check_writable(path)
+    model = _found(model)
+    _check_files(model, [path for path in (out, json_path, sheet) if path])
+    if write:
+        _check_can_write(model)
     judged = set(parts) or (set(_PARTS) if gate else set())
     plan = _plan(model, against, range(seed, seed + takes), workers, judged)
-    own = _own_names(own_names, plan)
+    own = _own_names(own_names, model)
     with shown_progress("sounds") as show:
         found = hold(plan, on_progress=show)
     found = replace(found, labels=_names(found, names, own))
 
     if write:
-        found = replace(found, sha256_written=inscribe(plan.model, found.labels, scores(found)))
+        found = replace(found, sha256_written=inscribe(model, found.labels, scores(found)))
     write_text(out, build(found))
     if json_path:
         write_text(json_path, json.dumps(to_dict(found), indent=1) + "\n")
@@ -135,30 +138,61 @@ def audition(
         check(conditions, found.card.title)
 
 
+def _found(model: Path) -> Path:
+    """`bundled` is a model's name; every other word is a path."""
+    from device.network import BUNDLED_MODEL
+
+    return BUNDLED_MODEL if model == Path("bundled") else model
+
+
+def _check_files(model: Path, written: Sequence[Path]) -> None:
+    """Find out before the work whether its results will have a place."""
+    from device.errors import OutputError
+    from training.report import check_writable
+
+    taken = {model.resolve()}
+    for path in written:
+        check_writable(path)
+        if path.resolve() in taken:
+            raise OutputError(f"{path}: found it named twice, expected another file for each")
+        taken.add(path.resolve())
+
+
+def _check_can_write(model: Path) -> None:
+    """Find what `--write` needs before the work, too: onnx, and a folder to write in."""
+    from device.errors import OutputError
+
+    import_module("onnx")
+    if not os.access(model.parent, os.W_OK):
+        raise OutputError(
+            f"{model}: found a folder that cannot be written in, expected one for --write: copy "
+            "the model to a folder of your own"
+        )
+
+
 def _plan(
     model: Path, against: Path | None, seeds: Sequence[int], n_workers: int, judged: set[str]
 ) -> "Plan":
     """Find everything that will be needed before any of the work is done."""
-    from device.network import BUNDLED_MODEL, Network
+    from device.network import Network
     from training.audition.hearing import Plan
     from training.audition.music import N_LOOPS, NoHeldOutMusic, find_music
 
-    path = BUNDLED_MODEL if model == Path("bundled") else model
-    card = Network.open(path).card
+    card = Network.open(model).card
     music = find_music(card, against, N_LOOPS)
     if music is None and judged & {"likeness", "defects"}:
         raise NoHeldOutMusic(
             f"model {card.title!r}: found no held-out music that its file could bring back, "
             "expected some for the gate: give the corpus it was trained on with --against"
         )
-    return Plan(path, tuple(seeds), music, n_workers)
+    return Plan(model, tuple(seeds), music, n_workers)
 
 
-def _own_names(own_names: Sequence[str], plan: "Plan") -> dict[int, str]:
+def _own_names(own_names: Sequence[str], model: Path) -> dict[int, str]:
     """Switch number from 0 → name."""
     from device.description import read_card
 
-    n_switches = read_card(plan.model).n_switches
+    n_switches = read_card(model).n_switches
     found = {}
     for item in own_names:
         number, _, name = item.partition("=")
@@ -201,7 +235,6 @@ def _tell(found: "Audition", out: Path) -> None:
 def _table(conditions: "Sequence[Threshold]") -> list[str]:
     width = max(len(each.name) for each in conditions)
     return [
-        f"{'met   ' if each.is_met else 'MISSED'}  {each.name:{width}}  {each.measured}, "
-        f"{each.expected}"
+        f"{each.verdict:6}  {each.name:{width}}  {each.measured}, expected {each.expected}"
         for each in conditions
     ]

@@ -22,11 +22,13 @@ def find(audition: Audition) -> list[Finding]:
 
 
 def _gate(audition: Audition) -> Finding:
-    conditions = thresholds(audition)
+    conditions = [each for each in thresholds(audition) if each.is_measured]
     missed = [each for each in conditions if not each.is_met]
-    text = "It may ship."
+    text = "Nothing that was measured stands against a release."
     if missed:
-        text = f"It misses: {listing([f'{each.name} ({each.measured})' for each in missed])}."
+        text = f"Missed: {listing([f'{each.name} ({each.measured})' for each in missed])}."
+    if audition.reference is None:
+        text += " There was no held-out music to hold it against."
     return Finding(
         f"{len(conditions) - len(missed)} of {len(conditions)}",
         "conditions of the release gate are met",

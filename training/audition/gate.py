@@ -48,6 +48,18 @@ class Threshold:
     is_least: bool
 
     @property
+    def is_measured(self) -> bool:
+        """Whether there was anything to measure."""
+        return self.found is not None
+
+    @property
+    def verdict(self) -> str:
+        """Met, missed, or a dash."""
+        if not self.is_measured:
+            return "–"
+        return "met" if self.is_met else "missed"
+
+    @property
     def is_met(self) -> bool:
         """Whether the model gets past it; what is no number does not."""
         if self.found is None:

@@ -150,9 +150,9 @@ def _sounds(audition: Audition) -> list[Sound]:
 
 
 def _gate_row(threshold: Threshold) -> tuple[str, list[str]]:
-    kind, verdict = ("first", "met") if threshold.is_met else ("second", "missed")
-    cells = [threshold.name, threshold.part, threshold.measured, threshold.expected, verdict]
-    return kind, [typeset(cell) for cell in cells]
+    kind = {"met": "first", "missed": "second"}.get(threshold.verdict, "")
+    cells = (threshold.name, threshold.part, threshold.measured, threshold.expected)
+    return kind, [*map(typeset, cells), threshold.verdict]
 
 
 def _switch_row(switch: Switch) -> tuple[str, list[str]]:

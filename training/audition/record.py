@@ -26,7 +26,7 @@ def scores(audition: Audition) -> dict[str, float]:
         "audition_between_takes_sd": likeness.between_takes,
         "audition_dead_takes": len(audition.dead),
         "audition_conditions_met": sum(threshold.is_met for threshold in gate),
-        "audition_conditions": len(gate),
+        "audition_conditions": sum(threshold.is_measured for threshold in gate),
     }
     return {name: float(f"{value:.4g}") for name, value in found.items()}
 

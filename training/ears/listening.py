@@ -46,6 +46,8 @@ NAMES = tuple(name for names in GROUPS.values() for name in names)
 
 # All but the level itself is heard at this one, so that louder is not also brighter or busier.
 _HEARD_AT_LUFS = -20.0
+# Shorter than this there is no rhythm to speak of; silence follows.
+_SHORTEST = SAMPLE_RATE // 4
 
 
 def describe(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
@@ -54,6 +56,7 @@ def describe(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
     What is not finite counts as silence; `device.survey` finds it.
     """
     heard = np.nan_to_num(at_our_rate(samples, sample_rate), posinf=0.0, neginf=0.0)
+    heard = np.pad(heard, (0, max(0, _SHORTEST - len(heard))))
     figures = {**levels(heard), **defects(heard)}
     lufs = figures["lufs"]
     if lufs > SILENCE_LUFS:

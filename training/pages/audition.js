@@ -137,9 +137,9 @@
     sing();
   });
   document.addEventListener("keydown", (key) => {
-    if (key.ctrlKey || key.metaKey || key.altKey || key.repeat || key.target.matches("audio, input")) return;
+    if (key.ctrlKey || key.metaKey || key.altKey || key.repeat || key.target.closest?.("audio, input")) return;
     const number = Number(key.key);
-    if (key.key === "p" || key.key === "P" || (key.key === " " && !key.target.closest("button"))) {
+    if (key.key === "p" || key.key === "P" || (key.key === " " && !key.target.closest?.("button"))) {
       key.preventDefault();
       actions.play();
     } else if (key.key === "0") {
