@@ -21,7 +21,16 @@ from training.audition.gate import GateMissed, Threshold, check, thresholds
 from training.audition.hearing import Plan, hold
 from training.audition.inscription import inscribe
 from training.audition.likeness import compare_states, pairwise, place_on_map
-from training.audition.music import Loop, LoopJob, NoHeldOutMusic, find_music, hear, round_trip
+from training.audition.music import (
+    Loop,
+    LoopJob,
+    Music,
+    NoHeldOutMusic,
+    Reference,
+    find_music,
+    hear,
+    round_trip,
+)
 from training.audition.page import build
 from training.audition.panel import Effect, Sweep, Switch, coherence, examine, recognise
 from training.audition.record import scores
@@ -31,7 +40,7 @@ from training.audition.states import MOST_STATES, choose_states, flipped
 from training.audition.takes import WRAP_SECONDS, TakeJob, loop_seconds, play
 from training.audition.words import WORDS, named_effects, names_by_sound, sentence
 from training.ears.frames import SAMPLE_RATE
-from training.ears.listening import NAMES
+from training.ears.listening import GROUPS, NAMES
 from training.studio.shards import is_held_out, render_with_margins, write_studio_corpus
 
 N_FIGURES = len(NAMES)
@@ -46,6 +55,16 @@ def small_model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def heard(small_model):
     return hold(Plan(small_model, (1, 2), music=None), on_progress=lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def compared(heard):
+    """The same, against music that is made up."""
+    figures = heard.sweep.figures.reshape(-1, N_FIGURES)
+    rng = np.random.default_rng(0)
+    some = [figures + rng.standard_normal(figures.shape) for _ in range(2)]
+    sounds = ((np.zeros(4000, np.float32), np.ones(4000, np.float32)),)
+    return dataclasses.replace(heard, reference=Reference(Music("some music", ()), *some, sounds))
 
 
 def sweep_of(effects, *, n_seeds=3, spread=0.0, interaction=0.0, n_switches=3):
@@ -304,6 +323,12 @@ def test_without_held_out_music_only_the_rest_is_measured(heard):
     }
 
 
+def test_against_held_out_music_everything_is_measured(compared):
+    assert all(each.is_measured for each in thresholds(compared))
+    assert len(compared.comparisons) == len(compared.inversion_comparisons) == N_FIGURES
+    assert set(compared.distances) == set(compared.halves_distances) == set(GROUPS)
+
+
 # -- what is left behind ---------------------------------------------------------------------
 
 
@@ -327,8 +352,10 @@ def test_a_model_of_the_first_version_comes_out_as_one_of_the_newest(build_model
     assert ModelCard.from_metadata(read_card(path).to_metadata()).scores == {"audition_x": 1.0}
 
 
-def test_a_page_needs_nothing_but_itself(heard):
-    html = build(dataclasses.replace(heard, labels=("</script><b>", "& so")))
+def test_a_page_needs_nothing_but_itself(compared):
+    html = build(dataclasses.replace(compared, labels=("</script><b>", "& so")))
+    assert "some music" in html
+    assert html.count("<audio") == 2
     assert "</script><b>" not in html
     assert not re.search(r"<link|@import|url\((?!#)|src=\"(?!data:)", html)
     # Names of formats, which nobody fetches.

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from training.audition.gate import LOUDEST_PEAK_DB, MOST_DEFECT_DISTANCE, MOST_DISTANCE, MOST_LU
 from training.audition.hearing import Audition
 from training.ears.listening import GROUPS, NAMES
-from training.report import FIRST, INK, MUTED, SECOND, chart, chart_style
+from training.report import FIRST, INK, MUTED, RULE, SECOND, chart, chart_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,13 +76,14 @@ def _families(audition: Audition) -> "Figure":
     limits = {**MOST_DISTANCE, "defect": MOST_DEFECT_DISTANCE}
     names = list(GROUPS)
     figure, axes = _figure(2.6)
-    both = [
+    bars_of = [
         ("the model", audition.distances, _MODEL),
         ("inversion alone", audition.inversion_distances, _INVERSION),
+        ("half the music from the other half", audition.halves_distances, RULE),
     ]
-    for n, (label, distances, colour) in enumerate(both):
-        places = np.arange(len(names)) + 0.34 * n - 0.17
-        bars = axes.bar(places, [distances[g] for g in names], 0.3, color=colour, label=label)
+    for n, (label, distances, colour) in enumerate(bars_of):
+        places = np.arange(len(names)) + 0.28 * (n - 1)
+        bars = axes.bar(places, [distances[g] for g in names], 0.25, color=colour, label=label)
         axes.bar_label(bars, fmt="%.2f", padding=2, color=MUTED, fontsize=7.5)
     for x, group in enumerate(names):
         if group in limits:
@@ -91,7 +92,7 @@ def _families(audition: Audition) -> "Figure":
     axes.set_xticks(range(len(names)), names)
     axes.set_ylabel("sd of held-out music")
     axes.grid(visible=False, axis="x")
-    axes.legend(ncols=3, loc="upper right")
+    axes.legend(ncols=4, loc="upper right")
     axes.set_ylim(0, 1.25 * max(axes.get_ylim()[1], 1.0))
     return figure
 

@@ -101,6 +101,14 @@ class Audition:
         return by_group(self.inversion_comparisons) if self.inversion_comparisons else {}
 
     @property
+    def halves_distances(self) -> dict[str, float]:
+        """The same of one half of held-out music from the other: what chance has to answer for."""
+        if self.reference is None:
+            return {}
+        figures = self.reference.figures
+        return by_group(compare(figures[::2], figures[1::2]))
+
+    @property
     def is_sample(self) -> bool:
         """Whether the panel has more states than were played."""
         n_states: int = 2**self.card.n_switches

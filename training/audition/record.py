@@ -52,6 +52,7 @@ def to_dict(audition: Audition) -> dict[str, Any]:
         "held_out": reference and reference.music.source,
         "distances": audition.distances,
         "inversion_distances": audition.inversion_distances,
+        "halves_distances": audition.halves_distances,
         "figures": [asdict(each) for each in audition.comparisons],
         "inversion_figures": [asdict(each) for each in audition.inversion_comparisons],
         "switches": [{"legend": sentence(s), **asdict(s)} for s in audition.switches],
