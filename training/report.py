@@ -172,7 +172,7 @@ def spectrogram_uri(samples: NDArray[np.float32], sample_rate: int) -> str:
 def thumbnail(samples: NDArray[np.float32], sample_rate: int) -> bytes:
     """Draw the same smaller, as WebP of a few kilobytes, where a page has hundreds."""
     levels_db = _mel_levels_db(samples, sample_rate, _THUMBNAIL_SHAPE)
-    return _picture(levels_db, "webp", {"quality": 60, "method": 6})
+    return _picture(levels_db, "webp", {"quality": 40, "method": 6})
 
 
 def _mel_levels_db(

@@ -60,7 +60,7 @@ def heard(small_model):
 @pytest.fixture(scope="module")
 def compared(heard):
     """The same, against music that is made up."""
-    figures = heard.sweep.figures.reshape(-1, N_FIGURES)
+    figures = np.tile(heard.sweep.singles, (4, 1))
     rng = np.random.default_rng(0)
     some = [figures + rng.standard_normal(figures.shape) for _ in range(2)]
     sounds = ((np.zeros(4000, np.float32), np.ones(4000, np.float32)),)
@@ -74,8 +74,8 @@ def sweep_of(effects, *, n_seeds=3, spread=0.0, interaction=0.0, n_switches=3):
     rng = np.random.default_rng(0)
     alone = rng.standard_normal((len(states), N_FIGURES))
     centres = bits @ effects + interaction * alone
-    noise = spread * rng.standard_normal((n_seeds, len(states), N_FIGURES))
-    return Sweep(states, centres + noise)
+    noise = spread * rng.standard_normal((n_seeds + 1, len(states), N_FIGURES))
+    return Sweep(states, centres + noise[1:], centres + noise[0])
 
 
 def separate_effects(n_switches=3):
@@ -124,6 +124,12 @@ def test_takes_of_one_seed_are_the_same_and_of_another_are_not(heard, small_mode
     assert np.array_equal(again.figures, heard.takes[1, bits].figures)
     assert not np.array_equal(again.figures, heard.takes[2, bits].figures)
     assert again.clip is None
+
+
+def test_every_state_is_played_once_in_a_variation_of_its_own(heard):
+    alone = {seed: bits for seed, bits in heard.takes if seed not in heard.seeds}
+    assert tuple(alone.values()) == heard.sweep.states
+    assert np.array_equal(heard.sweep.singles[3], heard.takes[6, (True, True)].figures)
 
 
 def test_silence_is_dead(heard):

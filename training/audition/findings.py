@@ -54,8 +54,8 @@ def _recognised(audition: Audition) -> Finding:
     return Finding(
         f"{100 * least.recognised:.1f} %",
         "of takes tell even the least clear switch by their sound",
-        f"Of switch {least.number + 1}, {least.label}. A linear recogniser learned from takes of "
-        "other seeds and knows nothing but the figures below; 50 % would be guessing.",
+        f"Of switch {least.number + 1}, {least.label}. A linear recogniser learned from takes in "
+        "other variations and knows nothing but the figures below; 50 % would be guessing.",
     )
 
 

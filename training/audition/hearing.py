@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from training.audition.panel import Sweep, Switch, examine
 from training.audition.states import choose_states
 from training.audition.takes import Take, TakeJob, play_all
 from training.ears.comparing import Comparison, by_group, compare
-from training.ears.listening import NAMES
 
 Progress = Callable[[int, int], None]
 
@@ -28,8 +28,8 @@ class Plan:
     Attributes
     ----------
     seeds : sequence of int
-        One take of every state for each, two at least: takes of one state are what distances
-        between states are held against.
+        In ascending order. One take of every state for each, two at least: takes of one state are
+        what distances between states are held against. Seeds above are for single takes.
     music : Music or None
         What to hold the model against.
     """
@@ -78,10 +78,10 @@ class Audition:
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Takes against held-out music; empty without any."""
+        """Single takes against held-out music; empty without any."""
         if self.reference is None:
             return []
-        return compare(self.reference.figures, self.sweep.figures.reshape(-1, len(NAMES)))
+        return compare(self.reference.figures, self.sweep.singles)
 
     @cached_property
     def inversion_comparisons(self) -> list[Comparison]:
@@ -145,28 +145,31 @@ def hold(plan: Plan, *, on_progress: Progress) -> Audition:
     """
     card = Network.open(plan.model).card
     states = choose_states(card.n_switches, seed=plan.seeds[0])
-    first = plan.seeds[0]
-    jobs = [TakeJob(plan.model, b, s, is_shown=s == first) for s in plan.seeds for b in states]
-    n_total = len(jobs) + (len(plan.music.loops) if plan.music else 0)
-    n_done = 0
-
-    def count() -> None:
-        nonlocal n_done
-        n_done += 1
-        on_progress(n_done, n_total)
-
-    on_progress(0, n_total)
-    reference = hear_all(plan.music, card, plan.n_workers, count) if plan.music else None
-    takes = play_all(jobs, plan.n_workers, count)
-    figures = np.stack(
-        [[takes[seed, bits].figures for bits in states] for seed in plan.seeds]
-    )  # (n_seeds, n_states, n_figures)
+    jobs = [
+        TakeJob(plan.model, bits, seed, is_shown=seed == plan.seeds[0])
+        for seed in plan.seeds
+        for bits in states
+    ]
+    single_seeds = {bits: plan.seeds[-1] + number for number, bits in enumerate(states, 1)}
+    jobs += [TakeJob(plan.model, bits, seed, is_shown=False) for bits, seed in single_seeds.items()]
+    done = _counter(on_progress, len(jobs) + (len(plan.music.loops) if plan.music else 0))
+    reference = hear_all(plan.music, card, plan.n_workers, done) if plan.music else None
+    takes = play_all(jobs, plan.n_workers, done)
+    figures = [[takes[seed, bits].figures for bits in states] for seed in plan.seeds]
+    singles = [takes[seed, bits].figures for bits, seed in single_seeds.items()]
     return Audition(
         card,
         sha256_of(plan.model),
         card.switch_labels,
         tuple(plan.seeds),
-        Sweep(tuple(states), figures),
+        Sweep(tuple(states), np.array(figures), np.array(singles)),
         takes,
         reference,
     )
+
+
+def _counter(on_progress: Progress, n_total: int) -> Callable[[], None]:
+    """Report one more each time it is called, and none now."""
+    numbers = count(1)
+    on_progress(0, n_total)
+    return lambda: on_progress(next(numbers), n_total)

@@ -16,6 +16,7 @@ from device.griffin_lim import GriffinLim
 from device.vocoder import CARE
 from training.corpus import HELD_OUT, MARGIN, SAMPLE_RATE, Corpus, run_in_workers
 from training.distances import stft_magnitude, streamed
+from training.ears.frames import as_recorded
 from training.ears.listening import describe
 
 Samples = NDArray[np.float32]
@@ -167,7 +168,8 @@ def hear_all(
 def hear(job: LoopJob) -> Heard:
     """Listen to one loop, as it is and through our inversion."""
     audio = _audio(job.loop)
-    original, rebuilt = audio[MARGIN:-MARGIN], round_trip(audio, job)[MARGIN:-MARGIN]
+    rebuilt = as_recorded(round_trip(audio, job))[MARGIN:-MARGIN]
+    original = as_recorded(audio)[MARGIN:-MARGIN]
     return Heard(
         job.loop,
         describe(original, SAMPLE_RATE),

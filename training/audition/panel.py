@@ -51,8 +51,8 @@ class Switch:
         The same where a state is a single take, mean over seeds: what variation does to a state
         counts against it, too.
     recognised : float
-        Share of takes from whose sound it is read rightly, by a recogniser that learned on takes of
-        other seeds; 0.5 by guessing.
+        Share of takes from whose sound it is read rightly, by a recogniser that learned from takes
+        of other seeds; 0.5 by guessing.
     effects : tuple of Effect
         On every figure, the strongest first.
     """
@@ -74,17 +74,25 @@ class Sweep:
     ----------
     states : tuple of Bits
     figures : (n_seeds, n_states, n_figures)
+        All states in the same few variations, so that a flip can be heard by itself.
+    singles : (n_states, n_figures)
+        Every state once in a variation of its own: a fair sample of what a box plays.
     """
 
     states: tuple[Bits, ...]
     figures: Doubles
+    singles: Doubles
+
+    def standardise(self, figures: Doubles) -> Doubles:
+        """Figures in standard deviations of all takes in common variations."""
+        mean = self.figures.mean(axis=(0, 1))
+        spread = np.maximum(self.figures.std(axis=(0, 1)), 1e-6)
+        return np.asarray((figures - mean) / spread)
 
     @property
     def standard(self) -> Doubles:
-        """Standardised figures, of the same shape."""
-        mean = self.figures.mean(axis=(0, 1))
-        spread = np.maximum(self.figures.std(axis=(0, 1)), 1e-6)
-        return np.asarray((self.figures - mean) / spread)
+        """Standardised figures, (n_seeds, n_states, n_figures)."""
+        return self.standardise(self.figures)
 
     @property
     def centres(self) -> Doubles:
@@ -93,7 +101,7 @@ class Sweep:
 
     def take(self, seed: int) -> "Sweep":
         """One seed's takes alone."""
-        return Sweep(self.states, self.figures[seed : seed + 1])
+        return Sweep(self.states, self.figures[seed : seed + 1], self.singles)
 
     def changes(self, switch: int) -> Doubles:
         """What a switch does in every state of the others, (n_pairs, n_figures)."""
@@ -143,22 +151,20 @@ def coherence(changes: Doubles) -> float:
 
 
 def recognise(sweep: Sweep) -> Doubles:
-    """Learn to read switches from the sound on all seeds but one, and read that: (n_switches,).
+    """Learn to read switches from single takes, and read all others: (n_switches,), share right.
 
-    Every seed is left out once. The recogniser is linear, and knows nothing but the figures.
+    Ridge regression on ±1. No variation is in lessons and questions both, and the recogniser knows
+    nothing but the figures.
     """
-    standard = np.clip(sweep.standard, -_CLIPPED_AT, _CLIPPED_AT)
-    n_seeds, n_states, _ = standard.shape
-    known = np.concatenate([standard, np.ones((n_seeds, n_states, 1))], axis=2)
     bits = np.array(sweep.states, dtype=bool)
-    right = [_read(np.delete(known, seed, axis=0), known[seed], bits) for seed in range(n_seeds)]
-    return np.asarray(np.mean(right, axis=0))
+    lessons = _known(sweep.standardise(sweep.singles))
+    gram = lessons.T @ lessons + _RIDGE * np.eye(lessons.shape[1])
+    weights = np.linalg.solve(gram, lessons.T @ (2.0 * bits - 1.0))
+    right = (_known(sweep.standard) @ weights > 0) == bits
+    return np.asarray(right.mean(axis=(0, 1)))
 
 
-def _read(lessons: Doubles, questions: Doubles, bits: NDArray[np.bool_]) -> Doubles:
-    """Ridge regression on ±1: (n_seeds, n_states, n), (n_states, n) → share right."""
-    rows = lessons.reshape(-1, lessons.shape[2])
-    signs = np.tile(2.0 * bits - 1.0, (len(lessons), 1))
-    gram = rows.T @ rows + _RIDGE * np.eye(rows.shape[1])
-    weights = np.linalg.solve(gram, rows.T @ signs)
-    return np.asarray(((questions @ weights > 0) == bits).mean(axis=0))
+def _known(standard: Doubles) -> Doubles:
+    """What a recogniser goes by: figures, and 1."""
+    clipped = np.clip(standard, -_CLIPPED_AT, _CLIPPED_AT)
+    return np.concatenate([clipped, np.ones((*clipped.shape[:-1], 1))], axis=-1)

@@ -66,7 +66,7 @@ def to_dict(audition: Audition) -> dict[str, Any]:
 
 def _state(audition: Audition, number: int) -> dict[str, Any]:
     states, likeness = audition.sweep.states, audition.likeness
-    takes = [audition.takes[seed, states[number]] for seed in audition.seeds]
+    takes = [take for take in audition.takes.values() if take.bits == states[number]]
     return {
         "bits": format_bits(states[number]),
         "nearest": format_bits(states[likeness.nearest[number]]),
@@ -79,6 +79,6 @@ def _state(audition: Audition, number: int) -> dict[str, Any]:
                 "is_dead": take.is_dead,
                 **dict(zip(NAMES, take.figures.tolist(), strict=True)),
             }
-            for take in takes
+            for take in sorted(takes, key=lambda take: take.seed)
         ],
     }

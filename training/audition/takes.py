@@ -15,7 +15,7 @@ from device.network import Network
 from device.state import Bits
 from device.voice import Performance, Voice
 from training.corpus import run_in_workers
-from training.ears.frames import SAMPLE_RATE
+from training.ears.frames import SAMPLE_RATE, as_recorded
 from training.ears.listening import NAMES, at_our_rate, describe
 
 Samples = NDArray[np.float32]
@@ -112,7 +112,7 @@ def play(job: TakeJob) -> Take:
     n_fade = round(FADE_SECONDS * sample_rate)
     played = _sound(network, job.bits, job.seed, n_samples + n_fade)
     is_finite = bool(np.isfinite(played).all())
-    figures = describe(played[:n_samples], sample_rate)
+    figures = describe(as_recorded(played[:n_samples]), sample_rate)
     clip = _clip(_going_round(np.nan_to_num(played), n_fade), sample_rate) if job.is_shown else None
     return Take(job.bits, job.seed, figures, is_finite, clip)
 

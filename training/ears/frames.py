@@ -18,6 +18,11 @@ ONSET_HOP = 128
 _ONSET_N_FFT, _ONSET_MELS = 1024, 64
 
 
+def as_recorded(samples: Samples) -> Samples:
+    """Round to 16 bits, as corpora, files and sound cards have it: even silence has that floor."""
+    return np.asarray(np.round(np.clip(samples, -1, 1) * 32_767) / 32_767, dtype=np.float32)
+
+
 def spectrum(samples: Samples, n_fft: int, hop_length: int) -> Spectrum:
     """Periodic Hann frames, the first centred on sample 0: (n_frames, n_fft // 2 + 1)."""
     from scipy.signal import get_window
