@@ -8,7 +8,9 @@ from markupsafe import Markup
 
 from training.audition.gate import LOUDEST_PEAK_DB, MOST_DEFECT_DISTANCE, MOST_DISTANCE, MOST_LU
 from training.audition.hearing import Audition
+from training.audition.words import WORDS
 from training.ears.listening import GROUPS, NAMES
+from training.prose import typeset
 from training.report import FIRST, INK, MUTED, RULE, SECOND, chart, chart_style
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def _effects(audition: Audition) -> "Figure":
             if abs(change[name]) >= _FAINTEST:
                 colour = SECOND if change[name] > 0 else FIRST
                 axes.scatter(x, y, _DOT_AREA * abs(change[name]), color=colour, lw=0)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [f"{WORDS[name][0]}   {name}" for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     labels = [f"{s.number + 1}\n{_broken(s.label)}" for s in audition.switches]
     axes.set_xticks(range(len(labels)), labels)
@@ -137,7 +139,7 @@ def _flips(audition: Audition) -> "Figure":
     axes.set_xlabel("switches that differ")
     axes.set_ylabel("distance in sound, sd")
     axes.set_ylim(bottom=0)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
@@ -150,7 +152,7 @@ def _loudness(audition: Audition) -> "Figure":
     loudness.set_title(f"Loudness (LUFS), and {MOST_LU:g} LU around the middle")
     peaks.hist([take.true_peak_db for take in audition.takes.values()], 24, color=SECOND)
     peaks.axvline(LOUDEST_PEAK_DB, **(_LIMIT | {"color": INK}))
-    peaks.set_title(f"True peak (dBTP), and the limit of {LOUDEST_PEAK_DB:g}")
+    peaks.set_title(typeset(f"True peak (dBTP), and the limit of {LOUDEST_PEAK_DB:g}"))
     for axes in (loudness, peaks):
         axes.set_ylabel("takes")
         axes.grid(visible=False, axis="x")
