@@ -58,7 +58,7 @@ def _effects(audition: Audition) -> "Figure":
             if abs(change[name]) >= _FAINTEST:
                 colour = SECOND if change[name] > 0 else FIRST
                 axes.scatter(x, y, _DOT_AREA * abs(change[name]), color=colour, lw=0)
-    axes.set_yticks(range(len(names)), [f"{WORDS[name][0]}   {name}" for name in names])
+    axes.set_yticks(range(len(names)), [f"{WORDS[name][0]} · {name}" for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     labels = [f"{s.number + 1}\n{_broken(s.label)}" for s in audition.switches]
     axes.set_xticks(range(len(labels)), labels)
