@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     help="CPU threads; one is fastest while other work runs on the machine.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of weights and batches.")
+@click.option(
+    "--codec",
+    "codec_run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Take the codec of a finished run; the whole budget goes to the composer.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the run's latest checkpoint.")
 @click.option(
     "--set",
@@ -58,6 +65,7 @@ def train(
     precision: str,
     threads: int | None,
     seed: int,
+    codec_run: Path | None,
     resume: bool,
     overrides: tuple[str, ...],
 ) -> None:
@@ -68,13 +76,13 @@ def train(
 
     from training.corpus import Corpus
     from training.features import open_features
-    from training.run import Networks
+    from training.run import Networks, open_run
     from training.trainer import Budget, Trainer
 
     if threads:
         torch.set_num_threads(threads)
     where = _device(device)
-    config = _configure(seed, _precision(precision, where), overrides)
+    config = _configure(seed, _precision(precision, where), codec_run, overrides)
     music = Corpus.open(corpus)
     if not resume:
         _prepare(out, config)
@@ -85,6 +93,8 @@ def train(
         trainer = Trainer(out, networks, features, config, budget=budget, report=bar.report)
         if resume:
             trainer.resume()
+        elif codec_run:
+            trainer.adopt(open_run(codec_run))
         trainer.train()
     _finish(out, networks, music, config)
     _preview(out, networks, music, features, config)
@@ -109,13 +119,25 @@ def _precision(name: str, where: "torch.device") -> str:
     return name
 
 
-def _configure(seed: int, precision: str, overrides: tuple[str, ...]) -> "Config":
+def _configure(
+    seed: int, precision: str, codec_run: Path | None, overrides: tuple[str, ...]
+) -> "Config":
     from training.run import Config
 
     raw = Config(seed=seed, precision=precision).to_dict()
+    if codec_run:
+        raw |= _codec_settings(codec_run)
     for item in overrides:
         _override(raw, item)
     return Config.from_dict(raw)
+
+
+def _codec_settings(run: Path) -> dict[str, Any]:
+    """Make settings that fit a finished codec, with no share of the budget for it."""
+    from training.run import CODEC_SETTINGS, open_run
+
+    settings = open_run(run).config.to_dict()
+    return {name: settings[name] for name in CODEC_SETTINGS} | {"codec_share": 0.0}
 
 
 def _override(raw: dict[str, Any], item: str) -> None:
@@ -153,12 +175,14 @@ def _prepare(out: Path, config: "Config") -> None:
 
 
 def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config") -> None:
+    import json
+
     import torch
 
     from training.axes import name
     from training.origin import commit, machine
     from training.panel import examine
-    from training.run import FinishedRun, save_run
+    from training.run import CODEC_ORIGIN, FinishedRun, save_run
 
     labels = name(networks.axes.effect)
     provenance = {
@@ -170,6 +194,8 @@ def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config")
         # A plain text: its own class would need trust to be loaded.
         "torch": str(torch.__version__),
     }
+    if (out / CODEC_ORIGIN).is_file():
+        provenance["codec"] = json.loads((out / CODEC_ORIGIN).read_text())
     networks.to(torch.device("cpu"))
     n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
     save_run(out, FinishedRun(config, n_slots, corpus.tempo_bpm, networks, labels, provenance))

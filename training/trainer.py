@@ -18,18 +18,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.codec import codec_loss, spread_loss
 from training.composer import Reading, aim_loss, composer_loss, corner, frozen, played
+from training.critic import HIDDEN, judging_loss, persuasion_loss
 from training.features import Features
 from training.hearing import hear, hear_corpus
 from training.run import (
+    CODEC_ORIGIN,
+    CODEC_SETTINGS,
     Config,
+    FinishedRun,
     Networks,
     TrainingError,
     load_saved,
     replaced,
     save_atomically,
+    save_json,
 )
 
 CHECKPOINT_SECONDS = 60.0
@@ -146,12 +152,17 @@ class ComposerStage:
     ) -> None:
         self.networks = networks
         self.reader, self.composer = networks.reader, networks.composer
+        self.critic = networks.critic
         self.classes = classes
         self.train = torch.from_numpy(features.train).to(classes.device)
         self.held_out = torch.from_numpy(features.held_out).to(classes.device)
         self.config = config
         self.peak_rate = config.composer_rate
-        self.parameters = [*self.reader.parameters(), *self.composer.parameters()]
+        self.parameters = [
+            *self.reader.parameters(),
+            *self.composer.parameters(),
+            *self.critic.parameters(),
+        ]
         self.described = hear_corpus(networks, classes, config)
 
     def find_axes(self) -> None:
@@ -165,15 +176,17 @@ class ComposerStage:
         loops = self.train[self._tensor(rng.choice(len(self.train), size, replace=False))]
         reading, logits = self._recompose(loops, self._normal(rng, size))
         parts = composer_loss(logits, self.classes[loops].long(), reading)
-        aim, echo = self._panel(rng)
+        digits, aim, echo = self._panel(rng)
+        judging, persuasion = self._criticise(rng, self.classes[loops], digits)
         # Both are phased in over the first third: a divergence asked for at once empties the
         # variation, and a composer that has only just begun has nothing to aim with.
         asked = min(1.0, 3 * progress)
         weighed = self.config.divergence_weight * parts.divergence
         weighed = weighed + self.config.aim_weight * aim + self.config.echo_weight * echo
-        figures = {"aim": aim.item(), "echo": echo.item()}
+        weighed = weighed + self.config.critic_weight * persuasion
+        figures = {"aim": aim.item(), "echo": echo.item(), "judging": judging.item()}
         figures = {name: part.item() for name, part in vars(parts).items()} | figures
-        return parts.cross_entropy + asked * weighed, figures
+        return parts.cross_entropy + asked * weighed + judging, figures
 
     def _recompose(self, loops: Tensor, noise: Tensor | None) -> tuple[Reading, Tensor]:
         reading = self.reader(self.classes[loops].long())
@@ -181,8 +194,25 @@ class ComposerStage:
         position = self.networks.axes.locate(self.described[loops])
         return reading, self.composer.compose(position, variation)
 
-    def _panel(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Random states: how far from what was meant they sound, and their variations read."""
+    def _criticise(
+        self, rng: np.random.Generator, classes: Tensor, composed: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Let the critic learn, and say what it thinks of what was composed."""
+        music = F.one_hot(classes.long(), self.config.n_levels).to(composed)
+        of_music, of_composed = (
+            self._tensor(rng.random(digits.shape[:3]) >= HIDDEN) for digits in (music, composed)
+        )
+        score_of_music, reasons_of_music = self.critic(music, of_music)
+        score, _ = self.critic(composed.detach(), of_composed)
+        judging = judging_loss(score_of_music, score)
+        with frozen(self.critic):
+            persuasion = persuasion_loss(
+                *self.critic(composed, of_composed), reasons_of_music.detach()
+            )
+        return judging, persuasion
+
+    def _panel(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Random states: their digits, how far off they sound, how their variations are read."""
         n_states = self.config.panel_states
         size = self.config.panel_variations * n_states
         bits = self._tensor(rng.integers(0, 2, (size, self.config.n_switches)))
@@ -195,7 +225,7 @@ class ComposerStage:
             expected = axes.expect(corner(bits.float()))
             aim = aim_loss(axes.standardise(described), expected, n_states)
             read = self.reader.read(digits).mean
-        return aim, (read - variation).square().sum(dim=1).mean()
+        return digits, aim, (read - variation).square().sum(dim=1).mean()
 
     def _normal(self, rng: np.random.Generator, size: int) -> Tensor:
         noise = rng.standard_normal((size, self.config.n_variation))
@@ -206,7 +236,7 @@ class ComposerStage:
 
     def evaluate(self) -> dict[str, float]:
         """Cross-entropy and share of right digits on held-out loops; the panel, always the same."""
-        aim, _ = self._panel(np.random.default_rng([self.config.seed, 3]))
+        _, aim, _ = self._panel(np.random.default_rng([self.config.seed, 3]))
         figures = {"panel_aim": aim.item()}
         if len(self.held_out):
             loops = self.held_out[:128]
@@ -339,6 +369,26 @@ class Trainer:
         self.progress = Progress(**saved["progress"])
         self._optimiser_state = saved["optimiser"]
 
+    def adopt(self, run: FinishedRun) -> None:
+        """Begin with the codec of a finished run.
+
+        Raises
+        ------
+        TrainingError
+            If the settings ask for another codec.
+        """
+        for name in CODEC_SETTINGS:
+            found, asked = getattr(run.config, name), getattr(self.config, name)
+            if found != asked:
+                raise TrainingError(
+                    f"--codec: found a codec with {name} {found}, asked for {asked}; leave out "
+                    f"--set {name}, or train another codec"
+                )
+        self.networks.codec.load_state_dict(run.networks.codec.state_dict())
+        self.progress = Progress(stage=STAGES.index(ComposerStage.name))
+        save_json(self.directory / CODEC_ORIGIN, run.provenance)
+        self._save(None)
+
     def _check_same_settings(self, before: Mapping[str, Any]) -> None:
         for name, asked in self.config.to_dict().items():
             if before.get(name) != asked:
@@ -359,6 +409,11 @@ class Trainer:
         shares = (self.config.codec_share, 1 - self.config.codec_share)
         for number, share in enumerate(shares):
             if number == self.progress.stage:
+                if share == 0:
+                    raise TrainingError(
+                        "setting codec_share: found 0 and no codec to begin with, expected more "
+                        "than 0; or take a codec with --codec RUN"
+                    )
                 self._train_stage(self._stage(number), self.budget.part(share))
                 self.progress = Progress(stage=number + 1)
                 self._optimiser_state = None
