@@ -206,9 +206,8 @@ class ComposerStage:
         score, _ = self.critic(composed.detach(), of_composed)
         judging = judging_loss(score_of_music, score)
         with frozen(self.critic):
-            persuasion = persuasion_loss(
-                *self.critic(composed, of_composed), reasons_of_music.detach()
-            )
+            score, reasons = self.critic(composed, of_composed)
+            persuasion = persuasion_loss(score, reasons, reasons_of_music.detach())
         return judging, persuasion
 
     def _panel(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
