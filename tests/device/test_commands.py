@@ -289,7 +289,7 @@ def settings_file(text, name="box.toml"):
 def test_settings_change_the_defaults(run_json, script):
     config = settings_file(
         f'switches = "{script}"\nspeaker = "wav:set.wav"\nseed = 5\nquantize = "beat"\n'
-        "still = true\npins = [5, 6]\ntempo = 90\npatina = 0.5\n"
+        "still = true\npins = [5, 6]\ntempo = 90\ntape = 0.5\n"
     )
     facts = run_json("play", "--config", config, "--seconds", 0.5)
     assert (facts["speaker"], facts["switches"]) == ("set.wav", script)
