@@ -71,18 +71,22 @@ class Machine:
         self._before = known[len(samples) :]
         # What the head needs is drawn too, so that nothing is kept but what came in.
         n = len(samples) + _N_TAPS - 1
-        place = np.arange(len(known) - n, len(known), dtype=np.float32)
-        swayed = np.interp(place - self._delay(at - _N_TAPS + 1, n), np.arange(len(known)), known)
-        swayed = np.tanh(self._drive * swayed.astype(np.float32)) / self._drive
+        delay = self._delay(at - _N_TAPS + 1, n)
+        whole = delay.astype(np.int32)
+        part = delay - whole
+        newer = np.arange(len(known) - n, len(known)) - whole
+        swayed = known[newer] * (1 - part) + known[newer - 1] * part
+        swayed = np.tanh(self._drive * swayed) / self._drive
         samples[:] = np.convolve(swayed, self._head, "valid")
 
     def _delay(self, at: int, n: int) -> Samples:
-        """In samples. Hours of angle have no place in single precision, which is far faster."""
-        ramp = np.arange(n, dtype=np.float32)
+        """In samples; of a moment the same however blocks fall."""
+        moment = np.arange(at, at + n, dtype=np.float64)
         delay = np.full(n, self._middle, np.float32)
         for speed, depth, start in self._sways:
-            angle = np.float32((speed * at + start) % (2 * np.pi)) + np.float32(speed) * ramp
-            delay += np.float32(depth) * np.sin(angle)
+            # Hours of angle have no place in single precision, in which sines are far faster.
+            angle = (speed * moment + start) % (2 * np.pi)
+            delay += np.float32(depth) * np.sin(angle.astype(np.float32))
         return delay
 
 
