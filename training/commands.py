@@ -11,6 +11,7 @@ from device.contract import SLOTS_PER_BEAT
 if TYPE_CHECKING:
     import torch
 
+    from training.analysis import Analysis
     from training.corpus import Corpus
     from training.features import Features
     from training.run import Config, Networks
@@ -43,6 +44,17 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=1, show_default=True, help="Of weights and batches.")
 @click.option("--resume", is_flag=True, help="Go on from the run's latest checkpoint.")
 @click.option(
+    "--bands",
+    type=click.Choice(["warped", "mel", "linear"]),
+    default="warped",
+    show_default=True,
+    help="What the network sees; the model it becomes always draws linear bins.",
+)
+@click.option(
+    "--n-fft", type=click.IntRange(min=128), default=1024, show_default=True, help="Window, samples."
+)
+@click.option("--hop", type=click.IntRange(min=16), help="Samples; a quarter of the window if not given.")
+@click.option(
     "--set",
     "overrides",
     multiple=True,
@@ -59,6 +71,9 @@ def train(
     threads: int | None,
     seed: int,
     resume: bool,
+    bands: str,
+    n_fft: int,
+    hop: int | None,
     overrides: tuple[str, ...],
 ) -> None:
     """Train codec and composer on CORPUS; the networks end up in OUT/model.pt."""
@@ -66,6 +81,7 @@ def train(
         raise click.UsageError("give either --minutes or --steps")
     import torch
 
+    from training.analysis import Analysis
     from training.corpus import Corpus
     from training.features import open_features
     from training.run import Networks
@@ -74,7 +90,8 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     where = _device(device)
-    config = _configure(seed, _precision(precision, where), overrides)
+    analysis = Analysis.shaped(bands, n_fft, hop)
+    config = _configure(seed, _precision(precision, where), analysis, overrides)
     music = Corpus.open(corpus)
     if not resume:
         _prepare(out, config)
@@ -109,10 +126,12 @@ def _precision(name: str, where: "torch.device") -> str:
     return name
 
 
-def _configure(seed: int, precision: str, overrides: tuple[str, ...]) -> "Config":
+def _configure(
+    seed: int, precision: str, analysis: "Analysis", overrides: tuple[str, ...]
+) -> "Config":
     from training.run import Config
 
-    raw = Config(seed=seed, precision=precision).to_dict()
+    raw = Config(seed=seed, precision=precision).to_dict() | {"analysis": analysis.to_dict()}
     for item in overrides:
         _override(raw, item)
     return Config.from_dict(raw)

@@ -105,7 +105,10 @@ def _offsets(n_loops: int) -> NDArray[np.float32]:
 
 
 def _key(corpus: Corpus, analysis: Analysis) -> str:
-    identity = json.dumps([analysis.to_dict(), [record.id for record in corpus.records]])
+    # What decides the frames and nothing else: another hop finds the work done.
+    decisive = [analysis.sample_rate, analysis.n_fft, analysis.floor, analysis.frames_per_slot]
+    centres = analysis.band_centres.round(6).tolist()
+    identity = json.dumps([decisive, centres, [record.id for record in corpus.records]])
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 

@@ -25,8 +25,10 @@ from device.errors import SwitchboardError
 from device.files import written_whole
 from training.analysis import Analysis
 from training.axes import Axes
+from training.bands import KINDS, most_mel_bands
 from training.codec import Codec
 from training.composer import N_HEADS, Composer, Reader
+from training.corpus import MARGIN
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -157,24 +159,45 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
 
 
 def _analysis(analysis: Analysis) -> dict[str, tuple[bool, str]]:
-    n_fft, hop_length, n_bands = analysis.n_fft, analysis.hop_length, analysis.n_bands
-    # Wide bands grow by a factor of 2 at most, and together reach the last bin.
-    n_wide, n_bins_above = n_bands - analysis.n_linear, analysis.n_bins - analysis.n_linear
-    reach_the_top = 1 <= n_wide <= n_bins_above < 2 ** (n_wide + 1) - 1
-    return {
-        "analysis.n_fft": (n_fft >= 128 and n_fft % 2 == 0, "an even number, 128 or more"),
+    n_fft, hop_length = analysis.n_fft, analysis.hop_length
+    checks = {
+        "analysis.bands": (analysis.bands in KINDS, " or ".join(KINDS)),
+        "analysis.n_fft": (
+            n_fft >= 128 and n_fft % 2 == 0 and n_fft <= 2 * MARGIN,
+            f"an even number, 128 to {2 * MARGIN}",
+        ),
         "analysis.hop_length": (
             # What the contract asks for; the export would refuse it after hours of training.
             _is_multiple(n_fft, hop_length) and n_fft >= 4 * hop_length,
             f"a part of n_fft {n_fft}, a quarter of it at most",
         ),
         "analysis.floor": (0 < analysis.floor < math.inf, "a positive number"),
-        "analysis.n_bands": (1 < n_bands <= analysis.n_bins, f"2 to {analysis.n_bins} bins"),
-        "analysis.n_linear": (
-            analysis.n_linear >= 1 and reach_the_top,
-            f"1 or more, with bands left of {n_bands} for the bins above",
-        ),
         "analysis.frames_per_slot": (analysis.frames_per_slot >= 2, "2 or more"),
+    }
+    return checks | _band_sizes(analysis)
+
+
+def _band_sizes(analysis: Analysis) -> dict[str, tuple[bool, str]]:
+    n_bands, n_linear, n_bins = analysis.n_bands, analysis.n_linear, analysis.n_bins
+    if analysis.bands == "warped":
+        # Wide bands grow by a factor of 2 at most, and together reach the last bin.
+        n_wide, n_bins_above = n_bands - n_linear, n_bins - n_linear
+        reach_the_top = 1 <= n_wide <= n_bins_above < 2 ** (n_wide + 1) - 1
+        return {
+            "analysis.n_bands": (1 < n_bands <= n_bins, f"2 to {n_bins} bins"),
+            "analysis.n_linear": (
+                n_linear >= 1 and reach_the_top,
+                f"1 or more, with bands left of {n_bands} for the bins above",
+            ),
+        }
+    most = most_mel_bands(n_bins, analysis.sample_rate)
+    fits = {
+        "mel": (2 <= n_bands <= most, f"2 to {most}: more mel bands are narrower than a bin"),
+        "linear": (n_bands == n_bins, f"{n_bins}: linear bands are all bins of the window"),
+    }
+    return {
+        "analysis.n_bands": fits.get(analysis.bands, (True, "")),
+        "analysis.n_linear": (n_linear == 0, "0: only warped bands have single bins to choose"),
     }
 
 

@@ -340,10 +340,11 @@ class Trainer:
         self._optimiser_state = saved["optimiser"]
 
     def _check_same_settings(self, before: Mapping[str, Any]) -> None:
+        made_with = Config.from_dict(before).to_dict()
         for name, asked in self.config.to_dict().items():
-            if before.get(name) != asked:
+            if made_with[name] != asked:
                 raise TrainingError(
-                    f"{self.directory}: the checkpoint was made with {name} {before.get(name)}, "
+                    f"{self.directory}: the checkpoint was made with {name} {made_with[name]}, "
                     f"asked for {asked}; give the same settings, or another --out"
                 )
 
