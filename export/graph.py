@@ -30,19 +30,21 @@ class ComposeHalf(nn.Module):
 
     def __init__(self, run: FinishedRun) -> None:
         super().__init__()
+        self.axes = run.networks.axes
         self.composer = run.networks.composer
         self.writer = run.networks.codec.writer
         self.half_levels = run.config.n_levels // 2
 
     def forward(self, switches: Tensor, variation: Tensor) -> tuple[Tensor, Tensor]:
         """Compose one loop: (n_slots, n_channels), (n_slots, n_digits)."""
-        classes = self.composer.classes(switches[None], variation[None])
+        classes = self.composer.classes(self.axes.latent(switches[None], variation[None]))
         digits = classes.to(torch.float32) - self.half_levels
         return self.writer(digits)[0], digits[0]
 
     def margin(self, switches: Tensor, variation: Tensor) -> float:
         """How clearly the closest decision of arg max was taken."""
-        best = self.composer(switches[None], variation[None]).topk(2, dim=-1).values
+        logits = self.composer(self.axes.latent(switches[None], variation[None]))
+        best = logits.topk(2, dim=-1).values
         return float((best[..., 0] - best[..., 1]).min())
 
 
@@ -82,6 +84,9 @@ class BoxGraph(nn.Module):
 
 class _Scale(nn.Module):
     """Normalisation of bands that are bins: nothing to expand."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, run: FinishedRun) -> None:
         super().__init__()

@@ -133,4 +133,3 @@ class Analysis:
         step = 1.0 / (SLOTS_PER_BEAT * self.frames_per_slot)
         frames = np.arange(n_slots * self.frames_per_slot, dtype=np.float64)
         return (frames + offset) * step
-

@@ -5,6 +5,8 @@ to one where chords live, and ever wider above. Whichever they are, the way from
 back is the same: triangles between neighbouring centres.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,7 @@ KINDS = ("warped", "mel", "linear")
 # Slaney's mel scale (Auditory Toolbox, 1998): a straight line to 1 kHz, an exponential above.
 _HERTZ_PER_MEL = 200 / 3
 _STRAIGHT_HERTZ = 1_000.0
-_MELS_PER_NEPER = 27 / np.log(6.4)
+_MELS_PER_NEPER = 27 / math.log(6.4)
 
 
 def warped_centres(n_bands: int, n_linear: int, n_bins: int) -> NDArray[np.float64]:
@@ -38,7 +40,7 @@ def most_mel_bands(n_bins: int, sample_rate: int) -> int:
 
 def _to_mel(hertz: float) -> float:
     straight = min(hertz, _STRAIGHT_HERTZ) / _HERTZ_PER_MEL
-    return straight + _MELS_PER_NEPER * float(np.log(max(hertz, _STRAIGHT_HERTZ) / _STRAIGHT_HERTZ))
+    return straight + _MELS_PER_NEPER * math.log(max(hertz / _STRAIGHT_HERTZ, 1.0))
 
 
 def _to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:

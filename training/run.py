@@ -24,13 +24,17 @@ from torch import Tensor
 from device.errors import SwitchboardError
 from device.files import written_whole
 from training.analysis import Analysis
-from training.axes import Axes
+from training.axes import Axes, DiscoveredAxes
 from training.bands import KINDS, most_mel_bands
 from training.codec import Codec
+from training.components import ComponentAxes
 from training.composer import N_HEADS, Composer, Reader
 from training.corpus import MARGIN
+from training.labels import LabelledAxes
 
 PRECISIONS = ("float32", "bfloat16")
+# Where switches get their meaning from.
+WAYS = ("discovered", "components", "labels")
 
 
 class TrainingError(SwitchboardError, ValueError):
@@ -51,6 +55,14 @@ class Config:
         Of the codec: over slots, of the score, inside the renderer.
     composer_width, composer_layers, reader_width : int
     n_switches, n_variation : int
+    switches : str
+        Where they get their meaning from, one of `WAYS`.
+    labels : str
+        What they stand for where that is labels, separated by commas; else empty.
+    reach : float
+        How far along its axis a switch goes either way, in standard deviations of the corpus. With
+        the default panels are a little wider than music is, and every switch stands clear of what
+        the variation does.
     codec_loops, codec_slots : int
         Loops in a batch, and how many of their slots are drawn.
     composer_loops : int
@@ -58,6 +70,8 @@ class Config:
         Peak learning rates.
     codec_share : float
         Part of the budget that trains the codec; the rest trains the composer.
+    codec : str
+        The run whose codec is kept, so that all of the budget trains the composer; else empty.
     divergence_weight : float
         How dear a nat in the variation is.
     panel_variations, panel_states : int
@@ -87,12 +101,16 @@ class Config:
     reader_width: int = 128
     n_switches: int = 8
     n_variation: int = 16
+    switches: str = "discovered"
+    labels: str = ""
+    reach: float = 1.25
     codec_loops: int = 8
     codec_slots: int = 96
     composer_loops: int = 32
     codec_rate: float = 1e-3
     composer_rate: float = 8e-4
     codec_share: float = 0.6
+    codec: str = ""
     divergence_weight: float = 0.7
     panel_variations: int = 2
     panel_states: int = 8
@@ -107,6 +125,11 @@ class Config:
             if not holds:
                 found = _setting(self, name)
                 raise TrainingError(f"setting {name}: found {found}, expected {expected}")
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """What the switches stand for, one by one; nothing unless labels are asked for."""
+        return tuple(self.labels.split(",")) if self.labels else ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able fields, the analysis nested."""
@@ -147,6 +170,9 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "reader_width": (_is_multiple(config.reader_width, N_HEADS), heads),
         "n_switches": (1 <= config.n_switches <= 16, "1 to 16"),
         "n_variation": (0 <= config.n_variation <= 256, "0 to 256"),
+        "switches": (config.switches in WAYS, " or ".join(WAYS)),
+        "labels": _names_fit(config),
+        "reach": (0 < config.reach <= 3, "a positive number, 3 at most"),
         "codec_rate": (0 < config.codec_rate < math.inf, "a positive number"),
         "composer_rate": (0 < config.composer_rate < math.inf, "a positive number"),
         "codec_share": (0 < config.codec_share < 1, "a number between 0 and 1"),
@@ -156,6 +182,14 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "precision": (config.precision in PRECISIONS, " or ".join(PRECISIONS)),
         "seed": (config.seed >= 0, "0 or more"),
     }
+
+
+def _names_fit(config: Config) -> tuple[bool, str]:
+    names = config.label_names
+    if config.switches != "labels":
+        return not names, f"none, for switches are {config.switches}"
+    different = all(names) and len(set(names)) == len(names) == config.n_switches
+    return different, f"a different name for each of the {config.n_switches} switches"
 
 
 def _analysis(analysis: Analysis) -> dict[str, tuple[bool, str]]:
@@ -231,14 +265,12 @@ class Networks:
             n_slots=n_slots,
             width=config.composer_width,
             n_layers=config.composer_layers,
-            n_switches=config.n_switches,
-            n_variation=config.n_variation,
+            n_latent=config.n_switches + config.n_variation,
             **code,
         )
-        reader = Reader(
-            n_slots=n_slots, n_variation=config.n_variation, width=config.reader_width, **code
-        )
-        return cls(codec, composer, reader, Axes(config.n_switches))
+        axes = _axes(config)
+        reader = Reader(n_slots=n_slots, n_read=axes.n_read, width=config.reader_width, **code)
+        return cls(codec, composer, reader, axes)
 
     def to(self, device: torch.device) -> Self:
         """Move all to a device."""
@@ -254,6 +286,14 @@ class Networks:
         """Take weights over."""
         for name, network in vars(self).items():
             network.load_state_dict(state[name])
+
+
+def _axes(config: Config) -> Axes:
+    """The way in which the switches of a run get their meaning."""
+    if config.switches == "labels":
+        return LabelledAxes(config.label_names, config.n_variation, reach=config.reach)
+    way = {"discovered": DiscoveredAxes, "components": ComponentAxes}[config.switches]
+    return way(config.n_switches, config.n_variation, reach=config.reach)
 
 
 @dataclass(frozen=True)

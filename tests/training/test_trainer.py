@@ -10,6 +10,7 @@ import torch
 
 from tests.tiny_run import CONFIG, N_SLOTS, networks, same_bits, toy_features, weights
 from training import trainer as trainer_module
+from training.crew import ALONE
 from training.run import Networks, TrainingError
 from training.trainer import Budget, ComposerStage, Curves, Progress, Trainer, encode_corpus
 
@@ -310,8 +311,7 @@ def test_listening_to_panels_teaches_the_composer_alone(uninterrupted):
     )
     for network in vars(made).values():
         network.zero_grad()
-    aim, _ = stage._panel(np.random.default_rng(1))
-    aim.backward()
+    stage._panel(np.random.default_rng(1), ALONE)["aim"].backward()
     taught = {
         name
         for name, network in vars(made).items()
