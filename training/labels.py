@@ -25,7 +25,6 @@ from training.corpus import TRAIN, Corpus, CorpusError, LoopRecord
 _RAREST = 0.01
 _SAME = 0.99
 _RIDGE = 1e-3
-_MOST_TEXTS = 12
 
 
 class LabelledAxes(Axes):
@@ -133,13 +132,13 @@ def _factor(corpus: Corpus, name: str, known: Mapping[str, list[Any]]) -> NDArra
 
 
 def _usable(known: Mapping[str, list[Any]]) -> list[str]:
-    """What `_factor` understands: numbers and yes or no by name, texts with their values."""
+    """What `_factor` understands: numbers, yes or no by name, and texts, each with an example."""
     found = []
     for name, values in sorted(known.items()):
         if all(isinstance(value, bool | int | float) for value in values):
             found += [name.removesuffix("_on")] if len(set(values)) > 1 else []
-        elif all(isinstance(value, str) for value in values) and len(set(values)) <= _MOST_TEXTS:
-            found += [f"{name}={value}" for value in sorted(set(values))]
+        elif all(isinstance(value, str) for value in values):
+            found.append(f"{name}={min(values)}")
     return found
 
 
@@ -163,7 +162,7 @@ def read_tags(path: Path) -> dict[str, frozenset[str]]:
     for number, row in enumerate(rows[1:], start=2):
         if not row:
             continue
-        if len(row) != 2 or row[0].strip() in tags:
+        if len(row) != 2 or row[0].strip() in tags or "," in row[1]:
             raise CorpusError(
                 f"{path}: line {number} holds {','.join(row)!r}, expected a track not named "
                 "before, and its tags separated by ';'"
