@@ -67,11 +67,11 @@ class Crew:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
-    def hear(self, message: Callable[[], Kept]) -> Kept:
+    def from_leader(self, find: Callable[[], Kept]) -> Kept:
         """Let the leader find something out, and tell the others."""
         if self.size == 1:
-            return message()
-        told: list[Any] = [message() if self.leads else None]
+            return find()
+        told: list[Any] = [find() if self.leads else None]
         distributed.broadcast_object_list(told, 0)
         heard: Kept = told[0]
         return heard

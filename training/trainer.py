@@ -388,7 +388,7 @@ class Trainer:
         TrainingError
             If there is none, or it cannot be read, or was made with other settings.
         """
-        saved = self.crew.hear(self._latest)
+        saved = self.crew.from_leader(self._latest)
         self._check_same_settings(saved["config"])
         self.networks.load(saved["networks"])
         self.progress = Progress(**saved["progress"])
@@ -456,7 +456,7 @@ class Trainer:
             figures = self._step(stage, loss, optimiser, rate, done)
             at.step += 1
             # One clock for all, or one would stop while another waits for its gradients.
-            at.seconds = self.crew.hear(lambda: self.clock() - started)
+            at.seconds = self.crew.from_leader(lambda: self.clock() - started)
             reached = budget.progress(at.step, at.seconds)
             if self.crew.leads:
                 if reached >= 1 or at.step % REPORT_STEPS == 0:
