@@ -65,12 +65,13 @@ class SharedPins(GpioSwitches):
         self._contacts += [Pin(self._levels, i) for i in range(len(pins))]
 
 
-def play_the_panel(name, seconds, stormy, seed):
+def play_the_panel(name, seconds, stormy, seed, begun, heard):
     """Hands, bounce and storms; afterwards a state that is known, at rest."""
     memory = SharedMemory(name=name)
     levels = np.ndarray(len(PINS), np.uint8, memory.buf)
     flips = np.ndarray(1, np.int64, memory.buf, offset=8)
     rng = np.random.default_rng(seed)
+    begun.set()
     start = time.monotonic()
     while (now := time.monotonic() - start) < seconds - REST_SECONDS:
         if stormy and now % STORM_EVERY_SECONDS > STORM_EVERY_SECONDS - STORM_SECONDS:
@@ -83,6 +84,8 @@ def play_the_panel(name, seconds, stormy, seed):
             flip_with_bounce(levels, flips, int(rng.integers(len(PINS))), rng)
             time.sleep(HAND_SECONDS * rng.random())
     levels[:] = rng.integers(0, 2, len(PINS))
+    # Neither its start nor its end disturbs what it watches.
+    heard.wait()
     memory.close()
 
 
@@ -107,14 +110,18 @@ def _like_the_service():
 
 @dataclass
 class Witness:
-    """A listener that remembers the last state and what memory was like."""
+    """A listener that remembers the last state, what memory was like and when the sound broke."""
 
+    speaker: SilentSpeaker
     bits: tuple = ()
     memory_mb: list = field(default_factory=list)
+    underruns_at: list = field(default_factory=list)
     _next_at: float = 0.0
 
     def __call__(self, state):
         self.bits = state.bits
+        if self.speaker.n_underruns > len(self.underruns_at):
+            self.underruns_at.append(round(state.seconds, 1))
         if state.seconds >= self._next_at:
             self._next_at = state.seconds + MEMORY_SECONDS
             self.memory_mb.append(resident_mb())
@@ -131,6 +138,7 @@ class Stretch:
     p99_ms: float
     block_p99_ms: float
     underruns: int
+    underruns_at: list
     late_blocks: int
     last_state_is_right: bool
     memory_from_mb: float
@@ -145,22 +153,29 @@ def stretch(seconds, stormy, seed):
     memory.buf[:] = bytes(16)
     levels = np.ndarray(len(PINS), np.uint8, memory.buf)
     flips = np.ndarray(1, np.int64, memory.buf, offset=8)
-    hands = multiprocessing.get_context("spawn").Process(
-        target=play_the_panel, args=(memory.name, seconds, stormy, seed)
+    spawning = multiprocessing.get_context("spawn")
+    begun, heard = spawning.Event(), spawning.Event()
+    hands = spawning.Process(
+        target=play_the_panel, args=(memory.name, seconds, stormy, seed, begun, heard)
     )
-    witness = Witness()
     with (
         SharedPins(levels, said.append) as panel,
         SilentSpeaker(network.card.sample_rate) as speaker,
         Instrument(
-            network, panel, speaker, Performance(seed=seed), ahead=True, listeners=[witness]
+            network,
+            panel,
+            speaker,
+            Performance(seed=seed),
+            ahead=True,
+            listeners=[witness := Witness(speaker)],
         ) as instrument,
     ):
         hands.start()
+        begun.wait()
         put_first(said.append)
         _like_the_service()
-        # Its start is not part of the time it plays.
-        report = instrument.play(seconds + 3.0)
+        report = instrument.play(seconds + 1.0)
+        heard.set()
         hands.join()
     # Caches, and what threads set aside for themselves, fill up first.
     settled = witness.memory_mb[len(witness.memory_mb) // 2 :]
@@ -172,6 +187,7 @@ def stretch(seconds, stormy, seed):
         p99_ms=round(report.switch_to_sample_p99_ms, 2),
         block_p99_ms=round(report.block_p99_ms, 2),
         underruns=report.underruns,
+        underruns_at=witness.underruns_at,
         late_blocks=report.missed_deadlines,
         last_state_is_right=witness.bits == tuple(bool(level) for level in levels),
         memory_from_mb=round(min(settled), 1),

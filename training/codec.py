@@ -180,10 +180,12 @@ class FrameRenderer(nn.Module):
     Shape: (n_frames, n_channels), (n_frames,) → (n_frames, n_bands), normalised log bands.
     """
 
-    # How much of what it cannot tell a frame shows as grain, and the most of it. Chosen by
+    # How much of what it cannot tell a frame shows as grain, and the most of it; and how far a band
+    # rises above those two away where none is shown, for a partial is no noise. Chosen by
     # measurement: more jitters the partials, less leaves clicks.
     GRAIN = 0.4
     MOST_GRAIN = 0.2
+    PARTIAL = 1.0
 
     def __init__(self, *, n_channels: int, hidden: int, n_bands: int, n_blocks: int = 2) -> None:
         super().__init__()
@@ -201,7 +203,8 @@ class FrameRenderer(nn.Module):
         """Draw frames, each from its own row."""
         middle, log_spread = self.expect(rows, phase)
         amount = (self.GRAIN * log_spread.exp()).clamp_max(self.MOST_GRAIN)
-        grained: Tensor = middle + amount * self.grain(rows, phase)
+        noisy = 1 - (prominence(middle) / self.PARTIAL).clamp(0, 1)
+        grained: Tensor = middle + amount * noisy * self.grain(rows, phase)
         return grained
 
     def expect(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
@@ -213,6 +216,16 @@ class FrameRenderer(nn.Module):
         normed: Tensor = self.norm(x)
         # The spread only watches: were it to teach, all that is hard would be called noise.
         return self.out(normed), self.spread(normed.detach())
+
+
+def prominence(frames: Tensor) -> Tensor:
+    """How far each band, or one of its neighbours, rises above the higher of those two away.
+
+    Shape: (n_frames, n_bands) → the same.
+    """
+    beyond = F.pad(frames, (2, 2), mode="replicate")
+    rise = F.pad(frames - torch.maximum(beyond[:, :-4], beyond[:, 4:]), (1, 1), mode="replicate")
+    return torch.maximum(torch.maximum(rise[:, :-2], rise[:, 2:]), rise[:, 1:-1])
 
 
 class Codec(nn.Module):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from training.corpus import Corpus
     from training.features import Features
-    from training.run import Config, FinishedRun, Networks
+    from training.run import Config, Networks
 
 
 @click.command()
@@ -45,6 +45,13 @@ if TYPE_CHECKING:
     help="CPU threads; one is fastest while other work runs on the machine.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of weights and batches.")
+@click.option(
+    "--codec",
+    "codec_run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Take the codec of a finished run; the whole budget goes to the composer.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the run's latest checkpoint.")
 @click.option(
     "--bands",
@@ -81,12 +88,6 @@ if TYPE_CHECKING:
     help="How far a switch goes either way, in standard deviations.",
 )
 @click.option(
-    "--codec",
-    type=click.Path(path_type=Path),
-    metavar="RUN",
-    help="Keep the codec of a finished run, with its window and bands; train the composer alone.",
-)
-@click.option(
     "--set",
     "overrides",
     multiple=True,
@@ -102,6 +103,7 @@ def train(
     precision: str,
     threads: int | None,
     seed: int,
+    codec_run: Path | None,
     resume: bool,
     bands: str | None,
     n_fft: int | None,
@@ -110,7 +112,6 @@ def train(
     labels: str | None,
     tags: Path | None,
     reach: float,
-    codec: Path | None,
     overrides: tuple[str, ...],
 ) -> None:
     """Train codec and composer on CORPUS; the networks end up in OUT/model.pt.
@@ -120,7 +121,7 @@ def train(
     """
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")
-    if codec and (bands or n_fft or hop):
+    if codec_run and (bands or n_fft or hop):
         raise click.UsageError("--codec brings its own bands and window: leave out those options")
     import torch
 
@@ -135,9 +136,10 @@ def train(
     with crew_of_torchrun() as crew:
         where = _device(device)
         said = _Said.of(switches, labels, tags)
-        kept = open_run(codec) if codec else None
         settings = {"seed": seed, "precision": _precision(precision, where), "reach": reach}
-        settings |= said.settings() | _sizes(bands, n_fft, hop, codec, kept)
+        settings |= said.settings() | _sizes(bands, n_fft, hop)
+        if codec_run:
+            settings |= _codec_settings(codec_run)
         config = _configure(settings, overrides)
         music = Corpus.open(corpus)
         labelled = said.read(music)
@@ -146,8 +148,6 @@ def train(
         n_workers = torch.get_num_threads()
         features = open_features(music, config.analysis, labels=labelled, n_workers=n_workers)
         networks = Networks.build(config, features.n_slots).to(where)
-        if kept:
-            networks.codec.load_state_dict(kept.networks.codec.state_dict())
         with _Bar(hidden=not crew.leads) as bar:
             budget = Budget(steps, minutes)
             trainer = Trainer(
@@ -155,6 +155,8 @@ def train(
             )
             if resume:
                 trainer.resume()
+            elif codec_run:
+                trainer.adopt(open_run(codec_run))
             trainer.train()
     if crew.leads:
         _finish(out, networks, music, config)
@@ -201,20 +203,10 @@ class _Said:
         return factors(corpus, self.names)
 
 
-def _sizes(
-    bands: str | None,
-    n_fft: int | None,
-    hop: int | None,
-    codec: Path | None,
-    kept: "FinishedRun | None",
-) -> dict[str, Any]:
-    """Bands and window that were asked for, or all that makes the codec of a run."""
+def _sizes(bands: str | None, n_fft: int | None, hop: int | None) -> dict[str, Any]:
+    """Bands and window that were asked for, as settings of a run."""
     from training.analysis import Analysis
 
-    if kept:
-        raw = kept.config.to_dict()
-        same = ("n_digits", "n_levels", "width", "n_channels", "hidden", "analysis")
-        return {name: raw[name] for name in same} | {"codec": str(codec)}
     return {"analysis": Analysis.shaped(bands or "warped", n_fft or 1_024, hop).to_dict()}
 
 
@@ -244,6 +236,14 @@ def _configure(settings: dict[str, Any], overrides: tuple[str, ...]) -> "Config"
     for item in overrides:
         _override(raw, item)
     return Config.from_dict(raw)
+
+
+def _codec_settings(run: Path) -> dict[str, Any]:
+    """Make settings that fit a finished codec, with no share of the budget for it."""
+    from training.run import CODEC_SETTINGS, open_run
+
+    settings = open_run(run).config.to_dict()
+    return {name: settings[name] for name in CODEC_SETTINGS} | {"codec_share": 0.0}
 
 
 def _override(raw: dict[str, Any], item: str) -> None:
@@ -281,11 +281,13 @@ def _prepare(out: Path, config: "Config") -> None:
 
 
 def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config") -> None:
+    import json
+
     import torch
 
     from training.origin import commit, machine
     from training.panel import examine
-    from training.run import FinishedRun, save_run
+    from training.run import CODEC_ORIGIN, FinishedRun, save_run
 
     labels = networks.axes.names()
     provenance = {
@@ -297,6 +299,8 @@ def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config")
         # A plain text: its own class would need trust to be loaded.
         "torch": str(torch.__version__),
     }
+    if (out / CODEC_ORIGIN).is_file():
+        provenance["codec"] = json.loads((out / CODEC_ORIGIN).read_text())
     networks.to(torch.device("cpu"))
     n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
     save_run(out, FinishedRun(config, n_slots, corpus.tempo_bpm, networks, labels, provenance))

@@ -56,7 +56,7 @@ def describe(log_bands: Tensor, analysis: Analysis, *, frames_per_slot: int) -> 
     ----------
     log_bands : (n_loops, n_frames, n_bands)
     frames_per_slot : int
-        How fine the grid is; four are enough, and descriptors of unlike grids do not compare.
+        How fine the grid is; descriptors of unlike grids do not compare.
 
     Returns
     -------

@@ -5,6 +5,7 @@
 ``curves.csv``      the course of losses, one row per report; ``curves.png`` draws it; the latest
                     figures on held-out loops are the run's scores
 ``preview/``        held-out loops through the codec, and panel states, as the box will play them
+``codec.json``      where the codec comes from, if from another run
 ``model.pt``        the finished networks with all the export needs
 """
 
@@ -30,11 +31,15 @@ from training.codec import Codec
 from training.components import ComponentAxes
 from training.composer import N_HEADS, Composer, Reader
 from training.corpus import MARGIN
+from training.critic import Critic
 from training.labels import LabelledAxes
 
 PRECISIONS = ("float32", "bfloat16")
 # Where switches get their meaning from.
 WAYS = ("discovered", "components", "labels")
+CODEC_ORIGIN = "codec.json"
+# What a codec's weights and digits depend on.
+CODEC_SETTINGS = ("n_digits", "n_levels", "width", "n_channels", "hidden", "analysis")
 
 
 class TrainingError(SwitchboardError, ValueError):
@@ -69,9 +74,8 @@ class Config:
     codec_rate, composer_rate : float
         Peak learning rates.
     codec_share : float
-        Part of the budget that trains the codec; the rest trains the composer.
-    codec : str
-        The run whose codec is kept, so that all of the budget trains the composer; else empty.
+        Part of the budget that trains the codec; the rest trains the composer. 0 where the codec
+        comes from another run.
     divergence_weight : float
         How dear a nat in the variation is.
     panel_variations, panel_states : int
@@ -80,6 +84,8 @@ class Config:
         How dear, in nats, one squared deviation from what the switches say; 0 leaves it out.
     echo_weight : float
         How dear one squared deviation of a variation that the reader does not find again.
+    critic_weight : float
+        How dear, in nats, a point of the critic's score is; 0 leaves it out.
     precision : str
         'float32' or 'bfloat16', the latter for the forward passes alone.
     seed : int
@@ -110,12 +116,12 @@ class Config:
     codec_rate: float = 1e-3
     composer_rate: float = 8e-4
     codec_share: float = 0.6
-    codec: str = ""
     divergence_weight: float = 0.7
     panel_variations: int = 2
     panel_states: int = 8
     aim_weight: float = 400.0
     echo_weight: float = 5.0
+    critic_weight: float = 30.0
     precision: str = "float32"
     seed: int = 1
     analysis: Analysis = field(default_factory=Analysis)
@@ -175,10 +181,11 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "reach": (0 < config.reach <= 3, "a positive number, 3 at most"),
         "codec_rate": (0 < config.codec_rate < math.inf, "a positive number"),
         "composer_rate": (0 < config.composer_rate < math.inf, "a positive number"),
-        "codec_share": (0 < config.codec_share < 1, "a number between 0 and 1"),
+        "codec_share": (0 <= config.codec_share < 1, "0 to less than 1"),
         "divergence_weight": (0 <= config.divergence_weight < math.inf, "0 or more"),
         "aim_weight": (0 <= config.aim_weight < math.inf, "0 or more"),
         "echo_weight": (0 <= config.echo_weight < math.inf, "0 or more"),
+        "critic_weight": (0 <= config.critic_weight < math.inf, "0 or more"),
         "precision": (config.precision in PRECISIONS, " or ".join(PRECISIONS)),
         "seed": (config.seed >= 0, "0 or more"),
     }
@@ -247,6 +254,7 @@ class Networks:
     composer: Composer
     reader: Reader
     axes: Axes
+    critic: Critic
 
     @classmethod
     def build(cls, config: Config, n_slots: int) -> Self:
@@ -270,7 +278,8 @@ class Networks:
         )
         axes = _axes(config)
         reader = Reader(n_slots=n_slots, n_read=axes.n_read, width=config.reader_width, **code)
-        return cls(codec, composer, reader, axes)
+        critic = Critic(n_slots=n_slots, width=config.reader_width, **code)
+        return cls(codec, composer, reader, axes, critic)
 
     def to(self, device: torch.device) -> Self:
         """Move all to a device."""
@@ -283,8 +292,16 @@ class Networks:
         return {name: network.state_dict() for name, network in vars(self).items()}
 
     def load(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Take weights over."""
+        """Take weights over.
+
+        Raises
+        ------
+        TrainingError
+            If they are of another version.
+        """
         for name, network in vars(self).items():
+            if name not in state:
+                raise TrainingError(f"weights of another version: found no {name}; train again")
             network.load_state_dict(state[name])
 
 

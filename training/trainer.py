@@ -18,19 +18,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.codec import codec_loss, spread_loss
 from training.composer import Reading, aim_loss, composer_loss, frozen, played
 from training.crew import ALONE, Crew, Loss
+from training.critic import HIDDEN, judging_loss, persuasion_loss
 from training.features import Features
 from training.hearing import hear, hear_corpus
 from training.run import (
+    CODEC_ORIGIN,
+    CODEC_SETTINGS,
     Config,
+    FinishedRun,
     Networks,
     TrainingError,
     load_saved,
     replaced,
     save_atomically,
+    save_json,
 )
 
 CHECKPOINT_SECONDS = 60.0
@@ -172,6 +178,7 @@ class ComposerStage:
     ) -> None:
         self.networks = networks
         self.axes, self.reader, self.composer = networks.axes, networks.reader, networks.composer
+        self.critic = networks.critic
         self.classes = classes
         self.train = torch.from_numpy(features.train).to(classes.device)
         self.held_out = torch.from_numpy(features.held_out).to(classes.device)
@@ -179,7 +186,10 @@ class ComposerStage:
         self.config = config
         self.crew = crew
         self.peak_rate = config.composer_rate
-        self.parameters = [*self.reader.parameters(), *self.composer.parameters()]
+        taught = [self.reader, self.composer]
+        if self.axes.is_aimed:
+            taught.append(self.critic)
+        self.parameters = [weight for network in taught for weight in network.parameters()]
         self.described = hear_corpus(networks, classes, config)
 
     def begin(self) -> None:
@@ -189,30 +199,37 @@ class ComposerStage:
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
         """Read a batch and compose it again; compose panel states and hear them."""
         rng = np.random.default_rng([self.config.seed, 2, step])
-        parts = self._lower_bound(rng)
+        loops, parts = self._lower_bound(rng)
         if self.axes.is_aimed:
-            parts |= self._panel(rng, self.crew)
-        # All but the digits is phased in over the first third: a divergence asked for at once
-        # empties the variation, and a composer that has only just begun has nothing to aim with.
+            digits, heard = self._panel(rng, self.crew)
+            parts |= heard | self._criticise(rng, self.classes[loops], digits)
+        # Most is phased in over the first third: a divergence asked for at once empties the
+        # variation, and a composer that has only just begun has nothing to aim with.
         asked = min(1.0, 3 * progress)
         prices = {
             "cross_entropy": 1.0,
             "divergence": asked * self.config.divergence_weight,
             "aim": asked * self.config.aim_weight,
             "echo": asked * self.config.echo_weight,
+            "judging": 1.0,
+            "persuasion": asked * self.config.critic_weight,
         }
         loss = torch.stack([prices[name] * part for name, part in parts.items()]).sum()
         return loss, {name: part.item() for name, part in parts.items()}
 
-    def _lower_bound(self, rng: np.random.Generator) -> dict[str, Tensor]:
-        """Random loops, read and composed again."""
-        size = min(self.config.composer_loops, len(self.train))
+    @property
+    def _n_loops(self) -> int:
+        return min(self.config.composer_loops, len(self.train))
+
+    def _lower_bound(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Random loops, read and composed again: which, and how well."""
+        size = self._n_loops
         chosen, noise = rng.choice(len(self.train), size, replace=False), self._noise(rng, size)
         mine, weight = self.crew.part(size), self.crew.weight(size)
         loops = self.train[self._tensor(chosen[mine])]
         reading, logits = self._recompose(loops, noise[mine])
         parts = composer_loss(logits, self.classes[loops].long(), reading)
-        return {name: part * weight for name, part in vars(parts).items()}
+        return loops, {name: part * weight for name, part in vars(parts).items()}
 
     def _recompose(self, loops: Tensor, noise: Tensor | None) -> tuple[Reading, Tensor]:
         reading = self.reader(self.classes[loops].long())
@@ -223,15 +240,12 @@ class ComposerStage:
         position = self.axes.locate(self.described[loops], self.labels[loops])
         return torch.cat([position, variation], dim=1)
 
-    def _panel(self, rng: np.random.Generator, crew: Crew) -> dict[str, Tensor]:
-        """Random states: how far from what was meant they sound, and their variations read."""
-        n_states, n_variations = self.config.panel_states, self.config.panel_variations
+    def _panel(self, rng: np.random.Generator, crew: Crew) -> tuple[Tensor, dict[str, Tensor]]:
+        """Random states: their digits, how far off they sound, how their variations are read."""
+        n_states, n_variations = self.config.panel_states, self._n_variations(crew)
         bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
         variation, shift = self._noise(rng, n_variations), float(rng.random())
         mine, weight = crew.part(n_variations), crew.weight(n_variations)
-        if not weight:
-            nothing = variation.new_zeros(())
-            return {"aim": nothing, "echo": nothing}
         states = self._tensor(bits[mine].astype(np.float32)).flatten(0, 1)
         variation = variation[mine].repeat_interleave(n_states, dim=0)
         digits = played(self.composer(self.axes.latent(states, variation)))
@@ -241,7 +255,34 @@ class ComposerStage:
         expected = self.axes.expect(self.axes.corner(states))
         aim = aim_loss(self.axes.standardise(described), expected, n_states)
         echo = (read - variation).square().sum(dim=1).mean()
-        return {"aim": aim * weight, "echo": echo * weight}
+        return digits, {"aim": aim * weight, "echo": echo * weight}
+
+    def _n_variations(self, crew: Crew) -> int:
+        # A large crew has one for everybody.
+        return max(self.config.panel_variations, crew.size)
+
+    def _criticise(
+        self, rng: np.random.Generator, classes: Tensor, composed: Tensor
+    ) -> dict[str, Tensor]:
+        """Let the critic learn, and say what it thinks of what was composed."""
+        music = F.one_hot(classes.long(), self.config.n_levels).to(composed)
+        n_variations = self._n_variations(self.crew)
+        of_music = self._shown(rng, self._n_loops, music)
+        of_composed = self._shown(rng, n_variations * self.config.panel_states, composed)
+        score_of_music, reasons_of_music = self.critic(music, of_music)
+        score, _ = self.critic(composed.detach(), of_composed)
+        judging = judging_loss(score_of_music, score)
+        with frozen(self.critic):
+            better, reasons = self.critic(composed, of_composed)
+            persuasion = persuasion_loss(better, reasons, reasons_of_music.detach())
+        weight = self.crew.weight(n_variations)
+        return {"judging": judging * weight, "persuasion": persuasion * weight}
+
+    def _shown(self, rng: np.random.Generator, n_loops: int, mine: Tensor) -> Tensor:
+        """Which digits of the crew's part of some loops the critic is shown."""
+        shown = rng.random((n_loops, *mine.shape[1:3])) >= HIDDEN
+        first = self.crew.rank * n_loops // self.crew.size
+        return self._tensor(shown[first : first + len(mine)])
 
     def _noise(self, rng: np.random.Generator, size: int) -> Tensor:
         noise = rng.standard_normal((size, self.axes.n_read))
@@ -254,7 +295,7 @@ class ComposerStage:
         """Cross-entropy and share of right digits on held-out loops; the panel, always the same."""
         figures = {}
         if self.axes.is_aimed:
-            panel = self._panel(np.random.default_rng([self.config.seed, 3]), ALONE)
+            _, panel = self._panel(np.random.default_rng([self.config.seed, 3]), ALONE)
             figures["panel_aim"] = panel["aim"].item()
         if len(self.held_out):
             loops = self.held_out[:128]
@@ -371,7 +412,13 @@ class Trainer:
         self.report = report
         self.clock = clock
         self.crew = crew
-        self.progress = Progress(stage=1 if config.codec else 0)
+        most = min(config.codec_slots, config.composer_loops, len(features.train))
+        if crew.size > most:
+            raise TrainingError(
+                f"found {crew.size} processes, expected {most} at most: a batch has no more parts "
+                "(codec_slots, composer_loops, loops to train on)"
+            )
+        self.progress = Progress()
         self.curves = Curves(directory / "curves.csv")
         self._optimiser_state: dict[str, Any] | None = None
 
@@ -401,6 +448,27 @@ class Trainer:
             )
         return load_saved(self.checkpoint_path)
 
+    def adopt(self, run: FinishedRun) -> None:
+        """Begin with the codec of a finished run.
+
+        Raises
+        ------
+        TrainingError
+            If the settings ask for another codec.
+        """
+        for name in CODEC_SETTINGS:
+            found, asked = getattr(run.config, name), getattr(self.config, name)
+            if found != asked:
+                raise TrainingError(
+                    f"--codec: found a codec with {name} {found}, asked for {asked}; leave out "
+                    f"--set {name}, or train another codec"
+                )
+        self.networks.codec.load_state_dict(run.networks.codec.state_dict())
+        self.progress = Progress(stage=STAGES.index(ComposerStage.name))
+        if self.crew.leads:
+            save_json(self.directory / CODEC_ORIGIN, run.provenance)
+        self._save(None)
+
     def _check_same_settings(self, before: Mapping[str, Any]) -> None:
         made_with = Config.from_dict(before).to_dict()
         for name, asked in self.config.to_dict().items():
@@ -420,9 +488,14 @@ class Trainer:
         """
         if self.crew.leads:
             self.curves.cut(self.progress)
-        codec_share = 0.0 if self.config.codec else self.config.codec_share
-        for number, share in enumerate((codec_share, 1 - codec_share)):
+        shares = (self.config.codec_share, 1 - self.config.codec_share)
+        for number, share in enumerate(shares):
             if number == self.progress.stage:
+                if share == 0:
+                    raise TrainingError(
+                        "setting codec_share: found 0 and no codec to begin with, expected more "
+                        "than 0; or take a codec with --codec RUN"
+                    )
                 stage = self._stage(number)
                 self._train_stage(stage, self.budget.part(share))
                 stage.finish()

@@ -12,11 +12,11 @@ import torch
 
 from tests.tiny_run import CONFIG, N_SLOTS, networks, same_bits, toy_features, weights
 from training.crew import ALONE, Crew
-from training.run import Networks
+from training.run import Networks, TrainingError
 from training.trainer import Budget, CodecStage, ComposerStage, Trainer, encode_corpus
 
 ROOT = Path(__file__).parents[2]
-HALF_EACH = replace(CONFIG, codec_share=0.5)
+HALF_EACH = replace(CONFIG, codec_share=0.5, critic_weight=0.0)
 N_STEPS = 6
 
 
@@ -43,7 +43,9 @@ def gradients(stage, parameters):
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("switches", ["discovered", "components"])
 def test_gradients_of_a_crew_average_to_those_of_one(size, switches):
-    config, features = replace(CONFIG, switches=switches), toy_features()
+    # What persuades the critic is compared with its own part of the music alone.
+    config = replace(CONFIG, switches=switches, critic_weight=0.0, panel_variations=size)
+    features = toy_features()
     made = networks(config)
     classes = encode_corpus(made, features, config)
 
@@ -77,6 +79,11 @@ def train(directory, config, **more):
     )
     trainer.train()
     return trainer
+
+
+def test_a_crew_with_more_members_than_a_batch_has_parts_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match=r"found 9 processes, expected 6 at most"):
+        train(tmp_path, HALF_EACH, crew=Crew(0, 9))
 
 
 def member(directory):

@@ -1,6 +1,7 @@
 """A run that was killed and went on is the run that was never killed."""
 
 import csv
+import json
 from dataclasses import replace
 from itertools import count, pairwise
 
@@ -11,7 +12,7 @@ import torch
 from tests.tiny_run import CONFIG, N_SLOTS, networks, same_bits, toy_features, weights
 from training import trainer as trainer_module
 from training.crew import ALONE
-from training.run import Networks, TrainingError
+from training.run import FinishedRun, Networks, TrainingError
 from training.trainer import Budget, ComposerStage, Curves, Progress, Trainer, encode_corpus
 
 N_STEPS = 16
@@ -169,6 +170,48 @@ def test_rows_of_an_earlier_run_without_a_checkpoint_are_forgotten(tmp_path, uni
     assert rows(tmp_path) == rows(uninterrupted.directory)
 
 
+# -- with the codec of another run ----------------------------------------------------------
+
+
+def finished(trainer, config=HALF_EACH):
+    return FinishedRun(config, N_SLOTS, 80.0, trainer.networks, ("a", "b", "c"), {"commit": "1"})
+
+
+COMPOSER_ALONE = replace(HALF_EACH, codec_share=0.0, seed=2)
+
+
+def test_a_run_with_the_codec_of_another_trains_a_composer_alone(tmp_path, uninterrupted):
+    other = make(tmp_path, COMPOSER_ALONE)
+    other.adopt(finished(uninterrupted))
+    other.train()
+    assert same_bits(other.networks.codec.state_dict(), uninterrupted.networks.codec.state_dict())
+    assert {row[0] for row in rows(tmp_path)} == {"composer"}
+    assert max(row[1] for row in rows(tmp_path)) == N_STEPS
+    assert json.loads((tmp_path / "codec.json").read_text()) == {"commit": "1"}
+
+
+def test_a_run_with_the_codec_of_another_goes_on_after_a_kill(tmp_path, uninterrupted):
+    with pytest.raises(Killed):
+        trainer = make(tmp_path, COMPOSER_ALONE, report=kill_after("composer", 1))
+        trainer.adopt(finished(uninterrupted))
+        trainer.train()
+    again = make(tmp_path, COMPOSER_ALONE)
+    again.resume()
+    again.train()
+    assert same_bits(again.networks.codec.state_dict(), uninterrupted.networks.codec.state_dict())
+
+
+def test_a_codec_of_other_sizes_is_refused(tmp_path, uninterrupted):
+    wider = replace(COMPOSER_ALONE, n_channels=48)
+    with pytest.raises(TrainingError, match="with n_channels 24, asked for 48"):
+        make(tmp_path, wider).adopt(finished(uninterrupted))
+
+
+def test_no_share_for_the_codec_and_none_to_begin_with_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match="codec_share: found 0 and no codec"):
+        make(tmp_path, COMPOSER_ALONE).train()
+
+
 # -- refusing -------------------------------------------------------------------------------
 
 
@@ -239,7 +282,9 @@ def test_the_same_seed_is_the_same_run_and_another_seed_another(tmp_path, uninte
 
 
 def test_losses_fall_on_loops_never_heard(tmp_path):
-    config = replace(HALF_EACH, codec_rate=1e-2, composer_rate=1e-2, codec_loops=8)
+    rates = {"codec_rate": 1e-2, "composer_rate": 1e-2}
+    # Weights are in nats of loops far larger than these.
+    config = replace(HALF_EACH, **rates, codec_loops=8, critic_weight=1.0)
     features = toy_features(n_loops=40, n_held_out=8)
     make(tmp_path, config, features=features, budget=Budget(160, None)).train()
     for figure, share in [("loss", 0.6), ("held_out_db", 0.8), ("cross_entropy", 0.8)]:
@@ -311,13 +356,30 @@ def test_listening_to_panels_teaches_the_composer_alone(uninterrupted):
     )
     for network in vars(made).values():
         network.zero_grad()
-    stage._panel(np.random.default_rng(1), ALONE)["aim"].backward()
-    taught = {
+    _, heard = stage._panel(np.random.default_rng(1), ALONE)
+    heard["aim"].backward()
+    assert taught(made) == {"composer"}
+
+
+def test_the_critic_teaches_the_composer_and_is_taught_by_the_music(uninterrupted):
+    made = uninterrupted.networks
+    classes = encode_corpus(made, toy_features(), HALF_EACH)
+    stage = ComposerStage(made, classes, toy_features(), HALF_EACH)
+    rng = np.random.default_rng(1)
+    for part, pupil in {"judging": "critic", "persuasion": "composer"}.items():
+        for network in vars(made).values():
+            network.zero_grad()
+        digits, _ = stage._panel(rng, ALONE)
+        stage._criticise(rng, classes[:4], digits)[part].backward()
+        assert taught(made) == {pupil}
+
+
+def taught(made):
+    return {
         name
         for name, network in vars(made).items()
         if any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
     }
-    assert taught == {"composer"}
 
 
 def test_the_corpus_is_encoded_and_kept_where_the_networks_are():
