@@ -23,6 +23,7 @@ from tests import hostile_models as hostile
 from tests import tiny_model as tiny
 from tests import unruly_models as unruly
 from tests.training.fma_archive import write_tables
+from training.audition.music import NoHeldOutMusic
 from training.corpus import CorpusError
 from training.run import TrainingError
 from training.studio.soundfont import SoundFontError
@@ -279,6 +280,21 @@ BAD = {
     ),
     "study to a folder": Bad(
         "study silent.wav --out folder", errors.OutputError, ("folder",), ("silent.wav", "folder")
+    ),
+    "audition of nothing": Bad(
+        "audition none.onnx --out r.html", errors.ModelNotFound, ("none.onnx",)
+    ),
+    "audition to nowhere": with_tiny(
+        "audition tiny.onnx --out none/r.html", errors.OutputError, "none/r.html", "make it first"
+    ),
+    "audition onto itself": with_tiny(
+        "audition tiny.onnx --out tiny.onnx", errors.OutputError, "tiny.onnx", "another file"
+    ),
+    "audition against nothing": with_tiny(
+        "audition tiny.onnx --out r.html --against none", CorpusError, "none"
+    ),
+    "gate without music": with_tiny(
+        "audition tiny.onnx --out r.html --gate", NoHeldOutMusic, "no held-out music", "--against"
     ),
     "render to nowhere": with_tiny(
         "render --model tiny.onnx --bits 101 --out none/out.wav", errors.OutputError, "none/out.wav"

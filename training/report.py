@@ -69,6 +69,7 @@ _STYLE: Mapping[Any, Any] = {
 # Quieter than this below the loudest is black in a picture.
 _PICTURE_RANGE_DB = 70.0
 _PICTURE_SHAPE = (96, 560)  # rows, columns
+_THUMBNAIL_SHAPE = (64, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +161,26 @@ def sound_uri(samples: NDArray[np.float32], sample_rate: int) -> str:
 
     file = io.BytesIO()
     soundfile.write(file, np.clip(samples, -1, 1), sample_rate, format="FLAC", subtype="PCM_16")
-    return _data_uri("audio/flac", file.getvalue())
+    return data_uri("audio/flac", file.getvalue())
 
 
 def spectrogram_uri(samples: NDArray[np.float32], sample_rate: int) -> str:
     """Embed a picture: time to the right, mel bands upwards, 70 dB from bright to dark."""
+    return picture_uri(_mel_levels_db(samples, sample_rate, _PICTURE_SHAPE))
+
+
+def thumbnail(samples: NDArray[np.float32], sample_rate: int) -> bytes:
+    """Draw the same smaller, as WebP of a few kilobytes, where a page has hundreds."""
+    levels_db = _mel_levels_db(samples, sample_rate, _THUMBNAIL_SHAPE)
+    return _picture(levels_db, "webp", {"quality": 40, "method": 6})
+
+
+def _mel_levels_db(
+    samples: NDArray[np.float32], sample_rate: int, shape: tuple[int, int]
+) -> NDArray[np.floating[Any]]:
     import librosa
 
-    n_rows, n_columns = _PICTURE_SHAPE
+    n_rows, n_columns = shape
     n_fft, hop_length = 2048, max(1, -(-len(samples) // n_columns))
     magnitude = stft_magnitude(samples, n_fft, hop_length)
     # Of the frames only those centred in the signal.
@@ -175,19 +188,36 @@ def spectrogram_uri(samples: NDArray[np.float32], sample_rate: int) -> str:
     inside = magnitude[first : first + len(samples) // hop_length]
     bands = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_rows)
     power = bands @ np.square(inside).T
-    return picture_uri(librosa.power_to_db(power, ref=np.max, top_db=_PICTURE_RANGE_DB))
+    levels_db: NDArray[np.floating[Any]] = librosa.power_to_db(
+        power, ref=np.max, top_db=_PICTURE_RANGE_DB
+    )
+    return levels_db
 
 
 def picture_uri(levels_db: NDArray[np.floating[Any]]) -> str:
     """Embed a picture of levels, (n_rows, n_columns), the first row lowest, 0 dB brightest."""
+    return data_uri("image/png", _picture(levels_db, "png", {}))
+
+
+def _picture(levels_db: NDArray[np.floating[Any]], kind: str, how: Mapping[str, Any]) -> bytes:
     from matplotlib.image import imsave
 
     file = io.BytesIO()
-    imsave(file, levels_db, cmap="magma", vmin=-_PICTURE_RANGE_DB, vmax=0.0, origin="lower")
-    return _data_uri("image/png", file.getvalue())
+    imsave(
+        file,
+        levels_db,
+        format=kind,
+        cmap="magma",
+        vmin=-_PICTURE_RANGE_DB,
+        vmax=0.0,
+        origin="lower",
+        pil_kwargs=dict(how),
+    )
+    return file.getvalue()
 
 
-def _data_uri(kind: str, content: bytes) -> str:
+def data_uri(kind: str, content: bytes) -> str:
+    """Embed a file's bytes in a page."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 

@@ -13,9 +13,10 @@ from click.testing import CliRunner
 from device.griffin_lim import GriffinLim
 from training.corpus import SAMPLE_RATE, CorpusError
 from training.distances import log_spectral_distance_db
+from training.prose import duration, listing, span, typeset
 from training.study import inversions
 from training.study.command import study as command
-from training.study.findings import duration, find, listing, span, typeset
+from training.study.findings import find
 from training.study.inversions import BoxWay, LibrosaWay, n_empty_bands
 from training.study.page import build
 from training.study.trials import Plan, Row, Study, read_music, run

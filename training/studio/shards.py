@@ -19,7 +19,7 @@ TEMPO_BPM = 80.0
 LOOPS_PER_SHARD = 64
 _LOOPS_PER_HELD_OUT = 50
 _SMALLEST_SPLIT = 20  # from this many loops on, one is always held out
-_LICENCE = "CC0-1.0"
+LICENCE = "CC0-1.0"
 _LOOP_SECONDS = corpus.BEATS_PER_LOOP * 60.0 / TEMPO_BPM
 
 
@@ -105,6 +105,12 @@ def _render_shard(job: ShardJob) -> int:
     return corpus.write_shard(job.directory, job.shard, loops)
 
 
+def render_with_margins(seed: int, index: int) -> corpus.Audio:
+    """Play one loop of a corpus without the corpus, (margin + loop + margin,)."""
+    bars = corpus.BEATS_PER_LOOP // 4
+    return _around(render_loop(seed, index, tempo_bpm=TEMPO_BPM, bars=bars).audio)
+
+
 def _prepared(job: ShardJob, index: int) -> corpus.PreparedLoop:
     loop = render_loop(
         job.seed,
@@ -133,7 +139,7 @@ def _around(audio: corpus.Audio) -> corpus.Audio:
 def _provenance(job: ShardJob, index: int) -> dict[str, Any]:
     made_by = {"generator": GENERATOR, "seed": job.seed, "index": index}
     if job.soundfont is None:
-        return {**made_by, "licence": _LICENCE}
+        return {**made_by, "licence": LICENCE}
     # Its recordings are somebody's, and a sound font does not say under which terms.
     return {**made_by, "licence": None, "soundfont": job.soundfont.name}
 

@@ -1,23 +1,13 @@
 """What a study says, put into words by its figures alone."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from statistics import median
 
+from training.prose import Finding, duration, listing, span, typeset
 from training.study.inversions import N_MELS
 from training.study.trials import FOREIGN_N_FFT, Row, Study
 
 _BOTH_ERRORS = ("mean_squared_error", "lsd_db")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One figure, what it is of, and what stands behind it."""
-
-    figure: str
-    claim: str
-    text: str
 
 
 def find(study: Study) -> list[Finding]:
@@ -203,32 +193,6 @@ def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
 # -- words -----------------------------------------------------------------------------------
 
 
-def typeset(text: str) -> str:
-    """As in print: a minus sign for a hyphen, and no line ends between a number and its unit."""
-    text = re.sub(r"(?<![\w-])-(?=\d)", "−", text)
-    return re.sub(r"(?<=\d) (?=(?:dB|ms|s|min|%)(?!\w))", "\N{NO-BREAK SPACE}", text)
-
-
 def way(row: Row) -> str:
     """The method of a row by its name."""
     return "the box" if row.method == "box" else f"librosa, {row.n_iterations} iterations"
-
-
-def duration(seconds: float) -> str:
-    """Minutes and seconds, as on a record sleeve."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d} min" if minutes else f"{seconds:.1f} s"
-
-
-def span(values: Sequence[float], unit: str, *, digits: int | None = None) -> str:
-    """From the least to the most; one figure where they read the same."""
-    if digits is None:
-        digits = 2 if max(abs(value) for value in values) < 10 else 0
-    low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
-    figures = low if low == high else f"{low} to {high}"
-    return f"{figures} {unit}".rstrip()
-
-
-def listing(items: Sequence[str]) -> str:
-    """A, b and c."""
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]

@@ -6,9 +6,10 @@ from importlib.metadata import version
 
 from training.corpus import SAMPLE_RATE
 from training.distances import Samples
+from training.prose import duration, typeset
 from training.report import Column, Sound, common_gain, render, sound
 from training.study.charts import draw
-from training.study.findings import duration, find, typeset, way
+from training.study.findings import find, way
 from training.study.inversions import N_MELS
 from training.study.trials import EXCERPT_SECONDS, Row, Study
 

@@ -1,0 +1,1 @@
+"""The audition: every state of a model heard, measured, and put on one page."""

@@ -1,0 +1,1 @@
+"""Ears: a recording in numbers, and how far one collection of recordings is from another."""
