@@ -17,9 +17,11 @@ from device.wander import Wander
 Magnitudes = NDArray[np.float32]
 
 GLIDE_FRAMES = 3
-# Frames drawn in one call. Most of a call is fetching the weights, which does not grow with the
-# number of frames; what a flip makes obsolete is drawn again, so nobody waits for these.
-DRAWN_AHEAD_FRAMES = 32
+# Frames drawn in one call. Much of a call is fetching the weights, which does not grow with the
+# number of frames; what a flip makes obsolete is drawn again.
+DRAWN_AHEAD_FRAMES = 48
+# In the first call for a new score: somebody has flipped a switch and waits.
+FIRST_DRAWN_FRAMES = 16
 
 
 class Glide:
@@ -96,7 +98,8 @@ class Sketch:
             done += n
 
     def _draw_ahead(self, score: Score, first_frame: int, n_needed: int) -> None:
-        n = max(n_needed, DRAWN_AHEAD_FRAMES)
+        n_usual = DRAWN_AHEAD_FRAMES if score is self._score else FIRST_DRAWN_FRAMES
+        n = max(n_needed, n_usual)
         position = self._transport.in_loop(self._transport.beats(first_frame, n))
         self._frames = self._network.magnitude(score, position)
         self._score, self._first = score, first_frame

@@ -6,7 +6,7 @@
     active          link to the one that plays; none: the bundled model plays
     previous        link to the one that played before
     verdicts.json   hashes that were accepted, or refused and why
-    starts.json     how often the active one was started without coming to play
+    starts.json     how often the active one was started without coming to play, and in which boot
 
 Who reads needs no lock: each of these names changes in one step from one whole file to another.
 Writers take turns (``flock`` on ``.lock``), hold the lock for a few small writes at most, and bring
@@ -28,7 +28,6 @@ from device.shelf import Shelf
 from device.starts import Starts
 
 DEFAULT_STORE = Path("/var/lib/switchboard/models")
-MOST_STARTS = 2
 # What stays free on the disk after a model was added: the box has other things to write.
 RESERVE_BYTES = 16 * 1024 * 1024
 
@@ -170,13 +169,13 @@ class ModelStore(Shelf):
     def starting(self) -> Path | None:
         """Note that the instrument is about to open the active model; returns which.
 
-        A model that was started `MOST_STARTS` times without `started` crashed the box each time,
-        and is rolled back first. Never raises: a disk that cannot be written is no reason not to
-        play.
+        A model that was started a few times without `started` crashed the box each time, and is
+        rolled back first; see `device.starts`. Never raises: a disk that cannot be written is no
+        reason not to play.
         """
         with suppress(SwitchboardError), self._locked():
             active = self.active()
-            if active and self._starts.n_of(active.stem) >= MOST_STARTS:
+            if active and self._starts.is_to_blame(active.stem):
                 self._roll_back("the box crashed with it before it had proved itself", None)
                 active = self.active()
             if active:
@@ -191,7 +190,7 @@ class ModelStore(Shelf):
         with suppress(SwitchboardError), self._locked():
             active = self.active()
             if active:
-                self._starts.suspect(active.stem, MOST_STARTS)
+                self._starts.suspect(active.stem)
 
     def started(self) -> None:
         """Note that the active model plays, or that we were told to stop before; never raises."""

@@ -177,8 +177,10 @@ configuration() {
         write "$settings" <"$here/switchboard.toml"
     fi
     say "models: $state/models"
-    run mkdir -p "$root$state/models"
-    own "$root$state" "$root$state/models"
+    # Who may push is in .ssh, which the service must not see: that needs the folder to be there.
+    run mkdir -p "$root$state/models" "$root$state/.ssh"
+    own "$root$state" "$root$state/models" "$root$state/.ssh"
+    run chmod 700 "$root$state/.ssh"
     say "log limit: $journal"
     write "$journal" <"$here/journald.conf"
 }
@@ -265,9 +267,18 @@ uninstall() {
         run rm -rf "$root${settings%/*}" "$root$state"
         ! grep -qs "^$user:" "$root/etc/passwd" || run userdel ${root:+--root "$root"} "$user"
     else
+        close_account
         say "kept: $settings, $state, user $user (--purge removes them)"
     fi
     ! systemd_runs || [ -n "$root" ] || run systemctl daemon-reload
+}
+
+# What `switchboard pair` opened.
+close_account() {
+    say "forgetting the keys that may push"
+    run rm -rf "$root$state/.ssh"
+    ! grep -qs "^$user:.*:/bin/sh$" "$root/etc/passwd" ||
+        run usermod ${root:+--root "$root"} --shell /usr/sbin/nologin "$user"
 }
 
 # Questions

@@ -60,7 +60,8 @@ share = click.option(
     "place",
     metavar="CODE",
     callback=_place,
-    help="Begin where a share code says: its model, switches, seed, tempo and position.",
+    help="Begin where a share code says: its model, switches, seed, tempo and position. "
+    "Whoever plays it hears the same samples, and the notes of where it was taken.",
 )
 seed = click.option(
     "--seed",

@@ -107,6 +107,17 @@ def test_sound_comes_back_after_silence_as_loud_as_it_was(n_silent):
     assert np.std(again[half:]) == pytest.approx(np.std(first[half:]), rel=0.02)
 
 
+@pytest.mark.parametrize(("n_fft", "hop"), SIZES)
+def test_what_comes_in_where_nothing_was_comes_in_without_a_click(n_fft, hop):
+    """Not as an impulse, which is what bins whose phases are aligned would add up to."""
+    stream = inversion(n_fft, hop)
+    stream.process(stft_magnitude(sine(110), n_fft, hop))
+    flat = np.full((200, n_fft // 2 + 1), 1.0, np.float32)
+    samples = stream.process(flat)[stream.look_ahead * hop :]
+    curvature = np.abs(np.diff(samples, 2))
+    assert curvature[: 2 * n_fft].max() <= 1.5 * np.percentile(curvature[4 * n_fft :], 99.9)
+
+
 def test_sound_and_state_are_single_precision_throughout():
     stream = inversion()
     samples = stream.process(noise_magnitude(4))

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import itertools
 import os
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 
 from device.contract import MAX_MODEL_BYTES
 from device.errors import ModelRefused, ModelTooLarge, OutputError, StoreError, StoreFull
-from device.starts import Starts
-from device.store import MOST_STARTS, ModelStore
+from device.starts import MOST_DOWNS, MOST_STARTS, Starts
+from device.store import ModelStore
 
 
 @pytest.fixture
@@ -347,14 +348,57 @@ def test_one_crash_soon_after_a_take_over_is_enough(store, taken_over):
     assert "crashed" in store.refusal(two.stem)
 
 
-def test_a_plug_pulled_soon_after_a_take_over_is_no_crash(store, taken_over, tmp_path):
+@pytest.fixture
+def reboot(store, tmp_path):
+    """As if the machine had gone down and come up again."""
+    boots = itertools.count()
+
+    def reboot():
+        boot_id = tmp_path / "boot_id"
+        boot_id.write_text(f"boot {next(boots)}", encoding="ascii")
+        store._starts = Starts(store.directory / "starts.json", boot_id)
+
+    return reboot
+
+
+def test_a_plug_pulled_soon_after_a_take_over_is_no_crash(store, taken_over, reboot):
     one, two = taken_over
-    after_boot = Starts(store.directory / "starts.json", tmp_path / "boot_id")
-    tmp_path.joinpath("boot_id").write_text("another", encoding="ascii")
-    store._starts = after_boot
-    assert store.starting() == two
-    # But it gets no more chances than any other model.
+    reboot()
+    # It gets the chances of any other model, and no more.
+    assert [store.starting() for _ in range(MOST_STARTS)] == [two] * MOST_STARTS
     assert store.starting() == one
+
+
+def test_plugs_pulled_during_its_starts_do_not_make_a_model_bad(store, reboot):
+    one = add(store, "one")
+    store.activate(one)
+    for _ in range(MOST_DOWNS - 1):
+        reboot()
+        assert store.starting() == store.path(one)
+    store.started()
+    reboot()
+    assert store.starting() == store.path(one)
+    assert store.refusal(one) is None
+
+
+def test_a_crash_before_a_plug_was_pulled_is_forgotten(store, reboot):
+    one = add(store, "one")
+    store.activate(one)
+    for _ in range(2):
+        reboot()
+        assert [store.starting() for _ in range(MOST_STARTS)] == [store.path(one)] * MOST_STARTS
+
+
+def test_a_model_that_takes_the_machine_down_every_time_gives_way(store, reboot):
+    one, two = add(store, "one"), add(store, "two")
+    store.activate(one)
+    store.activate(two)
+    for _ in range(MOST_DOWNS):
+        reboot()
+        assert store.starting() == store.path(two)
+    reboot()
+    assert store.starting() == store.path(one)
+    assert "crashed" in store.refusal(two)
 
 
 def test_a_model_that_took_over_and_proved_itself_is_suspected_no_more(store, taken_over):

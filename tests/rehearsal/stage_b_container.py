@@ -20,7 +20,7 @@ from tests.rehearsal.box import MODELS, UNITS, Box, assert_models_whole
 from tests.rehearsal.conftest import to_be_had
 from tests.rehearsal.ear import AUDIBLE, SAMPLE_RATE
 from tests.rehearsal.login import BOX as HOST
-from tests.rehearsal.shell import Failed, wait_until
+from tests.rehearsal.shell import Failed, run, wait_until
 from tests.rehearsal.trees import BOX
 from tests.rehearsal.wheelhouse import altered, wheelhouse
 
@@ -29,7 +29,9 @@ pytestmark = pytest.mark.bounded(300)
 SERVICE, FALLBACK = UNITS
 TREE_SECONDS = 900
 WATCHDOG_SECONDS = 10
-HOME, STATE = "/opt/switchboard", "/var/lib/switchboard"
+HOME, STATE, ACCOUNT = "/opt/switchboard", "/var/lib/switchboard", "switchboard"
+# .config is PulseAudio's, which a box does not have.
+OWN_FILES = {"models", "status.json", ".config", ".ssh"}
 SETTINGS = "/etc/switchboard/switchboard.toml"
 
 N_SWITCHES = 8
@@ -57,6 +59,8 @@ def playing(box) -> Box:
     return box
 
 
+# The first one waits for the root tree and the wheelhouse.
+@pytest.mark.bounded(TREE_SECONDS + 600)
 def test_one_command_without_a_network_and_it_plays(box, measured):
     begin = time.monotonic()
     said = box.install()
@@ -110,8 +114,7 @@ def test_the_service_writes_nowhere_but_into_its_state(playing):
 
 
 def test_its_state_is_its_own_files_alone(playing):
-    # .config is PulseAudio's, which a box does not have.
-    assert set(playing.run("ls", "-A", STATE).split()) <= {"models", "status.json", ".config"}
+    assert set(playing.run("ls", "-A", STATE).split()) <= OWN_FILES
 
 
 def test_killed_it_plays_again(playing, measured):
@@ -161,6 +164,50 @@ def test_a_model_pushed_over_ssh_is_heard(playing, measured, tmp_path):
     assert "plays" in said
     hear(playing, NONE)
     measured("push to two seconds of the new sound heard", time.monotonic() - begin, "s")
+
+
+def test_what_was_pushed_is_the_services_and_lies_where_it_looks(playing):
+    files = playing.run("sh", "-c", f"stat --format='%U %G %a' {MODELS}/*.onnx").splitlines()
+    assert set(files) == {f"{ACCOUNT} {ACCOUNT} 644"}
+    active = playing.run("readlink", "--canonicalize", f"{MODELS}/active").strip()
+    assert active.startswith(f"{MODELS}/")
+    assert playing.run("test", "-s", active) == ""
+
+
+def test_pairing_opens_the_boxs_account_to_one_key_and_no_further(playing):
+    keys = playing.run("cat", f"{STATE}/.ssh/authorized_keys").splitlines()
+    assert len(keys) == 1
+    assert keys[0].startswith(f'restrict,command="{HOME}/current/bin/switchboard receive" ')
+    assert playing.run("stat", "--format=%U %a", f"{STATE}/.ssh").strip() == f"{ACCOUNT} 700"
+    # No password opens it, and root's own key is not its key.
+    assert playing.run("passwd", "--status", ACCOUNT).split()[1] == "L"
+    ssh = playing.login.ssh[:-1]
+    with pytest.raises(Failed, match="Permission denied"):
+        run(*ssh, f"{ACCOUNT}@{HOST}", "true")
+
+
+def test_the_pushing_key_opens_no_shell_forwards_no_port_and_writes_no_file(playing):
+    ssh = (*playing.login.ssh[:-1], "-oIdentitiesOnly=yes", f"-i{playing.login.identity}")
+    account = f"{ACCOUNT}@{HOST}"
+    for command in ("id", f"touch {STATE}/written", f"cp /etc/passwd {MODELS}/active", ""):
+        # The end of its input is all that `receive` gets to hear, and it refuses that.
+        said = run("sh", "-c", '"$@" </dev/null || true', "-", *ssh, account, command)
+        assert '"event": "ready"' in said
+        assert '"event": "verdict"' in said
+        assert "uid=" not in said
+    said = run("sh", "-c", '"$@" </dev/null 2>&1 || true', "-", *ssh, "-W[::1]:22", account)
+    assert "SSH-2.0" not in said
+    assert "forwarding failed" in said
+    said = run("sh", "-c", '"$@" 2>&1 || true', "-", *ssh, "-tt", account)
+    assert "PTY allocation request failed" in said
+    assert "written" not in playing.run("ls", "-A", STATE)
+
+
+def test_the_service_does_not_see_who_may_push(playing):
+    inside = ("nsenter", f"--target={playing.pid()}", "--mount")
+    as_service = ("setpriv", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--init-groups")
+    for attempt in (("ls", f"{STATE}/.ssh"), ("touch", f"{STATE}/.ssh/authorized_keys")):
+        assert "Permission denied" in playing.fails(*inside, *as_service, *attempt)
 
 
 @pytest.mark.parametrize("switch", range(voice.VOICE.n_switches))
@@ -287,7 +334,17 @@ def test_told_to_stop_it_stops(playing, measured):
     assert playing.show("ActiveState", FALLBACK) == "inactive"
 
 
-def test_removed_it_leaves_nothing(box):
+def test_removed_it_keeps_the_owners_files_and_lets_nobody_push(box):
+    assert box.run("getent", "passwd", ACCOUNT).strip().endswith(":/bin/sh")
+    box.run(*box.installer("wheelhouse"), "--uninstall")
+
+    assert box.run("getent", "passwd", ACCOUNT).strip().endswith("/nologin")
+    assert set(box.run("ls", "-A", STATE).split()) <= OWN_FILES - {".ssh"}
+    assert ".onnx" in box.run("ls", MODELS)
+    assert "mine" in box.run("cat", SETTINGS)
+
+
+def test_removed_with_all_that_is_the_owners_it_leaves_nothing(box):
     box.run(*box.installer("wheelhouse"), "--uninstall", "--purge")
 
     left = box.run("find", "/etc", "/opt", "/usr", "/var/lib", "-xdev", "-name", "*switchboard*")
@@ -300,8 +357,9 @@ def version(box: Box) -> str:
 
 
 def kept(box: Box) -> str:
-    """All that has to outlive an upgrade."""
-    return box.run("sh", "-c", f"sha256sum {SETTINGS} {MODELS}/*.onnx; ls -l {MODELS}")
+    """All that has to outlive an upgrade; starts are counted anew and forgotten again."""
+    listed = f"ls -l --ignore=starts.json {MODELS} | grep -v ^total"
+    return box.run("sh", "-c", f"sha256sum {SETTINGS} {MODELS}/*.onnx; {listed}")
 
 
 def spelt(bits: Bits) -> str:

@@ -201,11 +201,13 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(install, root):
 def test_uninstalling_keeps_configuration_and_models_unless_told_otherwise(install, root):
     before = files_below(root)
     install()
+    (root / "var/lib/switchboard/.ssh/authorized_keys").touch()
     install("--uninstall")
     left = files_below(root) - before
     files = {name for name in left if (root / name).is_file()}
     assert files == {"etc/switchboard/switchboard.toml"}
     assert (root / "var/lib/switchboard/models").is_dir()
+    assert not (root / "var/lib/switchboard/.ssh").exists()
     install("--uninstall", "--purge")
     assert not (root / "etc/switchboard").exists()
     assert not (root / "var/lib/switchboard").exists()
