@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from device.network import Network
+from export.graph import BoxGraph
 from export.model_file import export_run
 from tests.tiny_run import ANALYSIS, CONFIG, N_SLOTS, networks
 from training.descriptors import NAMES
@@ -33,25 +33,39 @@ def run_of(config):
     return FinishedRun(config, N_SLOTS, 80.0, made, made.axes.names(), {"corpus": {}})
 
 
+STATE = (
+    torch.tensor([1.0, 0.0, 1.0]),
+    torch.linspace(-1, 1, 4),
+    torch.arange(8) / 8,
+)
+
+
 @pytest.mark.parametrize("config", WAYS, ids=lambda config: config.switches)
-def test_the_box_needs_nothing_new(config, tmp_path):
+def test_the_graph_draws_bins_whatever_the_network_sees(config):
     run = run_of(config)
-    path = tmp_path / "model.onnx"
-    export_run(run, path, title="Tiny")
-    box = Network.open(path)
+    graph, (bits, variation, position) = BoxGraph(run).eval(), STATE
+    with torch.no_grad():
+        score, _ = graph.compose(bits, variation)
+        frames = graph.render(score, position)
+    torch.testing.assert_close(frames, drawn(run, *STATE))
+
+
+def test_the_box_needs_nothing_new(tmp_path):
+    run = run_of(WAYS[0])
+    export_run(run, tmp_path / "model.onnx", title="Tiny")
+    box = Network.open(tmp_path / "model.onnx")
     assert box.card.switch_labels == run.switch_labels
-    bits, variation = np.array([1, 0, 1], np.float32), np.linspace(-1, 1, 4, dtype=np.float32)
-    position = np.arange(8, dtype=np.float32) / 8
+    bits, variation, position = (part.numpy() for part in STATE)
     frames = box.log_magnitude(box.compose(bits, variation), position)
-    torch.testing.assert_close(torch.from_numpy(frames), drawn(run, bits, variation, position))
+    torch.testing.assert_close(torch.from_numpy(frames), drawn(run, *STATE))
 
 
 @torch.no_grad()
 def drawn(run, bits, variation, position):
     """The same frames by torch and the analysis' own way back, step by step."""
     made, analysis = run.networks, run.config.analysis
-    latent = made.axes.latent(torch.from_numpy(bits)[None], torch.from_numpy(variation)[None])
+    latent = made.axes.latent(bits[None], variation[None])
     rows = made.codec.writer(made.composer.classes(latent).float() - 2)[0]
-    slots = torch.from_numpy(position) * 4
+    slots = position * 4
     bands = made.codec.render(rows[slots.long() % N_SLOTS], slots % 1)
     return bands @ torch.from_numpy(analysis.expansion).T
