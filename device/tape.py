@@ -1,4 +1,4 @@
-"""The tape: what makes it sound old, and what keeps it from ever clipping."""
+"""The tape: what makes it sound old, and the limiter that keeps it from ever clipping."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,13 @@ _CRACKLE_SECONDS = 11
 _HISS_LEVEL = 0.004
 _CRACKLE_LEVEL = 0.05
 _POPS_PER_SECOND = 6.0
+# Of a worn tape: hertz and share of the speed, from an eccentric reel and from a capstan.
+_WOW = (0.55, 0.004)
+_FLUTTER = (6.3, 0.0008)
+_DRIVE = 1.5
+# A dull head passes half the power at this frequency, in Hz, and half the amplitude an octave up.
+_DULL_HERTZ = 4_500.0
+_N_TAPS = 24
 
 
 def limit(samples: Samples, scale: float = 1.0) -> None:
@@ -28,19 +35,73 @@ def limit(samples: Samples, scale: float = 1.0) -> None:
     samples[loud] = np.sign(samples[loud]) * (knee + room * np.tanh(over))
 
 
-class Tape:
-    """Hiss and crackle under the music, then the limiter.
+class Machine:
+    """The player of a worn tape: uneven speed, soft saturation, a dull head.
 
-    The network learns dry music, because to a spectrogram hiss is as loud as a drum kit; the
-    patina is laid on here. It comes from two loops of coprime lengths, so that it repeats only
-    after minutes.
+    Speed changes are a delay that sways, by a millisecond and a half at most; its place depends on
+    the number of samples played and the seed alone.
 
     Parameters
     ----------
     sample_rate : int
         Hz.
-    patina : float
-        0 is a clean tape, 1 a worn one.
+    wear : float
+        Above 0, to 1.
+    """
+
+    def __init__(self, sample_rate: int, wear: float, rng: np.random.Generator) -> None:
+        self._sways = [
+            (
+                2 * np.pi * hertz / sample_rate,
+                wear * share * sample_rate / (2 * np.pi * hertz),
+                start,
+            )
+            for (hertz, share), start in zip(
+                (_WOW, _FLUTTER), rng.uniform(0, 2 * np.pi, 2), strict=True
+            )
+        ]
+        self._middle = sum(depth for _, depth, _ in self._sways)
+        self._drive = np.float32(_DRIVE * wear)
+        self._head = _dull_head(sample_rate, wear)
+        self._before = np.zeros(int(2 * self._middle) + 2 + _N_TAPS - 1, np.float32)
+
+    def process(self, samples: Samples, at: int) -> None:
+        """Play samples, `at` from the start of the tape: in place."""
+        known = np.concatenate([self._before, samples])
+        self._before = known[len(samples) :]
+        # What the head needs is drawn too, so that nothing is kept but what came in.
+        n = len(samples) + _N_TAPS - 1
+        moment = np.arange(at - _N_TAPS + 1, at + len(samples))
+        delay = self._middle + sum(
+            depth * np.sin(speed * moment + start) for speed, depth, start in self._sways
+        )
+        swayed = np.interp(
+            np.arange(len(known) - n, len(known)) - delay, np.arange(len(known)), known
+        )
+        swayed = np.tanh(self._drive * swayed.astype(np.float32)) / self._drive
+        samples[:] = np.convolve(swayed, self._head, "valid")
+
+
+def _dull_head(sample_rate: int, wear: float) -> Samples:
+    """Impulse response of a resistor and a capacitor that wear brings in, gain 1 at 0 Hz."""
+    decay = np.exp(-2 * np.pi * _DULL_HERTZ / sample_rate / wear)
+    taps = decay ** np.arange(_N_TAPS)
+    return (taps / taps.sum()).astype(np.float32)
+
+
+class Tape:
+    """Wow, flutter, saturation and a dull head; hiss and crackle; then the limiter.
+
+    The network learns dry music, because to a spectrogram hiss is as loud as a drum kit, and wow
+    and crackle cannot come out of one at all: they are laid on here. Hiss and crackle are two loops
+    of coprime lengths, so that they repeat only after minutes.
+
+    Parameters
+    ----------
+    sample_rate : int
+        Hz.
+    wear : float
+        0 is no tape at all, and leaves every sample below the limiter as it was; 1 a worn one.
     seed : int
     gain : float
         Linear, before the limiter.
@@ -52,7 +113,7 @@ class Tape:
         self,
         sample_rate: int,
         *,
-        patina: float,
+        wear: float,
         seed: int = 0,
         gain: float = 1.0,
         volume_limit: float = 1.0,
@@ -61,12 +122,14 @@ class Tape:
         self.gain = np.float32(gain)
         self._at = 0
         self._beds: list[Samples] = []
-        if patina > 0:
+        self._machine: Machine | None = None
+        if wear > 0:
             rng = np.random.default_rng([seed, 77])
             self._beds = [
-                np.float32(patina) * _hiss(sample_rate, rng),
-                np.float32(patina) * _crackle(sample_rate, rng),
+                np.float32(wear) * _hiss(sample_rate, rng),
+                np.float32(wear) * _crackle(sample_rate, rng),
             ]
+            self._machine = Machine(sample_rate, wear, rng)
 
     def wind_to(self, n_samples: int) -> None:
         """Go on as after so many samples."""
@@ -74,6 +137,8 @@ class Tape:
 
     def process(self, samples: Samples) -> Samples:
         """Play over the tape: (n,) → the same array, changed in place."""
+        if self._machine:
+            self._machine.process(samples, self._at)
         samples *= self.gain
         for bed in self._beds:
             _add_wrapped(samples, bed, self._at)

@@ -35,7 +35,7 @@ class Performance:
     quantize : Quantize
     still : bool
         Hold the variation.
-    patina : float
+    tape : float
         0 clean to 1 worn.
     gain_db : float
         Before the limiter.
@@ -52,7 +52,7 @@ class Performance:
     tempo_bpm: float | None = None
     quantize: Quantize = Quantize.OFF
     still: bool = False
-    patina: float = 0.25
+    tape: float = 0.25
     gain_db: float = 0.0
     volume_limit_db: float = 0.0
     block_frames: int = 5
@@ -244,7 +244,7 @@ def _vocoder(
         return after.vocoder
     tape = Tape(
         card.sample_rate,
-        patina=performance.patina,
+        wear=performance.tape,
         seed=performance.seed,
         gain=10 ** (performance.gain_db / 20),
         volume_limit=10 ** (performance.volume_limit_db / 20),

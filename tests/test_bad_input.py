@@ -464,7 +464,7 @@ def test_a_verb_without_its_packages_says_what_to_install(folder, capsys, monkey
         ("plays", "No such command 'plays'"),
         ("play --sead 1", "No such option"),
         ("play --seed -1", "-1 is not in the range"),
-        ("play --patina 2", "2.0 is not in the range"),
+        ("play --tape 2", "2.0 is not in the range"),
         ("play --quantize bars", "'bars' is not one of"),
         ("export run --quantize int4", "'int4' is not one of"),
         ("push {tiny}", "at least one HOST before MODEL"),

@@ -43,7 +43,7 @@ class Player:
         self._growth = []
         self._terminal, slave = pty.openpty()
         arguments = ["--store", store, "--speaker", f"wav:{self.recording}"]
-        arguments += ["--switches", "keyboard", "--patina", "0", "--still", "--json"]
+        arguments += ["--switches", "keyboard", "--tape", "0", "--still", "--json"]
         self._process = subprocess.Popen(
             [*SWITCHBOARD, "play", *map(str, arguments)],
             stdin=slave,
@@ -226,7 +226,7 @@ def push(trained, tmp_path_factory):
 def alone(push, tmp_path_factory):
     """What the old model would have played on."""
     path = tmp_path_factory.mktemp("old") / "old.wav"
-    arguments = ["--bits", "000", "--still", "--patina", "0", "--seconds", len(push.heard)]
+    arguments = ["--bits", "000", "--still", "--tape", "0", "--seconds", len(push.heard)]
     switchboard("render", "--model", push.old, *arguments, "--out", path)
     return read_wav(path)
 
@@ -236,7 +236,7 @@ def newcomer_alone(push, tmp_path_factory):
     """What the new model plays where nothing was before it, at its own tempo."""
     path = tmp_path_factory.mktemp("new") / "new.wav"
     seconds = len(push.heard) * NEW_BAR_SECONDS / BAR_SECONDS
-    arguments = ["--bits", "000", "--still", "--patina", "0", "--seconds", seconds]
+    arguments = ["--bits", "000", "--still", "--tape", "0", "--seconds", seconds]
     switchboard("render", "--model", push.new, *arguments, "--out", path)
     return read_wav(path)
 

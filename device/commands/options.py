@@ -78,12 +78,12 @@ tempo = click.option(
 still = click.option(
     "--still", is_flag=True, help="Hold the variation: the loop comes back as it is."
 )
-patina = click.option(
-    "--patina",
+tape = click.option(
+    "--tape",
     type=Finite(0, 1),
     default=0.25,
     show_default=True,
-    help="Hiss and crackle: 0 clean to 1 worn.",
+    help="Wow, saturation, hiss and crackle: 0 none to 1 worn.",
 )
 gain = click.option(
     "--gain",
@@ -120,4 +120,4 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
-music = together(seed, tempo, still, patina, gain)
+music = together(seed, tempo, still, tape, gain)

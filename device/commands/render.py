@@ -29,7 +29,7 @@ def render(
     seed: int,
     tempo: float | None,
     still: bool,
-    patina: float,
+    tape: float,
     gain: float,
 ) -> None:
     """Write one state of the panel as a WAV file."""
@@ -44,7 +44,7 @@ def render(
     from device.voice import Performance
 
     performance = Performance(
-        seed=seed, tempo_bpm=tempo, still=still, patina=patina, gain_db=gain, block_frames=16
+        seed=seed, tempo_bpm=tempo, still=still, tape=tape, gain_db=gain, block_frames=16
     )
     if place is not None:
         network = open_shared(place, model, find_store(None))

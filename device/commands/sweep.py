@@ -37,7 +37,7 @@ def sweep(
     seed: int,
     tempo: float | None,
     still: bool,
-    patina: float,
+    tape: float,
     gain: float,
     as_json: bool,
 ) -> None:
@@ -52,7 +52,7 @@ def sweep(
 
     network = Network.open(model or BUNDLED_MODEL)
     performance = Performance(
-        seed=seed, tempo_bpm=tempo, still=still, patina=patina, gain_db=gain, block_frames=16
+        seed=seed, tempo_bpm=tempo, still=still, tape=tape, gain_db=gain, block_frames=16
     )
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -144,7 +144,7 @@ def test_render_takes_the_options_of_the_music(run):
     plain = ["render", "--bits", "101", "--seconds", 0.5]
     run(*plain, "--out", "plain.wav")
     for number, option in enumerate(
-        [["--seed", 2], ["--tempo", 90], ["--patina", 1], ["--gain", -6]]
+        [["--seed", 2], ["--tempo", 90], ["--tape", 1], ["--gain", -6]]
     ):
         run(*plain, "--out", f"{number}.wav", *option)
         assert not np.array_equal(samples_of("plain.wav"), samples_of(f"{number}.wav"))
@@ -171,7 +171,7 @@ def test_sweep_renders_and_measures_every_state(run_json):
 
 
 def test_sweep_says_which_states_nobody_can_tell_apart_or_hear(run_json):
-    facts = run_json("sweep", "--out", "quiet", "--seconds", 1, "--gain", -60, "--patina", 0)
+    facts = run_json("sweep", "--out", "quiet", "--seconds", 1, "--gain", -60, "--tape", 0)
     assert (facts["n_silent"], facts["n_alike"], facts["n_loud"]) == (8, 8, 0)
 
 
@@ -340,7 +340,7 @@ def test_settings_are_converted_as_on_the_command_line():
         ("still = 1", r"still = 1: expected true or false"),
         ('quantize = "bars"', r"quantize = 'bars': expected 'bars' is not one of"),
         ("tempo = 1000", r"tempo = 1000: expected 1000.* is not in the range"),
-        ("patina = nan", r"patina = nan: expected"),
+        ("tape = nan", r"tape = nan: expected"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_with_the_key_named(text, said):
@@ -368,7 +368,7 @@ def shared(tiny_digest, **changes):
 
 def test_a_share_code_draws_the_very_frames_that_were_heard_there(run, tiny_digest, network):
     heard, frames = Ear(), Ear()
-    options = ["--seconds", 3, "--out", "x.wav", "--patina", 0]
+    options = ["--seconds", 3, "--out", "x.wav", "--tape", 0]
     with frames:
         run("render", "--share", shared(tiny_digest, n_slots=43), *options)
     with heard:
@@ -387,7 +387,7 @@ def test_a_share_code_is_the_same_samples_every_time(run, tiny_digest):
 
 def test_what_a_share_code_sounds_like_is_what_was_heard_there(run, tiny_digest):
     """But for the phases, which an inversion finds by what it has played before."""
-    options = ["--patina", 0, "--out"]
+    options = ["--tape", 0, "--out"]
     run("render", "--share", shared(tiny_digest), "--seconds", 3, *options, "shared.wav")
     run("render", "--bits", "101", "--seed", 5, "--seconds", 9, *options, "heard.wav")
     start = Transport(64 / RATE, 120.0, 4).frame_at(43 / 4) * 64

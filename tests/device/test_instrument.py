@@ -117,7 +117,7 @@ def test_it_plays_less_than_a_block_as_well(make):
 
 def test_the_end_is_a_fade_and_no_click(make):
     recorder = Recorder()
-    make(recorder, patina=0.0).play(2.0)
+    make(recorder, tape=0.0).play(2.0)
     samples = recorder.samples
     assert samples[-1] == 0
     assert np.abs(np.diff(samples[-BLOCK:])).max() <= np.abs(np.diff(samples)).max()

@@ -41,7 +41,7 @@ def meet(network, networks):
     """A voice of the tiny model on a stage, and a newcomer that may follow it."""
 
     def meet(name, **performance):
-        performance = Performance(**{"patina": 0.0, "seed": 2, **performance})
+        performance = Performance(**{"tape": 0.0, "seed": 2, **performance})
         old = Voice(network, performance)
         new = Voice(networks[name], performance, sample_rate=RATE, after=old)
         return Stage(old), new
@@ -119,7 +119,7 @@ def test_only_models_of_one_shape_share_the_state_of_an_inversion(meet, name):
 
 def test_a_newcomer_of_the_same_shape_goes_on_in_the_very_frame(meet, network):
     stage, new = meet("same shape")
-    twin, _ = listen(Stage(Voice(network, Performance(patina=0.0, seed=2))), 3 * RATE)
+    twin, _ = listen(Stage(Voice(network, Performance(tape=0.0, seed=2))), 3 * RATE)
     before, _ = listen(stage, RATE)
     stage.cue(new)
     after, _ = listen(stage, 2.5 * RATE)
@@ -167,7 +167,7 @@ def test_of_two_newcomers_before_the_bar_the_last_one_plays(meet, networks):
     stage, first = meet("higher rate")
     stage.cue(first)
     stage.block(PANEL)
-    second = Voice(networks["other loop"], Performance(patina=0.0), after=stage.voice)
+    second = Voice(networks["other loop"], Performance(tape=0.0), after=stage.voice)
     assert stage.is_free
     stage.cue(second)
     listen(stage, 3 * RATE)

@@ -83,7 +83,7 @@ class Box(Closing):
             network,
             switches,
             self.speaker,
-            Performance(patina=0.0, block_frames=8),
+            Performance(tape=0.0, block_frames=8),
             ahead=True,
             listeners=[self.shown.append],
             clock=clock,

@@ -36,7 +36,7 @@ def test_nothing_ever_exceeds_the_ceiling(samples):
 @given(soft_samples)
 def test_what_is_below_the_knee_passes_untouched(samples):
     before = samples.copy()
-    assert np.array_equal(Tape(RATE, patina=0).process(samples), before)
+    assert np.array_equal(Tape(RATE, wear=0).process(samples), before)
 
 
 @given(any_samples)
@@ -58,10 +58,10 @@ def test_the_limiter_has_no_corner():
 
 
 @pytest.mark.parametrize("gain_db", [0, 20, 60, 120])
-@pytest.mark.parametrize("patina", [0.0, 1.0])
-def test_however_loud_it_is_played_the_tape_holds_its_ceiling(gain_db, patina):
+@pytest.mark.parametrize("wear", [0.0, 1.0])
+def test_however_loud_it_is_played_the_tape_holds_its_ceiling(gain_db, wear):
     noise = 0.2 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
-    found = Tape(RATE, patina=patina, gain=10 ** (gain_db / 20)).process(noise)
+    found = Tape(RATE, wear=wear, gain=10 ** (gain_db / 20)).process(noise)
     assert np.abs(found).max() <= np.float32(CEILING)
 
 
@@ -70,36 +70,36 @@ def test_a_full_scale_sine_keeps_its_true_peak_well_below_one_decibel(hertz):
     # Higher or louder ones do not (4 kHz: -0.5 dBTP); lo-fi music has nothing like them.
     time = np.arange(RATE) / RATE
     samples = np.sin(2 * np.pi * hertz * time + 0.1).astype(np.float32)
-    assert true_peak_db(Tape(RATE, patina=0).process(samples)) < -1.5
+    assert true_peak_db(Tape(RATE, wear=0).process(samples)) < -1.5
 
 
 def test_the_gain_is_applied_before_the_limiter():
-    found = Tape(RATE, patina=0, gain=0.5).process(np.full(10, 0.6, np.float32))
+    found = Tape(RATE, wear=0, gain=0.5).process(np.full(10, 0.6, np.float32))
     assert found == pytest.approx(0.3)
 
 
 def test_the_samples_are_changed_in_place():
     samples = silence()
-    assert Tape(RATE, patina=1.0).process(samples) is samples
+    assert Tape(RATE, wear=1.0).process(samples) is samples
 
 
 def test_a_clean_tape_is_silent():
-    assert not Tape(RATE, patina=0, seed=4).process(silence()).any()
+    assert not Tape(RATE, wear=0, seed=4).process(silence()).any()
 
 
 def test_a_worn_tape_is_heard_and_stays_under_the_music():
-    found = Tape(RATE, patina=1.0).process(silence(12.0))
+    found = Tape(RATE, wear=1.0).process(silence(12.0))
     assert -55 < level_db(found) < -35
     assert np.abs(found).max() < 0.1
 
 
 def test_half_the_patina_is_half_as_loud():
-    whole, half = (Tape(RATE, patina=p, seed=1).process(silence()) for p in (1.0, 0.5))
+    whole, half = (Tape(RATE, wear=p, seed=1).process(silence()) for p in (1.0, 0.5))
     assert half == pytest.approx(0.5 * whole, abs=1e-7)
 
 
 def test_the_same_seed_is_the_same_tape_and_another_is_another():
-    one, same, other = (Tape(RATE, patina=1.0, seed=s).process(silence()) for s in (5, 5, 6))
+    one, same, other = (Tape(RATE, wear=1.0, seed=s).process(silence()) for s in (5, 5, 6))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
@@ -112,11 +112,11 @@ def test_the_block_size_does_not_change_the_patina(sizes):
 
 
 # Two reels of the same tape that run side by side; making one costs more than playing it.
-TAPES = [Tape(RATE, patina=1.0, seed=9) for _ in range(2)]
+TAPES = [Tape(RATE, wear=1.0, seed=9) for _ in range(2)]
 
 
 def test_the_patina_runs_on_without_a_seam_or_a_pause():
-    found = Tape(RATE, patina=1.0).process(silence(30.0))
+    found = Tape(RATE, wear=1.0).process(silence(30.0))
     seconds = found.reshape(30, RATE)
     assert (seconds.std(axis=1) > 0.5 * np.median(seconds.std(axis=1))).all()
     # A seam would be a step: no step is larger than those inside the first six seconds.
@@ -125,7 +125,7 @@ def test_the_patina_runs_on_without_a_seam_or_a_pause():
 
 
 def test_the_patina_does_not_come_back_with_either_of_its_loops():
-    found = Tape(RATE, patina=1.0).process(silence(40.0))
+    found = Tape(RATE, wear=1.0).process(silence(40.0))
     for seconds in (7, 11):
         assert not np.array_equal(found[: 5 * RATE], found[seconds * RATE : (seconds + 5) * RATE])
 
@@ -133,7 +133,7 @@ def test_the_patina_does_not_come_back_with_either_of_its_loops():
 @pytest.mark.parametrize("limit_db", [0.0, -6.0, -20.0])
 def test_nothing_is_louder_than_the_volume_limit_whatever_the_gain(limit_db):
     ceiling = 10 ** (limit_db / 20)
-    tape = Tape(RATE, patina=1.0, gain=4.0, volume_limit=ceiling)
+    tape = Tape(RATE, wear=1.0, gain=4.0, volume_limit=ceiling)
     loud = np.sin(np.arange(RATE, dtype=np.float32))
     peak = np.abs(tape.process(loud)).max()
     assert 0.7 * ceiling < peak <= 0.8 * ceiling

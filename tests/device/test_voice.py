@@ -21,7 +21,7 @@ FRAMES_PER_BEAT = 22050 * 60 / 120 / HOP
 # At this tempo a turn of the loop is 700 frames, so that turns can be compared frame by frame.
 EVEN_TEMPO, FRAMES_PER_TURN = 60 * 22050 * 4 / (HOP * 700), 700
 
-clean = {"patina": 0.0}
+clean = {"tape": 0.0}
 
 
 @pytest.fixture

@@ -124,7 +124,7 @@ def _network(path: Path) -> Network:
 
 def _sound(network: Network, bits: Bits, seed: int, n_samples: int) -> Samples:
     """Music from beat 0 on, without what the inversion is late by."""
-    performance = Performance(seed=seed, patina=0.0, block_frames=_BLOCK_FRAMES)
+    performance = Performance(seed=seed, tape=0.0, block_frames=_BLOCK_FRAMES)
     with Voice(network, performance) as voice:
         n_late = round(voice.vocoder.delay_seconds * network.card.sample_rate)
         n_blocks = math.ceil((n_late + n_samples) / voice.block_samples)
