@@ -267,8 +267,8 @@ class ComposerStage:
         """Let the critic learn, and say what it thinks of what was composed."""
         music = F.one_hot(classes.long(), self.config.n_levels).to(composed)
         n_variations = self._n_variations(self.crew)
-        of_music = self._shown(rng, self._n_loops, music)
-        of_composed = self._shown(rng, n_variations * self.config.panel_states, composed)
+        of_music = self._shown(rng, self._n_loops, 1, music)
+        of_composed = self._shown(rng, n_variations, self.config.panel_states, composed)
         score_of_music, reasons_of_music = self.critic(music, of_music)
         score, _ = self.critic(composed.detach(), of_composed)
         judging = judging_loss(score_of_music, score)
@@ -278,11 +278,11 @@ class ComposerStage:
         weight = self.crew.weight(n_variations)
         return {"judging": judging * weight, "persuasion": persuasion * weight}
 
-    def _shown(self, rng: np.random.Generator, n_loops: int, mine: Tensor) -> Tensor:
-        """Which digits of the crew's part of some loops the critic is shown."""
-        shown = rng.random((n_loops, *mine.shape[1:3])) >= HIDDEN
-        first = self.crew.rank * n_loops // self.crew.size
-        return self._tensor(shown[first : first + len(mine)])
+    def _shown(self, rng: np.random.Generator, n: int, n_each: int, mine: Tensor) -> Tensor:
+        """Which digits of the crew's part of `n` things, `n_each` loops each, the critic sees."""
+        hidden = rng.random((n * n_each, *mine.shape[1:3])) < HIDDEN
+        parts = hidden.reshape(n, n_each, *mine.shape[1:3])[self.crew.part(n)]
+        return self._tensor(~parts.reshape(mine.shape[:3]))
 
     def _noise(self, rng: np.random.Generator, size: int) -> Tensor:
         noise = rng.standard_normal((size, self.axes.n_read))

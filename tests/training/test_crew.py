@@ -64,6 +64,16 @@ def test_gradients_of_a_crew_average_to_those_of_one(size, switches):
         assert not torch.equal(parts[0], parts[1])
 
 
+def test_a_crew_among_which_variations_do_not_divide_evenly_still_trains():
+    config, features = replace(CONFIG, panel_variations=3), toy_features()
+    made = networks(config)
+    classes = encode_corpus(made, features, config)
+    for rank in range(2):
+        stage = ComposerStage(made, classes, features, config, Crew(rank, 2))
+        stage.begin()
+        assert gradients(stage, stage.parameters).isfinite().all()
+
+
 def train(directory, config, **more):
     """Train a little; returns the trainer."""
     directory.mkdir(exist_ok=True)
