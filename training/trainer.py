@@ -282,7 +282,7 @@ class ComposerStage:
         """Which digits of the crew's part of `n` things, `n_each` loops each, the critic sees."""
         hidden = rng.random((n * n_each, *mine.shape[1:3])) < HIDDEN
         parts = hidden.reshape(n, n_each, *mine.shape[1:3])[self.crew.part(n)]
-        return self._tensor(~parts.reshape(mine.shape[:3]))
+        return self._tensor(~parts.reshape(-1, *mine.shape[1:3])[: len(mine)])
 
     def _noise(self, rng: np.random.Generator, size: int) -> Tensor:
         noise = rng.standard_normal((size, self.axes.n_read))
