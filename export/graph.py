@@ -30,19 +30,21 @@ class ComposeHalf(nn.Module):
 
     def __init__(self, run: FinishedRun) -> None:
         super().__init__()
+        self.axes = run.networks.axes
         self.composer = run.networks.composer
         self.writer = run.networks.codec.writer
         self.half_levels = run.config.n_levels // 2
 
     def forward(self, switches: Tensor, variation: Tensor) -> tuple[Tensor, Tensor]:
         """Compose one loop: (n_slots, n_channels), (n_slots, n_digits)."""
-        classes = self.composer.classes(switches[None], variation[None])
+        classes = self.composer.classes(self.axes.latent(switches[None], variation[None]))
         digits = classes.to(torch.float32) - self.half_levels
         return self.writer(digits)[0], digits[0]
 
     def margin(self, switches: Tensor, variation: Tensor) -> float:
         """How clearly the closest decision of arg max was taken."""
-        best = self.composer(switches[None], variation[None]).topk(2, dim=-1).values
+        logits = self.composer(self.axes.latent(switches[None], variation[None]))
+        best = logits.topk(2, dim=-1).values
         return float((best[..., 0] - best[..., 1]).min())
 
 
@@ -53,7 +55,7 @@ class RenderHalf(nn.Module):
         super().__init__()
         self.n_slots = run.n_slots
         self.renderer = run.networks.codec.renderer
-        self.to_bins = _fold_normalisation(run)
+        self.to_bins = _to_bins(run)
 
     def forward(self, score: Tensor, position: Tensor) -> Tensor:
         """Each frame from the row of its slot."""
@@ -80,11 +82,30 @@ class BoxGraph(nn.Module):
         return score, self.render(score_in, position), digits
 
 
-def _fold_normalisation(run: FinishedRun) -> nn.Linear:
+class _Scale(nn.Module):
+    """Normalisation of bands that are bins: nothing to expand."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, run: FinishedRun) -> None:
+        super().__init__()
+        self.register_buffer("mean", run.networks.codec.mean)
+        self.register_buffer("std", run.networks.codec.std)
+
+    def forward(self, bands: Tensor) -> Tensor:
+        """(n_frames, n_bins) → the same, in natural logs."""
+        bins: Tensor = bands * self.std + self.mean
+        return bins
+
+
+def _to_bins(run: FinishedRun) -> nn.Module:
     """Normalisation and bands → bins are both linear: one layer does the two."""
-    codec = run.networks.codec
-    expansion = torch.from_numpy(run.config.analysis.expansion)
-    folded = nn.Linear(run.config.analysis.n_bands, run.config.analysis.n_bins)
+    codec, analysis = run.networks.codec, run.config.analysis
+    if analysis.n_bands == analysis.n_bins:
+        return _Scale(run)
+    expansion = torch.from_numpy(analysis.expansion)
+    folded = nn.Linear(analysis.n_bands, analysis.n_bins)
     with torch.no_grad():
         folded.weight.copy_(expansion * codec.std)
         folded.bias.copy_(expansion @ codec.mean)

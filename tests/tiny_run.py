@@ -69,6 +69,7 @@ def toy_features(n_loops=12, n_held_out=2, seed=0):
         train=numbers[n_held_out:],
         held_out=numbers[:n_held_out],
         n_slots=N_SLOTS,
+        labels=np.zeros((n_loops, 0), np.float32),
     )
 
 

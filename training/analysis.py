@@ -1,14 +1,14 @@
 """From audio to what the network sees: log-magnitude bands on a grid of positions in the loop.
 
 A frame is an STFT frame centred at a *position in beats*, so music of any tempo lies on the same
-grid and no audio is stretched. Bins are grouped into *warped bands*: one to one where chords live,
-ever wider above. The way back is a fixed linear map that the exported graph carries.
+grid and no audio is stretched. Bins are grouped into bands (`training.bands`). The way back is a
+fixed linear map that the exported graph carries.
 """
 
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from device.contract import SLOTS_PER_BEAT
+from training.bands import mel_centres, warped_centres
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,12 @@ class Analysis:
     floor : float
         STFT magnitude below which everything counts as silence.
     n_bands : int
-        Number of warped bands.
     n_linear : int
-        The lowest bands are single bins.
+        Of warped bands, so many are single bins, the lowest; 0 for other kinds.
     frames_per_slot : int
         Frames on the grid of one 16th note.
+    bands : str
+        Their kind, one of `training.bands.KINDS`.
     """
 
     sample_rate: int = 22_050
@@ -45,6 +47,24 @@ class Analysis:
     n_bands: int = 192
     n_linear: int = 144
     frames_per_slot: int = 16
+    bands: str = "warped"
+
+    @classmethod
+    def shaped(cls, bands: str, n_fft: int, hop_length: int | None = None) -> Self:
+        """Sizes that fit a window: the same Hz in every band, a quarter of it for the hop.
+
+        Mel bands are an eighth of `n_fft`, the customary 128 of 1,024.
+        """
+        # Bands of a window of 1,024, and how many of them are single bins.
+        sizes = {"warped": (192, 144), "mel": (128, 0)}
+        n_bands, n_linear = (round(size * n_fft / 1_024) for size in sizes.get(bands, (0, 0)))
+        return cls(
+            n_fft=n_fft,
+            hop_length=hop_length or n_fft // 4,
+            n_bands=n_bands or n_fft // 2 + 1,
+            n_linear=n_linear,
+            bands=bands,
+        )
 
     @property
     def log_floor(self) -> float:
@@ -63,10 +83,11 @@ class Analysis:
     @cached_property
     def band_centres(self) -> NDArray[np.float64]:
         """Centre of each band in bins, (n_bands,), rising from 0 to n_bins - 1."""
-        n_wide = self.n_bands - self.n_linear
-        growth = _growth(n_wide, self.n_bins - self.n_linear)
-        wide = self.n_linear - 1 + np.cumsum(growth ** np.arange(1, n_wide + 1))
-        return np.concatenate([np.arange(self.n_linear, dtype=np.float64), wide])
+        if self.bands == "linear":
+            return np.arange(self.n_bins, dtype=np.float64)
+        if self.bands == "mel":
+            return mel_centres(self.n_bands, self.n_bins, self.sample_rate)
+        return warped_centres(self.n_bands, self.n_linear, self.n_bins)
 
     @cached_property
     def expansion(self) -> NDArray[np.float32]:
@@ -112,15 +133,3 @@ class Analysis:
         step = 1.0 / (SLOTS_PER_BEAT * self.frames_per_slot)
         frames = np.arange(n_slots * self.frames_per_slot, dtype=np.float64)
         return (frames + offset) * step
-
-
-def _growth(n_wide: int, n_bins: int) -> float:
-    """Find the ratio r for which r + r² + … + r^n_wide = n_bins, by bisection."""
-    low, high = 1.0, 2.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if float(np.sum(middle ** np.arange(1, n_wide + 1))) < n_bins:
-            low = middle
-        else:
-            high = middle
-    return low

@@ -1,10 +1,11 @@
-"""What the switches mean: independent directions in which loops of a corpus differ audibly.
+"""What the switches mean: directions in which loops of a corpus differ audibly.
 
-Every loop is described by numbers (`training.descriptors`). Their principal components, rotated so
-that each direction moves few descriptors and all directions move about as much, are discovered from
-the music alone, and uncorrelated and centred by construction. A switch is one of them, off below
-and on above the middle. So a switch means the same change of the same descriptors whatever the
-others are, and the composer is held to that.
+`Axes` is what all ways have in common. Here is the default way: every loop is described by numbers
+(`training.descriptors`). Their principal components, rotated so that each direction moves few
+descriptors and all directions move about as much, are discovered from the music alone, and
+uncorrelated and centred by construction. A switch is one of them, off below and on above the
+middle. So a switch means the same change of the same descriptors whatever the others are, and the
+composer is held to that. The other ways: `training.components` and `training.labels`.
 """
 
 from collections.abc import Mapping
@@ -44,39 +45,84 @@ WORDS: Mapping[str, tuple[str, str]] = {
 }
 # Where "on" means more of these: a panel with everything off is the calmest.
 _ALIVE = ("attacks", "motion", "high attacks", "treble", "air", "low attacks")
-_FURTHEST = 3.0
+FURTHEST = 3.0
 _SWEEPS = 20
 # 1 is varimax.
 _EVENNESS = 8.0
 
 
 class Axes(nn.Module):
-    """Descriptors ⇄ positions along the axes, which the switches step through.
+    """Positions along the directions that switches step through; three ways of finding them.
+
+    The composer's latent is where a loop lies along the axes, then all the rest of it. Some ways
+    know the first before anybody reads the loop; what they do not know the reader has to find.
 
     Attributes
     ----------
+    reach : float
+        How far along its axis a switch goes either way, in standard deviations of the corpus.
+    n_read : int
+        Numbers that the reader finds in a loop.
+    is_aimed : bool
+        Whether it is known, while the composer is trained, what a panel state should sound like.
     centre, spread : (n_descriptors,)
-    projection : (n_descriptors, n_switches)
-        Standardised descriptors → positions, in standard deviations of the corpus.
     effect : (n_descriptors, n_switches)
         What one standard deviation along an axis does to standardised descriptors.
     """
 
+    is_aimed = True
     centre: Tensor
     spread: Tensor
-    projection: Tensor
     effect: Tensor
 
-    def __init__(self, n_switches: int) -> None:
+    def __init__(self, n_switches: int, n_variation: int, *, reach: float) -> None:
         super().__init__()
-        shape = (len(NAMES), n_switches)
+        self.reach = reach
+        self.n_read = n_variation
         self.register_buffer("centre", torch.zeros(len(NAMES)))
         self.register_buffer("spread", torch.ones(len(NAMES)))
-        self.register_buffer("projection", torch.zeros(shape))
-        self.register_buffer("effect", torch.zeros(shape))
+        self.register_buffer("effect", torch.zeros(len(NAMES), n_switches))
 
-    def fit(self, described: Tensor) -> None:
-        """Find the axes of a corpus, (n_loops, n_descriptors)."""
+    def fit(self, described: Tensor, labels: Tensor) -> None:
+        """Learn from loops what their descriptors are like, and whatever else is needed.
+
+        Parameters
+        ----------
+        described : (n_loops, n_descriptors)
+        labels : (n_loops, n_labels)
+            What the owner says of them; no columns unless asked for.
+        """
+        raise NotImplementedError
+
+    def locate(self, described: Tensor, labels: Tensor) -> Tensor:
+        """Where loops are known to lie, (n_loops, n_known); `fit` says what of."""
+        raise NotImplementedError
+
+    def settle(self, latent: Tensor, described: Tensor) -> None:
+        """Learn from a composer's finished latent, (n_loops, n_switches + n_variation)."""
+
+    def corner(self, switches: Tensor) -> Tensor:
+        """Where a panel state lies along the axes; `switches` are 0 or 1."""
+        return self.reach * (2 * switches - 1)
+
+    def latent(self, switches: Tensor, variation: Tensor) -> Tensor:
+        """What a panel state is to the composer, (n_states, n_switches + n_variation)."""
+        return torch.cat([self.corner(switches), variation], dim=1)
+
+    def expect(self, position: Tensor) -> Tensor:
+        """Standardised descriptors that positions stand for, (n_loops, n_descriptors)."""
+        return position @ self.effect.T
+
+    def names(self) -> tuple[str, ...]:
+        """What the switches are called, in their order."""
+        return name(self.effect)
+
+    def standardise(self, described: Tensor) -> Tensor:
+        """Descriptors → standard deviations from the corpus' middle, odd ones drawn in softly."""
+        return FURTHEST * torch.tanh((described - self.centre) / self.spread / FURTHEST)
+
+    def take_measure(self, described: Tensor) -> Tensor:
+        """Find middle and spread of the descriptors; returns them standardised."""
         low, middle, high = described.quantile(torch.tensor([0.1, 0.5, 0.9]).to(described), dim=0)
         self.centre.copy_(middle)
         # Of a normal distribution; a few odd loops must not stretch it.
@@ -84,7 +130,28 @@ class Axes(nn.Module):
         for _ in range(3):
             # Drawing in pulls the mean a little; some rounds bring it back to 0.
             self.centre += self.standardise(described).mean(dim=0) * self.spread
-        standard = self.standardise(described).double()
+        return self.standardise(described)
+
+
+class DiscoveredAxes(Axes):
+    """The descriptors' own principal axes, rotated; known of every loop that can be heard.
+
+    Attributes
+    ----------
+    projection : (n_descriptors, n_switches)
+        Standardised descriptors → positions, in standard deviations of the corpus.
+    """
+
+    projection: Tensor
+
+    def __init__(self, n_switches: int, n_variation: int, *, reach: float) -> None:
+        super().__init__(n_switches, n_variation, reach=reach)
+        self.register_buffer("projection", torch.zeros_like(self.effect))
+
+    def fit(self, described: Tensor, labels: Tensor) -> None:
+        """Find the axes of a corpus."""
+        del labels
+        standard = self.take_measure(described).double()
         covariance = torch.cov(standard.T, correction=0)
         n_switches = self.effect.shape[1]
         strength, direction = torch.linalg.eigh(covariance)
@@ -92,21 +159,14 @@ class Axes(nn.Module):
         direction = direction.flip(1)[:, :n_switches]
         loadings = direction * strength.sqrt()
         rotation = simplify(loadings)
-        rotation = rotation * _more_is_on(loadings @ rotation)
+        rotation = rotation * more_is_on(loadings @ rotation)
         self.effect.copy_(loadings @ rotation)
         self.projection.copy_(direction / strength.sqrt() @ rotation)
 
-    def standardise(self, described: Tensor) -> Tensor:
-        """Descriptors → standard deviations from the corpus' middle, odd ones drawn in softly."""
-        return _FURTHEST * torch.tanh((described - self.centre) / self.spread / _FURTHEST)
-
-    def locate(self, described: Tensor) -> Tensor:
+    def locate(self, described: Tensor, labels: Tensor) -> Tensor:
         """Where loops lie along the axes: (n_loops, n_descriptors) → (n_loops, n_switches)."""
-        return (self.standardise(described) @ self.projection).clamp(-_FURTHEST, _FURTHEST)
-
-    def expect(self, position: Tensor) -> Tensor:
-        """Standardised descriptors that positions stand for, (n_loops, n_descriptors)."""
-        return position @ self.effect.T
+        del labels
+        return (self.standardise(described) @ self.projection).clamp(-FURTHEST, FURTHEST)
 
 
 def simplify(loadings: Tensor) -> Tensor:
@@ -145,7 +205,7 @@ def _plane_rotation(x: Tensor, y: Tensor, weight: float) -> Tensor:
     return torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2)
 
 
-def _more_is_on(effect: Tensor) -> Tensor:
+def more_is_on(effect: Tensor) -> Tensor:
     """Say which way round each axis is worn: 1 or -1."""
     chosen = [NAMES.index(name) for name in _ALIVE]
     return torch.where(effect[chosen].sum(dim=0) < 0, -1.0, 1.0).to(effect)

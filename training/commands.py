@@ -1,5 +1,7 @@
 """`switchboard train`. Heavy imports wait until the verb runs."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,9 @@ from device.commands.ranges import Finite
 from device.contract import SLOTS_PER_BEAT
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from training.corpus import Corpus
     from training.features import Features
@@ -50,6 +54,40 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Go on from the run's latest checkpoint.")
 @click.option(
+    "--bands",
+    type=click.Choice(["warped", "mel", "linear"]),
+    help="What the network sees; a model draws linear bins all the same.  [default: warped]",
+)
+@click.option("--n-fft", type=click.IntRange(min=128), help="Window, samples.  [default: 1024]")
+@click.option(
+    "--hop", type=click.IntRange(min=16), help="Samples.  [default: a quarter of the window]"
+)
+@click.option(
+    "--switches",
+    type=click.Choice(["discovered", "components", "labels"]),
+    default="discovered",
+    show_default=True,
+    help="Where switches get their meaning: from what loops sound like, from the principal "
+    "components of a latent, or from --labels.",
+)
+@click.option(
+    "--labels",
+    metavar="NAME,...",
+    help="One switch for each: labels of the corpus (drums,brightness,mode=minor), or of --tags.",
+)
+@click.option(
+    "--tags",
+    type=click.Path(path_type=Path),
+    help="CSV of the owner's labels: columns track and tags, the latter separated by ';'.",
+)
+@click.option(
+    "--reach",
+    type=Finite(min=0.01, max=3),
+    default=1.25,
+    show_default=True,
+    help="How far a switch goes either way, in standard deviations.",
+)
+@click.option(
     "--set",
     "overrides",
     multiple=True,
@@ -67,50 +105,122 @@ def train(
     seed: int,
     codec_run: Path | None,
     resume: bool,
+    bands: str | None,
+    n_fft: int | None,
+    hop: int | None,
+    switches: str,
+    labels: str | None,
+    tags: Path | None,
+    reach: float,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train codec and composer on CORPUS; the networks end up in OUT/model.pt."""
+    """Train codec and composer on CORPUS; the networks end up in OUT/model.pt.
+
+    With several GPUs or machines, let torchrun start it: torchrun --nproc-per-node 4
+    $(which switchboard) train CORPUS ...
+    """
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")
+    if codec_run and (bands or n_fft or hop):
+        raise click.UsageError("--codec brings its own bands and window: leave out those options")
     import torch
 
     from training.corpus import Corpus
+    from training.crew import crew_of_torchrun
     from training.features import open_features
     from training.run import Networks, open_run
     from training.trainer import Budget, Trainer
 
     if threads:
         torch.set_num_threads(threads)
-    where = _device(device)
-    config = _configure(seed, _precision(precision, where), codec_run, overrides)
-    music = Corpus.open(corpus)
-    if not resume:
-        _prepare(out, config)
-    features = open_features(music, config.analysis, n_workers=torch.get_num_threads())
-    networks = Networks.build(config, features.n_slots).to(where)
-    with _Bar() as bar:
-        budget = Budget(steps, minutes)
-        trainer = Trainer(out, networks, features, config, budget=budget, report=bar.report)
-        if resume:
-            trainer.resume()
-        elif codec_run:
-            trainer.adopt(open_run(codec_run))
-        trainer.train()
-    _finish(out, networks, music, config)
-    _preview(out, networks, music, features, config)
-    click.echo(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
+    with crew_of_torchrun() as crew:
+        where = _device(device)
+        said = _Said.of(switches, labels, tags)
+        settings = {"seed": seed, "precision": _precision(precision, where), "reach": reach}
+        settings |= said.settings() | _sizes(bands, n_fft, hop)
+        if codec_run:
+            settings |= _codec_settings(codec_run)
+        config = _configure(settings, overrides)
+        music = Corpus.open(corpus)
+        labelled = said.read(music)
+        if not resume and crew.leads:
+            _prepare(out, config)
+        n_workers = torch.get_num_threads()
+        features = open_features(music, config.analysis, labels=labelled, n_workers=n_workers)
+        networks = Networks.build(config, features.n_slots).to(where)
+        with _Bar(hidden=not crew.leads) as bar:
+            budget = Budget(steps, minutes)
+            trainer = Trainer(
+                out, networks, features, config, budget=budget, report=bar.report, crew=crew
+            )
+            if resume:
+                trainer.resume()
+            elif codec_run:
+                trainer.adopt(open_run(codec_run))
+            trainer.train()
+    if crew.leads:
+        _finish(out, networks, music, config)
+        _preview(out, networks, music, features, config)
+        click.echo(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What the owner says of the music, if switches are to be made of that."""
+
+    switches: str
+    names: tuple[str, ...] = ()
+    tags: "Mapping[str, frozenset[str]] | None" = None
+
+    @classmethod
+    def of(cls, switches: str, labels: str | None, tags: Path | None) -> "_Said":
+        """Read the options."""
+        from training.labels import read_tags, tag_names
+
+        if (switches == "labels") != bool(labels or tags):
+            raise click.UsageError(
+                "--switches labels goes with --labels NAME,... or --tags FILE, or both"
+            )
+        table = read_tags(tags) if tags else None
+        names = tuple(labels.split(",")) if labels else tag_names(table or {})
+        return cls(switches, names, table)
+
+    def settings(self) -> dict[str, Any]:
+        """Say it as settings of a run."""
+        said: dict[str, Any] = {"switches": self.switches}
+        if self.switches == "labels":
+            said |= {"labels": ",".join(self.names), "n_switches": len(self.names)}
+        return said
+
+    def read(self, corpus: "Corpus") -> "NDArray[np.float32] | None":
+        """Find it in a corpus, (n_loops, n_names)."""
+        from training.labels import factors, tagged
+
+        if self.switches != "labels":
+            return None
+        if self.tags is not None:
+            return tagged(corpus, self.tags, self.names)
+        return factors(corpus, self.names)
+
+
+def _sizes(bands: str | None, n_fft: int | None, hop: int | None) -> dict[str, Any]:
+    """Bands and window that were asked for, as settings of a run."""
+    from training.analysis import Analysis
+
+    return {"analysis": Analysis.shaped(bands or "warped", n_fft or 1_024, hop).to_dict()}
 
 
 def _device(name: str) -> "torch.device":
     import torch
 
+    from training.crew import own_accelerator
     from training.run import TrainingError
 
     if name == "cuda" and not torch.cuda.is_available():
         raise TrainingError("--device cuda: no CUDA device found; use --device cpu or auto")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return own_accelerator() if name == "cuda" else torch.device(name)
 
 
 def _precision(name: str, where: "torch.device") -> str:
@@ -119,14 +229,10 @@ def _precision(name: str, where: "torch.device") -> str:
     return name
 
 
-def _configure(
-    seed: int, precision: str, codec_run: Path | None, overrides: tuple[str, ...]
-) -> "Config":
+def _configure(settings: dict[str, Any], overrides: tuple[str, ...]) -> "Config":
     from training.run import Config
 
-    raw = Config(seed=seed, precision=precision).to_dict()
-    if codec_run:
-        raw |= _codec_settings(codec_run)
+    raw = Config().to_dict() | settings
     for item in overrides:
         _override(raw, item)
     return Config.from_dict(raw)
@@ -179,12 +285,11 @@ def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config")
 
     import torch
 
-    from training.axes import name
     from training.origin import commit, machine
     from training.panel import examine
     from training.run import CODEC_ORIGIN, FinishedRun, save_run
 
-    labels = name(networks.axes.effect)
+    labels = networks.axes.names()
     provenance = {
         "corpus": corpus.provenance_summary(),
         "training": config.to_dict(),
@@ -213,7 +318,7 @@ def _preview(
 class _Bar:
     """A calm progress bar with the latest figures and the time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hidden: bool) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._progress = Progress(
@@ -223,6 +328,7 @@ class _Bar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[rate]} {task.fields[figures]}"),
             refresh_per_second=1,
+            disable=hidden,
         )
         self._tasks: dict[str, Any] = {}
 

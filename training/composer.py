@@ -16,14 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 N_HEADS = 4
-# How far along its axis a switch goes either way, in standard deviations of the corpus. Panels are
-# then a little wider than music is, and every switch stands clear of what the variation does.
-REACH = 1.25
-
-
-def corner(switches: Tensor) -> Tensor:
-    """Where a panel state lies along the axes; `switches` are 0 or 1."""
-    return REACH * (2 * switches - 1)
 
 
 class Attention(nn.Module):
@@ -56,7 +48,7 @@ class Reading:
 
     Attributes
     ----------
-    mean, log_variance : (n_loops, n_variation)
+    mean, log_variance : (n_loops, n_read)
     """
 
     mean: Tensor
@@ -76,7 +68,7 @@ class Reader(nn.Module):
         n_slots: int,
         n_digits: int,
         n_levels: int,
-        n_variation: int,
+        n_read: int,
         width: int,
         n_layers: int = 2,
     ) -> None:
@@ -85,7 +77,7 @@ class Reader(nn.Module):
         self.embed = nn.Linear(n_digits * n_levels, width)
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
-        self.out = nn.Linear(2 * width, 2 * n_variation)
+        self.out = nn.Linear(2 * width, 2 * n_read)
 
     def forward(self, classes: Tensor) -> Reading:
         """Read whole loops."""
@@ -100,7 +92,7 @@ class Reader(nn.Module):
 
 
 class Composer(nn.Module):
-    """Switches and variation → logits (n_loops, n_slots, n_digits, n_levels).
+    """A latent of switches and variation → logits (n_loops, n_slots, n_digits, n_levels).
 
     The latent enters as a sum over its parts, without a hidden layer, so that a switch adds the
     same thing whatever the others are before the slots begin to talk to each other.
@@ -114,8 +106,7 @@ class Composer(nn.Module):
         n_slots: int,
         n_digits: int,
         n_levels: int,
-        n_switches: int,
-        n_variation: int,
+        n_latent: int,
         width: int,
         n_layers: int,
     ) -> None:
@@ -123,27 +114,22 @@ class Composer(nn.Module):
         self.shape = (n_slots, n_digits, n_levels)
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.shapes = nn.Parameter(torch.randn(n_slots, self.N_SHAPES) * 0.3)
-        self.latent = nn.Linear(n_switches + n_variation, (1 + self.N_SHAPES) * width)
+        self.latent = nn.Linear(n_latent, (1 + self.N_SHAPES) * width)
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, n_digits * n_levels)
 
-    def forward(self, switches: Tensor, variation: Tensor) -> Tensor:
-        """`switches` are 0 or 1, `variation` standard normal."""
-        return self.compose(corner(switches), variation)
-
-    def compose(self, position: Tensor, variation: Tensor) -> Tensor:
-        """`position` along the axes, as a loop of the corpus has one."""
-        n_loops, n_slots = position.shape[0], self.shape[0]
-        latent = self.latent(torch.cat([position, variation], dim=1))
-        latent = latent.view(n_loops, 1 + self.N_SHAPES, -1)
-        x = self.position + latent[:, :1] + self.shapes @ latent[:, 1:]
+    def forward(self, latent: Tensor) -> Tensor:
+        """`latent`, (n_loops, n_latent), is `Axes.latent` of a panel state, or of a loop."""
+        n_loops, n_slots = latent.shape[0], self.shape[0]
+        parts = self.latent(latent).view(n_loops, 1 + self.N_SHAPES, -1)
+        x = self.position + parts[:, :1] + self.shapes @ parts[:, 1:]
         logits: Tensor = self.out(self.norm(self.layers(x)))
         return logits.view(n_loops, n_slots, *self.shape[1:])
 
-    def classes(self, switches: Tensor, variation: Tensor) -> Tensor:
+    def classes(self, latent: Tensor) -> Tensor:
         """Choose the digits to play, as class numbers (n_loops, n_slots, n_digits)."""
-        logits: Tensor = self(switches, variation)
+        logits: Tensor = self(latent)
         return logits.argmax(dim=-1)
 
 

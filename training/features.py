@@ -35,6 +35,8 @@ class Features:
     train, held_out : (n,), int64
         Numbers of loops.
     n_slots : int
+    labels : (n_loops, n_labels), float32
+        What the owner says of the loops; no columns unless switches are made of it.
     """
 
     log_bands: NDArray[np.float16]
@@ -42,13 +44,22 @@ class Features:
     train: NDArray[np.int64]
     held_out: NDArray[np.int64]
     n_slots: int
+    labels: NDArray[np.float32]
 
 
-def open_features(corpus: Corpus, analysis: Analysis, *, n_workers: int = 1) -> Features:
+def open_features(
+    corpus: Corpus,
+    analysis: Analysis,
+    *,
+    labels: NDArray[np.float32] | None = None,
+    n_workers: int = 1,
+) -> Features:
     """Analyse a corpus, or reopen what was analysed before.
 
     Parameters
     ----------
+    labels : (n_loops, n_labels)
+        Of `training.labels`; none of them if left out.
     n_workers : int
         Threads; the work is in the Fourier transform, which lets go of the interpreter lock.
 
@@ -69,6 +80,7 @@ def open_features(corpus: Corpus, analysis: Analysis, *, n_workers: int = 1) -> 
         train=np.flatnonzero(is_train),
         held_out=np.flatnonzero(~is_train),
         n_slots=SLOTS_PER_BEAT * corpus.beats_per_loop,
+        labels=np.zeros((len(corpus), 0), np.float32) if labels is None else labels,
     )
 
 
@@ -105,7 +117,10 @@ def _offsets(n_loops: int) -> NDArray[np.float32]:
 
 
 def _key(corpus: Corpus, analysis: Analysis) -> str:
-    identity = json.dumps([analysis.to_dict(), [record.id for record in corpus.records]])
+    # What decides the frames and nothing else: another hop finds the work done.
+    decisive = [analysis.sample_rate, analysis.n_fft, analysis.floor, analysis.frames_per_slot]
+    centres = analysis.band_centres.round(6).tolist()
+    identity = json.dumps([decisive, centres, [record.id for record in corpus.records]])
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 

@@ -57,5 +57,5 @@ def hear_panel(networks: Networks, config: Config, bits: Tensor, variation: Tens
 def compose(networks: Networks, bits: Tensor, variation: Tensor) -> Tensor:
     """States and variations → class numbers, (n_states, n_slots, n_digits)."""
     device = networks.codec.mean.device
-    batches = (torch.split(part.to(device), _BATCH) for part in (bits, variation))
-    return torch.cat([networks.composer.classes(*part) for part in zip(*batches, strict=True)])
+    latent = networks.axes.latent(bits.to(device), variation.to(device))
+    return torch.cat([networks.composer.classes(part) for part in torch.split(latent, _BATCH)])

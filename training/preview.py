@@ -14,6 +14,7 @@ from device.griffin_lim import GriffinLim
 from training.analysis import Analysis
 from training.corpus import Corpus
 from training.features import Features
+from training.hearing import compose
 from training.run import Config, Networks
 
 N_PREVIEWS = 3
@@ -36,10 +37,9 @@ def draw(
     variation: NDArray[np.float32],
 ) -> torch.Tensor:
     """Loops as the box would draw them: log bands (n_loops, n_frames, n_bands)."""
-    device = networks.codec.mean.device
-    bits, wander = (torch.from_numpy(a).to(device) for a in (switches, variation))
-    digits = networks.composer.classes(bits, wander).to(wander) - config.n_levels // 2
-    return networks.codec.decode(digits, torch.zeros(len(digits), device=device))
+    classes = compose(networks, torch.from_numpy(switches), torch.from_numpy(variation))
+    offset = torch.zeros(len(classes), device=classes.device)
+    return networks.codec.decode(classes.to(offset) - config.n_levels // 2, offset)
 
 
 @torch.no_grad()

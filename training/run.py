@@ -25,12 +25,18 @@ from torch import Tensor
 from device.errors import SwitchboardError
 from device.files import written_whole
 from training.analysis import Analysis
-from training.axes import Axes
+from training.axes import Axes, DiscoveredAxes
+from training.bands import KINDS, most_mel_bands
 from training.codec import Codec
+from training.components import ComponentAxes
 from training.composer import N_HEADS, Composer, Reader
+from training.corpus import MARGIN
 from training.critic import Critic
+from training.labels import LabelledAxes
 
 PRECISIONS = ("float32", "bfloat16")
+# Where switches get their meaning from.
+WAYS = ("discovered", "components", "labels")
 CODEC_ORIGIN = "codec.json"
 # What a codec's weights and digits depend on.
 CODEC_SETTINGS = ("n_digits", "n_levels", "width", "n_channels", "hidden", "analysis")
@@ -54,6 +60,14 @@ class Config:
         Of the codec: over slots, of the score, inside the renderer.
     composer_width, composer_layers, reader_width : int
     n_switches, n_variation : int
+    switches : str
+        Where they get their meaning from, one of `WAYS`.
+    labels : str
+        What they stand for where that is labels, separated by commas; else empty.
+    reach : float
+        How far along its axis a switch goes either way, in standard deviations of the corpus. With
+        the default panels are a little wider than music is, and every switch stands clear of what
+        the variation does.
     codec_loops, codec_slots : int
         Loops in a batch, and how many of their slots are drawn.
     composer_loops : int
@@ -93,6 +107,9 @@ class Config:
     reader_width: int = 128
     n_switches: int = 8
     n_variation: int = 16
+    switches: str = "discovered"
+    labels: str = ""
+    reach: float = 1.25
     codec_loops: int = 8
     codec_slots: int = 96
     composer_loops: int = 32
@@ -114,6 +131,11 @@ class Config:
             if not holds:
                 found = _setting(self, name)
                 raise TrainingError(f"setting {name}: found {found}, expected {expected}")
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """What the switches stand for, one by one; nothing unless labels are asked for."""
+        return tuple(self.labels.split(",")) if self.labels else ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able fields, the analysis nested."""
@@ -154,6 +176,9 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "reader_width": (_is_multiple(config.reader_width, N_HEADS), heads),
         "n_switches": (1 <= config.n_switches <= 16, "1 to 16"),
         "n_variation": (0 <= config.n_variation <= 256, "0 to 256"),
+        "switches": (config.switches in WAYS, " or ".join(WAYS)),
+        "labels": _names_fit(config),
+        "reach": (0 < config.reach <= 3, "a positive number, 3 at most"),
         "codec_rate": (0 < config.codec_rate < math.inf, "a positive number"),
         "composer_rate": (0 < config.composer_rate < math.inf, "a positive number"),
         "codec_share": (0 <= config.codec_share < 1, "0 to less than 1"),
@@ -166,25 +191,54 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
     }
 
 
+def _names_fit(config: Config) -> tuple[bool, str]:
+    names = config.label_names
+    if config.switches != "labels":
+        return not names, f"none, for switches are {config.switches}"
+    different = all(names) and len(set(names)) == len(names) == config.n_switches
+    return different, f"a different name for each of the {config.n_switches} switches"
+
+
 def _analysis(analysis: Analysis) -> dict[str, tuple[bool, str]]:
-    n_fft, hop_length, n_bands = analysis.n_fft, analysis.hop_length, analysis.n_bands
-    # Wide bands grow by a factor of 2 at most, and together reach the last bin.
-    n_wide, n_bins_above = n_bands - analysis.n_linear, analysis.n_bins - analysis.n_linear
-    reach_the_top = 1 <= n_wide <= n_bins_above < 2 ** (n_wide + 1) - 1
-    return {
-        "analysis.n_fft": (n_fft >= 128 and n_fft % 2 == 0, "an even number, 128 or more"),
+    n_fft, hop_length = analysis.n_fft, analysis.hop_length
+    checks = {
+        "analysis.bands": (analysis.bands in KINDS, " or ".join(KINDS)),
+        "analysis.n_fft": (
+            n_fft >= 128 and n_fft % 2 == 0 and n_fft <= 2 * MARGIN,
+            f"an even number, 128 to {2 * MARGIN}",
+        ),
         "analysis.hop_length": (
             # What the contract asks for; the export would refuse it after hours of training.
             _is_multiple(n_fft, hop_length) and n_fft >= 4 * hop_length,
             f"a part of n_fft {n_fft}, a quarter of it at most",
         ),
         "analysis.floor": (0 < analysis.floor < math.inf, "a positive number"),
-        "analysis.n_bands": (1 < n_bands <= analysis.n_bins, f"2 to {analysis.n_bins} bins"),
-        "analysis.n_linear": (
-            analysis.n_linear >= 1 and reach_the_top,
-            f"1 or more, with bands left of {n_bands} for the bins above",
-        ),
         "analysis.frames_per_slot": (analysis.frames_per_slot >= 2, "2 or more"),
+    }
+    return checks | _band_sizes(analysis)
+
+
+def _band_sizes(analysis: Analysis) -> dict[str, tuple[bool, str]]:
+    n_bands, n_linear, n_bins = analysis.n_bands, analysis.n_linear, analysis.n_bins
+    if analysis.bands == "warped":
+        # Wide bands grow by a factor of 2 at most, and together reach the last bin.
+        n_wide, n_bins_above = n_bands - n_linear, n_bins - n_linear
+        reach_the_top = 1 <= n_wide <= n_bins_above < 2 ** (n_wide + 1) - 1
+        return {
+            "analysis.n_bands": (1 < n_bands <= n_bins, f"2 to {n_bins} bins"),
+            "analysis.n_linear": (
+                n_linear >= 1 and reach_the_top,
+                f"1 or more, with bands left of {n_bands} for the bins above",
+            ),
+        }
+    most = most_mel_bands(n_bins, analysis.sample_rate)
+    fits = {
+        "mel": (2 <= n_bands <= most, f"2 to {most}: more mel bands are narrower than a bin"),
+        "linear": (n_bands == n_bins, f"{n_bins}: linear bands are all bins of the window"),
+    }
+    return {
+        "analysis.n_bands": fits.get(analysis.bands, (True, "")),
+        "analysis.n_linear": (n_linear == 0, "0: only warped bands have single bins to choose"),
     }
 
 
@@ -219,15 +273,13 @@ class Networks:
             n_slots=n_slots,
             width=config.composer_width,
             n_layers=config.composer_layers,
-            n_switches=config.n_switches,
-            n_variation=config.n_variation,
+            n_latent=config.n_switches + config.n_variation,
             **code,
         )
-        reader = Reader(
-            n_slots=n_slots, n_variation=config.n_variation, width=config.reader_width, **code
-        )
+        axes = _axes(config)
+        reader = Reader(n_slots=n_slots, n_read=axes.n_read, width=config.reader_width, **code)
         critic = Critic(n_slots=n_slots, width=config.reader_width, **code)
-        return cls(codec, composer, reader, Axes(config.n_switches), critic)
+        return cls(codec, composer, reader, axes, critic)
 
     def to(self, device: torch.device) -> Self:
         """Move all to a device."""
@@ -251,6 +303,14 @@ class Networks:
             if name not in state:
                 raise TrainingError(f"weights of another version: found no {name}; train again")
             network.load_state_dict(state[name])
+
+
+def _axes(config: Config) -> Axes:
+    """The way in which the switches of a run get their meaning."""
+    if config.switches == "labels":
+        return LabelledAxes(config.label_names, config.n_variation, reach=config.reach)
+    way = {"discovered": DiscoveredAxes, "components": ComponentAxes}[config.switches]
+    return way(config.n_switches, config.n_variation, reach=config.reach)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.codec import codec_loss, spread_loss
-from training.composer import Reading, aim_loss, composer_loss, corner, frozen, played
+from training.composer import Reading, aim_loss, composer_loss, frozen, played
+from training.crew import ALONE, Crew, Loss
 from training.critic import HIDDEN, judging_loss, persuasion_loss
 from training.features import Features
 from training.hearing import hear, hear_corpus
@@ -41,6 +42,7 @@ from training.run import (
 CHECKPOINT_SECONDS = 60.0
 REPORT_STEPS = 50
 WARM_UP_STEPS = 100
+_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,20 @@ class Stage(Protocol):
     parameters: list[nn.Parameter]
     peak_rate: float
 
+    def begin(self) -> None:
+        """Find out what must be known before the first step."""
+        ...
+
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Compute the loss of one batch, and what to write down of it."""
+        """Compute the loss of the crew's part of a batch, and what to write down of it."""
         ...
 
     def evaluate(self) -> dict[str, float]:
         """Compute figures on held-out loops, empty if there are none."""
+        ...
+
+    def finish(self) -> None:
+        """Find out what can be known after the last step."""
         ...
 
 
@@ -86,16 +96,19 @@ class CodecStage:
 
     name = "codec"
 
-    def __init__(self, networks: Networks, features: Features, config: Config) -> None:
+    def __init__(
+        self, networks: Networks, features: Features, config: Config, crew: Crew = ALONE
+    ) -> None:
         self.codec = networks.codec
         self.features = features
         self.config = config
+        self.crew = crew
         self.peak_rate = config.codec_rate
         self.parameters = list(self.codec.parameters())
         self.device = self.codec.mean.device
 
-    def set_normalisation(self) -> None:
-        """Mean per band and overall spread, from a sample of the training loops."""
+    def begin(self) -> None:
+        """Normalise: mean per band and overall spread, from a sample of the training loops."""
         some = self.features.train[:: max(1, len(self.features.train) // 200)]
         sample = torch.from_numpy(self.features.log_bands[some][:, ::8].astype(np.float32))
         self.codec.mean.copy_(sample.mean(dim=(0, 1)))
@@ -111,10 +124,15 @@ class CodecStage:
         n_slots = self.features.n_slots
         n_drawn = min(self.config.codec_slots, size * n_slots)
         chosen = np.sort(rng.choice(size * n_slots, n_drawn, replace=False))
-        drawn, log_spread, target = self._draw(loops, torch.from_numpy(chosen).to(self.device))
-        missed = drawn - target
-        loss, spread = codec_loss(drawn, target), spread_loss(log_spread, missed)
-        figures = {"loss": loss.item(), "l1": missed.abs().mean().item(), "spread": spread.item()}
+        chosen = chosen[self.crew.part(n_drawn)]
+        # Of the loops, those that the crew's part of the slots is in.
+        first, last = chosen[0] // n_slots, chosen[-1] // n_slots
+        mine = torch.from_numpy(chosen - first * n_slots).to(self.device)
+        drawn, log_spread, target = self._draw(loops[first : last + 1], mine)
+        missed, weight = drawn - target, self.crew.weight(n_drawn)
+        loss, spread = codec_loss(drawn, target) * weight, spread_loss(log_spread, missed) * weight
+        l1 = missed.abs().mean() * weight
+        figures = {"loss": loss.item(), "l1": l1.item(), "spread": spread.item()}
         return loss + spread, figures
 
     def evaluate(self) -> dict[str, float]:
@@ -126,6 +144,9 @@ class CodecStage:
         drawn, _, target = self._draw(loops, every)
         nepers = (drawn - target).abs().mean() * self.codec.std
         return {"held_out_db": nepers.item() * 20 / np.log(10)}
+
+    def finish(self) -> None:
+        """Nothing is left to find out."""
 
     def _draw(self, loops: NDArray[np.int64], chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         per_slot = self.config.analysis.frames_per_slot
@@ -148,86 +169,123 @@ class ComposerStage:
     name = "composer"
 
     def __init__(
-        self, networks: Networks, classes: Tensor, features: Features, config: Config
+        self,
+        networks: Networks,
+        classes: Tensor,
+        features: Features,
+        config: Config,
+        crew: Crew = ALONE,
     ) -> None:
         self.networks = networks
-        self.reader, self.composer = networks.reader, networks.composer
+        self.axes, self.reader, self.composer = networks.axes, networks.reader, networks.composer
         self.critic = networks.critic
         self.classes = classes
         self.train = torch.from_numpy(features.train).to(classes.device)
         self.held_out = torch.from_numpy(features.held_out).to(classes.device)
+        self.labels = torch.from_numpy(features.labels).to(classes.device)
         self.config = config
+        self.crew = crew
         self.peak_rate = config.composer_rate
-        self.parameters = [
-            *self.reader.parameters(),
-            *self.composer.parameters(),
-            *self.critic.parameters(),
-        ]
+        taught = [self.reader, self.composer]
+        if self.axes.is_aimed:
+            taught.append(self.critic)
+        self.parameters = [weight for network in taught for weight in network.parameters()]
         self.described = hear_corpus(networks, classes, config)
 
-    def find_axes(self) -> None:
-        """Discover what the switches mean, from the training loops."""
-        self.networks.axes.fit(self.described[self.train])
+    def begin(self) -> None:
+        """Learn what the switches mean from the training loops, so far as they tell."""
+        self.axes.fit(self.described[self.train], self.labels[self.train])
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
         """Read a batch and compose it again; compose panel states and hear them."""
         rng = np.random.default_rng([self.config.seed, 2, step])
-        size = min(self.config.composer_loops, len(self.train))
-        loops = self.train[self._tensor(rng.choice(len(self.train), size, replace=False))]
-        reading, logits = self._recompose(loops, self._normal(rng, size))
-        parts = composer_loss(logits, self.classes[loops].long(), reading)
-        digits, aim, echo = self._panel(rng)
-        judging, persuasion = self._criticise(rng, self.classes[loops], digits)
-        # Both are phased in over the first third: a divergence asked for at once empties the
+        loops, parts = self._lower_bound(rng)
+        if self.axes.is_aimed:
+            digits, heard = self._panel(rng, self.crew)
+            parts |= heard | self._criticise(rng, self.classes[loops], digits)
+        # Most is phased in over the first third: a divergence asked for at once empties the
         # variation, and a composer that has only just begun has nothing to aim with.
         asked = min(1.0, 3 * progress)
-        weighed = self.config.divergence_weight * parts.divergence
-        weighed = weighed + self.config.aim_weight * aim + self.config.echo_weight * echo
-        weighed = weighed + self.config.critic_weight * persuasion
-        figures = {"aim": aim.item(), "echo": echo.item(), "judging": judging.item()}
-        figures = {name: part.item() for name, part in vars(parts).items()} | figures
-        return parts.cross_entropy + asked * weighed + judging, figures
+        prices = {
+            "cross_entropy": 1.0,
+            "divergence": asked * self.config.divergence_weight,
+            "aim": asked * self.config.aim_weight,
+            "echo": asked * self.config.echo_weight,
+            "judging": 1.0,
+            "persuasion": asked * self.config.critic_weight,
+        }
+        loss = torch.stack([prices[name] * part for name, part in parts.items()]).sum()
+        return loss, {name: part.item() for name, part in parts.items()}
+
+    @property
+    def _n_loops(self) -> int:
+        return min(self.config.composer_loops, len(self.train))
+
+    def _lower_bound(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Random loops, read and composed again: which, and how well."""
+        size = self._n_loops
+        chosen, noise = rng.choice(len(self.train), size, replace=False), self._noise(rng, size)
+        mine, weight = self.crew.part(size), self.crew.weight(size)
+        loops = self.train[self._tensor(chosen[mine])]
+        reading, logits = self._recompose(loops, noise[mine])
+        parts = composer_loss(logits, self.classes[loops].long(), reading)
+        return loops, {name: part * weight for name, part in vars(parts).items()}
 
     def _recompose(self, loops: Tensor, noise: Tensor | None) -> tuple[Reading, Tensor]:
         reading = self.reader(self.classes[loops].long())
         variation = reading.mean if noise is None else reading.sample(noise)
-        position = self.networks.axes.locate(self.described[loops])
-        return reading, self.composer.compose(position, variation)
+        return reading, self.composer(self._latent(loops, variation))
+
+    def _latent(self, loops: Tensor, variation: Tensor) -> Tensor:
+        position = self.axes.locate(self.described[loops], self.labels[loops])
+        return torch.cat([position, variation], dim=1)
+
+    def _panel(self, rng: np.random.Generator, crew: Crew) -> tuple[Tensor, dict[str, Tensor]]:
+        """Random states: their digits, how far off they sound, how their variations are read."""
+        n_states, n_variations = self.config.panel_states, self._n_variations(crew)
+        bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
+        variation, shift = self._noise(rng, n_variations), float(rng.random())
+        mine, weight = crew.part(n_variations), crew.weight(n_variations)
+        states = self._tensor(bits[mine].astype(np.float32)).flatten(0, 1)
+        variation = variation[mine].repeat_interleave(n_states, dim=0)
+        digits = played(self.composer(self.axes.latent(states, variation)))
+        with frozen(self.networks.codec, self.reader):
+            described = hear(self.networks, digits, self.config, shift=shift)
+            read = self.reader.read(digits).mean
+        expected = self.axes.expect(self.axes.corner(states))
+        aim = aim_loss(self.axes.standardise(described), expected, n_states)
+        echo = (read - variation).square().sum(dim=1).mean()
+        return digits, {"aim": aim * weight, "echo": echo * weight}
+
+    def _n_variations(self, crew: Crew) -> int:
+        # A large crew has one for everybody.
+        return max(self.config.panel_variations, crew.size)
 
     def _criticise(
         self, rng: np.random.Generator, classes: Tensor, composed: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> dict[str, Tensor]:
         """Let the critic learn, and say what it thinks of what was composed."""
         music = F.one_hot(classes.long(), self.config.n_levels).to(composed)
-        of_music, of_composed = (
-            self._tensor(rng.random(digits.shape[:3]) >= HIDDEN) for digits in (music, composed)
-        )
+        n_variations = self._n_variations(self.crew)
+        of_music = self._shown(rng, self._n_loops, 1, music)
+        of_composed = self._shown(rng, n_variations, self.config.panel_states, composed)
         score_of_music, reasons_of_music = self.critic(music, of_music)
         score, _ = self.critic(composed.detach(), of_composed)
         judging = judging_loss(score_of_music, score)
         with frozen(self.critic):
-            score, reasons = self.critic(composed, of_composed)
-            persuasion = persuasion_loss(score, reasons, reasons_of_music.detach())
-        return judging, persuasion
+            better, reasons = self.critic(composed, of_composed)
+            persuasion = persuasion_loss(better, reasons, reasons_of_music.detach())
+        weight = self.crew.weight(n_variations)
+        return {"judging": judging * weight, "persuasion": persuasion * weight}
 
-    def _panel(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Random states: their digits, how far off they sound, how their variations are read."""
-        n_states = self.config.panel_states
-        size = self.config.panel_variations * n_states
-        bits = self._tensor(rng.integers(0, 2, (size, self.config.n_switches)))
-        variation = self._normal(rng, self.config.panel_variations)
-        variation = variation.repeat_interleave(n_states, dim=0)
-        digits = played(self.composer(bits.float(), variation))
-        with frozen(self.networks.codec, self.reader):
-            axes = self.networks.axes
-            described = hear(self.networks, digits, self.config, shift=float(rng.random()))
-            expected = axes.expect(corner(bits.float()))
-            aim = aim_loss(axes.standardise(described), expected, n_states)
-            read = self.reader.read(digits).mean
-        return digits, aim, (read - variation).square().sum(dim=1).mean()
+    def _shown(self, rng: np.random.Generator, n: int, n_each: int, mine: Tensor) -> Tensor:
+        """Which digits of the crew's part of `n` things, `n_each` loops each, the critic sees."""
+        hidden = rng.random((n * n_each, *mine.shape[1:3])) < HIDDEN
+        parts = hidden.reshape(n, n_each, *mine.shape[1:3])[self.crew.part(n)]
+        return self._tensor(~parts.reshape(-1, *mine.shape[1:3])[: len(mine)])
 
-    def _normal(self, rng: np.random.Generator, size: int) -> Tensor:
-        noise = rng.standard_normal((size, self.config.n_variation))
+    def _noise(self, rng: np.random.Generator, size: int) -> Tensor:
+        noise = rng.standard_normal((size, self.axes.n_read))
         return self._tensor(noise.astype(np.float32))
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
@@ -235,8 +293,10 @@ class ComposerStage:
 
     def evaluate(self) -> dict[str, float]:
         """Cross-entropy and share of right digits on held-out loops; the panel, always the same."""
-        _, aim, _ = self._panel(np.random.default_rng([self.config.seed, 3]))
-        figures = {"panel_aim": aim.item()}
+        figures = {}
+        if self.axes.is_aimed:
+            _, panel = self._panel(np.random.default_rng([self.config.seed, 3]), ALONE)
+            figures["panel_aim"] = panel["aim"].item()
         if len(self.held_out):
             loops = self.held_out[:128]
             reading, logits = self._recompose(loops, None)
@@ -245,6 +305,13 @@ class ComposerStage:
             right = (logits.argmax(dim=-1) == classes).float().mean().item()
             figures |= {"held_out_nats": nats, "held_out_right": right}
         return figures
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Let the axes know the latents of the training loops."""
+        batches = torch.split(self.train, _BATCH)
+        read = torch.cat([self.reader(self.classes[loops].long()).mean for loops in batches])
+        self.axes.settle(self._latent(self.train, read), self.described[self.train])
 
 
 def encode_corpus(networks: Networks, features: Features, config: Config) -> Tensor:
@@ -321,6 +388,8 @@ class Trainer:
         Called after every step with (stage name, progress 0…1, figures).
     clock : callable
         Seconds, monotonic.
+    crew : Crew
+        Who trains; all but the leader neither write nor report.
     """
 
     def __init__(
@@ -333,6 +402,7 @@ class Trainer:
         budget: Budget,
         report: Callable[[str, float, dict[str, float]], None],
         clock: Callable[[], float] = time.monotonic,
+        crew: Crew = ALONE,
     ) -> None:
         self.directory = directory
         self.networks = networks
@@ -341,6 +411,13 @@ class Trainer:
         self.budget = budget
         self.report = report
         self.clock = clock
+        self.crew = crew
+        most = min(config.codec_slots, config.composer_loops, len(features.train))
+        if crew.size > most:
+            raise TrainingError(
+                f"found {crew.size} processes, expected {most} at most: a batch has no more parts "
+                "(codec_slots, composer_loops, loops to train on)"
+            )
         self.progress = Progress()
         self.curves = Curves(directory / "curves.csv")
         self._optimiser_state: dict[str, Any] | None = None
@@ -358,15 +435,18 @@ class Trainer:
         TrainingError
             If there is none, or it cannot be read, or was made with other settings.
         """
-        if not self.checkpoint_path.is_file():
-            raise TrainingError(
-                f"{self.directory}: no checkpoint.pt found to resume; leave --resume out"
-            )
-        saved = load_saved(self.checkpoint_path)
+        saved = self.crew.from_leader(self._latest)
         self._check_same_settings(saved["config"])
         self.networks.load(saved["networks"])
         self.progress = Progress(**saved["progress"])
         self._optimiser_state = saved["optimiser"]
+
+    def _latest(self) -> dict[str, Any]:
+        if not self.checkpoint_path.is_file():
+            raise TrainingError(
+                f"{self.directory}: no checkpoint.pt found to resume; leave --resume out"
+            )
+        return load_saved(self.checkpoint_path)
 
     def adopt(self, run: FinishedRun) -> None:
         """Begin with the codec of a finished run.
@@ -385,14 +465,16 @@ class Trainer:
                 )
         self.networks.codec.load_state_dict(run.networks.codec.state_dict())
         self.progress = Progress(stage=STAGES.index(ComposerStage.name))
-        save_json(self.directory / CODEC_ORIGIN, run.provenance)
+        if self.crew.leads:
+            save_json(self.directory / CODEC_ORIGIN, run.provenance)
         self._save(None)
 
     def _check_same_settings(self, before: Mapping[str, Any]) -> None:
+        made_with = Config.from_dict(before).to_dict()
         for name, asked in self.config.to_dict().items():
-            if before.get(name) != asked:
+            if made_with[name] != asked:
                 raise TrainingError(
-                    f"{self.directory}: the checkpoint was made with {name} {before.get(name)}, "
+                    f"{self.directory}: the checkpoint was made with {name} {made_with[name]}, "
                     f"asked for {asked}; give the same settings, or another --out"
                 )
 
@@ -404,7 +486,8 @@ class Trainer:
         TrainingError
             If a gradient is not finite.
         """
-        self.curves.cut(self.progress)
+        if self.crew.leads:
+            self.curves.cut(self.progress)
         shares = (self.config.codec_share, 1 - self.config.codec_share)
         for number, share in enumerate(shares):
             if number == self.progress.stage:
@@ -413,50 +496,61 @@ class Trainer:
                         "setting codec_share: found 0 and no codec to begin with, expected more "
                         "than 0; or take a codec with --codec RUN"
                     )
-                self._train_stage(self._stage(number), self.budget.part(share))
+                stage = self._stage(number)
+                self._train_stage(stage, self.budget.part(share))
+                stage.finish()
                 self.progress = Progress(stage=number + 1)
                 self._optimiser_state = None
                 self._save(None)
 
     def _stage(self, number: int) -> Stage:
+        stage: Stage
         if number == 0:
-            codec = CodecStage(self.networks, self.features, self.config)
-            if self.progress.step == 0:
-                codec.set_normalisation()
-            return codec
-        classes = encode_corpus(self.networks, self.features, self.config)
-        with self._precision():
-            composer = ComposerStage(self.networks, classes, self.features, self.config)
+            stage = CodecStage(self.networks, self.features, self.config, self.crew)
+        else:
+            classes = encode_corpus(self.networks, self.features, self.config)
+            with self._precision():
+                stage = ComposerStage(self.networks, classes, self.features, self.config, self.crew)
         if self.progress.step == 0:
-            composer.find_axes()
-        return composer
+            stage.begin()
+        # All have computed this, but on unlike machines not to the bit.
+        self.crew.follow(t for state in self.networks.state().values() for t in state.values())
+        return stage
 
     def _train_stage(self, stage: Stage, budget: Budget) -> None:
         optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)
         if self._optimiser_state is not None:
             optimiser.load_state_dict(self._optimiser_state)
+        loss = self.crew.join(stage.loss, stage.parameters)
         at = self.progress
         started, saved = self.clock() - at.seconds, self.clock()
         while (done := budget.progress(at.step, at.seconds)) < 1:
             rate = stage.peak_rate * _schedule(at.step, done)
-            figures = self._step(stage, optimiser, rate, done)
+            figures = self._step(stage, loss, optimiser, rate, done)
             at.step += 1
-            at.seconds = self.clock() - started
+            # One clock for all, or one would stop while another waits for its gradients.
+            at.seconds = self.crew.from_leader(lambda: self.clock() - started)
             reached = budget.progress(at.step, at.seconds)
-            if reached >= 1 or at.step % REPORT_STEPS == 0:
-                self._write_down(stage, figures)
-            self.report(stage.name, reached, figures)
+            if self.crew.leads:
+                if reached >= 1 or at.step % REPORT_STEPS == 0:
+                    self._write_down(stage, figures)
+                self.report(stage.name, reached, figures)
             if self.clock() - saved > CHECKPOINT_SECONDS:
                 self._save(optimiser)
                 saved = self.clock()
 
     def _step(
-        self, stage: Stage, optimiser: torch.optim.Optimizer, rate: float, done: float
+        self,
+        stage: Stage,
+        joined: Loss,
+        optimiser: torch.optim.Optimizer,
+        rate: float,
+        done: float,
     ) -> dict[str, float]:
         for group in optimiser.param_groups:
             group["lr"] = rate
         with self._precision():
-            loss, figures = stage.loss(self.progress.step, done)
+            loss, figures = joined(self.progress.step, done)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         norm = nn.utils.clip_grad_norm_(stage.parameters, 1.0)
@@ -467,7 +561,7 @@ class Trainer:
                 f"of {norm.item()}, expected a number; train again with a smaller {stage.name}_rate"
             )
         optimiser.step()
-        return figures
+        return self.crew.average(figures)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.config.precision == "bfloat16":
@@ -479,6 +573,8 @@ class Trainer:
             self.curves.append(stage.name, self.progress, {**figures, **stage.evaluate()})
 
     def _save(self, optimiser: torch.optim.Optimizer | None) -> None:
+        if not self.crew.leads:
+            return
         content = {
             "config": self.config.to_dict(),
             "networks": self.networks.state(),

@@ -3,10 +3,15 @@
 import pytest
 import torch
 
-from training.axes import WORDS, Axes, name, simplify
+from training.axes import WORDS, DiscoveredAxes, name, simplify
 from training.descriptors import NAMES
 
 N_SWITCHES = 3
+NO_LABELS = torch.zeros(0, 0)
+
+
+def discovered(n_switches):
+    return DiscoveredAxes(n_switches, 4, reach=1.25)
 
 
 def music(n_loops=2000, n_factors=N_SWITCHES, seed=0):
@@ -22,15 +27,15 @@ def music(n_loops=2000, n_factors=N_SWITCHES, seed=0):
 
 @pytest.fixture(scope="module")
 def fitted():
-    axes = Axes(N_SWITCHES)
+    axes = discovered(N_SWITCHES)
     factors, described = music()
-    axes.fit(described)
+    axes.fit(described, NO_LABELS)
     return axes, factors, described
 
 
 def test_the_factors_of_the_music_are_found(fitted):
     axes, factors, described = fitted
-    found = torch.corrcoef(torch.cat([axes.locate(described), factors], dim=1).T)
+    found = torch.corrcoef(torch.cat([axes.locate(described, NO_LABELS), factors], dim=1).T)
     likeness = found[:N_SWITCHES, N_SWITCHES:].abs()
     assert (likeness.amax(dim=1) > 0.98).all()
     assert sorted(likeness.argmax(dim=1).tolist()) == [0, 1, 2]
@@ -38,7 +43,7 @@ def test_the_factors_of_the_music_are_found(fitted):
 
 def test_positions_are_centred_independent_and_of_unit_spread(fitted):
     axes, _, described = fitted
-    position = axes.locate(described)
+    position = axes.locate(described, NO_LABELS)
     torch.testing.assert_close(torch.cov(position.T), torch.eye(3), atol=0.05, rtol=0)
     on = (position > 0).float().mean(dim=0)
     assert ((on > 0.45) & (on < 0.55)).all()
@@ -48,7 +53,7 @@ def test_what_a_position_stands_for_lies_there(fitted):
     axes, _, _ = fitted
     corner = torch.tensor([[1.0, -1.0, 1.0], [-1.0, -1.0, 1.0]])
     described = axes.expect(corner) * axes.spread + axes.centre
-    torch.testing.assert_close(axes.locate(described), corner, atol=0.05, rtol=0)
+    torch.testing.assert_close(axes.locate(described, NO_LABELS), corner, atol=0.05, rtol=0)
 
 
 def test_a_switch_means_the_same_change_whatever_the_others_are(fitted):
@@ -63,18 +68,18 @@ def test_an_odd_loop_does_not_stretch_the_axes(fitted):
     axes, _, described = fitted
     with_odd_ones = described.clone()
     with_odd_ones[:5] += 1e4
-    other = Axes(N_SWITCHES)
-    other.fit(with_odd_ones)
+    other = discovered(N_SWITCHES)
+    other.fit(with_odd_ones, NO_LABELS)
     torch.testing.assert_close(other.spread, axes.spread, rtol=0.05, atol=0)
-    assert other.locate(with_odd_ones).abs().max() <= 3
+    assert other.locate(with_odd_ones, NO_LABELS).abs().max() <= 3
 
 
 def test_on_means_more_happens():
     _, described = music(n_factors=2)
-    axes = Axes(2)
-    axes.fit(described)
-    turned = Axes(2)
-    turned.fit(-described)
+    axes = discovered(2)
+    axes.fit(described, NO_LABELS)
+    turned = discovered(2)
+    turned.fit(-described, NO_LABELS)
     for found in (axes, turned):
         assert (found.effect[NAMES.index("attacks")] > -0.1).all()
         assert found.effect[NAMES.index("motion")].sum() > 0
@@ -94,10 +99,10 @@ def test_a_rotation_keeps_lengths_and_evens_the_axes_out():
 def test_a_handful_of_loops_or_silence_gives_finite_axes(n_loops):
     _, described = music(n_loops)
     for some in (described, torch.zeros_like(described)):
-        axes = Axes(8)
-        axes.fit(some)
+        axes = discovered(8)
+        axes.fit(some, NO_LABELS)
         assert all(tensor.isfinite().all() for tensor in axes.state_dict().values())
-        assert axes.locate(some).isfinite().all()
+        assert axes.locate(some, NO_LABELS).isfinite().all()
 
 
 def effect(*pairs):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.tiny_run import CONFIG, N_SLOTS, networks
-from training.composer import Reading, aim_loss, composer_loss, corner, frozen, played
+from training.composer import Reading, aim_loss, composer_loss, frozen, played
 
 N_LOOPS = 6
 
@@ -26,24 +26,28 @@ def prior():
     return Reading(nothing, nothing)
 
 
+def states(made, bits):
+    """Panel states in random variations, as the composer wants them."""
+    return made.axes.latent(bits, torch.randn(len(bits), CONFIG.n_variation))
+
+
 def test_a_state_becomes_logits_of_every_digit(made):
-    switches = torch.zeros(2, CONFIG.n_switches)
-    logits = made.composer(switches, torch.zeros(2, CONFIG.n_variation))
+    logits = made.composer(states(made, torch.zeros(2, CONFIG.n_switches)))
     assert logits.shape == (2, N_SLOTS, CONFIG.n_digits, CONFIG.n_levels)
 
 
-def test_a_panel_state_is_composed_as_a_loop_that_lies_in_its_corner(made):
+def test_a_panel_state_is_a_loop_that_lies_in_its_corner(made):
     switches, variation = torch.tensor([[0.0, 1.0, 1.0]]), torch.randn(1, CONFIG.n_variation)
-    position = corner(switches)
-    assert (position.sign() == torch.tensor([[-1.0, 1.0, 1.0]])).all()
-    assert len(position.abs().unique()) == 1
-    there = made.composer.compose(position, variation)
-    torch.testing.assert_close(made.composer(switches, variation), there)
+    latent = made.axes.latent(switches, variation)
+    corner = made.axes.corner(switches)
+    assert (corner.sign() == torch.tensor([[-1.0, 1.0, 1.0]])).all()
+    assert corner.abs().unique().tolist() == [CONFIG.reach]
+    torch.testing.assert_close(latent, torch.cat([corner, variation], dim=1))
 
 
 def test_what_is_played_is_the_loudest_logit(made):
-    state = torch.ones(2, CONFIG.n_switches), torch.randn(2, CONFIG.n_variation)
-    chosen, logits = made.composer.classes(*state), made.composer(*state)
+    latent = states(made, torch.ones(2, CONFIG.n_switches))
+    chosen, logits = made.composer.classes(latent), made.composer(latent)
     assert chosen.dtype == torch.int64
     assert torch.equal(chosen, logits.argmax(dim=-1))
     hard = torch.nn.functional.one_hot(chosen, CONFIG.n_levels).float()
@@ -57,10 +61,9 @@ def test_gradients_reach_the_levels_that_are_not_played():
 
 
 def test_loops_of_a_batch_do_not_mix(made, classes):
-    switches = torch.eye(3)
-    variation = torch.randn(3, CONFIG.n_variation)
-    together = made.composer(switches, variation)
-    torch.testing.assert_close(made.composer(switches[1:2], variation[1:2]), together[1:2])
+    latent = states(made, torch.eye(3))
+    together = made.composer(latent)
+    torch.testing.assert_close(made.composer(latent[1:2]), together[1:2])
     torch.testing.assert_close(made.reader(classes[2:3]).mean, made.reader(classes).mean[2:3])
 
 
@@ -73,7 +76,8 @@ def test_a_loop_is_read_as_a_gaussian(made, classes):
 def test_gradients_reach_reader_and_composer(made, classes):
     reading = made.reader(classes)
     noise = torch.randn(N_LOOPS, CONFIG.n_variation)
-    logits = made.composer.compose(torch.randn(N_LOOPS, CONFIG.n_switches), reading.sample(noise))
+    position = torch.randn(N_LOOPS, CONFIG.n_switches)
+    logits = made.composer(torch.cat([position, reading.sample(noise)], dim=1))
     parts = composer_loss(logits, classes, reading)
     (parts.cross_entropy + parts.divergence).backward()
     for network in (made.reader, made.composer):

@@ -2,16 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from click.testing import CliRunner
 
 from device.cli import main
 from device.errors import SwitchboardError
-from tests.tiny_run import CONFIG, finished, invoke, same_bits, weights
+from tests.tiny_run import ANALYSIS, CONFIG, finished, invoke, same_bits, weights
 from training import preview, trainer
+from training.commands import train
 from training.run import Config, FinishedRun, Networks, TrainingError, open_run, save_run
 
 
@@ -138,7 +141,7 @@ def test_an_unknown_corpus_is_refused_and_no_run_is_begun(tmp_path):
     ("item", "message"),
     [
         ("breadth=128", r"--set breadth=128: no such setting"),
-        ("analysis.bands=3", r"--set analysis\.bands=3: no such setting"),
+        ("analysis.bend=3", r"--set analysis\.bend=3: no such setting"),
         ("analysis=3", r"--set analysis=3: no such setting"),
         ("width.x=3", r"--set width\.x=3: no such setting"),
         ("a.b.c=3", r"no such setting"),
@@ -160,6 +163,73 @@ def test_an_unknown_corpus_is_refused_and_no_run_is_begun(tmp_path):
 def test_a_setting_that_cannot_work_is_refused_in_one_line(tmp_path, item, message):
     result = invoke(tmp_path, tmp_path / "run", "--steps", "5", "--set", item)
     assert re.search(message, message_of(result))
+
+
+def test_switches_are_what_labels_say_on_bands_that_were_asked_for(run, tmp_path):
+    corpus, _ = run
+    out = tmp_path / "run"
+    sizes = ["--bands", "mel", "--n-fft", "256", "--set", "analysis.n_linear=0"]
+    labels = ["--switches", "labels", "--labels", "drums,mode=minor,brightness"]
+    result = invoke(corpus, out, "--steps", "4", *sizes, *labels)
+    assert result.exit_code == 0, result.output
+    opened = open_run(out)
+    assert opened.switch_labels == ("drums", "mode=minor", "brightness")
+    assert opened.config.analysis == replace(ANALYSIS, bands="mel", n_linear=0)
+    assert opened.config.n_switches == 3
+
+
+def test_the_codec_of_another_run_is_kept_as_it_is(run, tmp_path):
+    corpus, before = run
+    kept = ["--codec", str(before), "--switches", "components"]
+    result = CliRunner().invoke(train, [*small_composer(corpus, tmp_path / "run"), *kept])
+    assert result.exit_code == 0, result.output
+    old, new = open_run(before), open_run(tmp_path / "run")
+    assert new.config.analysis == old.config.analysis
+    assert new.provenance["codec"] == old.provenance
+    assert new.networks.axes.steps.abs().sum() > 0
+    first, second = (
+        {name: tensor for name, tensor in weights(made.networks).items() if "codec" in name}
+        for made in (old, new)
+    )
+    assert same_bits(first, second)
+    assert "codec" not in (tmp_path / "run" / "curves.csv").read_text()
+
+
+def small_composer(corpus, out):
+    """A short training in which only the composer has sizes of its own."""
+    sizes = ("composer_width=16", "composer_layers=1", "reader_width=16", "n_variation=4")
+    settings = [part for size in sizes for part in ("--set", size)]
+    where = [str(corpus), "--out", str(out), "--device", "cpu", "--threads", "1"]
+    return [*where, "--steps", "4", *settings, "--set", "n_switches=3"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--switches", "labels"], "--switches labels goes with --labels NAME,... or --tags"),
+        (["--labels", "drums"], "--switches labels goes with --labels NAME,... or --tags"),
+        (["--codec", "run", "--bands", "mel"], "--codec brings its own bands and window"),
+        (["--bands", "bark"], "'bark' is not one of 'warped', 'mel', 'linear'"),
+    ],
+)
+def test_options_that_contradict_each_other_are_usage_errors(tmp_path, options, message):
+    result = invoke(tmp_path, tmp_path / "run", "--steps", "5", *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+def test_more_labels_than_switches_fit_a_panel_are_refused(tmp_path):
+    labels = ",".join(f"tag-{number}" for number in range(17))
+    where = [str(tmp_path), "--out", str(tmp_path / "run"), "--steps", "5"]
+    result = CliRunner().invoke(train, [*where, "--switches", "labels", "--labels", labels])
+    assert "setting n_switches: found 17, expected 1 to 16" in message_of(result)
+
+
+@pytest.mark.parametrize("labels", ["drums,drums,bass", "drums,,bass", "drums"])
+def test_every_switch_wants_a_name_of_its_own(tmp_path, labels):
+    options = ["--switches", "labels", "--labels", labels]
+    result = invoke(tmp_path, tmp_path / "run", "--steps", "5", *options)
+    assert "expected a different name for each of the 3 switches" in message_of(result)
 
 
 def test_a_missing_accelerator_is_said(tmp_path, monkeypatch):

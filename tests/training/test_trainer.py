@@ -11,6 +11,7 @@ import torch
 
 from tests.tiny_run import CONFIG, N_SLOTS, networks, same_bits, toy_features, weights
 from training import trainer as trainer_module
+from training.crew import ALONE
 from training.run import FinishedRun, Networks, TrainingError
 from training.trainer import Budget, ComposerStage, Curves, Progress, Trainer, encode_corpus
 
@@ -355,8 +356,8 @@ def test_listening_to_panels_teaches_the_composer_alone(uninterrupted):
     )
     for network in vars(made).values():
         network.zero_grad()
-    _, aim, _ = stage._panel(np.random.default_rng(1))
-    aim.backward()
+    _, heard = stage._panel(np.random.default_rng(1), ALONE)
+    heard["aim"].backward()
     assert taught(made) == {"composer"}
 
 
@@ -365,11 +366,11 @@ def test_the_critic_teaches_the_composer_and_is_taught_by_the_music(uninterrupte
     classes = encode_corpus(made, toy_features(), HALF_EACH)
     stage = ComposerStage(made, classes, toy_features(), HALF_EACH)
     rng = np.random.default_rng(1)
-    for number, pupil in enumerate(("critic", "composer")):
+    for part, pupil in {"judging": "critic", "persuasion": "composer"}.items():
         for network in vars(made).values():
             network.zero_grad()
-        digits, _, _ = stage._panel(rng)
-        stage._criticise(rng, classes[:4], digits)[number].backward()
+        digits, _ = stage._panel(rng, ALONE)
+        stage._criticise(rng, classes[:4], digits)[part].backward()
         assert taught(made) == {pupil}
 
 

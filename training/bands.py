@@ -1,0 +1,62 @@
+"""Bands: which frequencies the network tells apart, each named by its centre in bins.
+
+*Linear* bands are the bins. *Mel* bands are evenly spaced for the ear. *Warped* bands are bins one
+to one where chords live, and ever wider above. Whichever they are, the way from bins to bands and
+back is the same: triangles between neighbouring centres.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+KINDS = ("warped", "mel", "linear")
+# Slaney's mel scale (Auditory Toolbox, 1998): a straight line to 1 kHz, an exponential above.
+_HERTZ_PER_MEL = 200 / 3
+_STRAIGHT_HERTZ = 1_000.0
+_MELS_PER_NEPER = 27 / math.log(6.4)
+
+
+def warped_centres(n_bands: int, n_linear: int, n_bins: int) -> NDArray[np.float64]:
+    """`n_linear` single bins, then widths that grow by a constant factor to the last bin."""
+    n_wide = n_bands - n_linear
+    growth = _growth(n_wide, n_bins - n_linear)
+    wide = n_linear - 1 + np.cumsum(growth ** np.arange(1, n_wide + 1))
+    return np.concatenate([np.arange(n_linear, dtype=np.float64), wide])
+
+
+def mel_centres(n_bands: int, n_bins: int, sample_rate: int) -> NDArray[np.float64]:
+    """Evenly spaced in mel, from 0 to the last bin."""
+    nyquist = sample_rate / 2
+    mel = np.linspace(0, _to_mel(nyquist), n_bands)
+    return _to_hertz(mel) / nyquist * (n_bins - 1)
+
+
+def most_mel_bands(n_bins: int, sample_rate: int) -> int:
+    """How many mel bands there can be before the lowest are narrower than a bin."""
+    hertz_per_bin = sample_rate / 2 / (n_bins - 1)
+    return 1 + int(_to_mel(sample_rate / 2) / _to_mel(hertz_per_bin))
+
+
+def _to_mel(hertz: float) -> float:
+    straight = min(hertz, _STRAIGHT_HERTZ) / _HERTZ_PER_MEL
+    return straight + _MELS_PER_NEPER * math.log(max(hertz / _STRAIGHT_HERTZ, 1.0))
+
+
+def _to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    bend = _STRAIGHT_HERTZ / _HERTZ_PER_MEL
+    above = np.maximum(mel - bend, 0) / _MELS_PER_NEPER
+    hertz: NDArray[np.float64] = np.minimum(mel, bend) * _HERTZ_PER_MEL * np.exp(above)
+    return hertz
+
+
+def _growth(n_wide: int, n_bins: int) -> float:
+    """Find the ratio r for which r + r² + … + r^n_wide = n_bins, by bisection."""
+    low, high = 1.0, 2.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if float(np.sum(middle ** np.arange(1, n_wide + 1))) < n_bins:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,115 @@
+"""The processes that train together: one by itself, or as many as torchrun started.
+
+Every process takes its part of every batch, and gradients are averaged over all of them, so that
+a run of several is the run of one up to rounding. What is written down, the leader writes.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+Kept = TypeVar("Kept")
+Loss = Callable[[int, float], tuple[Tensor, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who of how many this process is.
+
+    Attributes
+    ----------
+    rank : int
+        0 leads.
+    size : int
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes, prints and saves."""
+        return self.rank == 0
+
+    def part(self, n: int) -> slice:
+        """Which of `n` things are this process' own; the parts of all are as even as can be."""
+        return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
+
+    def weight(self, n: int) -> float:
+        """What a mean over the own part counts, for the crew's average to be the mean over all."""
+        n_mine: int = len(range(n)[self.part(n)])
+        return self.size * n_mine / n
+
+    def join(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> Loss:
+        """Make a loss whose gradients are averaged over the crew as they are computed."""
+        if self.size == 1:
+            return loss
+        joined: Loss = DistributedDataParallel(_Step(loss, parameters))
+        return joined
+
+    def average(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Mean of every figure over the crew."""
+        if self.size == 1:
+            return dict(figures)
+        values = torch.tensor(list(figures.values()), dtype=torch.float64)
+        distributed.all_reduce(values)
+        return dict(zip(figures, (values / self.size).tolist(), strict=True))
+
+    def follow(self, tensors: Iterable[Tensor]) -> None:
+        """Let all have the leader's values, to the bit."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
+
+    def from_leader(self, find: Callable[[], Kept]) -> Kept:
+        """Let the leader find something out, and tell the others."""
+        if self.size == 1:
+            return find()
+        told: list[Any] = [find() if self.leads else None]
+        distributed.broadcast_object_list(told, 0)
+        heard: Kept = told[0]
+        return heard
+
+
+ALONE = Crew()
+
+
+class _Step(nn.Module):
+    """What DistributedDataParallel wants to see: parameters, and a way forward."""
+
+    def __init__(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> None:
+        super().__init__()
+        self.loss = loss
+        self.taught = nn.ParameterList(parameters)
+
+    def forward(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Compute a loss, and what to write down of it."""
+        return self.loss(step, progress)
+
+
+@contextmanager
+def crew_of_torchrun() -> Iterator[Crew]:
+    """Meet the other processes that torchrun started, if it did."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield ALONE
+        return
+    accelerated = torch.cuda.is_available()
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if accelerated else "gloo")
+    try:
+        yield Crew(distributed.get_rank(), size)
+    finally:
+        distributed.destroy_process_group()
+
+
+def own_accelerator() -> torch.device:
+    """The GPU of this process among those of its machine, by torchrun's count."""
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
