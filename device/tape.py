@@ -94,7 +94,7 @@ def _dull_head(sample_rate: int, wear: float) -> Samples:
     """Impulse response of a resistor and a capacitor that wear brings in, gain 1 at 0 Hz."""
     decay = np.exp(-2 * np.pi * _DULL_HERTZ / sample_rate / wear)
     taps = decay ** np.arange(_N_TAPS)
-    return (taps / taps.sum()).astype(np.float32)
+    return np.asarray(taps / taps.sum(), dtype=np.float32)
 
 
 class Tape:
