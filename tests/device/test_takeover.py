@@ -9,9 +9,10 @@ import pytest
 from device.acceptance import examine
 from device.casting import open_active
 from device.closing import Closing
+from device.description import read_card
 from device.errors import ModelFailed
 from device.instrument import Instrument
-from device.network import Network
+from device.network import BUNDLED_MODEL, Network
 from device.speakers import SilentSpeaker
 from device.starts import MOST_STARTS
 from device.store import ModelStore
@@ -230,7 +231,7 @@ def test_nothing_active_any_more_is_the_bundled_model(make_box, store, first):
     box = make_box()
     box.at(0.5, lambda: box.activate(None))
     box.play(4.5)
-    assert box.shown[-1].title == "Studio Two"
+    assert box.shown[-1].title == read_card(BUNDLED_MODEL).title
     assert store.models()[0].refused is None
 
 
@@ -376,7 +377,7 @@ def test_what_does_not_open_at_the_start_is_skipped_down_to_the_bundled(store, f
         store.activate(store.add(path))
     said = []
     network = open_active(store, said.append)
-    assert network.card.title == "Studio Two"
+    assert network.card.title == read_card(BUNDLED_MODEL).title
     assert len(said) == 2
 
 
