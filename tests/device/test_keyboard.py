@@ -185,7 +185,8 @@ def test_the_help_names_the_keys_there_are(n_switches, keys):
 
 
 PLAYER = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs tests behind
 import numpy as np
 fd = os.open(sys.argv[1], os.O_RDWR)  # a session leader's first terminal becomes its own
 from device.keyboard import KeyboardSwitches
