@@ -9,6 +9,7 @@ from training.commands import train
 from training.features import Features
 from training.run import Config, Networks, open_run
 from training.studio.shards import write_studio_corpus
+from training.trainer import Budget, Trainer
 
 ANALYSIS = Analysis(n_fft=256, hop_length=64, n_bands=32, n_linear=24, frames_per_slot=4)
 CONFIG = Config(
@@ -93,6 +94,22 @@ def finished(tmp_path_factory):
         result = invoke(studio_corpus(corpus), out, "--steps", "10")
         assert result.exit_code == 0, result.output
     return corpus, out
+
+
+def trained(directory, config, n_steps, **more):
+    """Train on toy features in this process; returns the trainer."""
+    directory.mkdir(exist_ok=True)
+    trainer = Trainer(
+        directory,
+        Networks.build(config, N_SLOTS),
+        toy_features(),
+        config,
+        budget=Budget(n_steps, None),
+        report=lambda *_: None,
+        **more,
+    )
+    trainer.train()
+    return trainer
 
 
 def weights(source):

@@ -99,7 +99,10 @@ class Axes(nn.Module):
         raise NotImplementedError
 
     def settle(self, latent: Tensor, described: Tensor) -> None:
-        """Learn from a composer's finished latent, (n_loops, n_switches + n_variation)."""
+        """Learn from a composer's finished latent, (n_loops, n_switches + n_variation).
+
+        Asked of those that are not aimed alone.
+        """
 
     def corner(self, switches: Tensor) -> Tensor:
         """Where a panel state lies along the axes; `switches` are 0 or 1."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from training.corpus import Corpus
     from training.features import Features
-    from training.run import Config, Networks
+    from training.run import Config, FinishedRun, Networks
 
 
 @click.command()
@@ -138,8 +138,9 @@ def train(
         said = _Said.of(switches, labels, tags)
         settings = {"seed": seed, "precision": _precision(precision, where), "reach": reach}
         settings |= said.settings() | _sizes(bands, n_fft, hop)
-        if codec_run:
-            settings |= _codec_settings(codec_run)
+        adopted = open_run(codec_run) if codec_run else None
+        if adopted:
+            settings |= _codec_settings(adopted)
         config = _configure(settings, overrides)
         music = Corpus.open(corpus)
         labelled = said.read(music)
@@ -155,8 +156,8 @@ def train(
             )
             if resume:
                 trainer.resume()
-            elif codec_run:
-                trainer.adopt(open_run(codec_run))
+            elif adopted:
+                trainer.adopt(adopted)
             trainer.train()
     if crew.leads:
         _finish(out, networks, music, config)
@@ -238,11 +239,11 @@ def _configure(settings: dict[str, Any], overrides: tuple[str, ...]) -> "Config"
     return Config.from_dict(raw)
 
 
-def _codec_settings(run: Path) -> dict[str, Any]:
+def _codec_settings(run: "FinishedRun") -> dict[str, Any]:
     """Make settings that fit a finished codec, with no share of the budget for it."""
-    from training.run import CODEC_SETTINGS, open_run
+    from training.run import CODEC_SETTINGS
 
-    settings = open_run(run).config.to_dict()
+    settings = run.config.to_dict()
     return {name: settings[name] for name in CODEC_SETTINGS} | {"codec_share": 0.0}
 
 

@@ -1,7 +1,7 @@
 """How reports speak: figures typeset, lists and spans in words, and what was found."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -12,6 +12,11 @@ class Finding:
     figure: str
     claim: str
     text: str
+
+
+def stated(found: Iterable[Finding | None]) -> list[Finding]:
+    """Those findings that there are figures for, as in print."""
+    return [Finding(typeset(each.figure), each.claim, typeset(each.text)) for each in found if each]
 
 
 def typeset(text: str) -> str:

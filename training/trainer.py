@@ -308,7 +308,9 @@ class ComposerStage:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Let the axes know the latents of the training loops."""
+        """Let axes that are found in finished latents know those of the training loops."""
+        if self.axes.is_aimed:
+            return
         batches = torch.split(self.train, _BATCH)
         read = torch.cat([self.reader(self.classes[loops].long()).mean for loops in batches])
         self.axes.settle(self._latent(self.train, read), self.described[self.train])

@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.tiny_run import CONFIG, N_SLOTS, toy_features
+from tests.tiny_run import CONFIG, N_SLOTS, trained
 from training.components import ComponentAxes
 from training.descriptors import NAMES
 from training.run import Networks
-from training.trainer import Budget, Trainer
 
 N_LOOPS, N_SWITCHES, N_VARIATION, REACH = 4_000, 2, 3, 1.5
 MIDDLE = torch.tensor([5.0, -1.0, 0.0, 2.0, 1.0])
@@ -62,20 +61,11 @@ def test_a_latent_that_does_not_move_gives_finite_axes():
 
 def test_the_composer_learns_without_switches_and_is_analysed_afterwards(tmp_path):
     config = replace(CONFIG, switches="components")
-    networks = Networks.build(config, N_SLOTS)
-    trainer = Trainer(
-        tmp_path,
-        networks,
-        toy_features(),
-        config,
-        budget=Budget(8, None),
-        report=lambda *_: None,
-    )
-    trainer.train()
+    trainer = trained(tmp_path, config, 8)
     curves = (tmp_path / "curves.csv").read_text()
     assert "cross_entropy" in curves
     assert not {"aim", "echo", "panel_aim"} & set(curves.replace("\n", ",").split(","))
-    steps = networks.axes.steps
+    steps = trainer.networks.axes.steps
     gram = steps.T @ steps
     torch.testing.assert_close(gram, gram.diag().diag(), atol=1e-5, rtol=0)
     strengths = gram.diag()

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny_run import CONFIG, N_SLOTS, networks, same_bits, toy_features, weights
+from tests.tiny_run import CONFIG, networks, same_bits, toy_features, trained, weights
 from training.crew import ALONE, Crew
-from training.run import Networks, TrainingError
+from training.run import TrainingError
 from training.trainer import Budget, CodecStage, ComposerStage, Trainer, encode_corpus
 
 ROOT = Path(__file__).parents[2]
@@ -74,26 +74,9 @@ def test_a_crew_among_which_variations_do_not_divide_evenly_still_trains():
         assert gradients(stage, stage.parameters).isfinite().all()
 
 
-def train(directory, config, **more):
-    """Train a little; returns the trainer."""
-    directory.mkdir(exist_ok=True)
-    networks = Networks.build(config, N_SLOTS)
-    trainer = Trainer(
-        directory,
-        networks,
-        toy_features(),
-        config,
-        budget=Budget(N_STEPS, None),
-        report=lambda *_: None,
-        **more,
-    )
-    trainer.train()
-    return trainer
-
-
 def test_a_crew_with_more_members_than_a_batch_has_parts_is_refused(tmp_path):
     with pytest.raises(TrainingError, match=r"found 9 processes, expected 6 at most"):
-        train(tmp_path, HALF_EACH, crew=Crew(0, 9))
+        trained(tmp_path, HALF_EACH, N_STEPS, crew=Crew(0, 9))
 
 
 def member(directory):
@@ -102,7 +85,7 @@ def member(directory):
 
     torch.set_num_threads(1)
     with crew_of_torchrun() as crew:
-        trained = train(directory, HALF_EACH, crew=crew)
+        first = trained(directory, HALF_EACH, N_STEPS, crew=crew)
         again = Trainer(
             # Only the leader's disk has the checkpoint.
             directory if crew.leads else directory / "elsewhere",
@@ -114,12 +97,12 @@ def member(directory):
             crew=crew,
         )
         again.resume()
-    assert same_bits(weights(again.networks), weights(trained.networks))
-    torch.save(weights(trained.networks), directory / f"rank-{crew.rank}.pt")
+    assert same_bits(weights(again.networks), weights(first.networks))
+    torch.save(weights(first.networks), directory / f"rank-{crew.rank}.pt")
 
 
 def test_two_processes_train_what_one_trains(tmp_path):
-    alone = weights(train(tmp_path / "alone", HALF_EACH).networks)
+    alone = weights(trained(tmp_path / "alone", HALF_EACH, N_STEPS).networks)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

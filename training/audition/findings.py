@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from training.audition.gate import LEAST_COHERENCE, thresholds
 from training.audition.hearing import Audition
-from training.prose import Finding, listing, typeset
+from training.prose import Finding, listing, stated
 
 
 def find(audition: Audition) -> list[Finding]:
@@ -17,8 +17,7 @@ def find(audition: Audition) -> list[Finding]:
         _apart,
         _level,
     ]
-    found = (ask(audition) for ask in asked)
-    return [Finding(typeset(each.figure), each.claim, typeset(each.text)) for each in found if each]
+    return stated(ask(audition) for ask in asked)
 
 
 def _gate(audition: Audition) -> Finding:

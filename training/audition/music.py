@@ -17,7 +17,7 @@ from device.vocoder import CARE
 from training.corpus import HELD_OUT, MARGIN, SAMPLE_RATE, Corpus, run_in_workers
 from training.distances import stft_magnitude, streamed
 from training.ears.frames import as_recorded
-from training.ears.listening import describe
+from training.ears.listening import describe, resampled
 
 Samples = NDArray[np.float32]
 
@@ -180,7 +180,7 @@ def hear(job: LoopJob) -> Heard:
 
 def round_trip(audio: Samples, job: LoopJob) -> Samples:
     """True magnitudes through the box's inversion, at the model's own sample rate and window."""
-    at_model_rate = _resampled(audio, SAMPLE_RATE, job.sample_rate)
+    at_model_rate = resampled(audio, SAMPLE_RATE, job.sample_rate)
     inversion = GriffinLim(
         n_fft=job.n_fft,
         hop_length=job.hop_length,
@@ -189,7 +189,7 @@ def round_trip(audio: Samples, job: LoopJob) -> Samples:
     )
     magnitude = stft_magnitude(at_model_rate, job.n_fft, job.hop_length)
     rebuilt = streamed(inversion, magnitude, len(at_model_rate))
-    back = _resampled(rebuilt, job.sample_rate, SAMPLE_RATE)[: len(audio)]
+    back = resampled(rebuilt, job.sample_rate, SAMPLE_RATE)[: len(audio)]
     return np.pad(back, (0, len(audio) - len(back)))
 
 
@@ -205,12 +205,3 @@ def _audio(loop: Loop) -> Samples:
 @lru_cache(maxsize=1)
 def _corpus(directory: Path) -> Corpus:
     return Corpus.open(directory)
-
-
-def _resampled(samples: Samples, before: int, after: int) -> Samples:
-    if before == after:
-        return samples
-    import soxr
-
-    resampled: Samples = soxr.resample(samples, before, after)
-    return resampled

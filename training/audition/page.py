@@ -193,23 +193,18 @@ def _figure_row(group: str, ours: Comparison, alone: Comparison) -> tuple[str, l
 
 def _odd_rows(audition: Audition) -> list[tuple[str, list[str]]]:
     """States that are dead, and pairs that are the same to a listener."""
-    figures = {take.bits: take for take in audition.dead}
+    dead = {take.bits: take for take in audition.dead}
     rows = [
-        (
-            "second",
-            [
-                format_bits(bits),
-                "dead" if take.is_finite else "not finite",
-                typeset(f"{take.lufs:.1f}"),
-                f"{100 * take.silence_share:.0f}",
-            ],
-        )
-        for bits, take in sorted(figures.items())
+        _odd_row("second", take, "dead" if take.is_finite else "not finite")
+        for _, take in sorted(dead.items())
     ]
     for one, other in audition.likeness.twins:
-        bits, twin = audition.sweep.states[one], audition.sweep.states[other]
-        take = audition.takes[audition.seeds[0], bits]
-        what = f"sounds like {format_bits(twin)}"
-        level = typeset(f"{take.lufs:.1f}")
-        rows.append(("first", [format_bits(bits), what, level, f"{100 * take.silence_share:.0f}"]))
+        take = audition.takes[audition.seeds[0], audition.sweep.states[one]]
+        twin = format_bits(audition.sweep.states[other])
+        rows.append(_odd_row("first", take, f"sounds like {twin}"))
     return rows
+
+
+def _odd_row(kind: str, take: Take, what: str) -> tuple[str, list[str]]:
+    level, silence = typeset(f"{take.lufs:.1f}"), f"{100 * take.silence_share:.0f}"
+    return kind, [format_bits(take.bits), what, level, silence]

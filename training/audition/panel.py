@@ -120,15 +120,16 @@ def examine(sweep: Sweep, labels: tuple[str, ...]) -> list[Switch]:
     """Say of every switch what it does."""
     recognised = recognise(sweep)
     takes = [sweep.take(seed) for seed in range(len(sweep.figures))]
+    changes = [sweep.changes(number) for number in range(len(labels))]
     return [
         Switch(
             number,
             label,
-            moves=float(np.sqrt(np.square(sweep.changes(number)).mean())),
-            coherence=coherence(sweep.changes(number)),
+            moves=float(np.sqrt(np.square(changes[number]).mean())),
+            coherence=coherence(changes[number]),
             coherence_of_takes=float(np.mean([coherence(take.changes(number)) for take in takes])),
             recognised=float(recognised[number]),
-            effects=_effects(sweep.changes(number)),
+            effects=_effects(changes[number]),
         )
         for number, label in enumerate(labels)
     ]

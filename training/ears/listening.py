@@ -67,9 +67,15 @@ def describe(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
 
 def at_our_rate(samples: Samples, sample_rate: int) -> Samples:
     """Bring a recording to `SAMPLE_RATE`."""
-    if sample_rate == SAMPLE_RATE:
-        return samples.astype(np.float32, copy=False)
+    return resampled(samples, sample_rate, SAMPLE_RATE)
+
+
+def resampled(samples: Samples, before: int, after: int) -> Samples:
+    """Bring a recording from one sample rate to another, in Hz."""
+    samples = samples.astype(np.float32, copy=False)
+    if before == after:
+        return samples
     import soxr
 
-    resampled: Samples = soxr.resample(samples.astype(np.float32), sample_rate, SAMPLE_RATE)
-    return resampled
+    brought: Samples = soxr.resample(samples, before, after)
+    return brought

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from training.prose import Finding, duration, listing, span, typeset
+from training.prose import Finding, duration, listing, span, stated
 from training.study.inversions import N_MELS
 from training.study.trials import FOREIGN_N_FFT, Row, Study
 
@@ -20,8 +20,7 @@ def find(study: Study) -> list[Finding]:
         _nearest_window,
         _box_against_librosa,
     ]
-    found = (ask(study) for ask in asked)
-    return [Finding(typeset(each.figure), each.claim, typeset(each.text)) for each in found if each]
+    return stated(ask(study) for ask in asked)
 
 
 def _length(study: Study) -> Finding | None:
