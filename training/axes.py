@@ -155,6 +155,8 @@ class DiscoveredAxes(Axes):
         """Find the axes of a corpus."""
         del labels
         standard = self.take_measure(described).double()
+        # A switch that turns the volume down has no meaning: all states are to be as loud.
+        standard[:, NAMES.index("loudness")] = 0
         covariance = torch.cov(standard.T, correction=0)
         n_switches = self.effect.shape[1]
         strength, direction = torch.linalg.eigh(covariance)

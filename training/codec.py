@@ -202,9 +202,13 @@ class FrameRenderer(nn.Module):
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
         """Draw frames, each from its own row."""
         middle, log_spread = self.expect(rows, phase)
+        return self.roughen(middle, log_spread, self.grain(rows, phase))
+
+    def roughen(self, middle: Tensor, log_spread: Tensor, grain: Tensor) -> Tensor:
+        """Add grain where bands are uncertain and no partial is; all (n_frames, n_bands)."""
         amount = (self.GRAIN * log_spread.exp()).clamp_max(self.MOST_GRAIN)
         noisy = 1 - (prominence(middle) / self.PARTIAL).clamp(0, 1)
-        grained: Tensor = middle + amount * noisy * self.grain(rows, phase)
+        grained: Tensor = middle + amount * noisy * grain
         return grained
 
     def expect(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:

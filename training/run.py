@@ -69,7 +69,9 @@ class Config:
         the default panels are a little wider than music is, and every switch stands clear of what
         the variation does.
     codec_loops, codec_slots : int
-        Loops in a batch, and how many of their slots are drawn.
+        Loops in a batch, and how many of their slots are drawn, in stretches of half a bar.
+    modulation_weight : float
+        How dear it is that drawn frames move too little, or too much; 0 leaves it out.
     composer_loops : int
     codec_rate, composer_rate : float
         Peak learning rates.
@@ -112,6 +114,7 @@ class Config:
     reach: float = 1.25
     codec_loops: int = 8
     codec_slots: int = 96
+    modulation_weight: float = 0.3
     composer_loops: int = 32
     codec_rate: float = 1e-3
     composer_rate: float = 8e-4
@@ -165,7 +168,7 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
     """Say of each setting whether it can work, and what would."""
     sizes = (
         "n_digits n_channels hidden composer_layers "
-        "codec_loops codec_slots composer_loops panel_variations panel_states"
+        "codec_loops composer_loops panel_variations panel_states"
     )
     heads = f"a multiple of the {N_HEADS} heads"
     return {
@@ -181,6 +184,8 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "reach": (0 < config.reach <= 3, "a positive number, 3 at most"),
         "codec_rate": (0 < config.codec_rate < math.inf, "a positive number"),
         "composer_rate": (0 < config.composer_rate < math.inf, "a positive number"),
+        "codec_slots": (config.codec_slots >= 8, "a stretch of 8 or more"),
+        "modulation_weight": (0 <= config.modulation_weight < math.inf, "0 or more"),
         "codec_share": (0 <= config.codec_share < 1, "0 to less than 1"),
         "divergence_weight": (0 <= config.divergence_weight < math.inf, "0 or more"),
         "aim_weight": (0 <= config.aim_weight < math.inf, "0 or more"),

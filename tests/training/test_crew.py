@@ -13,7 +13,8 @@ import torch
 from tests.tiny_run import CONFIG, networks, same_bits, toy_features, trained, weights
 from training.crew import ALONE, Crew
 from training.run import TrainingError
-from training.trainer import Budget, CodecStage, ComposerStage, Trainer, encode_corpus
+from training.stages import CodecStage, ComposerStage, encode_corpus
+from training.trainer import Budget, Trainer
 
 ROOT = Path(__file__).parents[2]
 HALF_EACH = replace(CONFIG, codec_share=0.5, critic_weight=0.0)
@@ -75,7 +76,7 @@ def test_a_crew_among_which_variations_do_not_divide_evenly_still_trains():
 
 
 def test_a_crew_with_more_members_than_a_batch_has_parts_is_refused(tmp_path):
-    with pytest.raises(TrainingError, match=r"found 9 processes, expected 6 at most"):
+    with pytest.raises(TrainingError, match=r"found 9 processes, expected 3 at most"):
         trained(tmp_path, HALF_EACH, N_STEPS, crew=Crew(0, 9))
 
 

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
+from device.loudness import integrated_lufs
 from tests.training.music import babble, click_track, song, tagged
 from training.corpus import MARGIN, SAMPLE_RATE, Corpus, CorpusError
 from training.corpus_commands import corpus as command
@@ -90,8 +91,18 @@ def test_folder_loops_are_levelled(folder_corpus):
     for number in range(len(corpus)):
         audio = corpus.audio(number)
         assert np.abs(audio).max() <= cutting.PEAK_LIMIT + 1e-3
-        rms = np.sqrt(np.mean(audio[MARGIN:-MARGIN] ** 2))
-        assert rms == pytest.approx(0.1, rel=0.02) or np.abs(audio).max() > 0.91
+        lufs = integrated_lufs(audio[MARGIN:-MARGIN], SAMPLE_RATE)
+        assert lufs == pytest.approx(cutting.LOUDNESS_LUFS, abs=0.1) or np.abs(audio).max() > 0.91
+
+
+def test_an_offset_of_the_recording_is_not_in_its_loops(tmp_path):
+    (tmp_path / "music").mkdir()
+    pushed = 0.3 + 0.5 * song(8, 90.0)
+    soundfile.write(tmp_path / "music" / "a.wav", pushed, SAMPLE_RATE)
+    write_folder_corpus(tmp_path / "corpus", tmp_path / "music")
+    corpus = Corpus.open(tmp_path / "corpus")
+    for number in range(len(corpus)):
+        assert abs(corpus.audio(number)[MARGIN:-MARGIN].mean()) < 1e-3
 
 
 def test_the_beats_of_a_loop_fall_on_its_strokes(tmp_path):

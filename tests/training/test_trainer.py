@@ -13,7 +13,8 @@ from tests.tiny_run import CONFIG, N_SLOTS, networks, same_bits, toy_features, w
 from training import trainer as trainer_module
 from training.crew import ALONE
 from training.run import FinishedRun, Networks, TrainingError
-from training.trainer import Budget, ComposerStage, Curves, Progress, Trainer, encode_corpus
+from training.stages import ComposerStage, encode_corpus
+from training.trainer import Budget, Curves, Progress, Trainer
 
 N_STEPS = 16
 HALF_EACH = replace(CONFIG, codec_share=0.5)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from device.loudness import integrated_lufs
 from training import corpus
 from training.corpus import BEATS_PER_LOOP, MARGIN, SAMPLE_RATE, Audio, CorpusError, PreparedLoop
 from training.recordings import keys, rhythm
@@ -22,8 +22,11 @@ from training.recordings.audio_files import Recording, Tags, decode, read_tags
 from training.recordings.faults import find_fault
 from training.recordings.splits import LoopOrigin, choose_held_out
 
-LOUDNESS_RMS = 0.1
+# Where the studio's loops lie.
+LOUDNESS_LUFS = -21.0
 PEAK_LIMIT = 0.92
+# What is below is rumble or an offset, which no speaker plays and every level counts.
+LOWEST_HZ = 20.0
 
 _CLEAR_KEY = 0.02  # margin below which a key is a guess, and no reason to move a piece
 _SHORTEST_SAMPLES = keys.HOP * 8
@@ -244,7 +247,7 @@ def _loop(job: _Job, heard: _Heard, segment: rhythm.Segment, number: int) -> Pre
     digest = heard.provenance["sha256"]
     return PreparedLoop(
         id=f"{job.shard:05d}-{digest[:12]}-{number:04d}",
-        audio=_levelled(_with_margins(heard.moved, first, last + 1)),
+        audio=_levelled(_without_offset(_with_margins(heard.moved, first, last + 1))),
         beats=(grid - grid[0]).tolist(),
         held_out=False,
         labels={
@@ -269,8 +272,16 @@ def _with_margins(audio: Audio, first: int, last: int) -> Audio:
     return np.pad(inside, (max(-before, 0), max(after - len(audio), 0)))
 
 
+def _without_offset(audio: Audio) -> Audio:
+    from scipy.signal import butter, sosfiltfilt
+
+    high_pass = butter(2, LOWEST_HZ, "highpass", fs=SAMPLE_RATE, output="sos")
+    return np.asarray(sosfiltfilt(high_pass, audio), dtype=np.float32)
+
+
 def _levelled(audio: Audio) -> Audio:
-    loudness = float(np.sqrt(np.mean(audio[MARGIN:-MARGIN] ** 2)))
-    gain = min(LOUDNESS_RMS / loudness, PEAK_LIMIT / float(np.abs(audio).max()))
-    levelled: NDArray[np.float32] = audio * np.float32(gain)
+    """Make all loops as loud to the ear, or as loud as their peaks allow."""
+    missing_lu = LOUDNESS_LUFS - integrated_lufs(audio[MARGIN:-MARGIN], SAMPLE_RATE)
+    gain = min(10 ** (missing_lu / 20), PEAK_LIMIT / float(np.abs(audio).max()))
+    levelled: Audio = audio * np.float32(gain)
     return levelled

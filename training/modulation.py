@@ -1,0 +1,51 @@
+"""How much frames move, at every rate: errors are least where there is too little of it.
+
+Where a frame cannot be known, the least error is the middle of all it could be, and middles are
+calm: attacks too soft, partials too round. So this compares not the movement itself, but how much
+of it there is: the energy of log bands in octaves of the rate at which they change, over time and
+along frequency.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Neighbouring bands, or frames, whose energy is counted together.
+_GROUP = 8
+# What moves less, in squares of normalised log bands, does not count.
+_FLOOR = 3e-3
+
+
+def modulation_loss(drawn: Tensor, target: Tensor) -> Tensor:
+    """How far the energies of movement lie apart, in nepers of power.
+
+    Parameters
+    ----------
+    drawn, target : (n_stretches, n_frames, n_bands)
+        Stretches without a gap, normalised log bands; 8 frames and bands or more.
+    """
+    # Fourier transforms want all the precision there is.
+    with torch.autocast(drawn.device.type, enabled=False):
+        drawn, target = drawn.float(), target.float()
+        over_time = _apart(drawn.transpose(1, 2), target.transpose(1, 2))
+        return over_time + _apart(drawn, target)
+
+
+def _apart(drawn: Tensor, target: Tensor) -> Tensor:
+    return (_log_energies(drawn) - _log_energies(target)).abs().mean()
+
+
+def _log_energies(lines: Tensor) -> Tensor:
+    """(n, n_lines, n_points) → log energy of each octave, (n, n_octaves, groups of lines)."""
+    n_points = lines.shape[2]
+    window = torch.hann_window(n_points, periodic=False, device=lines.device)
+    waves = torch.fft.rfft((lines - lines.mean(dim=2, keepdim=True)) * window, dim=2)
+    power = waves.abs().square() / n_points
+    energies = [power[..., octave].sum(dim=2) for octave in _octaves(power.shape[2])]
+    return (F.avg_pool1d(torch.stack(energies, dim=1).flatten(0, 1), _GROUP) + _FLOOR).log()
+
+
+def _octaves(n_waves: int) -> list[slice]:
+    """Waves 1, 2 and 3, 4 to 7, …; the last octave takes what is left."""
+    first = [2**octave for octave in range((n_waves - 2).bit_length())]
+    return [slice(*edges) for edges in zip(first, [*first[1:], n_waves], strict=True)]
