@@ -10,21 +10,23 @@ compose   ``switches`` (n_switches,) each 0 or 1,         ``score`` (n_slots, n_
           ``variation`` (n_variation,) standard normal    one row per 16th note of the loop
 render    ``score_in`` (n_slots, n_channels),             ``log_magnitude`` (n_frames, n_bins),
           ``position`` (n_frames,) in beats, from 0 to    natural log of the STFT magnitude of the
-          beats_per_loop, any values                      frame centred at each position
+          beats_per_loop, any values                      frame at each position
 ========  ==============================================  =======================================
 
 Everything is float32 and stateless; ``n_frames`` is dynamic; ``n_bins`` is ``n_fft // 2 + 1``.
 onnxruntime computes all of a graph whatever is fetched, so the compose half stands in the branch of
 an ``If`` that is taken only while ``switches`` are numbers: fed NaN, it answers zeros at no cost.
-STFT magnitudes are those of a periodic window without normalisation. Where the log magnitude is at
-``log_floor`` there is silence: the box takes ``max(exp(log_magnitude) - exp(log_floor), 0)``.
+STFT magnitudes are those of a periodic window (`device.windows`) without normalisation, whose peak
+lies at the position. Where the log magnitude is at ``log_floor`` there is silence: the box takes
+``max(exp(log_magnitude) - exp(log_floor), 0)``.
 
 The metadata that `ModelCard` reads and writes is the file's own description of itself. Nothing on
 the box repeats any of it. This module uses the standard library alone, and is the only definition.
 
 Versions: a file has exactly the keys of the version it names, and `switchboard export` writes the
 newest. A version in `ACCEPTED_VERSIONS` is played as it is, however old; any other is refused by
-its number. A new key or meaning is a new version, because a box refuses what it does not know.
+its number. A new key or meaning is a new version, because a box refuses what it does not know. A
+new window is none: a box refuses by name those that it lacks, and goes on taking all other files.
 
 =======  ========================================================================================
 version  what it brought
@@ -59,7 +61,7 @@ from device.metadata import (
 CONTRACT_VERSION = 2
 ACCEPTED_VERSIONS = (1, 2)
 MAX_MODEL_BYTES = 16 * 1024 * 1024
-WINDOWS = ("hann",)
+WINDOWS = ("hann", "asymmetric")
 SLOTS_PER_BEAT = 4
 
 # Keys that not every version has.
@@ -147,7 +149,7 @@ class ModelCard:
     n_fft, hop_length : int
         Samples; `hop_length` divides `n_fft` at least four times.
     window : str
-        One of `WINDOWS`, periodic, `n_fft` samples long.
+        One of `WINDOWS`, `n_fft` samples long.
     log_floor : float
         Natural log of the magnitude that means silence.
     n_switches, n_variation, n_slots, n_channels : int

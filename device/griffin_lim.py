@@ -23,6 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from device.windows import analysis_window, window_peak
+
 Samples = NDArray[np.float32]
 Magnitudes = NDArray[np.float32]
 
@@ -90,8 +92,9 @@ class GriffinLim:
     Parameters
     ----------
     n_fft, hop_length : int
-        Of the magnitudes: unnormalised STFT, periodic Hann window, `hop_length` divides `n_fft`
-        at least four times.
+        Of the magnitudes: unnormalised STFT, `hop_length` divides `n_fft` at least four times.
+    window : str
+        The one they were made with, of `device.windows`.
     look_ahead : int
         Frames that stay open: handed in, and not yet final.
     n_passes : int
@@ -105,7 +108,13 @@ class GriffinLim:
     """
 
     def __init__(
-        self, *, n_fft: int, hop_length: int, look_ahead: int = 7, n_passes: int = 1
+        self,
+        *,
+        n_fft: int,
+        hop_length: int,
+        window: str = "hann",
+        look_ahead: int = 7,
+        n_passes: int = 1,
     ) -> None:
         if n_fft % hop_length or n_fft < 4 * hop_length:
             raise ValueError(
@@ -121,6 +130,8 @@ class GriffinLim:
         self.look_ahead = look_ahead
         self.n_passes = n_passes
         self.n_bins = n_fft // 2 + 1
+        self.window = window
+        self._peak = window_peak(window, n_fft)
         self._make_windows()
         self._make_buffers()
 
@@ -145,9 +156,18 @@ class GriffinLim:
         return self.n_fft - self.hop_length
 
     @property
+    def halfway_samples(self) -> int:
+        """From a change of target until the new one is the larger part of what is heard.
+
+        Half of `latency_samples` under a Hann window; less under one that rises faster than it
+        falls.
+        """
+        return self._halfway_samples
+
+    @property
     def delay_samples(self) -> int:
-        """By how much the signal lags behind the centres of the frames handed in."""
-        return self.look_ahead * self.hop_length + self.n_fft // 2
+        """By how much the signal lags behind the positions of the frames handed in."""
+        return self.look_ahead * self.hop_length + self._peak
 
     def process(self, magnitudes: Magnitudes) -> Samples:
         """Invert some frames.
@@ -204,9 +224,12 @@ class GriffinLim:
     def _make_windows(self) -> None:
         """Analysis and synthesis windows for every place a frame can have in the queue."""
         n_active = self.look_ahead + 1
-        phase = 2 * np.pi * np.arange(self.n_fft) / self.n_fft
-        window = 0.5 - 0.5 * np.cos(phase)
-        overlap = (window**2).reshape(-1, self.hop_length).sum(axis=0)
+        window = analysis_window(self.window, self.n_fft)
+        squared = (window**2).reshape(-1, self.hop_length)
+        overlap = squared.sum(axis=0)
+        # Of the samples from some hop on, what the frames that begin there and later bring to them.
+        share_of_new = (squared.cumsum(axis=0) / overlap).reshape(-1)
+        self._halfway_samples = int(np.argmax(share_of_new >= 0.5))
         full = np.tile(overlap, self.n_fft // self.hop_length)
         self._synthesis = (window / full).astype(np.float32)
 
@@ -261,10 +284,9 @@ class GriffinLim:
         self._gain = np.zeros((n_active, self.n_bins), np.float32)
         self._spectrum = np.zeros((n_active, self.n_bins), np.complex64)
         self._estimate = np.zeros((n_active, self.n_bins), np.complex64)
-        turns = np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins)
-        aligned = np.where(np.arange(self.n_bins) % 2, -1, 1)
-        self._seed_over_sound = (_SEED * np.exp(2j * np.pi * turns)).astype(np.complex64)
-        self._seed_in_silence = (_SEED * aligned).astype(np.complex64)
+        click_at_the_peak = np.linspace(0, -self._peak / 2, self.n_bins)
+        self._seed_over_sound = _seed(np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins))
+        self._seed_in_silence = _seed(click_at_the_peak)
 
     def _advance(self) -> None:
         """Everything moves up one place; the last place is empty."""
@@ -305,6 +327,10 @@ class GriffinLim:
         _give_magnitude(estimate, self._target, self._gain)
         _to_time(estimate, self._time)
         np.multiply(self._time, self._synthesis, out=self._active)
+
+
+def _seed(turns: NDArray[np.float64]) -> NDArray[np.complex64]:
+    return np.asarray(_SEED * np.exp(2j * np.pi * turns), dtype=np.complex64)
 
 
 # numpy transforms single precision in single precision, but its stubs know double alone.

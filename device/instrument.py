@@ -35,6 +35,8 @@ class Report:
     n_flips : int
     switch_to_sample_p50_ms, switch_to_sample_p99_ms : float
         From the reading of a flip to the handing over of the first sample computed with it.
+    inversion_halfway_ms : float
+        What comes on top until the new is the larger part of what is heard.
     inversion_latency_ms, speaker_latency_ms : float
         What comes on top until the change is whole in the air.
     block_p50_ms, block_p99_ms, block_max_ms : float
@@ -53,6 +55,7 @@ class Report:
     n_flips: int
     switch_to_sample_p50_ms: float
     switch_to_sample_p99_ms: float
+    inversion_halfway_ms: float
     inversion_latency_ms: float
     speaker_latency_ms: float
     block_p50_ms: float
@@ -280,6 +283,7 @@ class Instrument(Closing):
             n_flips=self._n_flips,
             switch_to_sample_p50_ms=self._switch_p50_p99[0],
             switch_to_sample_p99_ms=self._switch_p50_p99[1],
+            inversion_halfway_ms=1e3 * self.voice.vocoder.halfway_seconds,
             inversion_latency_ms=1e3 * self.voice.vocoder.latency_seconds,
             speaker_latency_ms=1e3 * self.speaker.latency_seconds,
             block_p50_ms=self._block_ms.at(50),

@@ -24,7 +24,7 @@ QUIETEST_DB = -60.0
 _N_POSITIONS = 64
 _N_TIMES = 15
 _SEED = 0
-# Mean square of a periodic Hann window.
+# Mean square of the windows that a contract may name.
 _WINDOW_POWER = 3 / 8
 
 Clock = Callable[[], float]
@@ -105,7 +105,7 @@ def try_speed(network: Network, *, deadline_share: float, clock: Clock = time.th
     switches = rng.integers(0, 2, card.n_switches).astype(np.float32)
     variation = rng.standard_normal(card.n_variation).astype(np.float32)
     positions = np.linspace(0, card.beats_per_loop, DRAWN_AHEAD_FRAMES, dtype=np.float32)
-    inversion = GriffinLim(n_fft=card.n_fft, hop_length=card.hop_length)
+    inversion = GriffinLim(n_fft=card.n_fft, hop_length=card.hop_length, window=card.window)
     score = network.compose(switches, variation)
     speed = Speed(
         compose_ms=_median_ms(lambda: network.compose(switches, variation), clock),

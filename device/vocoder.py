@@ -35,6 +35,7 @@ class Vocoder:
         self.inversion = GriffinLim(
             n_fft=card.n_fft,
             hop_length=card.hop_length,
+            window=card.window,
             look_ahead=CARE.look_ahead,
             n_passes=CARE.n_passes,
         )
@@ -45,19 +46,25 @@ class Vocoder:
 
     @property
     def delay_seconds(self) -> float:
-        """From the first sample that a frame gives until what the frame is centred on sounds."""
-        delay_samples = self.inversion.delay_samples
-        return delay_samples / self._model_rate + self._resampler.delay_seconds
+        """From the first sample that a frame gives until what is at the frame's position sounds."""
+        return self._seconds(self.inversion.delay_samples)
 
     @property
     def latency_seconds(self) -> float:
         """From a flip until nothing of what was before is heard."""
-        latency_samples = self.inversion.latency_samples
-        return latency_samples / self._model_rate + self._resampler.delay_seconds
+        return self._seconds(self.inversion.latency_samples)
+
+    @property
+    def halfway_seconds(self) -> float:
+        """From a flip until the new is the larger part of what is heard."""
+        return self._seconds(self.inversion.halfway_samples)
 
     def process(self, magnitude: NDArray[np.float32]) -> Samples:
         """Give (n_frames, n_bins) a sound, about n_frames * hop_length samples of the model."""
         return self._resampler.process(self.tape.process(self.inversion.process(magnitude)))
+
+    def _seconds(self, inversion_samples: int) -> float:
+        return inversion_samples / self._model_rate + self._resampler.delay_seconds
 
 
 def shape_of(card: ModelCard) -> tuple[int, int, int, str]:

@@ -181,7 +181,7 @@ def _describe(run: FinishedRun, answer: Golden, title: str) -> ModelCard:
         sample_rate=analysis.sample_rate,
         n_fft=analysis.n_fft,
         hop_length=analysis.hop_length,
-        window="hann",
+        window=analysis.window,
         log_floor=analysis.log_floor,
         n_switches=run.config.n_switches,
         n_variation=run.config.n_variation,

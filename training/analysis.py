@@ -1,8 +1,8 @@
 """From audio to what the network sees: log-magnitude bands on a grid of positions in the loop.
 
-A frame is an STFT frame centred at a *position in beats*, so music of any tempo lies on the same
-grid and no audio is stretched. Bins are grouped into bands (`training.bands`). The way back is a
-fixed linear map that the exported graph carries.
+A frame is an STFT frame whose window has its peak at a *position in beats*, so music of any tempo
+lies on the same grid and no audio is stretched. Bins are grouped into bands (`training.bands`). The
+way back is a fixed linear map that the exported graph carries.
 """
 
 import math
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from device.contract import SLOTS_PER_BEAT
+from device.windows import analysis_window, window_peak
 from training.bands import mel_centres, warped_centres
 
 
@@ -38,6 +39,8 @@ class Analysis:
         Frames on the grid of one 16th note.
     bands : str
         Their kind, one of `training.bands.KINDS`.
+    window : str
+        One of `device.contract.WINDOWS`.
     """
 
     sample_rate: int = 22_050
@@ -48,9 +51,12 @@ class Analysis:
     n_linear: int = 144
     frames_per_slot: int = 16
     bands: str = "warped"
+    window: str = "hann"
 
     @classmethod
-    def shaped(cls, bands: str, n_fft: int, hop_length: int | None = None) -> Self:
+    def shaped(
+        cls, bands: str, n_fft: int, hop_length: int | None = None, window: str = "hann"
+    ) -> Self:
         """Sizes that fit a window: the same Hz in every band, a quarter of it for the hop.
 
         Mel bands are an eighth of `n_fft`, the customary 128 of 1,024.
@@ -64,6 +70,7 @@ class Analysis:
             n_bands=n_bands or n_fft // 2 + 1,
             n_linear=n_linear,
             bands=bands,
+            window=window,
         )
 
     @property
@@ -75,6 +82,11 @@ class Analysis:
     def n_bins(self) -> int:
         """Number of STFT bins."""
         return self.n_fft // 2 + 1
+
+    @property
+    def peak(self) -> int:
+        """The sample of a frame that lies at its position."""
+        return window_peak(self.window, self.n_fft)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able fields."""
@@ -114,7 +126,7 @@ class Analysis:
         -------
         (n_frames, n_bands), natural log, not below `log_floor`.
         """
-        window = torch.hann_window(self.n_fft, periodic=True)
+        window = torch.from_numpy(analysis_window(self.window, self.n_fft)).to(torch.float32)
         magnitude = torch.fft.rfft(torch.from_numpy(frames) * window).abs()
         bands = magnitude @ torch.from_numpy(self.reduction).T
         log_bands: NDArray[np.float32] = bands.clamp_min(self.floor).log().numpy()

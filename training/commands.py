@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from device.commands.ranges import Finite
-from device.contract import SLOTS_PER_BEAT
+from device.contract import SLOTS_PER_BEAT, WINDOWS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +58,12 @@ if TYPE_CHECKING:
     type=click.Choice(["warped", "mel", "linear"]),
     help="What the network sees; a model draws linear bins all the same.  [default: warped]",
 )
+@click.option(
+    "--window",
+    type=click.Choice(WINDOWS),
+    help="Its shape; after a flip the new is louder than the old sooner under an asymmetric one.  "
+    "[default: hann]",
+)
 @click.option("--n-fft", type=click.IntRange(min=128), help="Window, samples.  [default: 1024]")
 @click.option(
     "--hop", type=click.IntRange(min=16), help="Samples.  [default: a quarter of the window]"
@@ -106,6 +112,7 @@ def train(
     codec_run: Path | None,
     resume: bool,
     bands: str | None,
+    window: str | None,
     n_fft: int | None,
     hop: int | None,
     switches: str,
@@ -121,7 +128,7 @@ def train(
     """
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")
-    if codec_run and (bands or n_fft or hop):
+    if codec_run and (bands or window or n_fft or hop):
         raise click.UsageError("--codec brings its own bands and window: leave out those options")
     import torch
 
@@ -137,7 +144,7 @@ def train(
         where = _device(device)
         said = _Said.of(switches, labels, tags)
         settings = {"seed": seed, "precision": _precision(precision, where), "reach": reach}
-        settings |= said.settings() | _sizes(bands, n_fft, hop)
+        settings |= said.settings() | _sizes(bands, window, n_fft, hop)
         adopted = open_run(codec_run) if codec_run else None
         if adopted:
             settings |= _codec_settings(adopted)
@@ -204,11 +211,14 @@ class _Said:
         return factors(corpus, self.names)
 
 
-def _sizes(bands: str | None, n_fft: int | None, hop: int | None) -> dict[str, Any]:
+def _sizes(
+    bands: str | None, window: str | None, n_fft: int | None, hop: int | None
+) -> dict[str, Any]:
     """Bands and window that were asked for, as settings of a run."""
     from training.analysis import Analysis
 
-    return {"analysis": Analysis.shaped(bands or "warped", n_fft or 1_024, hop).to_dict()}
+    analysis = Analysis.shaped(bands or "warped", n_fft or 1_024, hop, window or "hann")
+    return {"analysis": analysis.to_dict()}
 
 
 def _device(name: str) -> "torch.device":

@@ -396,7 +396,9 @@ class Corpus:
         last = record.start + math.ceil(record.beats[-1]) + self.margin
         return slice(record.start - self.margin, last)
 
-    def frames(self, index: int, positions: ArrayLike, n_fft: int) -> Audio:
+    def frames(
+        self, index: int, positions: ArrayLike, n_fft: int, peak: int | None = None
+    ) -> Audio:
         """Cut frames out of a loop, to be windowed and transformed by the caller.
 
         Parameters
@@ -404,15 +406,17 @@ class Corpus:
         index
             Number of the loop.
         positions
-            Centres of the frames in beats from the start of the loop, (n_frames,), any order,
-            0 to `beats_per_loop`; between beats the tempo is taken as constant.
+            Of the frames in beats from the start of the loop, (n_frames,), any order, 0 to
+            `beats_per_loop`; between beats the tempo is taken as constant.
         n_fft
-            Length of a frame [samples], at most twice the margin.
+            Length of a frame [samples].
+        peak
+            The sample of a frame that lies at its position; its centre if left out.
 
         Returns
         -------
         numpy.ndarray
-            (n_frames, n_fft), float32 within ±1. Sample ``n_fft // 2`` is the centre.
+            (n_frames, n_fft), float32 within ±1.
 
         Raises
         ------
@@ -421,9 +425,10 @@ class Corpus:
         """
         record = self.records[index]
         beats = np.asarray(positions, dtype=np.float64)
-        self._check_reach(beats, n_fft)
-        centres = np.interp(beats, np.arange(len(record.beats)), record.beats)
-        first = np.rint(centres).astype(np.int64) + record.start - n_fft // 2
+        before = n_fft // 2 if peak is None else peak
+        self._check_reach(beats, max(before, n_fft - before))
+        places = np.interp(beats, np.arange(len(record.beats)), record.beats)
+        first = np.rint(places).astype(np.int64) + record.start - before
         if not len(first):
             return np.zeros((0, n_fft), dtype=np.float32)
         begin_at, end_at = int(first.min()), int(first.max()) + n_fft
@@ -432,9 +437,12 @@ class Corpus:
         frames: Audio = windows[first - begin_at]
         return frames
 
-    def _check_reach(self, beats: NDArray[np.float64], n_fft: int) -> None:
-        if n_fft > 2 * self.margin:
-            raise CorpusError(f"n_fft is {n_fft}, expected at most {2 * self.margin}")
+    def _check_reach(self, beats: NDArray[np.float64], reach: int) -> None:
+        if reach > self.margin:
+            raise CorpusError(
+                f"frames reach {reach} samples from their position, expected at most "
+                f"{self.margin}: choose a smaller n_fft"
+            )
         if len(beats) and not (beats.min() >= 0.0 and beats.max() <= self.beats_per_loop):
             raise CorpusError(
                 f"frames at {beats.min():g} to {beats.max():g} beats, "

@@ -17,6 +17,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from device.contract import WINDOWS
+from device.windows import analysis_window
+
 Samples = NDArray[np.float32]
 Magnitudes = NDArray[np.float32]
 Window = str | tuple[str, float]
@@ -54,7 +57,8 @@ def stft_magnitude(
     ----------
     samples : (n_samples,)
     window : str or tuple
-        A name known to `scipy.signal.get_window`, with its parameter if it has one; periodic.
+        One of `device.contract.WINDOWS`, or a name known to `scipy.signal.get_window`, with its
+        parameter if it has one; periodic.
 
     Returns
     -------
@@ -229,7 +233,10 @@ def _blocks(samples: Samples, n_fft: int, hop_length: int, window: Window) -> It
     """Magnitudes on the shared grid, some thousand frames at a time."""
     from scipy.signal import get_window
 
-    taper = get_window(window, n_fft).astype(np.float32)
+    if isinstance(window, str) and window in WINDOWS:
+        taper = analysis_window(window, n_fft).astype(np.float32)
+    else:
+        taper = get_window(window, n_fft).astype(np.float32)
     padded = np.pad(samples.astype(np.float32, copy=False), n_fft)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     per_block = _frames_per_block(n_fft)

@@ -118,7 +118,14 @@ def _offsets(n_loops: int) -> NDArray[np.float32]:
 
 def _key(corpus: Corpus, analysis: Analysis) -> str:
     # What decides the frames and nothing else: another hop finds the work done.
-    decisive = [analysis.sample_rate, analysis.n_fft, analysis.floor, analysis.frames_per_slot]
+    decisive: list[float | str] = [
+        analysis.sample_rate,
+        analysis.n_fft,
+        analysis.floor,
+        analysis.frames_per_slot,
+    ]
+    if analysis.window != "hann":  # the only one there was: what was made then keeps its name
+        decisive.append(analysis.window)
     centres = analysis.band_centres.round(6).tolist()
     identity = json.dumps([decisive, centres, [record.id for record in corpus.records]])
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
@@ -133,7 +140,8 @@ def _analyse(corpus: Corpus, analysis: Analysis, path: Path, *, n_workers: int) 
 
     def analyse_loop(i: int) -> None:
         positions = analysis.grid(n_slots, float(offsets[i]))
-        store[i] = analysis.log_bands(corpus.frames(i, positions, analysis.n_fft))
+        frames = corpus.frames(i, positions, analysis.n_fft, analysis.peak)
+        store[i] = analysis.log_bands(frames)
 
     try:
         with ThreadPoolExecutor(n_workers) as pool:

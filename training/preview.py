@@ -26,7 +26,9 @@ def to_audio(log_bands: torch.Tensor, analysis: Analysis, tempo_bpm: float) -> N
     n_hops = round(beats * 60 / tempo_bpm * analysis.sample_rate / analysis.hop_length)
     nearest = (torch.arange(n_hops) * len(log_bands) / n_hops).long()
     magnitude = analysis.magnitude(log_bands[nearest]).numpy()
-    inversion = GriffinLim(n_fft=analysis.n_fft, hop_length=analysis.hop_length)
+    inversion = GriffinLim(
+        n_fft=analysis.n_fft, hop_length=analysis.hop_length, window=analysis.window
+    )
     return inversion.process(magnitude)
 
 

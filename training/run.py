@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, Self
 import torch
 from torch import Tensor
 
+from device.contract import WINDOWS
 from device.errors import SwitchboardError
 from device.files import written_whole
 from training.analysis import Analysis
@@ -208,6 +209,7 @@ def _analysis(analysis: Analysis) -> dict[str, tuple[bool, str]]:
     n_fft, hop_length = analysis.n_fft, analysis.hop_length
     checks = {
         "analysis.bands": (analysis.bands in KINDS, " or ".join(KINDS)),
+        "analysis.window": (analysis.window in WINDOWS, " or ".join(WINDOWS)),
         "analysis.n_fft": (
             n_fft >= 128 and n_fft % 2 == 0 and n_fft <= 2 * MARGIN,
             f"an even number, 128 to {2 * MARGIN}",

@@ -97,7 +97,8 @@ def _table(facts: dict[str, Any]) -> str:
             f"missed deadlines   {facts['missed_deadlines']}",
             f"switch to sample   p50 {number('switch_to_sample_p50_ms')} ms, "
             f"p99 {number('switch_to_sample_p99_ms')} ms ({facts['n_flips']} flips), "
-            f"then {number('inversion_latency_ms')} ms of inversion and the card's buffer",
+            f"then {number('inversion_latency_ms')} ms of inversion (half of it new after "
+            f"{number('inversion_halfway_ms')} ms) and the card's buffer",
             f"resident memory    {number('resident_mb')} MB",
         ]
     )

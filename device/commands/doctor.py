@@ -260,7 +260,7 @@ def _model(path: Path | None) -> Finding:
         return Finding("model", BAD, str(error), _REINSTALL)
     found = (
         f"{card.title!r} ({path.name}, {path.stat().st_size / 2**20:.1f} MiB): "
-        f"{card.n_switches} switches, {card.sample_rate} Hz, window {card.n_fft}, "
+        f"{card.n_switches} switches, {card.sample_rate} Hz, window {card.n_fft} ({card.window}), "
         f"golden vector as exported"
     )
     return Finding("model", GOOD, found)

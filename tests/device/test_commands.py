@@ -34,6 +34,7 @@ REPORT_KEYS = {
     "n_flips",
     "switch_to_sample_p50_ms",
     "switch_to_sample_p99_ms",
+    "inversion_halfway_ms",
     "inversion_latency_ms",
     "speaker_latency_ms",
     "block_p50_ms",

@@ -243,6 +243,7 @@ def test_latencies_and_underruns_are_passed_on(make):
     assert report.speaker_latency_ms == pytest.approx(60)
     inversion = GriffinLim(n_fft=256, hop_length=64)
     assert report.inversion_latency_ms == pytest.approx(1e3 * inversion.latency_samples / RATE)
+    assert report.inversion_halfway_ms == pytest.approx(1e3 * inversion.halfway_samples / RATE)
 
 
 def test_a_report_is_json_with_none_for_what_was_not_measured(make):

@@ -20,6 +20,7 @@ NEWCOMERS = {
     "fewer switches": {"n_switches": 2},
     "other loop": {"beats_per_loop": 8},
     "other window": {"n_fft": 512},
+    "window of another shape": {"metadata": {"window": "asymmetric"}},
     "other hop and window": {"n_fft": 512, "hop_length": 128},
     "higher rate": {"sample_rate": 32000, "n_fft": 512, "hop_length": 128, "n_switches": 4},
     "lower rate": {"sample_rate": 16000},

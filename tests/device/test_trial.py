@@ -5,9 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from device.contract import WINDOWS
 from device.errors import ModelTooSlow, UnsoundModel
 from device.network import BUNDLED_MODEL, Network
 from device.trial import LOUDEST_DB, MOST_STATES, rms_db, sample_states, try_sound, try_speed
+from device.windows import analysis_window
 
 
 class Changed:
@@ -44,11 +46,13 @@ def test_of_many_states_the_ends_each_switch_and_random_ones_are_heard(n_switche
         assert len(some) == (1 if n_on in (0, n_switches) else n_switches)
 
 
-def test_the_level_of_a_sine_is_that_of_its_samples():
+@pytest.mark.parametrize("window", WINDOWS)
+def test_the_level_of_a_sine_is_that_of_its_samples(window):
     n_fft, amplitude = 1024, 0.5
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
     sine = amplitude * np.sin(2 * np.pi * 20.3 * np.arange(n_fft) / n_fft)
-    frame = np.log(np.abs(np.fft.rfft(window * sine)) + 1e-12).astype(np.float32)
+    frame = np.log(np.abs(np.fft.rfft(analysis_window(window, n_fft) * sine)) + 1e-12).astype(
+        np.float32
+    )
     found = rms_db(frame[None], n_fft=n_fft, log_floor=-30.0)
     assert found == pytest.approx(20 * np.log10(amplitude / np.sqrt(2)), abs=0.1)
 

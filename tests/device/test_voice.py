@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device.loudness import true_peak_db
+from device.network import Network
 from device.spectrogram import Glide
 from device.tape import CEILING
 from device.transport import Quantize
@@ -258,6 +259,18 @@ def test_beats_count_from_the_start_and_do_not_wrap(network):
         voice.block(OFF)
     assert voice.beat == pytest.approx(1000 / FRAMES_PER_BEAT)
     assert voice.beat > voice.card.beats_per_loop
+
+
+def test_a_model_with_an_asymmetric_window_plays_and_answers_a_flip_sooner(network, build_model):
+    other = Network.open(build_model(metadata={"window": "asymmetric"}))
+    hann, asymmetric = (Voice(model, Performance(**clean)) for model in (network, other))
+    levels = [np.std([voice.block(FIRST) for _ in range(60)]) for voice in (hann, asymmetric)]
+    assert levels[1] == pytest.approx(levels[0], rel=0.2)
+    assert asymmetric.vocoder.halfway_seconds < hann.vocoder.halfway_seconds
+    # The window's peak is a third, and not half, of the frame after its first sample.
+    sooner = hann.vocoder.delay_seconds - asymmetric.vocoder.delay_seconds
+    assert sooner == pytest.approx((256 // 2 - 256 // 3) / 22050)
+    assert asymmetric.heard_beat > hann.heard_beat
 
 
 def test_scores_that_were_not_ready_are_counted(network):

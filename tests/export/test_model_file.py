@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,14 @@ def test_the_box_opens_the_file_and_finds_its_card(exported, run):
     assert (card.n_slots, card.beats_per_loop, card.tempo_bpm) == (64, 16, 80)
     assert card.title == "Tiny"
     assert card.switch_labels == run.switch_labels
+
+
+def test_the_box_hears_of_the_window_that_was_trained_with(run, trace, tmp_path, monkeypatch):
+    analysis = replace(run.config.analysis, window="asymmetric")
+    other = replace(run, config=replace(run.config, analysis=analysis))
+    monkeypatch.setattr(model_file, "to_onnx", lambda *_: trace)
+    model_file.export_run(other, tmp_path / "model.onnx", title="Tiny")
+    assert Network.open(tmp_path / "model.onnx").card.window == "asymmetric"
 
 
 def test_the_file_says_where_it_comes_from(exported):

@@ -1,9 +1,12 @@
 """Audio becomes bands on a grid of beats, and bands become bins again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from device.contract import WINDOWS
 from tests.tiny_run import ANALYSIS
 from training import corpus as corpus_format
 from training.analysis import Analysis
@@ -75,12 +78,15 @@ def test_an_offset_shifts_the_grid_by_that_part_of_a_step():
     np.testing.assert_allclose(ANALYSIS.grid(4, 0.25) - ANALYSIS.grid(4), 0.25 / 16)
 
 
-def test_music_of_another_tempo_lies_on_the_same_grid(tmp_path):
+@pytest.mark.parametrize("window", WINDOWS)
+def test_music_of_another_tempo_lies_on_the_same_grid(tmp_path, window):
+    analysis = replace(ANALYSIS, window=window)
     corpus = clicks(tmp_path, samples_per_beat=(2000, 2600))
-    positions = ANALYSIS.grid(4 * BEATS_PER_LOOP)
+    positions = analysis.grid(4 * BEATS_PER_LOOP)
     for loop in range(2):
-        log_bands = ANALYSIS.log_bands(corpus.frames(loop, positions, ANALYSIS.n_fft))
-        beats = np.arange(BEATS_PER_LOOP) * 4 * ANALYSIS.frames_per_slot
+        frames = corpus.frames(loop, positions, analysis.n_fft, analysis.peak)
+        log_bands = analysis.log_bands(frames)
+        beats = np.arange(BEATS_PER_LOOP) * 4 * analysis.frames_per_slot
         level = log_bands.mean(axis=1)
         others = np.delete(level, beats)
         assert level[beats].min() > others.max()

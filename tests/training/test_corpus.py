@@ -82,6 +82,13 @@ def test_frames_are_centred_where_they_were_asked_for(tmp_path):
     np.testing.assert_allclose(frames[:, 512], loop.audio[centres], atol=1.0 / 32767.0)
 
 
+def test_frames_lie_with_their_peak_where_they_were_asked_for(tmp_path):
+    loop = prepared()
+    frames = write_small(tmp_path, [loop]).frames(0, [0.0, 7.5], 768, peak=256)
+    places = MARGIN + np.array([0, 7500])
+    np.testing.assert_allclose(frames[:, 256], loop.audio[places], atol=1.0 / 32767.0)
+
+
 def test_frames_follow_an_uneven_beat(tmp_path):
     beats = np.cumsum([0.0] + [900.0, 1100.0] * 8)
     loop = prepared()
@@ -102,7 +109,7 @@ def test_frames_outside_the_loop_are_refused(tmp_path, position):
 
 
 def test_frames_longer_than_the_margins_are_refused(tmp_path):
-    with pytest.raises(CorpusError, match="n_fft is 16384, expected at most 8192"):
+    with pytest.raises(CorpusError, match=r"frames reach 8192 samples .* expected at most 4096"):
         write_small(tmp_path, [prepared()]).frames(0, [0.0], 16384)
 
 

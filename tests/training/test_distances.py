@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device.contract import WINDOWS
 from device.griffin_lim import GriffinLim
 from training import distances
 from training.distances import (
@@ -120,13 +121,17 @@ def test_what_was_late_is_in_time_again():
 
 
 @pytest.mark.parametrize("look_ahead", [0, 1, 3])
+@pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize(("n_fft", "hop_length"), [(256, 64), (512, 128), (512, 64)])
-def test_a_streamed_inversion_is_in_time_with_its_source(chord, look_ahead, n_fft, hop_length):
+def test_a_streamed_inversion_is_in_time_with_its_source(
+    chord, look_ahead, n_fft, hop_length, window
+):
     bursts = chord.copy()
     bursts[: SAMPLE_RATE // 2] = 0
     bursts[-10_000:] = 0
-    inversion = GriffinLim(n_fft=n_fft, hop_length=hop_length, look_ahead=look_ahead)
-    rebuilt = streamed(inversion, stft_magnitude(bursts, n_fft, hop_length), len(bursts))
+    inversion = GriffinLim(n_fft=n_fft, hop_length=hop_length, window=window, look_ahead=look_ahead)
+    magnitude = stft_magnitude(bursts, n_fft, hop_length, window=window)
+    rebuilt = streamed(inversion, magnitude, len(bursts))
     assert rebuilt.shape == bursts.shape
     by_shift = {
         shift: spectral_convergence_db(bursts, np.roll(rebuilt, shift), 128, 16)

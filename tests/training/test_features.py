@@ -1,5 +1,7 @@
 """A corpus is analysed once, whole or not at all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -82,14 +84,25 @@ def test_the_number_of_workers_changes_nothing(corpus, tmp_path):
     np.testing.assert_array_equal(one.log_bands, three.log_bands)
 
 
+def test_another_window_is_another_file_in_which_frames_lie_with_their_peak(corpus):
+    hann, asymmetric = ANALYSIS, replace(ANALYSIS, window="asymmetric")
+    assert (hann.peak, asymmetric.peak) == (128, 85)
+    features = open_features(corpus, asymmetric)
+    open_features(corpus, hann)
+    assert len(analysed(corpus)) == 2
+    positions = asymmetric.grid(features.n_slots, float(features.offsets[0]))
+    expected = asymmetric.log_bands(corpus.frames(0, positions, 256, 85))
+    np.testing.assert_allclose(features.log_bands[0], expected, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_analysis_leaves_nothing_half_written(corpus, monkeypatch, stop):
     cut = Corpus.frames
 
-    def fail_late(self, index, positions, n_fft):
+    def fail_late(self, index, *where):
         if index == 3:
             raise stop
-        return cut(self, index, positions, n_fft)
+        return cut(self, index, *where)
 
     with monkeypatch.context() as patch:
         patch.setattr(Corpus, "frames", fail_late)

@@ -154,6 +154,7 @@ def test_an_unknown_corpus_is_refused_and_no_run_is_begun(tmp_path):
         ("n_switches=17", r"setting n_switches: found 17, expected 1 to 16"),
         ("codec_share=1", r"setting codec_share: found 1\.0, expected 0 to less than 1"),
         ("precision=float16", r"setting precision: found float16, expected float32 or bfloat16"),
+        ("analysis.window=bartlett", r"found bartlett, expected hann or asymmetric"),
         ("analysis.hop_length=128", r"found 128, expected a part of n_fft 256, a quarter"),
         ("analysis.hop_length=100", r"setting analysis\.hop_length: found 100, expected a part"),
         ("analysis.n_bands=500", r"setting analysis\.n_bands: found 500, expected 2 to 129"),
@@ -169,12 +170,13 @@ def test_switches_are_what_labels_say_on_bands_that_were_asked_for(run, tmp_path
     corpus, _ = run
     out = tmp_path / "run"
     sizes = ["--bands", "mel", "--n-fft", "256", "--set", "analysis.n_linear=0"]
+    sizes += ["--window", "asymmetric"]
     labels = ["--switches", "labels", "--labels", "drums,mode=minor,brightness"]
     result = invoke(corpus, out, "--steps", "4", *sizes, *labels)
     assert result.exit_code == 0, result.output
     opened = open_run(out)
     assert opened.switch_labels == ("drums", "mode=minor", "brightness")
-    assert opened.config.analysis == replace(ANALYSIS, bands="mel", n_linear=0)
+    assert opened.config.analysis == replace(ANALYSIS, bands="mel", n_linear=0, window="asymmetric")
     assert opened.config.n_switches == 3
 
 
@@ -209,6 +211,8 @@ def small_composer(corpus, out):
         (["--switches", "labels"], "--switches labels goes with --labels NAME,... or --tags"),
         (["--labels", "drums"], "--switches labels goes with --labels NAME,... or --tags"),
         (["--codec", "run", "--bands", "mel"], "--codec brings its own bands and window"),
+        (["--codec", "run", "--window", "hann"], "--codec brings its own bands and window"),
+        (["--window", "hamming"], "'hamming' is not one of 'hann', 'asymmetric'"),
         (["--bands", "bark"], "'bark' is not one of 'warped', 'mel', 'linear'"),
     ],
 )

@@ -52,6 +52,7 @@ class LoopJob:
     hop_length: int
     sample_rate: int
     is_shown: bool
+    window: str = "hann"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ def hear_all(
 ) -> Reference:
     """Listen to all loops and their round trips, in as many processes."""
     jobs = [
-        LoopJob(loop, card.n_fft, card.hop_length, card.sample_rate, number < _N_SHOWN)
+        LoopJob(loop, card.n_fft, card.hop_length, card.sample_rate, number < _N_SHOWN, card.window)
         for number, loop in enumerate(music.loops)
     ]
     found = {}
@@ -184,10 +185,11 @@ def round_trip(audio: Samples, job: LoopJob) -> Samples:
     inversion = GriffinLim(
         n_fft=job.n_fft,
         hop_length=job.hop_length,
+        window=job.window,
         look_ahead=CARE.look_ahead,
         n_passes=CARE.n_passes,
     )
-    magnitude = stft_magnitude(at_model_rate, job.n_fft, job.hop_length)
+    magnitude = stft_magnitude(at_model_rate, job.n_fft, job.hop_length, window=job.window)
     rebuilt = streamed(inversion, magnitude, len(at_model_rate))
     back = resampled(rebuilt, job.sample_rate, SAMPLE_RATE)[: len(audio)]
     return np.pad(back, (0, len(audio) - len(back)))
