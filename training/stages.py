@@ -94,7 +94,7 @@ class CodecStage:
         parts = {
             "loss": codec_loss(drawn.middle, drawn.target),
             "spread": spread_loss(drawn.log_spread, missed),
-            "modulation": self.config.modulation_weight * drawn.calmness(len(which)),
+            "modulation": self.config.modulation_weight * drawn.missed_modulation(len(which)),
         }
         loss = torch.stack(list(parts.values())).sum() * weight
         figures = {**parts, "l1": missed.abs().mean()}
@@ -165,8 +165,8 @@ class Drawn:
     sounding: Tensor
     target: Tensor
 
-    def calmness(self, n_stretches: int) -> Tensor:
-        """How far they are from moving as much as they should; stretches lie one after another."""
+    def missed_modulation(self, n_stretches: int) -> Tensor:
+        """How far they are from moving as much as they should; one stretch lies after another."""
         shape = (n_stretches, -1, self.target.shape[2])
         return modulation_loss(self.sounding.reshape(shape), self.target.reshape(shape))
 
