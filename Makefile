@@ -53,8 +53,10 @@ SECONDS ?= 600
 soak: $(VENV)/box
 	PYTHONPATH=. $(BIN)/python tests/soak.py --seconds $(SECONDS)
 
-# Mounts and processes end with the rehearsal, however it ends. Without root most of it is skipped.
-ROOM := $(if $(filter 0,$(shell id -u)),unshare --mount --pid --fork --kill-child --mount-proc)
+# Mounts and processes end with the rehearsal, however it ends. Where that is not allowed, without
+# root or inside a container that is not to have namespaces of its own, most of it is skipped.
+UNSHARE := unshare --mount --pid --fork --kill-child --mount-proc
+ROOM = $(shell [ "$$(id -u)" = 0 ] && $(UNSHARE) true 2>/dev/null && echo "$(UNSHARE)")
 UNITS := tests/systemd/test_units.py
 CONTAINER := tests/rehearsal/stage_b_container.py
 GUEST := tests/rehearsal/stage_c_guest.py

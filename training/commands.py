@@ -52,6 +52,13 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Take the codec of a finished run; the whole budget goes to the composer.",
 )
+@click.option(
+    "--from",
+    "from_run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Begin with all networks of a finished run and its settings; its digits stay.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the run's latest checkpoint.")
 @click.option(
     "--bands",
@@ -61,7 +68,7 @@ if TYPE_CHECKING:
 @click.option(
     "--window",
     type=click.Choice(WINDOWS),
-    help="Its shape; after a flip the new is louder than the old sooner under an asymmetric one.  "
+    help="Shape of a frame's window; a flip is heard sooner under an asymmetric one.  "
     "[default: hann]",
 )
 @click.option("--n-fft", type=click.IntRange(min=128), help="Window, samples.  [default: 1024]")
@@ -89,9 +96,7 @@ if TYPE_CHECKING:
 @click.option(
     "--reach",
     type=Finite(min=0.01, max=3),
-    default=1.25,
-    show_default=True,
-    help="How far a switch goes either way, in standard deviations.",
+    help="How far a switch goes either way, in standard deviations.  [default: 1.25]",
 )
 @click.option(
     "--set",
@@ -110,6 +115,7 @@ def train(
     threads: int | None,
     seed: int,
     codec_run: Path | None,
+    from_run: Path | None,
     resume: bool,
     bands: str | None,
     window: str | None,
@@ -118,7 +124,7 @@ def train(
     switches: str,
     labels: str | None,
     tags: Path | None,
-    reach: float,
+    reach: float | None,
     overrides: tuple[str, ...],
 ) -> None:
     """Train codec and composer on CORPUS; the networks end up in OUT/model.pt.
@@ -128,8 +134,11 @@ def train(
     """
     if (minutes is None) == (steps is None):
         raise click.UsageError("give either --minutes or --steps")
-    if codec_run and (bands or window or n_fft or hop):
-        raise click.UsageError("--codec brings its own bands and window: leave out those options")
+    if codec_run and from_run:
+        raise click.UsageError("--from brings its own codec: leave out --codec")
+    if (codec_run or from_run) and (bands or window or n_fft or hop):
+        option = "--codec" if codec_run else "--from"
+        raise click.UsageError(f"{option} brings its own bands and window: leave out those options")
     import torch
 
     from training.corpus import Corpus
@@ -143,12 +152,12 @@ def train(
     with crew_of_torchrun() as crew:
         where = _device(device)
         said = _Said.of(switches, labels, tags)
-        settings = {"seed": seed, "precision": _precision(precision, where), "reach": reach}
-        settings |= said.settings() | _sizes(bands, window, n_fft, hop)
+        asked = {"seed": seed, "precision": _precision(precision, where), **said.settings()}
+        asked |= {} if reach is None else {"reach": reach}
         adopted = open_run(codec_run) if codec_run else None
-        if adopted:
-            settings |= _codec_settings(adopted)
-        config = _configure(settings, overrides)
+        begun = open_run(from_run) if from_run else None
+        sizes = _sizes(bands, window, n_fft, hop)
+        config = _configure(_base(adopted, begun, sizes) | asked, overrides)
         music = Corpus.open(corpus)
         labelled = said.read(music)
         if not resume and crew.leads:
@@ -165,6 +174,8 @@ def train(
                 trainer.resume()
             elif adopted:
                 trainer.adopt(adopted)
+            elif begun:
+                trainer.train_further(begun)
             trainer.train()
     if crew.leads:
         _finish(out, networks, music, config)
@@ -249,6 +260,17 @@ def _configure(settings: dict[str, Any], overrides: tuple[str, ...]) -> "Config"
     return Config.from_dict(raw)
 
 
+def _base(
+    adopted: "FinishedRun | None",
+    begun: "FinishedRun | None",
+    sizes: dict[str, Any],
+) -> dict[str, Any]:
+    """Settings that come with another run, or with the bands and window that were asked for."""
+    if begun:
+        return begun.config.to_dict() | {"continues": True}
+    return _codec_settings(adopted) if adopted else sizes
+
+
 def _codec_settings(run: "FinishedRun") -> dict[str, Any]:
     """Make settings that fit a finished codec, with no share of the budget for it."""
     from training.run import CODEC_SETTINGS
@@ -298,7 +320,7 @@ def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config")
 
     from training.origin import commit, machine
     from training.panel import examine
-    from training.run import CODEC_ORIGIN, FinishedRun, save_run
+    from training.run import CODEC_ORIGIN, START_ORIGIN, FinishedRun, save_run
 
     labels = networks.axes.names()
     provenance = {
@@ -310,8 +332,9 @@ def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config")
         # A plain text: its own class would need trust to be loaded.
         "torch": str(torch.__version__),
     }
-    if (out / CODEC_ORIGIN).is_file():
-        provenance["codec"] = json.loads((out / CODEC_ORIGIN).read_text())
+    for what, origin in (("codec", CODEC_ORIGIN), ("start", START_ORIGIN)):
+        if (out / origin).is_file():
+            provenance[what] = json.loads((out / origin).read_text())
     networks.to(torch.device("cpu"))
     n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
     save_run(out, FinishedRun(config, n_slots, corpus.tempo_bpm, networks, labels, provenance))

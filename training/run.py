@@ -6,6 +6,7 @@
                     figures on held-out loops are the run's scores
 ``preview/``        held-out loops through the codec, and panel states, as the box will play them
 ``codec.json``      where the codec comes from, if from another run
+``start.json``      where all networks come from, if from another run
 ``model.pt``        the finished networks with all the export needs
 """
 
@@ -39,8 +40,19 @@ PRECISIONS = ("float32", "bfloat16")
 # Where switches get their meaning from.
 WAYS = ("discovered", "components", "labels")
 CODEC_ORIGIN = "codec.json"
+START_ORIGIN = "start.json"
 # What a codec's weights and digits depend on.
 CODEC_SETTINGS = ("n_digits", "n_levels", "width", "n_channels", "hidden", "analysis")
+# What the other networks depend on.
+PANEL_SETTINGS = (
+    "composer_width",
+    "composer_layers",
+    "reader_width",
+    "n_switches",
+    "n_variation",
+    "switches",
+    "labels",
+)
 
 
 class TrainingError(SwitchboardError, ValueError):
@@ -71,6 +83,9 @@ class Config:
         the variation does.
     codec_loops, codec_slots : int
         Loops in a batch, and how many of their slots are drawn, in stretches of half a bar.
+    continues : bool
+        Whether the networks come from a finished run. The encoder then stays as it is, for the
+        composer goes on with its digits.
     modulation_weight : float
         How dear it is that drawn frames move too little, or too much; 0 leaves it out.
     composer_loops : int
@@ -115,6 +130,7 @@ class Config:
     reach: float = 1.25
     codec_loops: int = 8
     codec_slots: int = 96
+    continues: bool = False
     modulation_weight: float = 0.3
     composer_loops: int = 32
     codec_rate: float = 1e-3

@@ -63,11 +63,14 @@ class CodecStage:
         self.config = config
         self.crew = crew
         self.peak_rate = config.codec_rate
-        self.parameters = list(self.codec.parameters())
+        decoder = [*self.codec.writer.parameters(), *self.codec.renderer.parameters()]
+        self.parameters = decoder if config.continues else list(self.codec.parameters())
         self.device = self.codec.mean.device
 
     def begin(self) -> None:
         """Normalise: mean per band and overall spread, from a sample of the training loops."""
+        if self.config.continues:
+            return
         some = self.features.train[:: max(1, len(self.features.train) // 200)]
         sample = torch.from_numpy(self.features.log_bands[some][:, ::8].astype(np.float32))
         self.codec.mean.copy_(sample.mean(dim=(0, 1)))
@@ -91,7 +94,7 @@ class CodecStage:
         parts = {
             "loss": codec_loss(drawn.middle, drawn.target),
             "spread": spread_loss(drawn.log_spread, missed),
-            "modulation": self.config.modulation_weight * drawn.calmness(len(which)),
+            "modulation": self.config.modulation_weight * drawn.missed_modulation(len(which)),
         }
         loss = torch.stack(list(parts.values())).sum() * weight
         figures = {**parts, "l1": missed.abs().mean()}
@@ -121,7 +124,7 @@ class CodecStage:
         log_bands = torch.from_numpy(self.features.log_bands[loops].astype(np.float32))
         offset = torch.from_numpy(self.features.offsets[loops]).to(self.device)
         log_bands = log_bands.to(self.device, non_blocking=True)
-        rows = self.codec.writer(self.codec.encode(log_bands, offset)).flatten(0, 1)[chosen]
+        rows = self.codec.writer(self._encode(log_bands, offset)).flatten(0, 1)[chosen]
         shift = offset.repeat_interleave(self.features.n_slots)[chosen]
         phase = (torch.arange(per_slot, device=self.device) + shift[:, None]) / per_slot
         rows, renderer = rows.repeat_interleave(per_slot, dim=0), self.codec.renderer
@@ -137,6 +140,11 @@ class CodecStage:
             sounding=sounding.view_as(target),
             target=target,
         )
+
+    def _encode(self, log_bands: Tensor, offset: Tensor) -> Tensor:
+        learning = torch.is_grad_enabled() and not self.config.continues
+        with torch.set_grad_enabled(learning):
+            return self.codec.encode(log_bands, offset)
 
 
 @dataclass(frozen=True)
@@ -157,8 +165,8 @@ class Drawn:
     sounding: Tensor
     target: Tensor
 
-    def calmness(self, n_stretches: int) -> Tensor:
-        """How far they are from moving as much as they should; stretches lie one after another."""
+    def missed_modulation(self, n_stretches: int) -> Tensor:
+        """How far they are from moving as much as they should; one stretch lies after another."""
         shape = (n_stretches, -1, self.target.shape[2])
         return modulation_loss(self.sounding.reshape(shape), self.target.reshape(shape))
 
@@ -205,7 +213,7 @@ class ComposerStage:
             parts |= heard | self._criticise(rng, self.classes[loops], digits)
         # Most is phased in over the first third: a divergence asked for at once empties the
         # variation, and a composer that has only just begun has nothing to aim with.
-        asked = min(1.0, 3 * progress)
+        asked = 1.0 if self.config.continues else min(1.0, 3 * progress)
         prices = {
             "cross_entropy": 1.0,
             "divergence": asked * self.config.divergence_weight,

@@ -23,6 +23,8 @@ from training.features import Features
 from training.run import (
     CODEC_ORIGIN,
     CODEC_SETTINGS,
+    PANEL_SETTINGS,
+    START_ORIGIN,
     Config,
     FinishedRun,
     Networks,
@@ -186,17 +188,36 @@ class Trainer:
         TrainingError
             If the settings ask for another codec.
         """
-        for name in CODEC_SETTINGS:
+        self._check_fits(run, CODEC_SETTINGS, "--codec")
+        self.networks.codec.load_state_dict(run.networks.codec.state_dict())
+        self._begin_with(run, CODEC_ORIGIN, stage=STAGES.index(ComposerStage.name))
+
+    def train_further(self, run: FinishedRun) -> None:
+        """Begin with all networks of a finished run.
+
+        Raises
+        ------
+        TrainingError
+            If the settings ask for other networks.
+        """
+        self._check_fits(run, CODEC_SETTINGS + PANEL_SETTINGS, "--from")
+        self.networks.load(run.networks.state())
+        skipped = STAGES.index(ComposerStage.name) if self.config.codec_share == 0 else 0
+        self._begin_with(run, START_ORIGIN, stage=skipped)
+
+    def _check_fits(self, run: FinishedRun, names: tuple[str, ...], option: str) -> None:
+        for name in names:
             found, asked = getattr(run.config, name), getattr(self.config, name)
             if found != asked:
                 raise TrainingError(
-                    f"--codec: found a codec with {name} {found}, asked for {asked}; leave out "
-                    f"--set {name}, or train another codec"
+                    f"{option}: found a run with {name} {found}, asked for {asked}; ask for the "
+                    f"same, or train without {option}"
                 )
-        self.networks.codec.load_state_dict(run.networks.codec.state_dict())
-        self.progress = Progress(stage=STAGES.index(ComposerStage.name))
+
+    def _begin_with(self, run: FinishedRun, origin: str, *, stage: int) -> None:
+        self.progress = Progress(stage=stage)
         if self.crew.leads:
-            save_json(self.directory / CODEC_ORIGIN, run.provenance)
+            save_json(self.directory / origin, run.provenance)
         self._save(None)
 
     def _check_same_settings(self, before: Mapping[str, Any]) -> None:

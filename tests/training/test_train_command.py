@@ -197,6 +197,37 @@ def test_the_codec_of_another_run_is_kept_as_it_is(run, tmp_path):
     assert "codec" not in (tmp_path / "run" / "curves.csv").read_text()
 
 
+def test_a_finished_run_is_trained_further(run, tmp_path):
+    corpus, before = run
+    where = [str(corpus), "--out", str(tmp_path / "run"), "--device", "cpu", "--threads", "1"]
+    result = CliRunner().invoke(train, [*where, "--steps", "4", "--from", str(before)])
+    assert result.exit_code == 0, result.output
+    old, new = open_run(before), open_run(tmp_path / "run")
+    assert new.config == replace(old.config, continues=True)
+    assert new.provenance["start"] == old.provenance
+    kept, taught = (
+        {name: same_bits({"": tensor}, {"": weights(new.networks)[name]}) for name, tensor in some}
+        for some in _encoder_and_others(weights(old.networks))
+    )
+    assert all(kept.values())
+    assert not all(taught.values())
+
+
+def _encoder_and_others(named):
+    fixed = ("codec.encoder.", "codec.mean", "codec.std")
+    encoder = [item for item in named.items() if item[0].startswith(fixed)]
+    return encoder, [item for item in named.items() if not item[0].startswith(fixed)]
+
+
+def test_a_panel_of_another_way_does_not_go_on_from_this_one(run, tmp_path):
+    corpus, before = run
+    where = [str(corpus), "--out", str(tmp_path / "run"), "--steps", "4", "--from", str(before)]
+    result = CliRunner().invoke(train, [*where, "--switches", "components"])
+    assert "--from: found a run with switches discovered, asked for components" in message_of(
+        result
+    )
+
+
 def small_composer(corpus, out):
     """A short training in which only the composer has sizes of its own."""
     sizes = ("composer_width=16", "composer_layers=1", "reader_width=16", "n_variation=4")
@@ -213,6 +244,8 @@ def small_composer(corpus, out):
         (["--codec", "run", "--bands", "mel"], "--codec brings its own bands and window"),
         (["--codec", "run", "--window", "hann"], "--codec brings its own bands and window"),
         (["--window", "hamming"], "'hamming' is not one of 'hann', 'asymmetric'"),
+        (["--from", "run", "--hop", "64"], "--from brings its own bands and window"),
+        (["--from", "run", "--codec", "run"], "--from brings its own codec"),
         (["--bands", "bark"], "'bark' is not one of 'warped', 'mel', 'linear'"),
     ],
 )
