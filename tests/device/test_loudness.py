@@ -98,6 +98,14 @@ def test_the_true_peak_of_a_click_is_its_height(n_samples):
     assert true_peak_db(samples) == pytest.approx(-6.02, abs=0.01)
 
 
+def test_the_true_peak_does_not_ring_where_a_recording_was_cut_out():
+    # It ends near its highest and begins near its lowest.
+    samples = sine(400, 0.5, 22050)[17 : 17 + 22050 - 27]
+    assert samples[0] > 0.4
+    assert samples[-1] < -0.4
+    assert true_peak_db(samples) == pytest.approx(-6.02, abs=0.15)
+
+
 def test_the_true_peak_at_half_the_sample_rate_is_not_doubled():
     samples = np.tile(np.array([0.5, -0.5], np.float32), 500)
     assert true_peak_db(samples) == pytest.approx(-6.02, abs=0.05)
