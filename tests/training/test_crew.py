@@ -124,7 +124,9 @@ def test_two_processes_train_what_one_trains(tmp_path):
     leader, other = (torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1))
     assert same_bits(leader, other)
     for name, tensor in alone.items():
-        torch.testing.assert_close(leader[name], tensor, atol=1e-4, rtol=1e-3, msg=name)
+        # Axes are rotated components of what comes of the weights: rounding grows on that way.
+        near = 1e-3 if name.startswith("axes.") else 1e-4
+        torch.testing.assert_close(leader[name], tensor, atol=near, rtol=1e-3, msg=name)
     curves = [(tmp_path / part / "curves.csv") for part in ("", "alone")]
     first, second = (path.read_text().count("\n") for path in curves)
     assert first == second > 4
