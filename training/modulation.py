@@ -3,15 +3,13 @@
 Where a frame cannot be known, the least error is the middle of all it could be, and middles are
 calm: attacks too soft, partials too round. So this compares not the movement itself, but how much
 of it there is: the energy of log bands in octaves of the rate at which they change, over time and
-along frequency.
+along frequency. Every band and every frame answers for itself: where neighbours are counted
+together, one of them learns to move for all.
 """
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-# Neighbouring bands, or frames, whose energy is counted together.
-_GROUP = 8
 # What moves less, in squares of normalised log bands, does not count.
 _FLOOR = 3e-3
 
@@ -22,7 +20,7 @@ def modulation_loss(drawn: Tensor, target: Tensor) -> Tensor:
     Parameters
     ----------
     drawn, target : (n_stretches, n_frames, n_bands)
-        Stretches without a gap, normalised log bands; 8 frames and bands or more.
+        Stretches without a gap, normalised log bands.
     """
     # Fourier transforms want all the precision there is.
     with torch.autocast(drawn.device.type, enabled=False):
@@ -36,13 +34,13 @@ def _apart(drawn: Tensor, target: Tensor) -> Tensor:
 
 
 def _log_energies(lines: Tensor) -> Tensor:
-    """(n, n_lines, n_points) → log energy of each octave, (n, n_octaves, groups of lines)."""
+    """(n, n_lines, n_points) → log energy of each octave, (n, n_lines, n_octaves)."""
     n_points = lines.shape[2]
     window = torch.hann_window(n_points, periodic=False, device=lines.device)
     waves = torch.fft.rfft((lines - lines.mean(dim=2, keepdim=True)) * window, dim=2)
     power = waves.abs().square() / n_points
     energies = [power[..., octave].sum(dim=2) for octave in _octaves(power.shape[2])]
-    return (F.avg_pool1d(torch.stack(energies, dim=1).flatten(0, 1), _GROUP) + _FLOOR).log()
+    return (torch.stack(energies, dim=2) + _FLOOR).log()
 
 
 def _octaves(n_waves: int) -> list[slice]:

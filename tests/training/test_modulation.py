@@ -39,6 +39,12 @@ def test_too_much_movement_costs_as_much_as_too_little(music):
     assert much > 0.5
 
 
+def test_no_band_moves_for_its_neighbours(music):
+    one_for_all = torch.zeros(SHAPE)
+    one_for_all[..., ::8] = 8**0.5 * music[..., ::8]
+    assert modulation_loss(one_for_all, music) > modulation_loss(0.3 * music, music)
+
+
 def test_gradients_lead_from_smooth_to_moving(music):
     smooth = (0.3 * music).requires_grad_()
     modulation_loss(smooth, music).backward()
