@@ -41,6 +41,8 @@ PRECISIONS = ("float32", "bfloat16")
 WAYS = ("discovered", "components", "labels")
 CODEC_ORIGIN = "codec.json"
 START_ORIGIN = "start.json"
+# What is drawn of a loop to train on goes on for half a bar, so that its movement can be heard.
+STRETCH_SLOTS = 8
 # What a codec's weights and digits depend on.
 CODEC_SETTINGS = ("n_digits", "n_levels", "width", "n_channels", "hidden", "analysis")
 # What the other networks depend on.
@@ -201,7 +203,10 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "reach": (0 < config.reach <= 3, "a positive number, 3 at most"),
         "codec_rate": (0 < config.codec_rate < math.inf, "a positive number"),
         "composer_rate": (0 < config.composer_rate < math.inf, "a positive number"),
-        "codec_slots": (config.codec_slots >= 8, "a stretch of 8 or more"),
+        "codec_slots": (
+            config.codec_slots >= STRETCH_SLOTS,
+            f"a stretch of {STRETCH_SLOTS} or more",
+        ),
         "modulation_weight": (0 <= config.modulation_weight < math.inf, "0 or more"),
         "codec_share": (0 <= config.codec_share < 1, "0 to less than 1"),
         "divergence_weight": (0 <= config.divergence_weight < math.inf, "0 or more"),

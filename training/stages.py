@@ -19,10 +19,8 @@ from training.critic import HIDDEN, judging_loss, persuasion_loss
 from training.features import Features
 from training.hearing import hear, hear_corpus
 from training.modulation import modulation_loss
-from training.run import Config, Networks
+from training.run import STRETCH_SLOTS, Config, Networks
 
-# What is drawn of a loop goes on for half a bar, so that its movement can be heard.
-STRETCH_SLOTS = 8
 _BATCH = 64
 
 

@@ -25,6 +25,7 @@ from training.run import (
     CODEC_SETTINGS,
     PANEL_SETTINGS,
     START_ORIGIN,
+    STRETCH_SLOTS,
     Config,
     FinishedRun,
     Networks,
@@ -34,7 +35,7 @@ from training.run import (
     save_atomically,
     save_json,
 )
-from training.stages import STAGES, STRETCH_SLOTS, CodecStage, ComposerStage, Stage, encode_corpus
+from training.stages import STAGES, CodecStage, ComposerStage, Stage, encode_corpus
 
 CHECKPOINT_SECONDS = 60.0
 REPORT_STEPS = 50
