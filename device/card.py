@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from device.closing import Closing
 from device.errors import SpeakerUnavailable
 from device.resampler import Resampler
+from device.saying import unfailing
 from device.speakers import BUFFER_SECONDS, Clock, Pacer, Report, Sleep
 
 REOPEN_SECONDS = 1.0
@@ -232,7 +233,7 @@ class CardSpeaker(Closing):
         self._wanted = name
         self._sample_rate = sample_rate
         self._asked_latency = latency_seconds
-        self._report = report
+        self._report = unfailing(report)
         self._clock = clock
         self._sleep = sleep
         self._sound = sound or PortAudio()

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from device.errors import MissingExtra, OutputError, SwitchboardError
+from device.errors import Ended, MissingExtra, OutputError, SwitchboardError
+from device.saying import say
 
 ENTRY_POINT_GROUP = "switchboard.commands"
 
@@ -63,6 +64,8 @@ def main(args: list[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
+    except Ended as ended:
+        return 128 + ended.number
     except (SwitchboardError, ModuleNotFoundError, OSError) as error:
         return _explain(error)
     return result if isinstance(result, int) else 0
@@ -82,7 +85,7 @@ def _explain(error: SwitchboardError | ModuleNotFoundError | OSError) -> int:
 
 
 def _fail(error: SwitchboardError) -> int:
-    click.echo(f"switchboard: {error}", err=True)
+    say(f"switchboard: {error}")
     return error.exit_code
 
 

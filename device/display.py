@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-import click
-
+from device.closing import Closing
+from device.saying import say
 from device.share import in_words
 from device.state import InstrumentState
 
@@ -26,8 +26,12 @@ class Display(Protocol):
         """Print how the switches stand and where in the music we are."""
         ...
 
+    def close(self) -> None:
+        """Give the terminal back; may be called again."""
+        ...
 
-class Lines:
+
+class Lines(Closing):
     """A display of nothing but lines."""
 
     def __init__(self) -> None:
@@ -38,8 +42,8 @@ class Lines:
         self._state = state
 
     def say(self, line: str) -> None:
-        """Print a line."""
-        click.echo(line, err=True)
+        """Print a line; never raises."""
+        say(line)
 
     def tell(self) -> None:
         """Print how the switches stand and where in the music we are."""

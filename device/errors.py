@@ -12,6 +12,29 @@ class SwitchboardError(Exception):
     exit_code = 1
 
 
+class Ended(BaseException):
+    """A signal has ended a command before it was done; nothing is wrong.
+
+    Not an `Exception`: what is left by it is left as by Ctrl-C.
+
+    Attributes
+    ----------
+    number : int
+        Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Interrupted(BaseException):
+    """A network was stopped in the middle of computing because the process is to end.
+
+    Not an `Exception`: it says nothing about the model.
+    """
+
+
 class ModelNotFound(SwitchboardError, FileNotFoundError):
     """There is no model file where one was expected."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from device.chatter import ChatterGuard
 from device.errors import SwitchesUnavailable
 from device.header import describe
+from device.saying import unfailing
 from device.state import Bits
 from device.switches import LOCKOUT_SECONDS, Debounce, OpenSwitches
 
@@ -63,7 +64,7 @@ class GpioSwitches(OpenSwitches):
         self._debounce = Debounce(len(pins), lockout_seconds)
         self._guard = ChatterGuard(len(pins), None if report is None else self._tell)
         self._pins = tuple(pins)
-        self._report = report
+        self._report = None if report is None else unfailing(report)
         self._active_high = active_high
         self._pulled_outside = pulled_outside
         self._contacts: list[InputDevice] = []

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.closing import Closing
+from device.errors import Interrupted
 from device.governor import Governor
+from device.helpers import ROLL
 from device.meter import Percentiles, level_db
 from device.network import Network
 from device.speakers import Speaker
@@ -81,8 +84,8 @@ class Instrument(Closing):
     listeners : iterable of callable
         Each is called with the same snapshot once a block, as soon as the speaker has taken the
         block: a call says that the loop goes on. They know nothing of each other, run in the audio
-        loop, and so must return at once and never raise: keep the snapshot, or set a flag, and
-        work in a thread of your own.
+        loop, and so must return at once: keep the snapshot, or set a flag, and work in a `Helper`.
+        What one raises is noted on the roll, and the music goes on.
     governed : bool
         Lower the inversion's passes while blocks run late. Not for a recording, which must not
         depend on what else the machine did.
@@ -151,12 +154,18 @@ class Instrument(Closing):
     def play(self, seconds: float | None = None) -> Report:
         """Play for `seconds` of music, for ever by default, and end with a short fade.
 
+        Without the fade where the network was interrupted: there are no more samples.
+
         Raises
         ------
         ModelFailed
             If the model can play no more and no other one is to follow.
         """
-        total = None if seconds is None else round(seconds * self._sample_rate)
+        with suppress(Interrupted):
+            self._play(None if seconds is None else round(seconds * self._sample_rate))
+        return self.report()
+
+    def _play(self, total: int | None) -> None:
         while not self.stop.is_set() and not self.switches.finished:
             if total is not None and self._n_samples + self._block_samples >= total:
                 break
@@ -164,7 +173,6 @@ class Instrument(Closing):
             self.stage.check()
         rest = self._block_samples if total is None else total - self._n_samples
         self._fade_out(max(min(rest, self._block_samples), 0))
-        return self.report()
 
     def _play_block(self) -> None:
         started = self._clock()
@@ -204,7 +212,8 @@ class Instrument(Closing):
         if self.listeners:
             state = self._snapshot(panel, samples)
             for listener in self.listeners:
-                listener(state)
+                with ROLL.noting(_name_of(listener)):
+                    listener(state)
 
     def _fade_out(self, n_samples: int) -> None:
         """The last block, down to silence, so that the end does not click."""
@@ -294,6 +303,10 @@ class Instrument(Closing):
             passes_lowered=self._n_lowered,
             underruns=self.speaker.n_underruns,
         )
+
+
+def _name_of(listener: Listener) -> str:
+    return f"listener {getattr(listener, '__qualname__', type(listener).__name__)}"
 
 
 def _rounded(value: float) -> float | int | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from device.errors import SwitchesUnavailable
+from device.saying import unfailing
 from device.state import Bits
 from device.switches import OpenSwitches, fit
 
@@ -60,7 +61,7 @@ class KeyboardSwitches(OpenSwitches):
             )
         self.n_switches = n_switches
         self._rng = rng
-        self._tell = tell
+        self._tell = unfailing(lambda _: tell())
         self._fd = fd
         self._bits = list(fit(start or (), n_switches))
         self._finished = False
@@ -122,7 +123,7 @@ class KeyboardSwitches(OpenSwitches):
         elif key == "0":
             self._bits = [False] * self.n_switches
         elif key == " ":
-            self._tell()
+            self._tell(key)
         elif key == "q":
             self._finished = True
 

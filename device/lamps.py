@@ -4,7 +4,6 @@ The audio loop only notes what should shine; a thread of their own switches the 
 they belong to is heard.
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
@@ -14,6 +13,7 @@ from device.closing import Closing
 from device.errors import SwitchesUnavailable
 from device.gpio import pin_errors
 from device.header import describe
+from device.helpers import Helper
 from device.state import InstrumentState
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ class Lamps(Closing):
         self._beat_until = 0.0
         self._queue: SimpleQueue[tuple[float, Shining] | None] = SimpleQueue()
         self._leds = _open(pins)
-        self._thread = threading.Thread(target=self._switch, name="lamps", daemon=True)
-        self._thread.start()
+        self._helper = Helper("lamps", self._switch)
 
     def __call__(self, state: InstrumentState) -> None:
         """Another block was taken by the speaker."""
@@ -71,8 +70,9 @@ class Lamps(Closing):
 
     def close(self) -> None:
         """All off; may be called again."""
+        self._helper.end()
         self._queue.put(None)
-        self._thread.join(timeout=1.0)
+        self._helper.close()
         errors = pin_errors() if self._leds else ()
         while self._leds:
             _, led = self._leds.popitem()
@@ -83,12 +83,14 @@ class Lamps(Closing):
                 continue
 
     def _switch(self) -> None:
-        while (item := self._queue.get()) is not None:
-            due, shining = item
-            time.sleep(max(0.0, due - self._clock()))
-            for name, on in zip((PLAYING, FAULT, BEAT), shining, strict=True):
-                if name in self._leds:
-                    self._leds[name].value = on
+        item = self._queue.get()
+        if item is None:
+            return
+        due, shining = item
+        time.sleep(max(0.0, due - self._clock()))
+        for name, on in zip((PLAYING, FAULT, BEAT), shining, strict=True):
+            if name in self._leds:
+                self._leds[name].value = on
 
 
 def _open(pins: Mapping[str, int]) -> "dict[str, LED]":

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from device.contract import ModelCard, Tensor, check_file, check_tensors
-from device.errors import GoldenMismatch, ModelFailed, ModelUnreadable
+from device.errors import GoldenMismatch, Interrupted, ModelFailed, ModelUnreadable
 from device.files import sha256_of
 
 Score = NDArray[np.float32]
@@ -27,6 +27,18 @@ ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
     onnxruntime_errors.NotImplemented,
     onnxruntime_errors.RuntimeException,
 )
+# One for all networks of the process: those that are being made ready are known to no other thread.
+_RUN_OPTIONS = ort.RunOptions()
+# What is raised is said by whoever catches it.
+_RUN_OPTIONS.log_severity_level = 4
+
+
+def interrupt(ending: bool) -> None:
+    """Stop every computation of every network, now and from now on, or allow them again.
+
+    They raise `Interrupted`, those under way as soon as the operator being computed is done.
+    """
+    _RUN_OPTIONS.terminate = ending
 
 
 class Network:
@@ -82,6 +94,8 @@ class Network:
         Raises
         ------
         ModelFailed
+        Interrupted
+            If `interrupt` was called.
         """
         return self._run("score", switches=switches, variation=variation)
 
@@ -91,6 +105,8 @@ class Network:
         Raises
         ------
         ModelFailed
+        Interrupted
+            If `interrupt` was called.
         """
         return self._run("log_magnitude", score_in=score, position=position)
 
@@ -108,8 +124,12 @@ class Network:
 
     def _run(self, output: str, **feeds: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            found: NDArray[np.float32] = self._session.run([output], {**self._idle, **feeds})[0]
+            found: NDArray[np.float32] = self._session.run(
+                [output], {**self._idle, **feeds}, _RUN_OPTIONS
+            )[0]
         except ONNXRUNTIME_ERRORS as error:
+            if _RUN_OPTIONS.terminate:
+                raise Interrupted from error
             # onnxruntime names the node first, and what happened last.
             reason = " ".join(str(error).rpartition("Status Message: ")[2].split())[:120]
             raise ModelFailed(

@@ -4,9 +4,9 @@ Nothing is decided here. The audio loop leaves its latest `InstrumentState` and 
 """
 
 import math
-import threading
+import sys
 from collections.abc import Iterator
-from typing import Self
+from typing import IO, Self, cast
 
 from rich.box import HEAVY, ROUNDED
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -17,7 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from device.closing import Closing
+from device.helpers import Helper
 from device.keyboard import SWITCH_KEYS, key_help
+from device.saying import Steady, unfailing
 from device.share import in_words
 from device.state import InstrumentState
 
@@ -50,21 +52,20 @@ class Panel(Closing):
     """
 
     def __init__(self, console: Console | None = None, *, help_line: str | None = None) -> None:
-        self._console = console or Console()
+        self._console = console or Console(file=cast(IO[str], Steady(sys.stdout)))
         self._face = Face(help_line)
         self._state: InstrumentState | None = None
         self._shown: InstrumentState | None = None
-        self._stop = threading.Event()
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
-        self._thread = threading.Thread(target=self._redraw_often, name="panel", daemon=True)
+        self._helper: Helper | None = None
 
     def show(self, state: InstrumentState) -> None:
         """Leave the state to be drawn soon; costs the caller one assignment."""
         self._state = state
 
     def say(self, line: str) -> None:
-        """Print a line above the picture."""
-        self._console.print(line, markup=False, highlight=False)
+        """Print a line above the picture; never raises."""
+        unfailing(lambda text: self._console.print(text, markup=False, highlight=False))(line)
 
     def tell(self) -> None:
         """Print how the switches stand and where in the music we are."""
@@ -73,24 +74,22 @@ class Panel(Closing):
 
     def close(self) -> None:
         """Draw the last state and give the terminal back; may be called again."""
-        if not self._live.is_started:
+        helper, self._helper = self._helper, None
+        if helper is None:
             return
-        self._stop.set()
-        self._thread.join(timeout=JOIN_SECONDS)
+        helper.close(JOIN_SECONDS)
         # A thread still alive waits for a terminal that takes no more text; so would we.
-        if not self._thread.is_alive():
-            self._redraw()
-            self._live.stop()
+        if not helper.is_alive:
+            try:
+                self._redraw()
+            finally:
+                self._live.stop()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
-            self._thread.start()
+            self._helper = Helper("panel", self._redraw, every=REDRAW_SECONDS)
         return self
-
-    def _redraw_often(self) -> None:
-        while not self._stop.wait(REDRAW_SECONDS):
-            self._redraw()
 
     def _redraw(self) -> None:
         state = self._state

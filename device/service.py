@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from device.closing import Closing
+from device.saying import unfailing
 from device.speakers import Report, Speaker
 from device.state import InstrumentState
 
@@ -99,7 +100,12 @@ class Heartbeat:
             return
         first = ("READY=1",) if self._next_at is None else ()
         self._next_at = now + HEARTBEAT_SECONDS
-        self._manager.tell(*first, "WATCHDOG=1", f"STATUS={self._describe(state)}")
+        status: tuple[str, ...] = ()
+        try:
+            status = (f"STATUS={self._describe(state)}",)
+        finally:
+            # The watchdog is about the loop alone, not about words for it.
+            self._manager.tell(*first, "WATCHDOG=1", *status)
 
 
 def is_heard(speaker: Speaker) -> bool:
@@ -142,7 +148,7 @@ class Courtesy:
     """
 
     def __init__(self, report: Report, *, n_blocks: int = COURTESY_BLOCKS) -> None:
-        self._report = report
+        self._report = unfailing(report)
         self._n_blocks = n_blocks
         self._n_seen = 0
         self._n_late_before = 0

@@ -5,6 +5,7 @@ A speaker paces the instrument: `Speaker.write` blocks while its buffer is full.
 """
 
 import os
+import threading
 import time
 import wave
 from collections.abc import Callable
@@ -124,8 +125,14 @@ class SilentSpeaker(Closing):
 class WavSpeaker(Closing):
     """Records 16-bit mono PCM; the file takes its name only when it is complete.
 
-    Leaving the ``with`` block by Ctrl-C or SystemExit is a clean end and keeps the recording; any
-    other exception drops it, and what was there before stays.
+    Leaving the ``with`` block by a signal, Ctrl-C or SystemExit is a clean end and keeps what was
+    recorded, if anything was; any other exception drops it, and what was there before stays.
+    `close` and `abort` may be called from another thread than `write`.
+
+    Parameters
+    ----------
+    whole : bool
+        Keep nothing that any exception has cut short.
 
     Raises
     ------
@@ -141,6 +148,7 @@ class WavSpeaker(Closing):
         sample_rate: int,
         *,
         paced: bool,
+        whole: bool = False,
         clock: Clock = time.monotonic,
         sleep: Sleep = time.sleep,
         max_bytes: int = _MAX_WAV_BYTES,
@@ -148,7 +156,10 @@ class WavSpeaker(Closing):
         self.name = str(path)
         self._path = path
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._room = max_bytes
+        self._whole = whole
+        self._max_bytes = self._room = max_bytes
+        # Reentrant: a recording that is full closes itself while it is written to.
+        self._lock = threading.RLock()
         pacer = Pacer(sample_rate, buffer_seconds=BUFFER_SECONDS, clock=clock, sleep=sleep)
         self._pacer = pacer if paced else None
         self._file = self._open()
@@ -161,6 +172,52 @@ class WavSpeaker(Closing):
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Record samples of shape (n,); what is beyond full scale is clipped."""
+        with self._lock:
+            self._record(samples)
+        if self._pacer:
+            self._pacer.advance(len(samples))
+
+    def close(self) -> None:
+        """Complete the file and give it its name; may be called again."""
+        with self._lock:
+            wav, self._wav = self._wav, None
+            if wav is None:
+                return
+            try:
+                wav.close()
+                os.fsync(self._file.fileno())
+                self._file.close()
+                self._partial.replace(self._path)
+            except OSError as error:
+                self._drop()
+                raise _not_written(self._path, error) from error
+
+    def end(self) -> None:
+        """Keep what was recorded so far, or drop it where only the whole is wanted or none is."""
+        if self._whole or self._room == self._max_bytes:
+            self.abort()
+        else:
+            self.close()
+
+    def abort(self) -> None:
+        """Forget the recording; may be called again."""
+        with self._lock:
+            wav, self._wav = self._wav, None
+            if wav is not None:
+                # Closing writes the header once more, which fails where writing has just failed.
+                with suppress(OSError):
+                    wav.close()
+                self._drop()
+
+    def __exit__(self, kind: object, error: object, trace: object, /) -> None:
+        if isinstance(error, Exception):
+            self.abort()
+        elif error is not None:
+            self.end()
+        else:
+            self.close()
+
+    def _record(self, samples: NDArray[np.float32]) -> None:
         if self._wav is None:
             raise OutputError(f"{self._path}: found a closed recording, expected an open one")
         self._make_room(2 * len(samples))
@@ -169,37 +226,6 @@ class WavSpeaker(Closing):
         except OSError as error:
             self.abort()
             raise _not_written(self._path, error) from error
-        if self._pacer:
-            self._pacer.advance(len(samples))
-
-    def close(self) -> None:
-        """Complete the file and give it its name; may be called again."""
-        wav, self._wav = self._wav, None
-        if wav is None:
-            return
-        try:
-            wav.close()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._partial.replace(self._path)
-        except OSError as error:
-            self._drop()
-            raise _not_written(self._path, error) from error
-
-    def abort(self) -> None:
-        """Forget the recording; may be called again."""
-        wav, self._wav = self._wav, None
-        if wav is not None:
-            # Closing writes the header once more, which fails where writing has just failed.
-            with suppress(OSError):
-                wav.close()
-            self._drop()
-
-    def __exit__(self, kind: object, error: object, trace: object, /) -> None:
-        if isinstance(error, Exception):
-            self.abort()
-        else:
-            self.close()
 
     def _open(self) -> BinaryIO:
         try:

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any
 from device.closing import Closing
 from device.errors import OutputError, StatusMissing, StatusStale
 from device.files import read_object
+from device.helpers import ROLL, Helper, Roll
 from device.share import place_of
 from device.state import InstrumentState
 from device.switches import format_bits
@@ -46,6 +46,7 @@ FIELDS = {
     "governor",
     "temperature_celsius",
     "last_refusal",
+    "helpers",
     "share",
 }
 
@@ -68,6 +69,8 @@ class StatusFile(Closing):
         Temperature of the processor, where it is known.
     clock : callable
         Seconds since the epoch.
+    roll : Roll
+        What went wrong in the helper threads.
 
     Raises
     ------
@@ -83,6 +86,7 @@ class StatusFile(Closing):
         last_refusal: Callable[[], Refusal | None],
         degrees: Callable[[], float | None],
         clock: Callable[[], float] = time.time,
+        roll: Roll = ROLL,
     ) -> None:
         if path.is_dir() or not os.access(path.parent, os.W_OK):
             raise OutputError(
@@ -97,9 +101,8 @@ class StatusFile(Closing):
         self._started_at = clock()
         self._state: InstrumentState | None = None
         self._written: InstrumentState | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._write_often, name="status", daemon=True)
-        self._thread.start()
+        self._roll = roll
+        self._helper = Helper("status", self._write_latest, every=WRITE_SECONDS, roll=roll)
 
     def __call__(self, state: InstrumentState) -> None:
         """Leave the state to be written soon; costs the caller one assignment."""
@@ -107,20 +110,18 @@ class StatusFile(Closing):
 
     def close(self) -> None:
         """Take the file away: nobody plays any more; idempotent."""
-        self._stop.set()
-        self._thread.join(timeout=JOIN_SECONDS)
+        self._helper.close(JOIN_SECONDS)
         for path in (self._path, self._partial):
             with suppress(OSError):
                 path.unlink()
 
-    def _write_often(self) -> None:
-        while not self._stop.wait(WRITE_SECONDS):
-            state = self._state
-            if state is not None and state is not self._written:
-                self._written = state
-                # A full disk must not end the thread: there may be room a second later.
-                with suppress(OSError):
-                    self._write(state)
+    def _write_latest(self) -> None:
+        state = self._state
+        if state is not None and state is not self._written:
+            self._written = state
+            # A full disk is no fault of the helper: there may be room a second later.
+            with suppress(OSError):
+                self._write(state)
 
     def _write(self, state: InstrumentState) -> None:
         now = self._clock()
@@ -132,6 +133,7 @@ class StatusFile(Closing):
             **facts_of(state, origin=self._origin(state.digest)),
             "temperature_celsius": self._degrees(),
             "last_refusal": None if refusal is None else asdict(refusal),
+            "helpers": {name: asdict(it) for name, it in self._roll.troubles.items()},
         }
         # Not brought to the disk: it is in memory on a box, and worth nothing after a power cut.
         self._partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

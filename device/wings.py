@@ -1,13 +1,15 @@
 """The wings: where the next voice is made ready, and the last one let go, off the audio loop."""
 
-import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from device.casting import Report, bundled_digest, take_back
 from device.closing import Closing
 from device.errors import ModelFailed, SwitchboardError
+from device.helpers import ROLL, Helper
 from device.network import BUNDLED_MODEL, Network
+from device.saying import unfailing
 from device.state import InstrumentState
 from device.store import ModelStore
 from device.switches import misfit
@@ -15,7 +17,8 @@ from device.transport import BEATS_PER_BAR, next_boundary
 from device.voice import Voice
 
 POLL_SECONDS = 0.25
-JOIN_SECONDS = 5.0
+# A helper that still loads a model then is left to it; who closes does what else was asked for.
+JOIN_SECONDS = 0.25
 
 Job = Callable[[], object]
 
@@ -53,21 +56,21 @@ class Wings(Closing):
         self.state: InstrumentState | None = None
         self._store = store
         self._make = make
-        self._report = report
+        self._report = unfailing(report)
         self._poll_seconds = poll_seconds
         # What plays or is about to, and what must not even if the store should insist.
         self._cast = playing
         self._spurned: str | None = None
         self._ready: SimpleQueue[Voice] = SimpleQueue()
         self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._attend, name="wings", daemon=True)
-        self._thread.start()
+        self._helper = Helper("wings", self._attend)
 
     def close(self) -> None:
         """Finish what was asked for and end the thread; idempotent."""
-        self._jobs.put(self._stop.set)
-        self._thread.join(timeout=JOIN_SECONDS)
+        self._jobs.put(self._helper.end)
+        self._helper.join(JOIN_SECONDS)
+        self._helper.end()
+        self._finish()
         while voice := self.newcomer():
             voice.close()
 
@@ -103,11 +106,19 @@ class Wings(Closing):
         self._jobs.put(lambda: self._condemn(digest, reason, instead))
 
     def _attend(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._jobs.get(timeout=self._poll_seconds)()
-            except Empty:
-                self._look()
+        try:
+            job = self._jobs.get(timeout=self._poll_seconds)
+        except Empty:
+            self._look()
+        else:
+            job()
+
+    def _finish(self) -> None:
+        while not self._jobs.empty():
+            with suppress(Empty):
+                job = self._jobs.get_nowait()
+                with ROLL.noting("wings"):
+                    job()
 
     def _look(self) -> None:
         path = self._store.active() or BUNDLED_MODEL
@@ -115,11 +126,15 @@ class Wings(Closing):
         if digest != self._spurned:
             self._spurned = None
         if self.state is not None and digest not in (self._cast, self._spurned):
-            self._cast = digest
+            before, self._cast = self._cast, digest
             try:
                 self._ready.put(self._prepare(Network.open(path), self.state))
             except (SwitchboardError, OSError) as error:
                 self._condemn(digest, str(error), self.state.digest)
+            except BaseException:
+                # Says nothing about the model: it is looked at again.
+                self._cast = before
+                raise
 
     def _prepare(self, network: Network, state: InstrumentState) -> Voice:
         voice = self._make(network)

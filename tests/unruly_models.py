@@ -58,6 +58,86 @@ def slow_in_one_state(path: Path) -> Path:
     return _save(model, path)
 
 
+def endless_after_a_while(path: Path, *, in_one_operator: bool) -> Path:
+    """The render half never answers when many frames are asked for: from the second call on.
+
+    Parameters
+    ----------
+    in_one_operator : bool
+        Within a single operator, which nothing can interrupt; otherwise in a loop of small ones.
+    """
+    sizes = tiny.Sizes()
+    model = tiny.make_graph(sizes)
+    for key, text in tiny.describe(sizes).to_metadata().items():
+        model.metadata_props.add(key=key, value=text)
+    constants = {
+        "nothing": np.float32(0),
+        "one": np.float32(1),
+        "half": np.float32(0.5),
+        "few": np.int64(40),
+        "first_axis": np.array([0]),
+        "both_axes": np.array([0, 1]),
+        "n_boxes": np.float32(1_000_000),
+        "most_boxes": np.array([1_000_000]),
+        "ages": np.int64(2**62),
+        "always_on": np.bool_(True),
+    }
+    for name, value in constants.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    endless = _comparing_boxes() if in_one_operator else _counting()
+    model.graph.node[-1].output[0] = "plain_log_magnitude"
+    model.graph.node.extend(
+        [
+            _node("Size", ["position"], ["n_wanted"]),
+            _node("Greater", ["n_wanted", "few"], ["is_endless"]),
+            _node("ReduceMax", ["position"], ["latest"], keepdims=0),
+            _node("Mul", ["latest", "nothing"], ["zero_here"]),
+            _node(
+                "If",
+                ["is_endless"],
+                ["thought"],
+                then_branch=helper.make_graph(endless, "endless", [], [_scalar("thought_of")]),
+                else_branch=_not_thinking(),
+            ),
+            _node("Add", ["plain_log_magnitude", "thought"], ["log_magnitude"]),
+        ]
+    )
+    return _save(model, path)
+
+
+def _counting() -> list[NodeProto]:
+    body = helper.make_graph(
+        [_node("Identity", ["go_on"], ["goes_on"]), _node("Add", ["count", "one"], ["counted"])],
+        "count",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            _scalar("count"),
+        ],
+        [helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []), _scalar("counted")],
+    )
+    return [_node("Loop", ["ages", "always_on", "zero_here"], ["thought_of"], body=body)]
+
+
+def _comparing_boxes() -> list[NodeProto]:
+    """A million boxes that do not overlap, each compared with every other, in one operator."""
+    edges = ("low_y", "low_x", "high_y", "high_x")
+    return [
+        _node("Range", ["nothing", "n_boxes", "one"], ["numbers"]),
+        _node("Add", ["numbers", "zero_here"], ["low_y"]),
+        _node("Add", ["low_y", "half"], ["high_y"]),
+        _node("Mul", ["low_y", "nothing"], ["low_x"]),
+        _node("Add", ["low_x", "one"], ["high_x"]),
+        *(_node("Unsqueeze", [edge, "last_axis"], [f"{edge}s"]) for edge in edges),
+        _node("Concat", [f"{edge}s" for edge in edges], ["corners"], axis=1),
+        _node("Unsqueeze", ["corners", "first_axis"], ["boxes"]),
+        _node("Unsqueeze", ["low_y", "both_axes"], ["box_scores"]),
+        _node("NonMaxSuppression", ["boxes", "box_scores", "most_boxes"], ["chosen"]),
+        _node("Cast", ["chosen"], ["chosen_here"], to=TensorProto.FLOAT),
+        _node("ReduceMax", ["chosen_here"], ["thought_of"], keepdims=0),
+    ]
+
+
 def _thinking() -> object:
     """Zero, by way of many products that no optimiser can know beforehand."""
     nodes = [

@@ -16,14 +16,31 @@ from pathlib import Path
 from typing import Any
 
 from device.acceptance import Verdict, examine
+from device.cli import main
 from device.delivery import Sender, receive
 from device.errors import ModelRefused, StoreError
 from device.examination import Limits, answer, bind
 from device.incoming import Incoming
+from device.network import Network
 from device.store import ModelStore
 
 # pytest because a child imports what its parent was started with.
-_PRELOADED = ["pytest", "device.network", "device.trial", "tests.warm"]
+_PRELOADED = [
+    "pytest",
+    "device.network",
+    "device.trial",
+    "device.ending",
+    "device.instrument",
+    "device.casting",
+    "device.takeover",
+    "device.survey",
+    "device.commands.bench",
+    "device.commands.play",
+    "device.commands.render",
+    "device.commands.sweep",
+    "rich.progress",
+    "tests.warm",
+]
 
 
 def context() -> Any:
@@ -63,6 +80,27 @@ class WarmChild:
 def warm_examine(path: Path, report: Any = lambda check: None) -> Verdict:
     """`device.acceptance.examine`, with its limits, in a tenth of the time."""
     return examine(path, report=report, start=WarmChild)
+
+
+def run_command(folder: Path, args: list[str], marker: Any) -> None:
+    """Run a command of the box in a folder, where ``said`` takes what it prints.
+
+    Parameters
+    ----------
+    marker : multiprocessing.Event
+        Set when a network is asked for many frames.
+    """
+    os.chdir(folder)
+    sys.stdout = sys.stderr = Path("said").open("w", encoding="utf-8")  # noqa: SIM115
+    compute = Network.log_magnitude
+
+    def marked(self: Network, score: Any, position: Any) -> Any:
+        if len(position) > 40:
+            marker.set()
+        return compute(self, score, position)
+
+    Network.log_magnitude = marked  # type: ignore[method-assign]
+    sys.exit(main(args))
 
 
 def _examine(sender: Any, path: Path, limits: Limits) -> None:

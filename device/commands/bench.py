@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,24 @@ _FLIP_SECONDS = 4.0
 @options.as_json
 def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
     """Play in real time, unheard, with a random flip every 4 s, and report the cost."""
+    from device.ending import Ending
     from device.instrument import Instrument
     from device.meter import resident_mb
-    from device.network import BUNDLED_MODEL, Network
+    from device.network import BUNDLED_MODEL, Network, interrupt
     from device.speakers import SilentSpeaker
     from device.voice import Performance
 
-    network = Network.open(model or BUNDLED_MODEL)
-    rate = network.card.sample_rate
-    flips, performance = _flips(network.card.n_switches, seconds, seed), Performance(seed=seed)
-    with (
-        SilentSpeaker(rate) as speaker,
-        Instrument(network, flips, speaker, performance, ahead=True) as instrument,
-    ):
+    with Ending(interrupt) as ending, ExitStack() as stack:
+        network = Network.open(model or BUNDLED_MODEL)
+        flips, performance = _flips(network.card.n_switches, seconds, seed), Performance(seed=seed)
+        speaker = stack.enter_context(SilentSpeaker(network.card.sample_rate))
+        instrument = stack.enter_context(
+            Instrument(network, flips, speaker, performance, ahead=True)
+        )
         cpu, wall = time.process_time(), time.monotonic()
-        report = instrument.play(seconds)
+        with ending.stopping(instrument.stop.set):
+            report = instrument.play(seconds)
+        ending.check()
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall
         voice = instrument.voice
     stages = {

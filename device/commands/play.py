@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +18,8 @@ from device.settings import find_settings, load_settings
 
 if TYPE_CHECKING:
     from device.display import Display
+    from device.ending import Ending
+    from device.network import Network
     from device.share import Place
 
 
@@ -130,10 +131,12 @@ def play(
         _list_speakers()
         return
     options.check_not_said_twice(place)
-    from device.casting import find_store, open_active, open_shared
+    from device.casting import find_store
     from device.display import open_display
+    from device.ending import Ending
+    from device.helpers import Attendance
     from device.instrument import Instrument, Listener
-    from device.network import BUNDLED_MODEL, Network
+    from device.network import interrupt
     from device.speakers import WavSpeaker, open_speaker
     from device.switches import misfit
     from device.takeover import TakeOver
@@ -150,18 +153,15 @@ def play(
         volume_limit_db=volume_limit,
         quantize=Quantize(quantize),
     )
-    with ExitStack() as stack:
+    with Ending(interrupt) as ending, ExitStack() as stack:
         kind = "gpio" if service and switches == "auto" else _kind(switches)
         # Whoever wants to know how it goes: each is told once a block (see Instrument).
         display = stack.enter_context(open_display(kind, as_json=as_json))
-        say, listeners = display.say, list[Listener]([display.show])
+        ending.tidy(display.close)
+        say, listeners = display.say, list[Listener]([display.show, Attendance(display.say)])
         models = find_store(store)
-        if place is not None:
-            network, performance = open_shared(place, model, models), performance.at(place)
-        elif models is None or model is not None:
-            network = Network.open(model or BUNDLED_MODEL)
-        else:
-            network = open_active(models, say)
+        network = _open_network(place, model, models, say)
+        performance = performance.at(place) if place is not None else performance
         panel = Wiring(pins, active_high=active_high, pulled_outside=pull == "outside")
         n_switches = network.card.n_switches
         bank = stack.enter_context(
@@ -173,6 +173,7 @@ def play(
         sink = stack.enter_context(
             open_speaker(speaker, network.card.sample_rate, live=live, report=say, patient=service)
         )
+        _know(ending, bank, sink)
         lamps = {"playing": led_playing, "fault": led_fault, "beat": led_beat}
         listeners += stack.enter_context(_lamps(lamps, sink, bank))
         if service:
@@ -192,9 +193,10 @@ def play(
         if models and model is None and place is None:
             wings = Wings(models, instrument.voice_of, playing=network.digest, report=say)
             listeners.append(stack.enter_context(TakeOver(instrument.stage, wings)))
-        listeners += stack.enter_context(_status_file(status, models))
-        stack.enter_context(_stopped_by_signals(instrument.stop.set))
-        report = instrument.play(seconds if service else _duration(kind, seconds))
+        listeners += stack.enter_context(_status_file(status, models, ending))
+        ending.check()
+        with ending.stopping(instrument.stop.set, status=0):
+            report = instrument.play(seconds if service else _duration(kind, seconds))
         name = sink.name
     facts = {**report.to_dict(), "speaker": name, "switches": kind}
     click.echo(json.dumps(facts) if as_json else _summary(facts))
@@ -210,6 +212,20 @@ def _duration(kind: str, seconds: float | None) -> float | None:
     from device.switches import DEMO_SECONDS
 
     return DEMO_SECONDS if kind == "demo" and seconds is None else seconds
+
+
+def _open_network(
+    place: "Place | None", model: Path | None, models: Any, say: Callable[[str], None]
+) -> "Network":
+    """The model a share code names, or the file, or what the store has active, or the bundled."""
+    from device.casting import open_active, open_shared
+    from device.network import BUNDLED_MODEL, Network
+
+    if place is not None:
+        return open_shared(place, model, models)
+    if models is None or model is not None:
+        return Network.open(model or BUNDLED_MODEL)
+    return open_active(models, say)
 
 
 @dataclass(frozen=True)
@@ -259,6 +275,16 @@ def _open_switches(
     )
 
 
+def _know(ending: "Ending", bank: Any, sink: Any) -> None:
+    """What is to be done before the process is ended by force."""
+    from device.speakers import WavSpeaker
+
+    if isinstance(sink, WavSpeaker):
+        ending.save(sink.end)
+    ending.tidy(bank.close)
+    ending.check()
+
+
 def _list_speakers() -> None:
     from device.card import list_cards
 
@@ -299,7 +325,7 @@ def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def _status_file(path: Path | None, store: Any) -> Iterator[list[Any]]:
+def _status_file(path: Path | None, store: Any, ending: "Ending") -> Iterator[list[Any]]:
     """A listener that writes the status file where one is wanted."""
     from device.status import DEFAULT_STATUS, StatusFile
 
@@ -317,19 +343,8 @@ def _status_file(path: Path | None, store: Any) -> Iterator[list[Any]]:
         last_refusal=store.last_refusal if store else lambda: None,
         degrees=Host().degrees,
     ) as file:
+        ending.tidy(file.close)
         yield [file]
-
-
-@contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the music cleanly instead of anywhere."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {n: signal.signal(n, lambda *_: stop()) for n in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _summary(facts: dict[str, Any]) -> str:

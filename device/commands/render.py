@@ -37,8 +37,9 @@ def render(
         raise click.UsageError("Missing option '--bits' or '--share'.")
     options.check_not_said_twice(place)
     from device.casting import find_store, open_shared
+    from device.ending import Ending
     from device.instrument import Instrument
-    from device.network import BUNDLED_MODEL, Network
+    from device.network import BUNDLED_MODEL, Network, interrupt
     from device.speakers import WavSpeaker
     from device.switches import FixedSwitches, parse_bits
     from device.voice import Performance
@@ -46,17 +47,23 @@ def render(
     performance = Performance(
         seed=seed, tempo_bpm=tempo, still=still, tape=tape, gain_db=gain, block_frames=16
     )
-    if place is not None:
-        network = open_shared(place, model, find_store(None))
-        state, performance = place.bits, performance.at(place)
-    else:
-        network = Network.open(model or BUNDLED_MODEL)
-        state = parse_bits(bits or "", network.card.n_switches)
-    started = time.monotonic()
-    with (
-        WavSpeaker(out, network.card.sample_rate, paced=False) as speaker,
-        Instrument(network, FixedSwitches(state), speaker, performance, ahead=False) as instrument,
-    ):
-        report = instrument.play(seconds)
-    taken = time.monotonic() - started
+    with Ending(interrupt) as ending:
+        if place is not None:
+            network = open_shared(place, model, find_store(None))
+            state, performance = place.bits, performance.at(place)
+        else:
+            network = Network.open(model or BUNDLED_MODEL)
+            state = parse_bits(bits or "", network.card.n_switches)
+        started = time.monotonic()
+        with (
+            WavSpeaker(out, network.card.sample_rate, paced=False, whole=True) as speaker,
+            Instrument(
+                network, FixedSwitches(state), speaker, performance, ahead=False
+            ) as instrument,
+        ):
+            ending.save(speaker.end)
+            with ending.stopping(instrument.stop.set):
+                report = instrument.play(seconds)
+            ending.check()
+        taken = time.monotonic() - started
     click.echo(f"{out}: {report.seconds:.1f} s, {report.seconds / taken:.0f}x real time")

@@ -105,10 +105,16 @@ def _readings(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("played", f"{_clock(facts['seconds_played'])}, up {_clock(facts['uptime_seconds'])}"),
         ("share code", facts["share"]),
     ]
+    rows += [("helper", _trouble(name, it)) for name, it in facts["helpers"].items()]
     if refusal is not None:
         at = time.strftime("%Y-%m-%d %H:%M", time.localtime(refusal["at"]))
         rows.append(("last refusal", f"{refusal['digest'][:_DIGITS]}, {at}: {refusal['reason']}"))
     return rows
+
+
+def _trouble(name: str, trouble: dict[str, Any]) -> str:
+    faults, restarts = trouble["n_faults"], trouble["n_restarts"]
+    return f"{name}: {faults} faults, started again {restarts} times; latest: {trouble['latest']}"
 
 
 def _switches(facts: dict[str, Any]) -> str:

@@ -2,9 +2,10 @@
 
 import json
 import math
+import sys
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
@@ -12,6 +13,7 @@ from device.commands import options
 from device.commands.ranges import Finite
 
 if TYPE_CHECKING:
+    from device.ending import Ending
     from device.network import Network
     from device.state import Bits
     from device.survey import Survey
@@ -45,30 +47,39 @@ def sweep(
     from rich.console import Console
     from rich.progress import track
 
+    from device.ending import Ending
     from device.errors import OutputError
-    from device.network import BUNDLED_MODEL, Network
+    from device.network import BUNDLED_MODEL, Network, interrupt
+    from device.saying import Steady
     from device.switches import format_bits
     from device.voice import Performance
 
-    network = Network.open(model or BUNDLED_MODEL)
     performance = Performance(
         seed=seed, tempo_bpm=tempo, still=still, tape=tape, gain_db=gain, block_frames=16
     )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot make this folder ({error.strerror})") from error
-    states = list(product((False, True), repeat=network.card.n_switches))
-    surveys = [
-        _render(network, performance, bits, seconds, out / f"{format_bits(bits)}.wav")
-        for bits in track(states, description="sweeping", console=Console(stderr=True))
-    ]
+    console = Console(file=cast(IO[str], Steady(sys.stderr)))
+    with Ending(interrupt) as ending:
+        network = Network.open(model or BUNDLED_MODEL)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{out}: cannot make this folder ({error.strerror})") from error
+        states = list(product((False, True), repeat=network.card.n_switches))
+        surveys = [
+            _render(network, performance, bits, seconds, out / f"{format_bits(bits)}.wav", ending)
+            for bits in track(states, description="sweeping", console=console)
+        ]
     facts = _facts([format_bits(bits) for bits in states], surveys)
     click.echo(json.dumps(facts) if as_json else _table(facts))
 
 
 def _render(
-    network: "Network", performance: "Performance", bits: "Bits", seconds: float, path: Path
+    network: "Network",
+    performance: "Performance",
+    bits: "Bits",
+    seconds: float,
+    path: Path,
+    ending: "Ending",
 ) -> "Survey":
     import numpy as np
 
@@ -80,8 +91,13 @@ def _render(
     voice = Voice(network, performance)
     n_samples = round(seconds * sample_rate)
     n_blocks = math.ceil(n_samples / voice.block_samples)
-    samples = np.concatenate([voice.block(bits) for _ in range(n_blocks)])[:n_samples]
-    with WavSpeaker(path, sample_rate, paced=False) as speaker:
+    blocks = []
+    for _ in range(n_blocks):
+        ending.check()
+        blocks.append(voice.block(bits))
+    samples = np.concatenate(blocks)[:n_samples]
+    with WavSpeaker(path, sample_rate, paced=False, whole=True) as speaker:
+        ending.save(speaker.end)
         speaker.write(samples)
     return survey(samples, sample_rate)
 

@@ -440,6 +440,7 @@ def test_status_tells_a_person_how_it_goes(tmp_path, capsys):
         "uptime_seconds": 3700.0,
         "temperature_celsius": 51.4,
         "last_refusal": refusal,
+        "helpers": {"wings": {"n_faults": 3, "n_restarts": 2, "latest": "OSError: broken"}},
     }
     path.write_text(json.dumps(facts), encoding="utf-8")
     assert main(["status", "--file", str(path)]) == 0
@@ -455,6 +456,7 @@ def test_status_tells_a_person_how_it_goes(tmp_path, capsys):
         "up 1:01:40",
         "efefefefefef",
         "too loud",
+        "wings: 3 faults, started again 2 times; latest: OSError: broken",
         facts["share"],
     ):
         assert words in said

@@ -3,11 +3,14 @@
 import threading
 import time
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from device.scores import Scores
+from device.description import read_card
+from device.network import BUNDLED_MODEL
+from device.scores import MOST_BYTES, Scores
 from device.wander import Wander
 
 OFF = (False, False, False)
@@ -166,3 +169,49 @@ def test_a_closed_store_still_answers(make_scores):
     scores = make_scores(ahead=True)
     scores.close()
     assert scores.get(OFF, 7).shape == (16, 8)
+
+
+class LargeNetwork:
+    """Scores of a chosen size, and a count of those that are alive."""
+
+    def __init__(self, n_switches, n_bytes):
+        self.card = SimpleNamespace(
+            n_switches=n_switches, n_slots=1024, n_channels=n_bytes // 4 // 1024
+        )
+
+    def compose(self, switches, variation):
+        # Zeros that are never touched take no memory.
+        return np.zeros((self.card.n_slots, self.card.n_channels), np.float32)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("mebibytes", [1, 3, 8, 16, 31, 100])
+def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes, ahead):
+    n_bytes = mebibytes * 2**20
+    rng = np.random.default_rng(mebibytes)
+    bits = (False,) * 10
+    with Scores(LargeNetwork(10, n_bytes), Wander(2, seed=0), ahead=ahead) as scores:
+        for step in range(60):
+            if step % 3:
+                flip = int(rng.integers(10))
+                bits = (*bits[:flip], not bits[flip], *bits[flip + 1 :])
+            turn = step // 20
+            playing = scores.get(bits, turn)
+            if ahead:
+                scores._wanted.put((bits, turn))
+                deadline = time.monotonic() + PATIENCE_SECONDS
+                room = MOST_BYTES // n_bytes
+                while room > 1 and (bits, turn + 1) not in scores._pages:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.001)
+            # One more is there for a moment, before the oldest goes.
+            held = sum(score.nbytes for score in list(scores._pages.values()))
+            assert held <= max(MOST_BYTES, n_bytes) + n_bytes * ahead
+            assert scores.get(bits, turn) is playing
+    settled = sum(score.nbytes for score in scores._pages.values())
+    assert settled <= max(MOST_BYTES, n_bytes)
+
+
+def test_the_bundled_model_keeps_every_flip_and_the_next_turn():
+    card = read_card(BUNDLED_MODEL)
+    assert (card.n_switches + 2) * card.n_slots * card.n_channels * 4 <= MOST_BYTES

@@ -125,8 +125,7 @@ def test_to_be_told_a_state_costs_the_audio_loop_an_assignment(open_file, path):
             raise AssertionError(name)
 
     file = StatusFile(path, origin=lambda _: "", last_refusal=lambda: None, degrees=lambda: None)
-    file._stop.set()
-    file._thread.join()
+    file._helper.close()
     file(Untouchable())
 
 

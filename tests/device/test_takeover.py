@@ -111,7 +111,7 @@ class Box(Closing):
 
     def settle(self):
         """Wait until the wings have done what they were asked to, and not just begun with it."""
-        if not self.wings._thread.is_alive():
+        if not self.wings._helper.is_alive:
             return
         done = threading.Event()
         self.wings._jobs.put(done.set)
