@@ -624,13 +624,16 @@ def held_out_scores(curves: Path) -> dict[str, float]:
     TrainingError
         If the file is damaged. Where there is none there are no scores.
     """
-    if not curves.is_file():
+    if not curves.exists():
         return {}
     try:
         with curves.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            if not {"stage", "figure", "value"} <= set(rows.fieldnames or ()):
+                raise KeyError("figure")
             return {
                 f"{row['stage']}_{row['figure']}": _finite(row["value"])
-                for row in csv.DictReader(file)
+                for row in rows
                 if row["figure"].startswith("held_out")
             }
     except (KeyError, TypeError, ValueError, AttributeError, OSError, csv.Error) as error:

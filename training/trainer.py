@@ -134,12 +134,13 @@ class Curves:
         if self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
                 # A killed run may have left half a row.
-                yield from (row for row in csv.DictReader(file) if None not in row.values())
+                rows = csv.DictReader(file)
+                if tuple(rows.fieldnames or ()) != self.COLUMNS:
+                    raise KeyError("stage")
+                yield from (row for row in rows if None not in row.values())
 
 
 def _moment(row: Mapping[str, str]) -> tuple[int, int]:
-    if tuple(row) != Curves.COLUMNS:
-        raise ValueError(row)
     # What the picture of the curves will read, too.
     float(row["value"])
     return STAGES.index(row["stage"]), int(row["step"])
