@@ -62,7 +62,10 @@ def main(args: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as ended:
+        if isinstance(ended.__cause__, EOFError):
+            # A file that ended too early, which click takes for Ctrl-D at a question.
+            raise ended.__cause__ from None
         return 130
     except Ended as ended:
         return 128 + ended.number

@@ -1,6 +1,7 @@
 """`switchboard train`. Heavy imports wait until the verb runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import click
 
 from device.commands.ranges import Finite
 from device.contract import SLOTS_PER_BEAT, WINDOWS
+from device.errors import SwitchboardError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from training.corpus import Corpus
     from training.features import Features
     from training.run import Config, FinishedRun, Networks
+    from training.trainer import Trainer
 
 
 @click.command()
@@ -144,7 +147,8 @@ def train(
     from training.corpus import Corpus
     from training.crew import crew_of_torchrun
     from training.features import open_features
-    from training.run import Networks, open_run
+    from training.progress import Reached, shown_progress, shown_training
+    from training.run import Networks, open_run, read_origins
     from training.trainer import Budget, Trainer
 
     if threads:
@@ -163,24 +167,59 @@ def train(
         if not resume and crew.leads:
             _prepare(out, config)
         n_workers = torch.get_num_threads()
-        features = open_features(music, config.analysis, labels=labelled, n_workers=n_workers)
-        networks = Networks.build(config, features.n_slots).to(where)
-        with _Bar(hidden=not crew.leads) as bar:
-            budget = Budget(steps, minutes)
-            trainer = Trainer(
-                out, networks, features, config, budget=budget, report=bar.report, crew=crew
+        with shown_progress("loops", what="analysing", err=False) as analysed:
+            features = open_features(
+                music, config.analysis, labels=labelled, n_workers=n_workers, on_progress=analysed
             )
-            if resume:
-                trainer.resume()
-            elif adopted:
-                trainer.adopt(adopted)
-            elif begun:
-                trainer.train_further(begun)
+        networks = Networks.build(config, features.n_slots).to(where)
+        with shown_training(hidden=not crew.leads) as shown, _told_when_interrupted(out):
+            budget = Budget(steps, minutes)
+
+            def report(stage: str, done: float, figures: dict[str, float]) -> None:
+                step = trainer.progress.step
+                shown.report(Reached(stage, step, done, trainer.done_of_run(done), figures))
+
+            trainer = Trainer(
+                out, networks, features, config, budget=budget, report=report, crew=crew
+            )
+            _begin(trainer, resume, adopted, begun)
+            origins = read_origins(out)
             trainer.train()
+            if crew.leads:
+                shown.begin("examining the panel")
+                _finish(out, networks, music, config, origins)
+                shown.begin("writing previews")
+                _preview(out, networks, music, features, config)
     if crew.leads:
-        _finish(out, networks, music, config)
-        _preview(out, networks, music, features, config)
         click.echo(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
+
+
+def _begin(
+    trainer: "Trainer", resume: bool, adopted: "FinishedRun | None", begun: "FinishedRun | None"
+) -> None:
+    """Start where the command line says."""
+    if resume:
+        trainer.resume()
+    elif adopted:
+        trainer.adopt(adopted)
+    elif begun:
+        trainer.train_further(begun)
+
+
+@contextmanager
+def _told_when_interrupted(out: Path) -> Iterator[None]:
+    """Say what is left of a training that Ctrl-C ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (out / "model.pt").is_file():
+            kept = f"{out / 'model.pt'} is whole"
+        elif (out / "checkpoint.pt").is_file():
+            kept = f"{out / 'checkpoint.pt'} is whole: go on with --resume"
+        else:
+            kept = "there was no checkpoint yet: start again"
+        click.echo(f"\nswitchboard: interrupted; {kept}", err=True)
+        raise
 
 
 @dataclass(frozen=True)
@@ -310,17 +349,23 @@ def _prepare(out: Path, config: "Config") -> None:
         out.mkdir(parents=True, exist_ok=True)
         save_json(out / "config.json", config.to_dict())
     except OSError as error:
+        if isinstance(error, SwitchboardError):
+            raise
         raise TrainingError(f"{out}: cannot be written ({error.strerror}); see --out") from error
 
 
-def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config") -> None:
-    import json
-
+def _finish(
+    out: Path,
+    networks: "Networks",
+    corpus: "Corpus",
+    config: "Config",
+    origins: dict[str, Any],
+) -> None:
     import torch
 
     from training.origin import commit, machine
     from training.panel import examine
-    from training.run import CODEC_ORIGIN, START_ORIGIN, FinishedRun, save_run
+    from training.run import FinishedRun, save_run
 
     labels = networks.axes.names()
     provenance = {
@@ -331,10 +376,8 @@ def _finish(out: Path, networks: "Networks", corpus: "Corpus", config: "Config")
         "panel": examine(networks, config).to_dict(),
         # A plain text: its own class would need trust to be loaded.
         "torch": str(torch.__version__),
+        **origins,
     }
-    for what, origin in (("codec", CODEC_ORIGIN), ("start", START_ORIGIN)):
-        if (out / origin).is_file():
-            provenance[what] = json.loads((out / origin).read_text())
     networks.to(torch.device("cpu"))
     n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
     save_run(out, FinishedRun(config, n_slots, corpus.tempo_bpm, networks, labels, provenance))
@@ -347,39 +390,3 @@ def _preview(
 
     write_previews(out / "preview", networks, corpus, features, config)
     draw_curves(out)
-
-
-class _Bar:
-    """A calm progress bar with the latest figures and the time left."""
-
-    def __init__(self, *, hidden: bool) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("{task.description:9}"),
-            BarColumn(),
-            TextColumn("{task.percentage:5.1f} %"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[rate]} {task.fields[figures]}"),
-            refresh_per_second=1,
-            disable=hidden,
-        )
-        self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> "_Bar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def report(self, stage: str, done: float, figures: dict[str, float]) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=1.0, rate="", figures="")
-        task = self._progress.tasks[self._tasks[stage]]
-        text = "  ".join(f"{name} {value:.3g}" for name, value in list(figures.items())[:2])
-        n_steps = task.fields.get("n_steps", 0) + 1
-        rate = f"{n_steps / task.elapsed:.1f} steps/s" if task.elapsed else ""
-        self._progress.update(
-            task.id, completed=min(done, 1.0), figures=text, rate=rate, n_steps=n_steps
-        )

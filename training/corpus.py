@@ -36,7 +36,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -60,6 +60,9 @@ Audio = NDArray[np.float32]
 
 _FULL_SCALE = 32767.0
 _PARTIAL = ".partial"
+# No number of samples, loops or beats is larger.
+_MOST = 2**40
+_ANEW = "bring back a copy, or make the corpus again in an empty folder"
 _HEADER_KEYS = frozenset(
     {"format_version", "source", "sample_rate", "beats_per_loop", "margin", "tempo_bpm"}
     | {"n_shards", "n_loops"}
@@ -151,7 +154,7 @@ def _check_same(
 ) -> None:
     for key, wanted in now.items():
         found = before.get(key)
-        grows = key in may_grow and found is not None and wanted > found
+        grows = key in may_grow and is_positive(found) and wanted > found
         if found != wanted and not grows:
             raise CorpusError(
                 f"{directory} holds a corpus with {key} {found!r}, asked for {wanted!r}: "
@@ -167,14 +170,70 @@ def remove_leftovers(directory: Path) -> None:
 
 def n_loops_written(directory: Path, shard: int) -> int | None:
     """Return how many loops a shard holds, None if it is not written yet."""
-    path = _records_path(directory, shard)
-    return len(read_json(path)) if path.is_file() else None
+    is_there = _records_path(directory, shard).is_file()
+    return len(read_records(directory, shard)) if is_there else None
 
 
 def read_records(directory: Path, shard: int) -> list[dict[str, Any]]:
-    """Return the records of a written shard as they are stored."""
-    records: list[dict[str, Any]] = read_json(_records_path(directory, shard))
+    """Return the records of a written shard as they are stored.
+
+    Raises
+    ------
+    CorpusError
+        If the file is damaged.
+    """
+    path = _records_path(directory, shard)
+    records = read_json(path, remedy=_remake(directory, shard))
+    if not isinstance(records, list):
+        found = type(records).__name__
+        raise CorpusError(
+            f"{path}: found {found}, expected a list of loops; {_remake(directory, shard)}"
+        )
+    for number, record in enumerate(records):
+        for name, holds, expected in _expectations(record):
+            if not holds:
+                raise CorpusError(
+                    f"{path} holds a record that is not a loop: number {number}, {name}: expected "
+                    f"{expected}; {_remake(directory, shard)}"
+                )
     return records
+
+
+def _expectations(record: Any) -> Iterator[tuple[str, bool, str]]:
+    """Say of each part of a stored loop whether it is one, and what would be."""
+    yield "all of it", isinstance(record, dict), "an object"
+    names = {each.name for each in fields(LoopRecord)} - {"shard"}
+    yield "keys", record.keys() == names, ", ".join(sorted(names))
+    yield "id", isinstance(record["id"], str), "a text"
+    start, beats = record["start"], record["beats"]
+    yield "start", is_whole(start, 0), "a sample, 0 or more"
+    is_row = isinstance(beats, list) and len(beats) > 1 and all(map(_is_position, beats))
+    yield "beats", is_row and beats == sorted(beats), "ascending positions"
+    yield "split", record["split"] in (TRAIN, HELD_OUT), f"{TRAIN} or {HELD_OUT}"
+    for name in ("labels", "provenance"):
+        yield name, isinstance(record[name], dict), "an object"
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Say whether a JSON value is a whole number, and not a smaller or an absurd one."""
+    return type(value) is int and least <= value <= _MOST
+
+
+def is_positive(value: Any) -> bool:
+    """Say whether a JSON value is a number above 0, and not an absurd one."""
+    return type(value) in (int, float) and 0 < value <= _MOST
+
+
+def _is_position(value: Any) -> bool:
+    return value == 0 or is_positive(value)
+
+
+def _remake(directory: Path, shard: int) -> str:
+    """What to do about a damaged shard: without its records it is made again."""
+    return (
+        f"remove {_records_path(directory, shard).name} there and run the command that made the "
+        "corpus again, it makes what is missing"
+    )
 
 
 def remove_shard(directory: Path, shard: int) -> None:
@@ -239,7 +298,7 @@ def _check_span(loop: PreparedLoop) -> None:
 def hold_out(directory: Path, shard: int, ids: Iterable[str]) -> None:
     """Move loops of a written shard to the held-out split, all others to training."""
     path, wanted = _records_path(directory, shard), set(ids)
-    records = read_json(path)
+    records = read_records(directory, shard)
     for record in records:
         record["split"] = HELD_OUT if record["id"] in wanted else TRAIN
     write_json(path, records)
@@ -333,13 +392,16 @@ class Corpus:
                 f"{directory} is an unfinished corpus ({missing[0]} is missing): run the command "
                 "that makes it again, it goes on where it was"
             )
+        _check_header(directory, header)
         records = [
             record for shard in range(header["n_shards"]) for record in _records(directory, shard)
         ]
+        for record in records:
+            _check_lies_within_margins(directory, record, header)
         if len(records) != header["n_loops"]:
             raise CorpusError(
                 f"{directory} holds {len(records)} loops, corpus.json announces "
-                f"{header['n_loops']}: make the corpus again"
+                f"{header['n_loops']}; {_ANEW}"
             )
         return cls(directory, header, tuple(records))
 
@@ -389,7 +451,9 @@ class Corpus:
                 f"{self.directory} holds no stems: make a corpus with `switchboard corpus studio "
                 "--stems`"
             )
-        stems = _open_shard(_stems_path(self.directory, record.shard))[:, self._extent(record)]
+        extent = self._extent(record)
+        path = _stems_path(self.directory, record.shard)
+        stems = self._open(path, record, (len(names),))[:, extent]
         return dict(zip(names, _to_float(stems), strict=True))
 
     def _extent(self, record: LoopRecord) -> slice:
@@ -450,7 +514,19 @@ class Corpus:
             )
 
     def _shard(self, record: LoopRecord) -> NDArray[np.int16]:
-        return _open_shard(_audio_path(self.directory, record.shard))
+        return self._open(_audio_path(self.directory, record.shard), record, ())
+
+    def _open(self, path: Path, record: LoopRecord, rows: tuple[int, ...]) -> NDArray[np.int16]:
+        """Open sound that reaches as far as a record says."""
+        remedy = _remake(self.directory, record.shard)
+        audio = _open_shard(path, remedy)
+        n_needed = self._extent(record).stop
+        if audio.dtype != np.int16 or audio.shape[:-1] != rows or audio.shape[-1] < n_needed:
+            raise CorpusError(
+                f"{path}: found {audio.dtype} {audio.shape}, expected int16 and {n_needed} samples "
+                f"or more; {remedy}"
+            )
+        return audio
 
     def provenance_summary(self) -> dict[str, Any]:
         """Say what a model trained on this corpus was trained on, in JSON values."""
@@ -471,11 +547,13 @@ def _map_shard(path: Path, _modified_ns: int) -> NDArray[np.int16]:
     return audio
 
 
-def _open_shard(path: Path) -> NDArray[np.int16]:
+def _open_shard(path: Path, remedy: str) -> NDArray[np.int16]:
     try:
         return _map_shard(path, path.stat().st_mtime_ns)
-    except (OSError, ValueError) as error:
-        raise CorpusError(f"{path} cannot be read ({error}): make the corpus again") from error
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        # What numpy makes of a damaged header may have several lines.
+        reason = " ".join(str(error).split())
+        raise CorpusError(f"{path} cannot be read ({reason}); {remedy}") from error
 
 
 def _to_float(audio: NDArray[np.int16]) -> Audio:
@@ -484,15 +562,54 @@ def _to_float(audio: NDArray[np.int16]) -> Audio:
 
 
 def _records(directory: Path, shard: int) -> Iterator[LoopRecord]:
-    path = _records_path(directory, shard)
-    for stored in read_json(path):
-        try:
-            beats = tuple(stored.pop("beats"))
-            yield LoopRecord(shard=shard, beats=beats, **stored)
-        except (TypeError, AttributeError, KeyError) as error:
+    for stored in read_records(directory, shard):
+        yield LoopRecord(shard=shard, beats=tuple(stored.pop("beats")), **stored)
+
+
+def _check_header(directory: Path, header: Mapping[str, Any]) -> None:
+    stems, skipped = header.get("stems"), header.get("skipped", [])
+    expected = {
+        "source": (isinstance(header["source"], str), "a text"),
+        "sample_rate": (is_whole(header["sample_rate"], 1), "a whole number of Hz"),
+        "beats_per_loop": (is_whole(header["beats_per_loop"], 1), "a whole number, 1 or more"),
+        "margin": (is_whole(header["margin"], 0), "a whole number of samples"),
+        "tempo_bpm": (is_positive(header["tempo_bpm"]), "a positive number"),
+        "n_shards": (is_whole(header["n_shards"], 0), "a whole number"),
+        "n_loops": (is_whole(header["n_loops"], 0), "a whole number"),
+        "stems": (not stems or _is_list_of(stems, str), "names of layers, or none"),
+        "skipped": (
+            _is_list_of(skipped, dict)
+            and all({"path", "reason"} <= skip.keys() for skip in skipped),
+            "what was left out, each with path and reason",
+        ),
+    }
+    for name, (holds, what) in expected.items():
+        if not holds:
             raise CorpusError(
-                f"{path} holds a record that is not a loop ({error}): make the corpus again"
-            ) from error
+                f"{directory / 'corpus.json'}: found {name} {_shown(header[name])}, expected "
+                f"{what}; {_ANEW}"
+            )
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(each, kind) for each in value)
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _check_lies_within_margins(
+    directory: Path, record: LoopRecord, header: Mapping[str, Any]
+) -> None:
+    n_beats = header["beats_per_loop"] + 1
+    if len(record.beats) != n_beats or record.start < header["margin"]:
+        raise CorpusError(
+            f"{_records_path(directory, record.shard)} holds a record that is not a loop: found "
+            f"{len(record.beats)} beats from sample {record.start} on, expected {n_beats} and "
+            f"{header['margin']} samples before them; {_remake(directory, record.shard)}"
+        )
 
 
 def _read_header(directory: Path) -> dict[str, Any]:
@@ -511,17 +628,30 @@ def _read_header(directory: Path) -> dict[str, Any]:
     version = header.get("format_version") if isinstance(header, dict) else None
     if not isinstance(header, dict) or version != FORMAT_VERSION:
         raise CorpusError(
-            f"{path} has format version {version}, expected {FORMAT_VERSION}: make the corpus again"
+            f"{path} has format version {_shown(version)}, expected {FORMAT_VERSION}; {_ANEW}"
         )
     return header
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of a corpus."""
+def read_json(path: Path, *, remedy: str = _ANEW) -> Any:
+    """Read a JSON file of a corpus.
+
+    Parameters
+    ----------
+    remedy : str
+        What to do if it is damaged.
+
+    Raises
+    ------
+    CorpusError
+        If it is.
+    """
+    if path.exists() and not path.is_file():
+        raise CorpusError(f"{path} cannot be read (it is no regular file); {remedy}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorpusError(f"{path} cannot be read ({error}): make the corpus again") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorpusError(f"{path} cannot be read ({error}); {remedy}") from error
 
 
 # -- workers --------------------------------------------------------------------------------

@@ -8,19 +8,26 @@ of its own step, so that over a corpus every phase of a slot is seen.
 import fcntl
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from device.contract import SLOTS_PER_BEAT
+from device.errors import OutputError, SwitchboardError
 from training.analysis import Analysis
 from training.corpus import TRAIN, Corpus, CorpusError
+
+_CHECKED_AT_ONCE = 64  # loops
+_ROUNDING = 0.05  # nepers, more than half precision rounds by
 
 
 @dataclass(frozen=True)
@@ -53,8 +60,9 @@ def open_features(
     *,
     labels: NDArray[np.float32] | None = None,
     n_workers: int = 1,
+    on_progress: Callable[[int, int], None] = lambda n_done, n_loops: None,
 ) -> Features:
-    """Analyse a corpus, or reopen what was analysed before.
+    """Analyse a corpus, or reopen what was analysed before; what of that is damaged is done again.
 
     Parameters
     ----------
@@ -62,20 +70,27 @@ def open_features(
         Of `training.labels`; none of them if left out.
     n_workers : int
         Threads; the work is in the Fourier transform, which lets go of the interpreter lock.
+    on_progress : callable
+        Called with the numbers of loops analysed and of all; not at all if nothing is to be done.
 
     Raises
     ------
     CorpusError
-        If its sample rate is not the analysis', or none of its loops is for training.
+        If its sample rate is not the analysis', none of its loops is for training, or its sound is
+        damaged.
+    OutputError
+        If there is no room beside it for the analysis.
     """
     is_train = np.array([record.split == TRAIN for record in corpus.records], dtype=np.bool_)
     _check(corpus, analysis, is_train)
     path = corpus.directory / f"features-{_key(corpus, analysis)}.npy"
     with _alone(corpus.directory):
-        if not path.exists():
-            _analyse(corpus, analysis, path, n_workers=n_workers)
+        log_bands = _analysed(path, _shape(corpus, analysis), analysis)
+        if log_bands is None:
+            _analyse(corpus, analysis, path, n_workers=n_workers, on_progress=on_progress)
+            log_bands = np.load(path, mmap_mode="r")
     return Features(
-        log_bands=np.load(path, mmap_mode="r"),
+        log_bands=log_bands,
         offsets=_offsets(len(corpus)),
         train=np.flatnonzero(is_train),
         held_out=np.flatnonzero(~is_train),
@@ -131,12 +146,46 @@ def _key(corpus: Corpus, analysis: Analysis) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def _analyse(corpus: Corpus, analysis: Analysis, path: Path, *, n_workers: int) -> None:
-    offsets, n_slots = _offsets(len(corpus)), SLOTS_PER_BEAT * corpus.beats_per_loop
-    shape = (len(corpus), n_slots * analysis.frames_per_slot, analysis.n_bands)
+def _shape(corpus: Corpus, analysis: Analysis) -> tuple[int, int, int]:
+    n_frames = SLOTS_PER_BEAT * corpus.beats_per_loop * analysis.frames_per_slot
+    return len(corpus), n_frames, analysis.n_bands
+
+
+def _analysed(
+    path: Path, shape: tuple[int, int, int], analysis: Analysis
+) -> NDArray[np.float16] | None:
+    """What was analysed before; None if there is nothing, or nothing that an analysis gives."""
+    try:
+        found: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError):
+        return None
+    if found.dtype != np.float16 or found.shape != shape:
+        return None
+    # Of what was damaged on the disk, half the numbers are none or beyond all bounds.
+    loudest = analysis.n_fft * max(1.0, float(analysis.reduction.sum(axis=1).max()))
+    lowest = analysis.log_floor - _ROUNDING
+    highest = max(analysis.log_floor, math.log(loudest)) + _ROUNDING
+    for start in range(0, len(found), _CHECKED_AT_ONCE):
+        part = torch.from_numpy(np.array(found[start : start + _CHECKED_AT_ONCE]))
+        least, most = torch.aminmax(part)
+        # Written so that what is not a number fails.
+        if not (least >= lowest and most <= highest):
+            return None
+    return found
+
+
+def _analyse(
+    corpus: Corpus,
+    analysis: Analysis,
+    path: Path,
+    *,
+    n_workers: int,
+    on_progress: Callable[[int, int], None],
+) -> None:
+    shape, offsets = _shape(corpus, analysis), _offsets(len(corpus))
+    n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
     # A name without the process: what a killed analysis left is written over by the next.
     partial = path.with_suffix(".part.npy")
-    store = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
 
     def analyse_loop(i: int) -> None:
         positions = analysis.grid(n_slots, float(offsets[i]))
@@ -144,16 +193,44 @@ def _analyse(corpus: Corpus, analysis: Analysis, path: Path, *, n_workers: int) 
         store[i] = analysis.log_bands(frames)
 
     try:
-        with ThreadPoolExecutor(n_workers) as pool:
-            for _ in _with_progress(pool.map(analyse_loop, range(len(store))), len(store)):
-                pass
+        store = _reserved(partial, shape)
+        on_progress(0, len(store))
+        with _threads(n_workers) as pool:
+            for n_done, _ in enumerate(pool.map(analyse_loop, range(len(store))), 1):
+                on_progress(n_done, len(store))
         store.flush()
         partial.replace(path)
+    except OSError as error:
+        if isinstance(error, SwitchboardError):
+            raise
+        n_bytes = math.prod(shape) * np.dtype(np.float16).itemsize
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); the analysis of a corpus lies "
+            f"beside it: make room for {n_bytes / 2**20:,.0f} MiB there, or copy the corpus"
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
-def _with_progress(done: Iterator[None], total: int) -> Iterator[None]:
-    from rich.progress import track
+def _reserved(path: Path, shape: tuple[int, int, int]) -> np.memmap[Any, np.dtype[np.float16]]:
+    """Make an array on the disk that has its room there already.
 
-    yield from track(done, description="analysing", total=total)
+    On a full disk writing to a map would end the process, without an exception.
+    """
+    store: np.memmap[Any, np.dtype[np.float16]] = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float16, shape=shape
+    )
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return store
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that, when interrupted, end after what they are at."""
+    pool = ThreadPoolExecutor(n)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,6 +1,7 @@
 """What a run sounds like, through the box's own inversion, and how its losses went."""
 
 import csv
+import io
 from collections import defaultdict
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from training.analysis import Analysis
 from training.corpus import Corpus
 from training.features import Features
 from training.hearing import compose
-from training.run import Config, Networks
+from training.run import Config, Networks, explained, replaced
 
 N_PREVIEWS = 3
 
@@ -49,12 +50,17 @@ def write_previews(
     directory: Path, networks: Networks, corpus: Corpus, features: Features, config: Config
 ) -> None:
     """Held-out loops as they are, through inversion alone, through the codec; and panel states."""
-    directory.mkdir(exist_ok=True)
+    with explained(directory):
+        directory.mkdir(exist_ok=True)
     analysis, device = config.analysis, networks.codec.mean.device
 
     def write(name: str, log_bands: torch.Tensor) -> None:
         samples = to_audio(log_bands.float().cpu(), analysis, corpus.tempo_bpm)
-        soundfile.write(directory / f"{name}.wav", np.clip(samples, -1, 1), analysis.sample_rate)
+        # In memory first: a preview is whole or absent, and what fails is the disk.
+        sound = io.BytesIO()
+        soundfile.write(sound, np.clip(samples, -1, 1), analysis.sample_rate, format="WAV")
+        with replaced(directory / f"{name}.wav") as file:
+            file.write(sound.getbuffer())
 
     for loop in features.held_out[:N_PREVIEWS]:
         true = torch.from_numpy(features.log_bands[loop].astype(np.float32))[None].to(device)
@@ -90,5 +96,6 @@ def draw_curves(directory: Path) -> None:
         axis.set_title(f"{stage}: {name}", fontsize=9)
         axis.set_xlabel("step", fontsize=8)
     figure.tight_layout()
-    figure.savefig(directory / "curves.png", dpi=100)
+    with replaced(directory / "curves.png") as picture:
+        figure.savefig(picture, dpi=100, format="png")
     pyplot.close(figure)

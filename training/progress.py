@@ -2,17 +2,220 @@
 
 from __future__ import annotations
 
+import math
+import os
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+LINE_SECONDS = 60.0
+"""A log gets a line at least this often."""
+_POLL_SECONDS = 1.0
+
+Write = Callable[[str], None]
+
+
+def _now() -> float:
+    return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far work has come.
+
+    Attributes
+    ----------
+    words : str
+        Such as '12/40 files'.
+    share : float or None
+        Of the whole work, 0 to 1; None where it is unknown.
+    n_done : int
+    unit : str
+        What is counted, such as 'files'; pace is told in it.
+    part : str
+        What the work is at: pace is measured within one part.
+    """
+
+    words: str
+    share: float | None = None
+    n_done: int = 0
+    unit: str = ""
+    part: str = ""
+
+
+class ProgressLog:
+    """Lines of a log: one for every tenth of the work or every minute, whichever comes first.
+
+    A thread of its own writes those of the minutes, for a single step may take longer than one.
+
+    Parameters
+    ----------
+    write : callable
+        Takes a line.
+    clock : callable
+        Seconds, monotonic.
+    """
+
+    def __init__(self, write: Write, clock: Callable[[], float] = _now) -> None:
+        self._write = write
+        self._clock = clock
+        # What was shown last, and what the pace of its part is measured from.
+        self._place: Place | None = None
+        self._since = 0.0
+        self._first: tuple[Place, float] | None = None
+        self._line_at = 0.0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._ticker = threading.Thread(target=self._tick_until_ended, daemon=True)
+
+    def __enter__(self) -> ProgressLog:
+        self._ticker.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._ticker.join()
+
+    def show(self, place: Place) -> None:
+        """Note how far work has come, and write a line if one is due."""
+        with self._lock:
+            now, before = self._clock(), self._place
+            self._place, self._since = place, now
+            if self._first is None or self._first[0].part != place.part:
+                self._first = place, now
+            if before is None:
+                # What was done before is no news.
+                self._line_at = now
+            elif _tenth(place) > _tenth(before) or now - self._line_at >= LINE_SECONDS:
+                self._say(now)
+
+    def begin(self, what: str) -> None:
+        """Write at once what the work turns to, where nothing can be counted."""
+        with self._lock:
+            now = self._clock()
+            self._place, self._since = Place(what, part=what), now
+            self._first = self._place, now
+            self._say(now)
+
+    def tick(self) -> None:
+        """Write a line if the last one is a minute old."""
+        with self._lock:
+            now = self._clock()
+            if self._place is not None and now - self._line_at >= LINE_SECONDS:
+                self._say(now)
+
+    def _tick_until_ended(self) -> None:
+        while not self._ended.wait(_POLL_SECONDS):
+            self.tick()
+
+    def _say(self, now: float) -> None:
+        assert self._place is not None
+        assert self._first is not None
+        words = [self._place.words, *_pace_and_rest(*self._first, self._place, now)]
+        if now - self._since >= LINE_SECONDS:
+            words.append(f"unchanged for {span(now - self._since)}")
+        self._line_at = now
+        self._write(", ".join(words))
+
+
+def _tenth(place: Place) -> int:
+    return math.floor(10 * (place.share or 0.0) + 1e-9)
+
+
+def _pace_and_rest(first: Place, started: float, place: Place, now: float) -> Iterator[str]:
+    """How fast work goes, and how long it will take, as far as that is known."""
+    n_new, seconds = place.n_done - first.n_done, max(now - started, 1e-3)
+    if n_new > 0:
+        yield _pace(n_new / seconds, place.unit)
+    if place.share is not None and first.share is not None and place.share > first.share:
+        yield f"{span((1 - place.share) * seconds / (place.share - first.share))} left"
+
+
+def _pace(rate: float, unit: str) -> str:
+    """Units a second, or seconds a unit where that says more."""
+    return f"{rate:.1f} {unit}/s" if rate >= 0.5 else f"{1 / rate:.0f} s each"
+
+
+def span(seconds: float) -> str:
+    """Say a time in the unit that fits, such as '90 s', '14 min' or '1 h 12 min'."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def log_line(line: str, *, err: bool) -> None:
+    """Write a line of a log at once; that it cannot be written does not stop the work.
+
+    Parameters
+    ----------
+    err : bool
+        Whether to standard error, else to standard output.
+    """
+    try:
+        click.echo(line, err=err)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if isinstance(error, BrokenPipeError):
+            # The reader has gone, such as `head`: later lines go nowhere, without a complaint.
+            _to_nowhere(err=err)
+            reason = "its reader has gone"
+        stream = "standard error" if err else "standard output"
+        if not err:
+            with suppress(OSError):
+                click.echo(f"switchboard: {stream}: {reason}; the work goes on", err=True)
+
+
+def _to_nowhere(*, err: bool) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    # A stream in memory has no descriptor.
+    with suppress(OSError):
+        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
+    os.close(nowhere)
+
+
+# -- work that is counted -------------------------------------------------------------------
+
 
 @contextmanager
-def shown_progress(unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield what shows (done, total): a bar on a terminal, a line every tenth in a log."""
-    from rich.console import Console
+def shown_progress(
+    unit: str, *, what: str = "", err: bool = True
+) -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows (done, total): a bar on a terminal, lines of `ProgressLog` elsewhere.
+
+    Parameters
+    ----------
+    unit : str
+        What is counted, such as 'files'.
+    what : str
+        Stands before it.
+    err : bool
+        Whether on standard error, else on standard output.
+    """
+    console = _console(err=err)
+    prefix = f"{what}: " if what else ""
+    if not console.is_terminal:
+        with ProgressLog(lambda line: log_line(line, err=err)) as log:
+            yield lambda n_done, n_total: log.show(
+                Place(f"{prefix}{n_done}/{n_total} {unit}", n_done / n_total, n_done, unit)
+            )
+        return
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -21,41 +224,140 @@ def shown_progress(unit: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _log_tenths(unit)
-        return
     rate = TextColumn("{task.fields[rate]}")
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), rate, TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=None, rate="")
+        task = progress.add_task("", total=None, rate="", visible=False)
 
         def show(n_done: int, n_total: int) -> None:
-            progress.update(task, completed=n_done, total=n_total)
+            progress.update(task, completed=n_done, total=n_total, visible=True)
             speed = progress.tasks[0].speed
             progress.update(task, rate=_pace(speed, unit) if speed else "")
 
         yield show
 
 
-def _log_tenths(unit: str) -> Callable[[int, int], None]:
-    started = time.monotonic()
-    n_before: list[int] = []
-    tenths_shown: list[int] = []
+def _console(*, err: bool) -> Console:
+    from rich.console import Console
 
-    def show(n_done: int, n_total: int) -> None:
-        tenth = 10 * n_done // n_total
-        if n_before and tenth > tenths_shown[-1]:
-            rate = (n_done - n_before[0]) / max(time.monotonic() - started, 1e-3)
-            seconds_left = (n_total - n_done) / rate
-            line = f"{n_done}/{n_total} {unit}, {_pace(rate, unit)}, {seconds_left:.0f} s left"
-            click.echo(line, err=True)
-        n_before.append(n_done)
-        tenths_shown.append(tenth)
-
-    return show
+    return Console(stderr=err)
 
 
-def _pace(rate: float, unit: str) -> str:
-    """Units a second, or seconds a unit where that says more."""
-    return f"{rate:.1f} {unit}/s" if rate >= 0.5 else f"{1 / rate:.0f} s each"
+# -- a training -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a training has come.
+
+    Attributes
+    ----------
+    stage : str
+    step : int
+    done, done_of_run : float
+        Shares of the stage and of the whole run, 0 to 1.
+    figures : mapping
+        The latest losses, the first ones the most telling.
+    """
+
+    stage: str
+    step: int
+    done: float
+    done_of_run: float
+    figures: Mapping[str, float]
+
+    def latest(self, n_figures: int) -> list[str]:
+        """Say the first figures."""
+        return [f"{name} {value:.3g}" for name, value in list(self.figures.items())[:n_figures]]
+
+
+class TrainingShown(Protocol):
+    """What shows how far a training has come."""
+
+    def report(self, reached: Reached) -> None:
+        """Show a step."""
+        ...
+
+    def begin(self, what: str) -> None:
+        """Show what the work turns to, where nothing can be counted."""
+        ...
+
+
+@contextmanager
+def shown_training(*, hidden: bool) -> Iterator[TrainingShown]:
+    """Show a training on standard output: bars on a terminal, else lines of `ProgressLog`.
+
+    Parameters
+    ----------
+    hidden : bool
+        Show nothing: another process does.
+    """
+    console = _console(err=False)
+    if hidden:
+        yield _Log(ProgressLog(lambda line: None))
+    elif console.is_terminal:
+        bars = _Bars(console)
+        with bars.progress:
+            yield bars
+    else:
+        with ProgressLog(lambda line: log_line(line, err=False)) as log:
+            yield _Log(log)
+
+
+class _Log:
+    """A training in a log."""
+
+    def __init__(self, log: ProgressLog) -> None:
+        self.log = log
+
+    def report(self, reached: Reached) -> None:
+        place = f"{reached.stage} {min(reached.done, 1.0):.0%}, step {reached.step:,}"
+        self.log.show(
+            Place(
+                ", ".join([place, *reached.latest(2)]),
+                min(reached.done_of_run, 1.0),
+                reached.step,
+                "steps",
+                reached.stage,
+            )
+        )
+
+    def begin(self, what: str) -> None:
+        self.log.begin(what)
+
+
+class _Bars:
+    """A calm bar for each stage, with the latest figures and the time left."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.progress: Progress = Progress(
+            TextColumn("{task.description:9}"),
+            BarColumn(),
+            TextColumn("{task.percentage:5.1f} %"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[rate]} {task.fields[figures]}"),
+            refresh_per_second=1,
+            console=console,
+        )
+        self._tasks: dict[str, int] = {}
+
+    def report(self, reached: Reached) -> None:
+        task = self.progress.tasks[self._task(reached.stage, total=1.0)]
+        n_steps = task.fields.get("n_steps", 0) + 1
+        self.progress.update(
+            task.id,
+            completed=min(reached.done, 1.0),
+            figures="  ".join(reached.latest(2)),
+            rate=f"{n_steps / task.elapsed:.1f} steps/s" if task.elapsed else "",
+            n_steps=n_steps,
+        )
+
+    def begin(self, what: str) -> None:
+        self._task(what, total=None)
+
+    def _task(self, name: str, *, total: float | None) -> int:
+        if name not in self._tasks:
+            self._tasks[name] = self.progress.add_task(name, total=total, rate="", figures="")
+        return self._tasks[name]

@@ -11,12 +11,13 @@
 """
 
 import csv
+import io
 import json
 import math
-import pickle
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -24,7 +25,7 @@ import torch
 from torch import Tensor
 
 from device.contract import WINDOWS
-from device.errors import SwitchboardError
+from device.errors import OutputError, SwitchboardError
 from device.files import written_whole
 from training.analysis import Analysis
 from training.axes import Axes, DiscoveredAxes
@@ -32,7 +33,7 @@ from training.bands import KINDS, most_mel_bands
 from training.codec import Codec
 from training.components import ComponentAxes
 from training.composer import N_HEADS, Composer, Reader
-from training.corpus import MARGIN
+from training.corpus import MARGIN, is_positive, is_whole
 from training.critic import Critic
 from training.labels import LabelledAxes
 
@@ -43,6 +44,15 @@ CODEC_ORIGIN = "codec.json"
 START_ORIGIN = "start.json"
 # What is drawn of a loop to train on goes on for half a bar, so that its movement can be heard.
 STRETCH_SLOTS = 8
+# No size is larger.
+_MOST = 2**31
+_SHOWN = 200  # characters of a reason that is not ours
+_KINDS: Mapping[Any, tuple[Any, str]] = {
+    bool: (bool, "true or false"),
+    int: (int, f"a whole number, {_MOST} at most"),
+    float: ((int, float), "a number"),
+    str: (str, "a text"),
+}
 # What a codec's weights and digits depend on.
 CODEC_SETTINGS = ("n_digits", "n_levels", "width", "n_channels", "hidden", "analysis")
 # What the other networks depend on.
@@ -149,10 +159,12 @@ class Config:
     analysis: Analysis = field(default_factory=Analysis)
 
     def __post_init__(self) -> None:
-        for name, (holds, expected) in (_expectations(self) | _analysis(self.analysis)).items():
-            if not holds:
-                found = _setting(self, name)
-                raise TrainingError(f"setting {name}: found {found}, expected {expected}")
+        # Their kinds first: the others are about numbers.
+        for expectations in (_kinds, _expectations, _of_analysis):
+            for name, (holds, expected) in expectations(self).items():
+                if not holds:
+                    found = _setting(self, name)
+                    raise TrainingError(f"setting {name}: found {found}, expected {expected}")
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -181,6 +193,24 @@ class Config:
 def _setting(config: Config, name: str) -> Any:
     group, _, inner = name.rpartition(".")
     return getattr(getattr(config, group) if group else config, inner)
+
+
+def _kinds(config: Config) -> dict[str, tuple[bool, str]]:
+    """Say of each setting whether it is of the kind that its default is of."""
+    groups = (("", config), ("analysis.", config.analysis))
+    return {
+        f"{prefix}{each.name}": _kind(getattr(group, each.name), each.type)
+        for prefix, group in groups
+        for each in fields(group)
+        if each.type in _KINDS
+    }
+
+
+def _kind(value: Any, kind: Any) -> tuple[bool, str]:
+    accepted, expected = _KINDS[kind]
+    # To Python a bool is an int.
+    fits = isinstance(value, accepted) and isinstance(value, bool) == (kind is bool)
+    return fits and (kind is not int or abs(value) <= _MOST), expected
 
 
 def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
@@ -226,7 +256,8 @@ def _names_fit(config: Config) -> tuple[bool, str]:
     return different, f"a different name for each of the {config.n_switches} switches"
 
 
-def _analysis(analysis: Analysis) -> dict[str, tuple[bool, str]]:
+def _of_analysis(config: Config) -> dict[str, tuple[bool, str]]:
+    analysis = config.analysis
     n_fft, hop_length = analysis.n_fft, analysis.hop_length
     checks = {
         "analysis.bands": (analysis.bands in KINDS, " or ".join(KINDS)),
@@ -286,7 +317,24 @@ class Networks:
 
     @classmethod
     def build(cls, config: Config, n_slots: int) -> Self:
-        """Fresh networks, initialised from the run's seed."""
+        """Fresh networks, initialised from the run's seed.
+
+        Raises
+        ------
+        TrainingError
+            If networks of these sizes do not fit into memory.
+        """
+        try:
+            return cls._build(config, n_slots)
+        except (MemoryError, RuntimeError) as error:
+            # torch's own text has several lines.
+            raise TrainingError(
+                f"found no memory for networks of these sizes ({str(error).splitlines()[0]}); "
+                "choose smaller ones"
+            ) from error
+
+    @classmethod
+    def _build(cls, config: Config, n_slots: int) -> Self:
         torch.manual_seed(config.seed)
         code = {"n_digits": config.n_digits, "n_levels": config.n_levels}
         codec = Codec(
@@ -325,12 +373,28 @@ class Networks:
         Raises
         ------
         TrainingError
-            If they are of another version.
+            If they are of another version, or no numbers.
         """
         for name, network in vars(self).items():
-            if name not in state:
+            if not isinstance(state, Mapping) or name not in state:
                 raise TrainingError(f"weights of another version: found no {name}; train again")
-            network.load_state_dict(state[name])
+            found = state[name]
+            if not isinstance(found, Mapping) or not all(map(torch.is_tensor, found.values())):
+                raise TrainingError(f"weights of {name}: found none, expected tensors; train again")
+            try:
+                network.load_state_dict(found)
+            except RuntimeError as error:
+                # torch lists every one of them, each on a line.
+                reason = " ".join(str(error).split())
+                raise TrainingError(
+                    f"weights of another version: {name}: {reason[:_SHOWN]}; train again"
+                ) from error
+            for part, tensor in network.state_dict().items():
+                if not tensor.isfinite().all():
+                    raise TrainingError(
+                        f"weights of {name}: found {part} with what is no finite number; bring "
+                        "back a copy, or train again"
+                    )
 
 
 def _axes(config: Config) -> Axes:
@@ -354,16 +418,58 @@ class FinishedRun:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-def replaced(path: Path) -> AbstractContextManager[BinaryIO]:
-    """Open a file of a run for writing anew, whole or not at all."""
+@contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of a run for writing anew, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; what was there before stays.
+    """
     # One name for all processes: what a killed run left is overwritten by the next.
-    return written_whole(path, path.with_name(path.name + ".part"))
+    with explained(path), written_whole(path, path.with_name(path.name + ".part")) as file:
+        yield file
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say which file of a run could not be written, and how to go on.
+
+    Raises
+    ------
+    OutputError
+        Instead of any other error of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SwitchboardError):
+            raise
+        has_checkpoint = (path.parent / "checkpoint.pt").is_file()
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); "
+            + (
+                "the latest checkpoint is whole: make room and go on with --resume"
+                if has_checkpoint
+                else "make room, or choose another --out"
+            )
+        ) from error
 
 
 def save_atomically(path: Path, content: Any) -> None:
-    """Write with torch.save, whole or not at all."""
+    """Write with torch.save, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; what was there before stays.
+    """
+    # In memory first: of a full disk torch says no more than where its pointer stood.
+    packed = io.BytesIO()
+    torch.save(content, packed)
     with replaced(path) as file:
-        torch.save(content, file)
+        file.write(packed.getbuffer())
 
 
 def save_json(path: Path, content: Any) -> None:
@@ -380,19 +486,82 @@ def load_saved(path: Path) -> dict[str, Any]:
     TrainingError
         If the file is damaged or not of this kind.
     """
+    damaged = (
+        f"{path}: cannot be read, found damage or other things than weights and plain values; "
+        "expected a file of `switchboard train`: bring back a copy, or run it again with --resume"
+    )
+    if not path.is_file():
+        raise TrainingError(f"{path}: cannot be read, found no regular file; bring back a copy")
     try:
+        # torch does not compare checksums.
+        with zipfile.ZipFile(path) as archive:
+            is_undamaged = archive.testzip() is None
         # weights_only: a run may come from elsewhere, and a pickle could carry code.
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        # torch's own text would advise to trust the file.
-        raise TrainingError(
-            f"{path}: cannot be read, found damage or other things than weights and plain values; "
-            "expected a file of `switchboard train`: bring back a copy, or run it again with "
-            "--resume"
-        ) from error
+    except Exception as error:
+        # What damaged bytes make an unpickler raise has no limits, and torch's own text would
+        # advise to trust the file.
+        raise TrainingError(damaged) from error
+    if not is_undamaged:
+        raise TrainingError(damaged)
     if not isinstance(content, dict):
-        raise TrainingError(f"{path}: found {type(content).__name__}, expected a run's contents")
+        raise TrainingError(
+            f"{path}: found {type(content).__name__}, expected a run's contents; bring back a copy"
+        )
     return content
+
+
+@contextmanager
+def blamed(path: Path) -> Iterator[None]:
+    """Name the file in what is wrong with its contents."""
+    try:
+        yield
+    except TrainingError as error:
+        raise TrainingError(f"{path}: {error}") from error
+
+
+def check_contents(content: Mapping[str, Any], expected: Mapping[str, tuple[Any, str]]) -> None:
+    """Hold what a file of a run holds against what it should.
+
+    Parameters
+    ----------
+    expected : mapping
+        Name → what says whether a value fits, and words for what would.
+
+    Raises
+    ------
+    TrainingError
+        If something is missing or of another kind.
+    """
+    for name, (fits, words) in expected.items():
+        if name not in content:
+            raise TrainingError(
+                f"found no {name}, expected {words}; bring back a copy, or train again"
+            )
+        if not fits(content[name]):
+            found = ascii(content[name])
+            shown = found if len(found) <= 40 else f"{found[:40]}…"
+            raise TrainingError(
+                f"found {name} {shown}, expected {words}; bring back a copy, or train again"
+            )
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value)
+
+
+_FINISHED: Mapping[str, tuple[Any, str]] = {
+    "config": (_is_mapping, "the settings of the run"),
+    "n_slots": (lambda value: is_whole(value, 1), "a number of 16th notes"),
+    "tempo_bpm": (is_positive, "a positive number"),
+    "networks": (_is_mapping, "weights"),
+    "switch_labels": (_are_texts, "a name for each switch"),
+    "provenance": (_is_mapping, "where the run comes from"),
+}
 
 
 def save_run(directory: Path, run: FinishedRun) -> None:
@@ -424,9 +593,16 @@ def open_run(directory: Path) -> FinishedRun:
             "finish it with `switchboard train CORPUS --out RUN --resume`"
         )
     content = load_saved(path)
-    config = Config.from_dict(content["config"])
-    networks = Networks.build(config, content["n_slots"])
-    networks.load(content["networks"])
+    with blamed(path):
+        check_contents(content, _FINISHED)
+        config = Config.from_dict(content["config"])
+        n_labels = len(content["switch_labels"])
+        if n_labels != config.n_switches:
+            raise TrainingError(
+                f"found {n_labels} switch_labels, expected {config.n_switches}; train again"
+            )
+        networks = Networks.build(config, content["n_slots"])
+        networks.load(content["networks"])
     for network in vars(networks).values():
         network.eval()
     return FinishedRun(
@@ -448,17 +624,56 @@ def held_out_scores(curves: Path) -> dict[str, float]:
     TrainingError
         If the file is damaged. Where there is none there are no scores.
     """
-    if not curves.is_file():
+    if not curves.exists():
         return {}
     try:
         with curves.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            if not {"stage", "figure", "value"} <= set(rows.fieldnames or ()):
+                raise KeyError("figure")
             return {
-                f"{row['stage']}_{row['figure']}": float(row["value"])
-                for row in csv.DictReader(file)
+                f"{row['stage']}_{row['figure']}": _finite(row["value"])
+                for row in rows
                 if row["figure"].startswith("held_out")
             }
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, csv.Error) as error:
         raise TrainingError(
             f"{curves}: found a damaged row, expected stage, figure and value; bring back a copy, "
             "or remove the file to export without scores"
         ) from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def read_origins(directory: Path) -> dict[str, Any]:
+    """Read where networks of a run come from, if from other runs: of ``codec`` and ``start``.
+
+    Raises
+    ------
+    TrainingError
+        If a file is damaged.
+    """
+    origins = {}
+    for what, name in (("codec", CODEC_ORIGIN), ("start", START_ORIGIN)):
+        path = directory / name
+        if path.exists():
+            origins[what] = _origin(path)
+    return origins
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise TrainingError(
+            f"{path}: cannot be read, expected where networks of the run come from; bring back a "
+            "copy, or remove it to go on without"
+        )
+    return content

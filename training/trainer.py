@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from training.corpus import is_positive, is_whole
 from training.crew import ALONE, Crew, Loss
 from training.features import Features
 from training.run import (
@@ -30,6 +31,9 @@ from training.run import (
     FinishedRun,
     Networks,
     TrainingError,
+    blamed,
+    check_contents,
+    explained,
     load_saved,
     replaced,
     save_atomically,
@@ -73,6 +77,29 @@ class Progress:
     seconds: float = 0.0
 
 
+def _is_progress(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and value.keys() == {"stage", "step", "seconds"}
+        and is_whole(value["stage"], 0)
+        and value["stage"] <= len(STAGES)
+        and is_whole(value["step"], 0)
+        and (value["seconds"] == 0 or is_positive(value["seconds"]))
+    )
+
+
+# What `checkpoint.pt` holds.
+_CHECKPOINT: Mapping[str, tuple[Any, str]] = {
+    "config": (lambda value: isinstance(value, Mapping), "the settings of the run"),
+    "networks": (lambda value: isinstance(value, Mapping), "weights"),
+    "progress": (_is_progress, "stage, step and seconds"),
+    "optimiser": (
+        lambda value: value is None or isinstance(value, dict),
+        "the optimiser's state, or none",
+    ),
+}
+
+
 class Curves:
     """``curves.csv``, what was written down of a run: one row per stage, step and figure."""
 
@@ -83,7 +110,13 @@ class Curves:
 
     def cut(self, at: Progress) -> None:
         """Keep what was written down until a moment, nothing for a run that begins."""
-        kept = [row for row in self._rows() if _moment(row) <= (at.stage, at.step)]
+        try:
+            kept = [row for row in self._rows() if _moment(row) <= (at.stage, at.step)]
+        except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
+            raise TrainingError(
+                f"{self.path}: found a damaged row, expected stage, step, seconds, figure and "
+                "value; bring back a copy, or remove the file to go on without its curves"
+            ) from error
         text = io.StringIO(newline="")
         csv.writer(text).writerows([self.COLUMNS, *(row.values() for row in kept)])
         with replaced(self.path) as file:
@@ -91,20 +124,25 @@ class Curves:
 
     def append(self, stage: str, at: Progress, figures: Mapping[str, float]) -> None:
         """Write figures down."""
-        with self.path.open("a", newline="", encoding="utf-8") as file:
+        with explained(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(
                 [stage, at.step, f"{at.seconds:.1f}", name, f"{value:.5g}"]
                 for name, value in figures.items()
             )
 
     def _rows(self) -> Iterator[dict[str, str]]:
-        if self.path.is_file():
+        if self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
                 # A killed run may have left half a row.
-                yield from (row for row in csv.DictReader(file) if None not in row.values())
+                rows = csv.DictReader(file)
+                if tuple(rows.fieldnames or ()) != self.COLUMNS:
+                    raise KeyError("stage")
+                yield from (row for row in rows if None not in row.values())
 
 
 def _moment(row: Mapping[str, str]) -> tuple[int, int]:
+    # What the picture of the curves will read, too.
+    float(row["value"])
     return STAGES.index(row["stage"]), int(row["step"])
 
 
@@ -169,8 +207,12 @@ class Trainer:
             If there is none, or it cannot be read, or was made with other settings.
         """
         saved = self.crew.from_leader(self._latest)
-        self._check_same_settings(saved["config"])
-        self.networks.load(saved["networks"])
+        with blamed(self.checkpoint_path):
+            check_contents(saved, _CHECKPOINT)
+            before = Config.from_dict(saved["config"])
+        self._check_same_settings(before)
+        with blamed(self.checkpoint_path):
+            self.networks.load(saved["networks"])
         self.progress = Progress(**saved["progress"])
         self._optimiser_state = saved["optimiser"]
 
@@ -221,8 +263,8 @@ class Trainer:
             save_json(self.directory / origin, run.provenance)
         self._save(None)
 
-    def _check_same_settings(self, before: Mapping[str, Any]) -> None:
-        made_with = Config.from_dict(before).to_dict()
+    def _check_same_settings(self, before: Config) -> None:
+        made_with = before.to_dict()
         for name, asked in self.config.to_dict().items():
             if made_with[name] != asked:
                 raise TrainingError(
@@ -240,8 +282,7 @@ class Trainer:
         """
         if self.crew.leads:
             self.curves.cut(self.progress)
-        shares = (self.config.codec_share, 1 - self.config.codec_share)
-        for number, share in enumerate(shares):
+        for number, share in enumerate(self._shares):
             if number == self.progress.stage:
                 if share == 0:
                     raise TrainingError(
@@ -254,6 +295,16 @@ class Trainer:
                 self.progress = Progress(stage=number + 1)
                 self._optimiser_state = None
                 self._save(None)
+
+    @property
+    def _shares(self) -> tuple[float, float]:
+        """Parts of the budget that stages get."""
+        return self.config.codec_share, 1 - self.config.codec_share
+
+    def done_of_run(self, done: float) -> float:
+        """Say how much of the whole budget is used up, when so much of the stage's is."""
+        stage = self.progress.stage
+        return sum(self._shares[:stage]) + self._shares[stage] * done
 
     def _stage(self, number: int) -> Stage:
         stage: Stage
@@ -272,7 +323,7 @@ class Trainer:
     def _train_stage(self, stage: Stage, budget: Budget) -> None:
         optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)
         if self._optimiser_state is not None:
-            optimiser.load_state_dict(self._optimiser_state)
+            self._take_up(optimiser, self._optimiser_state)
         loss = self.crew.join(stage.loss, stage.parameters)
         at = self.progress
         started, saved = self.clock() - at.seconds, self.clock()
@@ -290,6 +341,16 @@ class Trainer:
             if self.clock() - saved > CHECKPOINT_SECONDS:
                 self._save(optimiser)
                 saved = self.clock()
+
+    def _take_up(self, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+        try:
+            optimiser.load_state_dict(state)
+            _check_fits_parameters(optimiser)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise TrainingError(
+                f"{self.checkpoint_path}: found an optimiser that does not fit the networks, "
+                "expected that of this run; bring back a copy, or train again"
+            ) from error
 
     def _step(
         self,
@@ -334,6 +395,21 @@ class Trainer:
             "optimiser": None if optimiser is None else optimiser.state_dict(),
         }
         save_atomically(self.checkpoint_path, content)
+
+
+def _check_fits_parameters(optimiser: torch.optim.Optimizer) -> None:
+    """Compare what is known of each parameter with it, before its first step does."""
+    for group in optimiser.param_groups:
+        for name, default in optimiser.defaults.items():
+            if type(group[name]) is not type(default) and name != "lr":
+                raise TypeError(name)
+        for parameter in group["params"]:
+            known = optimiser.state[parameter]
+            for name in ("exp_avg", "exp_avg_sq") if known else ():
+                if known[name].shape != parameter.shape or not known[name].isfinite().all():
+                    raise ValueError(name)
+            if known and not float(known["step"]) >= 0:
+                raise ValueError("step")
 
 
 def _schedule(step: int, done: float) -> float:

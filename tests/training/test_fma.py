@@ -160,6 +160,32 @@ def test_tables_that_are_not_as_published_are_refused(tmp_path, name, content, m
         choose_tracks(tmp_path, subset="small", genres=["Lo-Fi"])
 
 
+ODD = ["[Infinity]", "[-Infinity]", "[NaN]", "[1e400]", "[27.9]", "[true]", "27", '"27"']
+ODD += ['{"27": 1}', '["27"]', "[[27]]", "null", "", "[27", "[" * 100_000, f"[{'9' * 5_000}]"]
+
+
+def test_a_track_of_odd_genres_is_listed_and_the_others_are_read(tmp_path):
+    tracks = {number: ("Ann", "small", odd, BY, "Odd") for number, odd in enumerate(ODD, 1)}
+    write_tables(tmp_path, tracks | {900: ("Bob", "small", "[27]", BY, "Good")})
+    skipped = []
+    table = tmp_path / "fma_metadata" / "tracks.csv"
+    assert [track.id for track in read_tracks(table, skipped)] == [900]
+    # The last is the archive's own short row.
+    assert len(skipped) == len(ODD) + 1
+    assert all(len(skip.reason) < 200 for skip in skipped)
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "\u0663", "1_0", "-5", "5.0", "", "9" * 5_000])
+def test_numbers_are_plain_digits_in_both_tables(tmp_path, number):
+    write_tables(tmp_path, {number: ("Ann", "small", "[27]", BY, "Odd")} if number else {})
+    skipped = []
+    assert list(read_tracks(tmp_path / "fma_metadata" / "tracks.csv", skipped)) == []
+    genres = tmp_path / "genres.csv"
+    text = f"genre_id,parent,title\n27,{number},Lo-Fi\n{number},27,Odd\n"
+    genres.write_text(text, encoding="utf-8-sig")
+    assert read_genres(genres) == {27: Genre("Lo-Fi", 0)}
+
+
 def test_an_archive_that_is_not_all_there_says_what_to_unpack(archive, tmp_path):
     with pytest.raises(CorpusError, match=r"fma_large is not a directory: unpack fma_large\.zip"):
         choose_tracks(archive, subset="large", genres=["Lo-Fi"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -14,7 +16,7 @@ from training.corpus_commands import corpus as command
 from training.recordings import audio_files, cutting, keys, rhythm
 from training.recordings.audio_files import decode, read_tags
 from training.recordings.faults import find_fault, pitch_steadiness
-from training.recordings.folder import write_folder_corpus
+from training.recordings.folder import find_music, write_folder_corpus
 from training.recordings.splits import LoopOrigin, choose_held_out
 
 CLEAN = np.zeros(1000, dtype=np.float32)
@@ -203,6 +205,45 @@ def test_a_folder_without_audio_is_an_error_and_leaves_nothing(tmp_path):
     with pytest.raises(CorpusError, match="is not a directory"):
         write_folder_corpus(tmp_path / "corpus", tmp_path / "nowhere")
     assert not (tmp_path / "corpus").exists()
+
+
+def test_linked_folders_are_followed_and_each_real_folder_is_looked_into_once(tmp_path):
+    music, elsewhere = tmp_path / "music", tmp_path / "elsewhere"
+    for name in ("music/a/1.flac", "music/b/2.flac", "elsewhere/c/3.flac", "music/z/4.flac"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (music / "0-again").symlink_to(music / "a")
+    (music / "a" / "round").symlink_to(music)
+    (elsewhere / "c" / "back").symlink_to(elsewhere)
+    (music / "m").symlink_to(elsewhere)
+    (music / "n").symlink_to(elsewhere)
+    (music / "unplugged").symlink_to(tmp_path / "nowhere")
+    (music / "itself.ogg").symlink_to(music / "itself.ogg")
+    (music / "z" / "5.flac").symlink_to(elsewhere / "c" / "3.flac")
+    found = find_music(music)
+    names = [str(path.relative_to(music)) for path in found.paths]
+    assert names == ["a/1.flac", "b/2.flac", "m/c/3.flac", "z/4.flac", "z/5.flac"]
+    assert [(skip.path, skip.reason) for skip in found.refused] == [
+        ("itself.ogg", "a link to nothing that can be reached"),
+        ("unplugged", "a link to nothing that can be reached"),
+    ]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_listed(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "1.flac").touch()
+    scan = os.scandir
+
+    def scandir(path):
+        if str(path) == str(tmp_path / "a"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [(skip.path, skip.reason) for skip in find_music(tmp_path).refused] == [
+        ("a", "cannot be looked into (Permission denied)")
+    ]
 
 
 def test_a_folder_without_a_usable_loop_is_an_error_and_leaves_nothing(tmp_path):

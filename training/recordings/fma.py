@@ -26,6 +26,8 @@ SUBSETS = ("small", "medium", "large", "full")
 """In order of size; "full" has the tracks of "large", whole instead of thirty seconds each."""
 
 _LONGEST_FIELD = 2**24  # the lives of some artists are longer than csv expects
+_LONGEST_NUMBER = 18  # digits; what is longer is none of the archive's
+_SHOWN = 40  # characters of a cell that makes no sense
 _NEEDED = (
     ("set", "subset"),
     ("track", "genres_all"),
@@ -185,12 +187,17 @@ def read_genres(path: Path) -> dict[int, Genre]:
             )
         for row in rows:
             cells = dict(zip(names, row, strict=False))
-            number, parent = cells.get("genre_id", ""), cells.get("parent", "")
-            if number.isdigit():
-                genres[int(number)] = Genre(
-                    cells.get("title", ""), int(parent) if parent.isdigit() else 0
-                )
+            number = _number(cells.get("genre_id", ""))
+            if number is not None:
+                parent = _number(cells.get("parent", ""))
+                genres[number] = Genre(cells.get("title", ""), parent or 0)
     return genres
+
+
+def _number(text: str) -> int | None:
+    """Read a number as the archive writes them; None: it is none."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
+    return int(text) if is_number else None
 
 
 def find_genres(genres: Mapping[int, Genre], titles: Sequence[str]) -> frozenset[int]:
@@ -243,14 +250,26 @@ def read_tracks(path: Path, skipped: list[Skip]) -> Iterator[Track]:
                 continue
             try:
                 yield _track(row, columns)
-            except (ValueError, IndexError, TypeError) as error:
+            except (ValueError, IndexError, RecursionError) as error:
                 skipped.append(Skip(f"{path.name}:{rows.line_num}", f"not a track ({error})"))
 
 
 def _track(row: Sequence[str], columns: Mapping[tuple[str, str], int]) -> Track:
     subset, genres, title, licence, artist = (row[columns[column]] for column in _NEEDED)
+    number = _number(row[0])
+    if number is None:
+        raise ValueError(f"found track_id {row[0][:_SHOWN]!r}, expected a number")
     tags = Tags(artist.strip() or None, title.strip() or None, licence.strip() or None)
-    return Track(int(row[0]), subset.strip(), frozenset(map(int, json.loads(genres))), tags)
+    return Track(number, subset.strip(), _genre_numbers(genres), tags)
+
+
+def _genre_numbers(text: str) -> frozenset[int]:
+    """Read ``genres_all``, such as '[21, 45]'."""
+    numbers = json.loads(text)
+    # JSON's true is an int to Python.
+    if not isinstance(numbers, list) or any(type(number) is not int for number in numbers):
+        raise ValueError(f"found genres_all {text[:_SHOWN]!r}, expected a list of whole numbers")
+    return frozenset(numbers)
 
 
 class _Rows(Iterator[list[str]]):
@@ -277,7 +296,7 @@ class _Rows(Iterator[list[str]]):
 def _rows(path: Path) -> Iterator[_Rows]:
     limit_before = csv.field_size_limit(_LONGEST_FIELD)
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
             yield _Rows(path, lines)
     except OSError as error:
         raise CorpusError(

@@ -1,0 +1,83 @@
+"""Where numba keeps the machine code that librosa has it make.
+
+librosa cannot be imported where numba finds no folder to keep it in, such as for an account without
+a home beside a library that root installed. A folder for temporary files then does.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+_SETTING = "NUMBA_CACHE_DIR"
+
+
+def ensure_numba_cache() -> None:
+    """Name a folder for temporary files to numba, unless it finds one by itself.
+
+    Call it before librosa is imported; processes that are started afterwards inherit it.
+    """
+    named = os.environ.get(_SETTING)
+    if named and _can_be_made(Path(named)):
+        return
+    if not _can_be_made(_of_the_user()) and not all(map(_takes_files, _of_librosa())):
+        # Where there is no folder for temporary files either, numba says so.
+        with suppress(FileNotFoundError):
+            os.environ[_SETTING] = str(_temporary())
+
+
+def _of_the_user() -> Path:
+    """The folder that numba makes for a user."""
+    try:
+        home = Path("~/.cache").expanduser()
+    except RuntimeError:
+        # An account that is not in the list of accounts has no home.
+        home = Path(os.devnull, "home")
+    return Path(os.environ.get("XDG_CACHE_HOME", home)) / "numba"
+
+
+def _of_librosa() -> Iterator[Path]:
+    """The folders beside librosa's modules, which numba prefers."""
+    spec = find_spec("librosa")
+    for package in (spec.submodule_search_locations or []) if spec else []:
+        for folder, subfolders, names in os.walk(package):
+            subfolders[:] = [name for name in subfolders if name != "__pycache__"]
+            if any(name.endswith(".py") for name in names):
+                yield Path(folder, "__pycache__")
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Say whether files can be written to a folder that may have to be made."""
+    return _takes_files(next(path for path in (folder, *folder.parents) if _is_there(path)))
+
+
+def _takes_files(folder: Path) -> bool:
+    there = folder if _is_there(folder) else folder.parent
+    return os.access(there, os.W_OK | os.X_OK) and there.is_dir()
+
+
+def _is_there(path: Path) -> bool:
+    # Not `Path.exists`, which raises for what lies in a folder that may not be entered.
+    return os.access(path, os.F_OK)
+
+
+def _temporary() -> Path:
+    """A folder that lasts, so that the work is done once; a new one where that is not our own.
+
+    What numba keeps is code: what another account could have put there must not be run.
+    """
+    lasting = Path(tempfile.gettempdir(), f"lofi-switchboard-numba-{os.getuid()}")
+    try:
+        lasting.mkdir(mode=0o700, exist_ok=True)
+        found = lasting.lstat()
+    except OSError:
+        return _new()
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return lasting if is_ours and not found.st_mode & 0o077 else _new()
+
+
+def _new() -> Path:
+    return Path(tempfile.mkdtemp(prefix="lofi-switchboard-numba-"))
