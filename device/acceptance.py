@@ -1,7 +1,7 @@
 """Whether this box takes a model: everything a file has to pass before it is activated.
 
 The checks run in a process of their own (`device.examination`), in this order, and the first one
-that fails is the answer: size, graph, metadata, tensors, golden vector, sound, memory, speed.
+that fails is the answer: size, graph, metadata, tensors, golden vector, memory, sound, speed.
 """
 
 import json
@@ -20,7 +20,7 @@ from device.description import one_line
 from device.errors import ExaminationFailed, SwitchboardError
 from device.examination import Limits
 
-CHECKS = ("size", "graph", "metadata", "tensors", "golden vector", "sound", "memory", "speed")
+CHECKS = ("size", "graph", "metadata", "tensors", "golden vector", "memory", "sound", "speed")
 
 _ROOT = Path(__file__).parents[1]
 _MOST_ANSWER_BYTES = 64 * 1024

@@ -18,7 +18,7 @@ from typing import Any
 
 from device.errors import ContractError
 
-# A text that is longer than these characters, or a number beyond this, has no place in metadata.
+# A text of more characters, or a whole number beyond this, has no place in metadata.
 MOST_TEXT = 10_000
 MOST_NUMBER = 2**63
 MOST_DEPTH = 20
@@ -54,7 +54,7 @@ def is_plain(text: str) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A JSON value as metadata may have it: texts without what is refused, numbers finite.
+    """A JSON value as metadata may have it: texts without what is refused, no number that is none.
 
     For whoever writes metadata: what comes from the tags of other people's files may hold anything.
     """
@@ -65,7 +65,7 @@ def plain(value: Any) -> Any:
         return {plain(str(key)): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return value if _is_usual(value) else None
 
 
 def check_text(what: str, text: str, most: int) -> None:
@@ -95,7 +95,7 @@ def check_json(what: str, value: Any) -> None:
             if len(inner) > MOST_TEXT:
                 found = f"a text of {len(inner):,} characters"
                 raise refusal(what, found, f"{MOST_TEXT:,} at most")
-        elif isinstance(inner, (int, float)) and not -MOST_NUMBER < inner < MOST_NUMBER:
+        elif not _is_usual(inner):
             raise refusal(what, f"the number {str(inner)[:40]}", "finite ones of usual size")
 
 
@@ -103,6 +103,13 @@ def _check_plain(what: str, text: str) -> None:
     if not is_plain(text):
         names = sorted({f"U+{ord(c):04X}" for c in text if _is_refused(c)})
         raise refusal(what, f"the character {', '.join(names[:4])}", "characters that can be seen")
+
+
+def _is_usual(value: object) -> bool:
+    """Whether a value is no number, or a finite one that is short when it is written."""
+    if isinstance(value, int):
+        return -MOST_NUMBER < value < MOST_NUMBER
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _is_refused(character: str) -> bool:

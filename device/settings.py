@@ -39,7 +39,7 @@ def load_settings(path: Path, command: click.Command) -> dict[str, Any]:
     unknown = sorted(set(raw) - set(options))
     if unknown:
         raise SettingsError(
-            f"{path}: found the unknown key {', '.join(unknown)}; "
+            f"{path}: found the unknown key {shown(', '.join(unknown))}; "
             f"expected only {', '.join(sorted(options))}"
         )
     context = click.Context(command)
@@ -73,7 +73,7 @@ def _value(path: Path, key: str, option: click.Option, raw: Any, context: click.
     try:
         return option.type_cast_value(context, raw)
     except click.BadParameter as error:
-        raise _bad_value(path, key, raw, error.message.rstrip(".")) from error
+        raise _bad_value(path, key, raw, shown(error.message.rstrip("."))) from error
     except OverflowError as error:
         raise _bad_value(path, key, raw, "a number of usual size") from error
 

@@ -27,7 +27,7 @@ _SSH_FAILED = 255
 _HOST = re.compile(r"(?:([A-Za-z_][\w.-]*)@)?([A-Za-z0-9][\w.-]*)", re.ASCII)
 # An IPv6 address, in brackets or not, with or without the name of an interface.
 _ADDRESS = re.compile(
-    r"(?:([A-Za-z_][\w.-]*)@)?(?:\[([\dA-Fa-f:.]+(?:%[\w.-]+)?)\]|([\dA-Fa-f:.]+(?:%[\w.-]+)?))",
+    r"(?:([A-Za-z_][\w.-]*)@)?(?:\[([\dA-Fa-f:.]+(?:%\w[\w.-]*)?)\]|([\dA-Fa-f:.]+(?:%\w[\w.-]*)?))",
     re.ASCII,
 )
 _WITH_PORT = re.compile(r"(.*[^:]):(\d{1,5})", re.ASCII)

@@ -99,6 +99,11 @@ FILES = {
 }
 
 
+# What never ends, or waits for somebody.
+ENDLESS = {"pipe": os.mkfifo, "endless": lambda path: path.symlink_to("/dev/zero")}
+FILES.update(ENDLESS)
+
+
 def _touched(path):
     path.touch()
     return path
@@ -259,6 +264,10 @@ BAD = {
     "hosts that are not there": with_tiny(
         "push --all-of none.txt tiny.onnx", BadHost, "none.txt", "No such file", "--all-of"
     ),
+    "host with a port": with_tiny("push studio:2222 tiny.onnx", BadHost, "`--port 2222`"),
+    "model with a long name": Bad(
+        f"{RENDER} {'x' * 5000}", errors.ModelNotFound, ("no model file",)
+    ),
     "pushing what is no model": Bad(
         "push studio text.onnx", errors.ModelUnreadable, ("text.onnx",), ("text.onnx",)
     ),
@@ -349,6 +358,24 @@ BAD = {
         f"{PLAY} keyboard", errors.SwitchesUnavailable, "keyboard", "not a terminal"
     ),
 }
+
+
+for name in ENDLESS:
+    BAD |= {
+        f"{name} as model": model(name, errors.ModelNotFound, name, "no model file"),
+        f"check of a {name}": Bad(f"models check {name}", errors.ModelNotFound, (name,), (name,)),
+        f"card of a {name}": Bad(f"models show {name}", errors.ModelNotFound, (name,), (name,)),
+        f"{name} to activate": Bad(
+            f"models activate {name} --store store", errors.StoreError, (name,), (name, "store")
+        ),
+        f"{name} as script": script(name, name, "expected a file"),
+        f"{name} as settings": config(name, name, "expected a file"),
+        f"{name} as status": Bad(f"status --file {name}", errors.StatusMissing, (name,), (name,)),
+        f"pushing a {name}": Bad(f"push studio {name}", errors.ModelNotFound, (name,), (name,)),
+        f"{name} of hosts": with_tiny(
+            f"push --all-of {name} tiny.onnx", BadHost, name, "expected a file", files=(name,)
+        ),
+    }
 
 
 @pytest.fixture
