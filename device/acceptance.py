@@ -1,7 +1,7 @@
 """Whether this box takes a model: everything a file has to pass before it is activated.
 
 The checks run in a process of their own (`device.examination`), in this order, and the first one
-that fails is the answer: size, graph, metadata, tensors, golden vector, sound, speed.
+that fails is the answer: size, graph, metadata, tensors, golden vector, memory, sound, speed.
 """
 
 import json
@@ -20,7 +20,7 @@ from device.description import one_line
 from device.errors import ExaminationFailed, SwitchboardError
 from device.examination import Limits
 
-CHECKS = ("size", "graph", "metadata", "tensors", "golden vector", "sound", "speed")
+CHECKS = ("size", "graph", "metadata", "tensors", "golden vector", "memory", "sound", "speed")
 
 _ROOT = Path(__file__).parents[1]
 _MOST_ANSWER_BYTES = 64 * 1024
@@ -62,7 +62,8 @@ class Verdict:
         Of the refusal; 0 if there was none.
     figures : mapping
         What was measured: ``title``, ``n_states``, ``quietest_db``, ``loudest_db``,
-        ``compose_ms``, ``block_ms``, ``deadline_ms``, ``peak_mb``; empty if refused.
+        ``compose_ms``, ``block_ms``, ``deadline_ms``, ``model_mb``, ``peak_mb``; empty if
+        refused.
     is_final : bool
         Whether the file will be judged the same at any time; not so if the box was too busy.
     """

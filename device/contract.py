@@ -28,17 +28,23 @@ newest. A version in `ACCEPTED_VERSIONS` is played as it is, however old; any ot
 its number. A new key or meaning is a new version, because a box refuses what it does not know. A
 new window is none: a box refuses by name those that it lacks, and goes on taking all other files.
 
+What a file may make a box allocate is bounded by products, not by each size alone: a score has
+0.5 MB at most, so the scores that are composed ahead have 32 MB, and a frame overlaps with few
+others. What the graph itself takes while it computes is measured by `device.trial`.
+
 =======  ========================================================================================
 version  what it brought
 =======  ========================================================================================
 1        all but what follows
 2        ``scores``
+3        ``magnitude`` in ``golden``: the scaling by ``log_floor`` is checked too
 =======  ========================================================================================
 """
 
 import json
 import math
 import re
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -46,8 +52,10 @@ from typing import Any
 
 from device.errors import ModelNotFound, ModelTooLarge
 from device.metadata import (
+    Golden,
+    check_json,
+    check_text,
     finite,
-    pack,
     parse_float,
     parse_int,
     parse_labels,
@@ -55,17 +63,19 @@ from device.metadata import (
     parse_scores,
     parse_text,
     refusal,
-    unpack,
 )
 
-CONTRACT_VERSION = 2
-ACCEPTED_VERSIONS = (1, 2)
+CONTRACT_VERSION = 3
+ACCEPTED_VERSIONS = (1, 2, 3)
 MAX_MODEL_BYTES = 16 * 1024 * 1024
 WINDOWS = ("hann", "asymmetric")
 SLOTS_PER_BEAT = 4
+# All texts together; the bundled model has 13 kB, and JSON takes twenty times its size when read.
+MOST_METADATA_BYTES = 1024 * 1024
 
 # Keys that not every version has.
 _SINCE = {"scores": 2}
+_MAGNITUDE_SINCE = 3
 _SCORE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _MOST_SCORES = 64
 
@@ -80,6 +90,11 @@ _LIMITS: dict[str, tuple[int, int]] = {
     "n_channels": (1, 4_096),
     "beats_per_loop": (1, 256),
 }
+_MOST_SCORE_NUMBERS = 128 * 1024
+_MOST_OVERLAPPING = 32
+_MOST_GOLDEN_FRAMES = 64
+# Nepers, 0.9 dB: what differs by more is not the same.
+_MOST_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -89,52 +104,6 @@ class Tensor:
     name: str
     dtype: str
     shape: tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
-class Golden:
-    """One question and its answer, replayed by the box before it trusts the file.
-
-    Attributes
-    ----------
-    switches, variation : tuple of float
-        Input of the compose half.
-    positions : tuple of float
-        Input of the render half, in beats.
-    log_magnitude : tuple of float
-        Expected output of both halves in a row, (len(positions), n_bins) row by row.
-    tolerance : float
-        Largest absolute difference, in nepers, that still counts as the same.
-    """
-
-    switches: tuple[float, ...]
-    variation: tuple[float, ...]
-    positions: tuple[float, ...]
-    log_magnitude: tuple[float, ...]
-    tolerance: float
-
-    def to_json(self) -> str:
-        """Text form: numbers are base64 of little-endian float32."""
-        packed = {f.name: pack(getattr(self, f.name)) for f in fields(self)[:-1]}
-        return json.dumps({**packed, "tolerance": self.tolerance})
-
-    @classmethod
-    def from_json(cls, text: str) -> "Golden":
-        """Read `to_json`'s text.
-
-        Raises
-        ------
-        ContractError
-            If a part is missing, superfluous or not packed numbers.
-        """
-        raw = parse_object("golden", text)
-        names = {f.name for f in fields(cls)}
-        if set(raw) != names:
-            raise refusal("golden", f"the parts {sorted(raw)}", f"{sorted(names)}")
-        tolerance = finite("golden tolerance", raw.pop("tolerance"))
-        if tolerance <= 0:
-            raise refusal("golden tolerance", str(tolerance), "more than 0")
-        return cls(**{k: unpack(v) for k, v in raw.items()}, tolerance=tolerance)
 
 
 @dataclass(frozen=True)
@@ -192,8 +161,8 @@ class ModelCard:
         _check_sizes(self)
         _check_signal(self)
         _check_text(self)
-        _check_golden(self)
         _check_scores(self)
+        _check_golden(self)
 
     @property
     def n_bins(self) -> int:
@@ -231,6 +200,10 @@ class ModelCard:
         ContractError
             If the version is unknown, a key is missing or unknown, or a value does not fit.
         """
+        n_characters = sum(map(len, metadata.values()))
+        if n_characters > MOST_METADATA_BYTES:
+            wanted = f"{MOST_METADATA_BYTES:,} at most"
+            raise refusal("metadata", f"{n_characters:,} characters", wanted)
         keys = _keys(_version(metadata))
         missing = sorted(set(keys) - set(metadata))
         if missing:
@@ -267,12 +240,16 @@ def check_file(path: Path) -> None:
     ------
     ModelNotFound, ModelTooLarge
     """
-    if not path.is_file():
+    try:
+        there = path.stat()
+    except (OSError, ValueError):  # a name may be too long, or have a NUL in it
+        there = None
+    if there is None or not stat.S_ISREG(there.st_mode):
         raise ModelNotFound(
             f"{path}: no model file there; give one with --model, "
             "or leave --model out to play the bundled one"
         )
-    size = path.stat().st_size
+    size = there.st_size
     if size > MAX_MODEL_BYTES:
         raise ModelTooLarge(
             f"{path}: {size:,} bytes found, at most {MAX_MODEL_BYTES:,} expected; "
@@ -315,11 +292,17 @@ def _check_sizes(card: ModelCard) -> None:
     if card.n_slots != SLOTS_PER_BEAT * card.beats_per_loop:
         wanted = f"{SLOTS_PER_BEAT} a beat, {SLOTS_PER_BEAT * card.beats_per_loop}"
         raise refusal("n_slots", str(card.n_slots), wanted)
+    if card.n_slots * card.n_channels > _MOST_SCORE_NUMBERS:
+        found = f"a score of {card.n_slots} x {card.n_channels} numbers"
+        raise refusal("n_slots and n_channels", found, f"{_MOST_SCORE_NUMBERS:,} in all")
 
 
 def _check_signal(card: ModelCard) -> None:
     if card.n_fft % card.hop_length or card.n_fft < 4 * card.hop_length or card.n_fft % 2:
         wanted = "an even n_fft that is a multiple of hop_length, four times it or more"
+        raise refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", wanted)
+    if card.n_fft > _MOST_OVERLAPPING * card.hop_length:
+        wanted = f"an n_fft of at most {_MOST_OVERLAPPING} times hop_length"
         raise refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", wanted)
     if card.window not in WINDOWS:
         raise refusal("window", repr(card.window), " or ".join(map(repr, WINDOWS)))
@@ -330,13 +313,15 @@ def _check_signal(card: ModelCard) -> None:
 
 
 def _check_text(card: ModelCard) -> None:
-    if not card.title.strip() or len(card.title) > 200:
-        raise refusal("title", repr(card.title[:40]), "1 to 200 characters")
+    check_text("title", card.title, 200)
     if len(card.switch_labels) != card.n_switches:
         wanted = f"{card.n_switches}, one per switch"
         raise refusal("switch_labels", f"{len(card.switch_labels)} labels", wanted)
     if not all(label.strip() and len(label) <= 40 for label in card.switch_labels):
         raise refusal("switch_labels", "an empty or long label", "1 to 40 characters each")
+    for label in card.switch_labels:
+        check_text("switch_labels", label, 40)
+    check_json("provenance", dict(card.provenance))
 
 
 def _check_golden(card: ModelCard) -> None:
@@ -345,9 +330,18 @@ def _check_golden(card: ModelCard) -> None:
     wanted = (card.n_switches, card.n_variation, len(golden.positions) * card.n_bins)
     if sizes != wanted or not golden.positions:
         raise refusal("golden", f"{sizes} numbers", f"{wanted}")
+    if len(golden.positions) > _MOST_GOLDEN_FRAMES:
+        most = f"at most {_MOST_GOLDEN_FRAMES}"
+        raise refusal("golden", f"{len(golden.positions)} positions", most)
+    n_magnitudes = len(golden.log_magnitude) if card.contract_version >= _MAGNITUDE_SINCE else 0
+    if len(golden.magnitude) != n_magnitudes:
+        found = f"{len(golden.magnitude)} magnitudes in version {card.contract_version}"
+        raise refusal("golden", found, str(n_magnitudes))
     numbers = golden.switches + golden.variation + golden.positions + golden.log_magnitude
-    if not all(map(math.isfinite, numbers)):
+    if not all(map(math.isfinite, numbers + golden.magnitude)):
         raise refusal("golden", "numbers that are not finite", "finite ones")
+    if golden.tolerance > _MOST_TOLERANCE:
+        raise refusal("golden tolerance", f"{golden.tolerance:g}", f"at most {_MOST_TOLERANCE}")
 
 
 def _check_scores(card: ModelCard) -> None:

@@ -35,12 +35,16 @@ class Limits:
         Of processor time, and on the clock; who runs out of the latter may just have had to wait.
     deadline_share : float
         Part of a block's duration that computing it may take.
+    model_bytes : int
+        Of memory, for the model alone: weights, and what the graph takes while it computes.
+        Everything else above is Python's and onnxruntime's.
     """
 
     memory_bytes: int = 512 * 1024 * 1024
     cpu_seconds: float = 20.0
     seconds: float = 28.0
     deadline_share: float = 0.5
+    model_bytes: int = 128 * 1024 * 1024
 
 
 def examine_here(path: Path, limits: Limits, say: Callable[[str], None]) -> dict[str, Any]:
@@ -65,18 +69,35 @@ def examine_here(path: Path, limits: Limits, say: Callable[[str], None]) -> dict
     card = _read(path, say)
     # Only now, and not before: these are what a hostile file aims at.
     from device.network import Network
-    from device.trial import try_sound, try_speed
+    from device.trial import draw_most, try_sound, try_speed
 
+    before = _resident_bytes("VmRSS")
     try:
         say("golden vector")
         network = Network.open(path)
+        say("memory")
+        draw_most(network)
+        _check_memory(before, limits.model_bytes)
         say("sound")
         sound = try_sound(network)
         say("speed")
         speed = try_speed(network, deadline_share=limits.deadline_share)
+        # Again, because what a graph takes may depend on the state.
+        model_mb = _check_memory(before, limits.model_bytes)
     except ModelFailed as error:
         raise ExaminationFailed(str(error)) from error
-    return {"title": card.title, **asdict(sound), **asdict(speed)}
+    return {"title": card.title, **asdict(sound), **asdict(speed), "model_mb": model_mb}
+
+
+def _check_memory(before: int, most: int) -> float:
+    """What this process has taken since then at the most, in MB."""
+    found = _resident_bytes("VmHWM") - before
+    if found > most:
+        raise ExaminationFailed(
+            f"model memory: found {found / 2**20:.0f} MB for the model alone, expected "
+            f"{most / 2**20:.0f} MB at most; train a smaller network"
+        )
+    return round(found / 2**20, 1)
 
 
 def _read(path: Path, say: Callable[[str], None]) -> ModelCard:
@@ -130,7 +151,17 @@ def _refused(error: SwitchboardError) -> dict[str, Any]:
 
 
 def _peak_mb() -> float:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+    return round(_resident_bytes("VmHWM") / 2**20, 1)
+
+
+def _resident_bytes(what: str) -> int:
+    """What the kernel says of this program's memory; getrusage counts who started it as well."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+    for line in status.splitlines():
+        name, _, found = line.partition(":")
+        if name == what:
+            return 1024 * int(found.split()[0])
+    raise ExaminationFailed(f"/proc/self/status: found no {what}, expected Linux's account of it")
 
 
 def _end_with(parent: int) -> None:

@@ -1,14 +1,20 @@
 """Files that are whole or absent, after a power cut too."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
+
+# No text that is given to an instrument has more: settings, scripts, lists of hosts, the status.
+MOST_TEXT_BYTES = 4 * 1024 * 1024
 
 
 @contextmanager
@@ -119,16 +125,71 @@ def remove_strays(folder: Path, pattern: str) -> None:
                     removed(path)
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading that is one: whoever opens a pipe waits, a device has no end.
+
+    The null device is a file without content.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is a folder, a pipe, a socket or another device.
+    """
+    try:
+        # Non-blocking, because to open a pipe is to wait for its other end.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except ValueError as error:  # a name with a NUL in it
+        raise OSError(errno.EINVAL, "no name of a file", str(path)) from error
+    try:
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not (stat.S_ISREG(found.st_mode) or _is_null(found)):
+            kind = _kind(found.st_mode)
+            raise OSError(errno.EINVAL, f"found {kind}, expected a file", str(path))
+        return open(descriptor, "rb")  # noqa: PTH123  `Path` opens no descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, most_bytes: int) -> bytes:
+    """All bytes of a file, of which there must not be more than so many.
+
+    Raises
+    ------
+    OSError
+        As `open_regular`, and if the file is larger.
+    """
+    with open_regular(path) as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"found more than {most_bytes:,} bytes", str(path))
+    return content
+
+
+def read_text(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
+    """Text of a file in UTF-8, with or without a byte-order mark.
+
+    Raises
+    ------
+    OSError
+        As `read_regular`.
+    UnicodeDecodeError
+    """
+    return read_regular(path, most_bytes).decode("utf-8-sig")
+
+
 def sha256_of(path: Path) -> str:
     """Hash of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON file's object; what is missing or damaged is as good as empty."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -146,3 +207,13 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_null(found: os.stat_result) -> bool:
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == Path(os.devnull).stat().st_rdev
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"

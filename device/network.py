@@ -15,6 +15,12 @@ Score = NDArray[np.float32]
 
 BUNDLED_MODEL = Path(__file__).parent / "models" / "lofi.onnx"
 
+# What a magnitude may differ by, beyond the golden tolerance, because float32 was written down.
+_ROUNDING = 1e-5
+_TINY = 1e-30
+# A floor is where silence begins: it takes less than 1 dB of a state that sounds.
+_MOST_LOST_DB = 3.0
+
 _ELEMENT_TYPES = {"tensor(float)": "float32"}
 # onnxruntime's errors share no base class of their own, and damaged names fail as text.
 ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
@@ -139,29 +145,72 @@ class Network:
         return found
 
     def replay_golden(self) -> None:
-        """Compute the golden vector here and compare.
+        """Compute the golden vector here and compare, up to the magnitudes that are inverted.
 
         Raises
         ------
         GoldenMismatch
         """
-        golden = self.card.golden
-        switches, variation, positions, expected = (
+        golden, tolerance = self.card.golden, self.card.golden.tolerance
+        switches, variation, positions, log_expected, expected = (
             np.array(numbers, np.float32)
             for numbers in (
                 golden.switches,
                 golden.variation,
                 golden.positions,
                 golden.log_magnitude,
+                golden.magnitude,
             )
         )
-        found = self.log_magnitude(self.compose(switches, variation), positions)
-        difference = float(np.abs(found.reshape(-1) - expected).max(initial=0.0))
-        if not difference <= golden.tolerance:
+        score = self.compose(switches, variation)
+        found = self.log_magnitude(score, positions).reshape(-1)
+        difference = float(np.abs(found - log_expected).max(initial=0.0))
+        if not difference <= tolerance:
             raise GoldenMismatch(
                 f"model golden vector: found a difference of {difference:.3g} nepers, expected "
-                f"at most {golden.tolerance:.3g}; the file is damaged or this machine computes "
+                f"at most {tolerance:.3g}; the file is damaged or this machine computes "
                 "differently: export the model again"
+            )
+        if golden.magnitude:
+            self._check_magnitudes(self.magnitude(score, positions).reshape(-1), expected)
+        else:
+            self._check_floor(log_expected)
+
+    def _check_magnitudes(self, found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+        """Compare what would be inverted with what the training would invert.
+
+        Raises
+        ------
+        GoldenMismatch
+        """
+        golden = self.card.golden
+        with np.errstate(over="ignore"):
+            unscaled = np.exp(np.array(golden.log_magnitude, np.float64))
+        allowed = (np.expm1(golden.tolerance) + _ROUNDING) * unscaled
+        difference = np.abs(found - np.minimum(expected, self._loudest).astype(np.float64))
+        if not (difference <= allowed).all():
+            raise GoldenMismatch(
+                f"model golden vector: found magnitudes that differ by {difference.max():.3g} "
+                f"with a log_floor of {self.card.log_floor:g}, expected those of the training; "
+                "the file's description of itself was changed: export the model again"
+            )
+
+    def _check_floor(self, log_magnitude: NDArray[np.float32]) -> None:
+        """See that a log floor is plausible where the file does not say what magnitudes it makes.
+
+        Raises
+        ------
+        GoldenMismatch
+        """
+        with np.errstate(over="ignore"):
+            unscaled = np.exp(log_magnitude.astype(np.float64))
+        above = np.maximum(unscaled - self._floor, 0)
+        lost_db = 10 * np.log10((np.sum(unscaled**2) + _TINY) / (np.sum(above**2) + _TINY))
+        if not lost_db <= _MOST_LOST_DB:
+            raise GoldenMismatch(
+                f"model golden vector: found {lost_db:.0f} dB of it below the log_floor of "
+                f"{self.card.log_floor:g}, expected {_MOST_LOST_DB:.0f} dB at most; the file's "
+                "description of itself was changed: export the model again"
             )
 
 

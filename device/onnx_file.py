@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.contract import MAX_MODEL_BYTES, Tensor, check_file
+from device.contract import MAX_MODEL_BYTES, MOST_METADATA_BYTES, Tensor, check_file
 from device.errors import ForbiddenGraph, ModelUnreadable
+from device.files import read_regular
 from device.protobuf import DamagedMessage, ForbiddenField, Message, MessageReader, Schema
 
 # The bundled model has 2,862 fields and 216 nodes.
@@ -24,8 +25,6 @@ _MOST_NODES = 4_000
 # way down inside one, to the size of an output's axis, is five more.
 _MOST_DEPTH = 12
 _MOST_AXES = 8
-# All together; the bundled model has 13 kB, and JSON takes twenty times its size when it is read.
-_MOST_METADATA_BYTES = 1024 * 1024
 # All constants together, by their own account; a file can hold no more than its size.
 _MOST_CONSTANT_BYTES = 2 * MAX_MODEL_BYTES
 
@@ -186,7 +185,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
     check_file(path)
     reader = MessageReader(_SCHEMA, most_fields=_MOST_FIELDS, most_depth=_MOST_DEPTH)
     try:
-        return _examined(reader.read("model", path.read_bytes()))
+        return _examined(reader.read("model", read_regular(path, MAX_MODEL_BYTES)))
     except (DamagedMessage, UnicodeDecodeError) as error:
         raise ModelUnreadable(
             f"{path}: not an ONNX file ({error}); expected a file written by `switchboard export`: "
@@ -276,8 +275,8 @@ def _metadata(model: Message) -> dict[str, str]:
     if len(metadata) != len(entries):
         raise _forbidden("a metadata key twice", "each once")
     n_bytes = sum(len(_last(entry, "value", b"")) for _, entry in entries)
-    if n_bytes > _MOST_METADATA_BYTES:
-        raise _forbidden(f"{n_bytes:,} bytes of metadata", f"{_MOST_METADATA_BYTES:,} at most")
+    if n_bytes > MOST_METADATA_BYTES:
+        raise _forbidden(f"{n_bytes:,} bytes of metadata", f"{MOST_METADATA_BYTES:,} at most")
     return metadata
 
 

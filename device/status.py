@@ -24,6 +24,8 @@ WRITE_SECONDS = 1.0
 # So long after the last block was played, nobody plays any more.
 STALE_SECONDS = 5.0
 JOIN_SECONDS = 2.0
+# What is written is rounded, and a clock may be set back a little while it runs.
+_AHEAD_SECONDS = 1.0
 
 FIELDS = {
     "written_at",
@@ -181,6 +183,12 @@ def read_status(path: Path, *, now: float) -> Facts:
             "`switchboard play`, or name its file with --file"
         )
     age = now - written_at
+    if not age >= -_AHEAD_SECONDS:
+        raise StatusStale(
+            f"{path}: found a status {-age:.0f} s ahead of this machine's clock, expected one of "
+            f"the last {STALE_SECONDS:.0f} s; set the clock, and start the instrument (process "
+            f"{facts.get('pid')}) again"
+        )
     if age > STALE_SECONDS:
         raise StatusStale(
             f"{path}: found the status of {age:.0f} s ago, expected one of the last "

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from device.closing import Closing
 from device.errors import BitsError, ScriptError
+from device.files import read_text
 from device.state import Bits
 
 LOCKOUT_SECONDS = 0.03
@@ -209,7 +210,7 @@ def demo_switches(n_switches: int) -> ScriptSwitches:
 
 def _script_lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return read_text(path).splitlines()
     except OSError as error:
         found = error.strerror or str(error)
     except UnicodeDecodeError:

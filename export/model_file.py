@@ -17,11 +17,11 @@ from device.contract import (
     CONTRACT_VERSION,
     MAX_MODEL_BYTES,
     SLOTS_PER_BEAT,
-    Golden,
     ModelCard,
 )
 from device.errors import OutputError
 from device.files import written_whole
+from device.metadata import Golden, plain
 from device.network import Network
 from export import int8, parity
 from export.graph import BoxGraph, Weights, for_the_box, to_onnx, weights
@@ -190,8 +190,9 @@ def _describe(run: FinishedRun, answer: Golden, title: str) -> ModelCard:
         beats_per_loop=run.n_slots // SLOTS_PER_BEAT,
         tempo_bpm=run.tempo_bpm,
         title=title,
-        switch_labels=run.switch_labels,
-        provenance={**run.provenance, "exported_by": _exporter()},
+        # Both may quote other people's files: tags, names of tracks, credits.
+        switch_labels=tuple(map(plain, run.switch_labels)),
+        provenance=plain({**run.provenance, "exported_by": _exporter()}),
         golden=answer,
         scores=run.scores,
     )
@@ -215,12 +216,15 @@ def golden(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Golden:
     position = torch.linspace(0, beats * 0.97, _N_GOLDEN_FRAMES)
     score, _ = traced.compose(switches.numpy(), variation.numpy())
     frames = traced.draw(score, position.numpy())
+    # Not by way of the card, whose own log floor this is to vouch for.
+    above = np.maximum(np.exp(frames.astype(np.float64)) - run.config.analysis.floor, 0)
     return Golden(
         switches=tuple(switches.tolist()),
         variation=tuple(variation.tolist()),
         positions=tuple(position.tolist()),
         log_magnitude=tuple(frames.flatten().tolist()),
         tolerance=GOLDEN_TOLERANCE,
+        magnitude=tuple(above.astype(np.float32).flatten().tolist()),
     )
 
 

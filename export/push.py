@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from device.acceptance import Verdict
-from device.contract import ModelCard
+from device.contract import MAX_MODEL_BYTES, ModelCard
 from device.delivery import Header
 from device.description import one_line
 from device.errors import ContractError, SwitchboardError
+from device.files import read_regular
 from device.network import Network
 from export.box import Box
 from export.ssh import Host, Line, NoSwitchboard
@@ -40,7 +41,7 @@ class Model:
         ModelNotFound, ModelTooLarge, ModelUnreadable, ContractError, GoldenMismatch
         """
         card = Network.open(path).card
-        content = path.read_bytes()
+        content = read_regular(path, MAX_MODEL_BYTES)
         return cls(content, hashlib.sha256(content).hexdigest(), card)
 
 

@@ -4,6 +4,7 @@ No shell reads anything on this side: ssh is started from a list of arguments, a
 could pass for an option is no host.
 """
 
+import ipaddress
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from typing import Self
 
 from device.description import one_line
 from device.errors import MissingExtra, SwitchboardError
+from device.files import read_text
 
 # The account that the installer makes on a box.
 ACCOUNT = "switchboard"
@@ -22,7 +24,13 @@ _ALIVE_SECONDS = 5
 # The status with which ssh speaks for itself and not for the other side.
 _SSH_FAILED = 255
 
-_HOST = re.compile(r"(?:([A-Za-z_][\w.-]*)@)?([A-Za-z0-9\[][\w.:%\]-]*)", re.ASCII)
+_HOST = re.compile(r"(?:([A-Za-z_][\w.-]*)@)?([A-Za-z0-9][\w.-]*)", re.ASCII)
+# An IPv6 address, in brackets or not, with or without the name of an interface.
+_ADDRESS = re.compile(
+    r"(?:([A-Za-z_][\w.-]*)@)?(?:\[([\dA-Fa-f:.]+(?:%\w[\w.-]*)?)\]|([\dA-Fa-f:.]+(?:%\w[\w.-]*)?))",
+    re.ASCII,
+)
+_WITH_PORT = re.compile(r"(.*[^:]):(\d{1,5})", re.ASCII)
 
 
 class BadHost(SwitchboardError, ValueError):
@@ -76,13 +84,19 @@ class Host:
         ------
         BadHost
         """
-        matched = _HOST.fullmatch(text)
-        if matched is None:
+        parts = _parts(text)
+        if parts is not None:
+            return cls(*parts)
+        split = _WITH_PORT.fullmatch(text)
+        if split and _parts(split[1]):
             raise BadHost(
-                f"host {text[:80]!r}: expected a name or an address, such as studio.local or "
-                "me@192.168.1.20"
+                f"host {text[:80]!r}: found a port in it, expected a host alone; say "
+                f"`--port {split[2]}`"
             )
-        return cls(*matched.groups())
+        raise BadHost(
+            f"host {text[:80]!r}: expected a name or an address, such as studio.local or "
+            "me@192.168.1.20"
+        )
 
     def of_a_box(self) -> Self:
         """The same place, as the account of an installed box, unless somebody was named."""
@@ -90,6 +104,22 @@ class Host:
 
     def __str__(self) -> str:
         return self.name if self.user in (None, ACCOUNT) else f"{self.user}@{self.name}"
+
+
+def _parts(text: str) -> tuple[str | None, str] | None:
+    """User and name or address, or None if it is no host."""
+    if matched := _HOST.fullmatch(text):
+        return matched[1], matched[2]
+    matched = _ADDRESS.fullmatch(text)
+    if matched is None:
+        return None
+    # Without brackets: ssh takes them for part of a name.
+    address = matched[2] or matched[3]
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return None
+    return matched[1], address
 
 
 def read_hosts(path: Path) -> list[Host]:
@@ -100,7 +130,7 @@ def read_hosts(path: Path) -> list[Host]:
     BadHost
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise BadHost(f"{path}: cannot be read ({reason}); see --all-of") from error

@@ -232,6 +232,19 @@ def slow_bomb() -> ModelProto:
     )
 
 
+def wide_work(n_numbers: int) -> ModelProto:
+    """Three tensors of so many numbers, within what an examination may take in all."""
+    return disturbed(
+        _node("ReduceSum", ["position"], ["seed"], keepdims=0),
+        _node("Expand", ["seed", "long"], ["first"]),
+        _node("Sqrt", ["first"], ["second"]),
+        _node("Add", ["first", "second"], ["third"]),
+        _node("ReduceMax", ["third"], ["most"], keepdims=0),
+        _node("Sub", ["most", "most"], ["disturbance"]),
+        long=np.array([n_numbers], np.int64),
+    )
+
+
 def range_bomb() -> ModelProto:
     return disturbed(
         _node("Range", ["start", "limit", "step"], ["long"]),

@@ -13,20 +13,24 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from device.acceptance import Verdict
 from device.delivery import Sender, receive
+from device.description import describe, to_lines
+from device.errors import SwitchboardError
 from device.examination import Limits, bind
 from device.store import ModelStore
 from tests import tiny_model as tiny
+from tests.metadata_mutations import CHANGES, STAND_IN, SURROGATE, nodes_of, pick
 from tests.warm import context, header, warm_examine
 
 SEED = 1
 _PLAYED_BLOCKS = 40
+# Of a line that is printed about a file.
+_MOST_REASON = 700
 
 Rng = np.random.Generator
 Mutate = Callable[[bytes, Rng], bytes]
@@ -59,21 +63,11 @@ def _on_model(change: Callable[[ModelProto, Rng], None]) -> Mutate:
     def mutate(content: bytes, rng: Rng) -> bytes:
         model = ModelProto.FromString(content)
         change(model, rng)
-        return bytes(model.SerializeToString())
+        content = bytes(model.SerializeToString())
+        # What no `str` can hold gets into a file by way of its bytes.
+        return content.replace(STAND_IN, SURROGATE)
 
     return mutate
-
-
-def _nodes(model: ModelProto) -> list[NodeProto]:
-    """Those of branches too."""
-    nodes = list(model.graph.node)
-    for node in nodes:
-        nodes += [inner for a in node.attribute if a.HasField("g") for inner in a.g.node]
-    return nodes
-
-
-def _pick(things: Any, rng: Rng) -> Any:
-    return things[int(rng.integers(len(things)))]
 
 
 def swap_tensors(model: ModelProto, rng: Rng) -> None:
@@ -90,17 +84,17 @@ def swap_numbers(model: ModelProto, rng: Rng) -> None:
 
 
 def spoil_weights(model: ModelProto, rng: Rng) -> None:
-    tensor = _pick([t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT], rng)
+    tensor = pick([t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT], rng)
     values = numpy_helper.to_array(tensor).copy()
-    bad = _pick([np.nan, np.inf, -np.inf, 1e38, -1e38, 1e6, 0.0], rng)
-    places = rng.random(values.shape) < _pick([1.0, 0.1, 0.001], rng)
+    bad = pick([np.nan, np.inf, -np.inf, 1e38, -1e38, 1e6, 0.0], rng)
+    places = rng.random(values.shape) < pick([1.0, 0.1, 0.001], rng)
     values[places if places.any() else ...] = bad
     tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
 
 
 def change_dims(model: ModelProto, rng: Rng) -> None:
-    tensor = _pick(model.graph.initializer, rng)
-    size = int(_pick([0, 1, -1, 2, 2**16, 2**31, 2**40, 2**62, -(2**62)], rng))
+    tensor = pick(model.graph.initializer, rng)
+    size = int(pick([0, 1, -1, 2, 2**16, 2**31, 2**40, 2**62, -(2**62)], rng))
     if tensor.dims and rng.random() < 0.7:
         tensor.dims[int(rng.integers(len(tensor.dims)))] = size
     else:
@@ -109,31 +103,31 @@ def change_dims(model: ModelProto, rng: Rng) -> None:
 
 def change_shapes(model: ModelProto, rng: Rng) -> None:
     """What the graph says of its inputs and outputs."""
-    value = _pick([*model.graph.input, *model.graph.output], rng)
+    value = pick([*model.graph.input, *model.graph.output], rng)
     dims = value.type.tensor_type.shape.dim
     choice = int(rng.integers(3))
     if choice == 0 and dims:
-        _pick(dims, rng).dim_value = int(_pick([0, 1, 7, 2**31, 2**40, -1], rng))
+        pick(dims, rng).dim_value = int(pick([0, 1, 7, 2**31, 2**40, -1], rng))
     elif choice == 1:
         value.type.tensor_type.elem_type = int(rng.integers(0, 24))
     else:
-        value.name = _pick(["", "x", "switches", "score", "\x1b[2J"], rng)
+        value.name = pick(["", "x", "switches", "score", "\x1b[2J"], rng)
 
 
 def edit_metadata(model: ModelProto, rng: Rng) -> None:
-    entry = _pick(model.metadata_props, rng)
+    entry = pick(model.metadata_props, rng)
     choice = int(rng.integers(5))
     if choice == 0:
         model.metadata_props.remove(entry)
     elif choice == 1:
         model.metadata_props.add(key=entry.key, value=entry.value)
     elif choice == 2:
-        entry.key = _pick(["", "mood", entry.key.upper(), "golden", "x" * 10_000], rng)
+        entry.key = pick(["", "mood", entry.key.upper(), "golden", "x" * 10_000], rng)
     elif choice == 3:
-        entry.value = _pick(_NASTY, rng)
+        entry.value = pick(_NASTY, rng)
     else:
         at = int(rng.integers(len(entry.value)))
-        entry.value = entry.value[:at] + _pick("0123456789 -.{}[]\",'", rng) + entry.value[at + 1 :]
+        entry.value = entry.value[:at] + pick("0123456789 -.{}[]\",'", rng) + entry.value[at + 1 :]
 
 
 _NASTY = [
@@ -167,17 +161,17 @@ def change_operator(model: ModelProto, rng: Rng) -> None:
         "Resize",
         "ConstantOfShape",
     ]
-    _pick(_nodes(model), rng).op_type = _pick([*operators, "Pad", "Range", "Softmax", ""], rng)
+    pick(nodes_of(model), rng).op_type = pick([*operators, "Pad", "Range", "Softmax", ""], rng)
 
 
 def rewire(model: ModelProto, rng: Rng) -> None:
-    names = [name for node in _nodes(model) for name in [*node.input, *node.output]]
-    node = _pick([node for node in _nodes(model) if node.input], rng)
-    node.input[int(rng.integers(len(node.input)))] = _pick([*names, "", "nowhere"], rng)
+    names = [name for node in nodes_of(model) for name in [*node.input, *node.output]]
+    node = pick([node for node in nodes_of(model) if node.input], rng)
+    node.input[int(rng.integers(len(node.input)))] = pick([*names, "", "nowhere"], rng)
 
 
 def drop_or_double_a_node(model: ModelProto, rng: Rng) -> None:
-    node = _pick(model.graph.node, rng)
+    node = pick(model.graph.node, rng)
     if rng.random() < 0.5:
         model.graph.node.remove(node)
     else:
@@ -186,9 +180,9 @@ def drop_or_double_a_node(model: ModelProto, rng: Rng) -> None:
 
 def change_version(model: ModelProto, rng: Rng) -> None:
     if rng.random() < 0.5:
-        model.ir_version = int(_pick([0, 1, 3, 99, 2**62, -1], rng))
+        model.ir_version = int(pick([0, 1, 3, 99, 2**62, -1], rng))
     else:
-        model.opset_import[0].version = int(_pick([0, 1, 5, 13, 99, 2**62, -1], rng))
+        model.opset_import[0].version = int(pick([0, 1, 5, 13, 99, 2**62, -1], rng))
 
 
 MUTATIONS: dict[str, Mutate] = {
@@ -206,6 +200,7 @@ MUTATIONS: dict[str, Mutate] = {
     "rewired": _on_model(rewire),
     "a node less or twice": _on_model(drop_or_double_a_node),
     "other version": _on_model(change_version),
+    **{kind: _on_model(change) for kind, change in CHANGES.items()},
 }
 
 
@@ -256,6 +251,7 @@ class Gauntlet:
         self._seed = seed
         self._good = good
         self._request = folder / "request"
+        self._shown = folder / "shown.onnx"
         self._store = ModelStore(folder / "models", keep=2)
         self.tally = Tally()
 
@@ -270,7 +266,10 @@ class Gauntlet:
 
     def _outcome(self, number: int, content: bytes) -> str:
         before = self._store.active()
+        self.tally.faults += [f"{number}: {fault}" for fault in self._faults_of_showing(content)]
         verdict = self._push(content)
+        if not (verdict.line.isprintable() and len(verdict.line) < _MOST_REASON):
+            self.tally.faults.append(f"{number}: a verdict of {len(verdict.line)} characters")
         active = self._store.active()
         self.tally.slowest_seconds = max(self.tally.slowest_seconds, verdict.seconds)
         if not verdict.accepted:
@@ -284,6 +283,20 @@ class Gauntlet:
         elif not plays(active):
             self.tally.faults.append(f"{number}: accepted, and ends the instrument")
         return "accepted"
+
+    def _faults_of_showing(self, content: bytes) -> list[str]:
+        """What `models show` and `--json` cannot do with a file, be it good or bad."""
+        self._shown.write_bytes(content)
+        try:
+            facts = describe(self._shown)
+            lines = to_lines(facts)
+            json.dumps(facts, allow_nan=False, ensure_ascii=False).encode()
+        except SwitchboardError as error:
+            lines = [str(error)]
+        except Exception as error:  # noqa: BLE001  whatever it is, it would be a traceback
+            return [f"shown with {type(error).__name__}"]
+        unfit = [line for line in lines if not line.isprintable() or len(line) > _MOST_REASON]
+        return [f"a line of {len(unfit[0])} characters"] if unfit else []
 
     def _push(self, content: bytes) -> Verdict:
         self._request.write_bytes(header(content) + content)

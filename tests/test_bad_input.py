@@ -65,7 +65,7 @@ FILES = {
     "large.onnx": lambda path: os.truncate(_touched(path), MAX_MODEL_BYTES + 1),
     "keyless.onnx": lambda path: tiny.build(path, metadata={"hop_length": None}),
     "moody.onnx": lambda path: tiny.build(path, metadata={"mood": "blue"}),
-    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "3"}),
+    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "4"}),
     "wordy.onnx": lambda path: tiny.build(path, metadata={"sample_rate": "many"}),
     "shape.onnx": lambda path: tiny.build(path, graph={"n_switches": 4}),
     "echo.onnx": lambda path: tiny.build(path, extra_output=True),
@@ -97,6 +97,11 @@ FILES = {
     "song": _song,
     "fma": write_tables,
 }
+
+
+# What never ends, or waits for somebody.
+ENDLESS = {"pipe": os.mkfifo, "endless": lambda path: path.symlink_to("/dev/zero")}
+FILES.update(ENDLESS)
 
 
 def _touched(path):
@@ -158,7 +163,7 @@ BAD = {
     "oversized model": model("large.onnx", errors.ModelTooLarge, "16,777,217 bytes", "at most"),
     "missing key": model("keyless.onnx", errors.ContractError, "no hop_length", "export the model"),
     "unknown key": model("moody.onnx", errors.ContractError, "unknown key mood"),
-    "version": model("future.onnx", errors.ContractError, "found 3, expected 1 or 2", "newer"),
+    "version": model("future.onnx", errors.ContractError, "found 4, expected 1 or 2 or 3", "newer"),
     "word for number": model("wordy.onnx", errors.ContractError, "sample_rate", "'many'"),
     "other shape": model("shape.onnx", errors.ContractError, "'switches'", "(4)", "(3)"),
     "extra output": model("echo.onnx", errors.ContractError, "extra tensor echo"),
@@ -259,6 +264,10 @@ BAD = {
     "hosts that are not there": with_tiny(
         "push --all-of none.txt tiny.onnx", BadHost, "none.txt", "No such file", "--all-of"
     ),
+    "host with a port": with_tiny("push studio:2222 tiny.onnx", BadHost, "`--port 2222`"),
+    "model with a long name": Bad(
+        f"{RENDER} {'x' * 5000}", errors.ModelNotFound, ("no model file",)
+    ),
     "pushing what is no model": Bad(
         "push studio text.onnx", errors.ModelUnreadable, ("text.onnx",), ("text.onnx",)
     ),
@@ -349,6 +358,24 @@ BAD = {
         f"{PLAY} keyboard", errors.SwitchesUnavailable, "keyboard", "not a terminal"
     ),
 }
+
+
+for name in ENDLESS:
+    BAD |= {
+        f"{name} as model": model(name, errors.ModelNotFound, name, "no model file"),
+        f"check of a {name}": Bad(f"models check {name}", errors.ModelNotFound, (name,), (name,)),
+        f"card of a {name}": Bad(f"models show {name}", errors.ModelNotFound, (name,), (name,)),
+        f"{name} to activate": Bad(
+            f"models activate {name} --store store", errors.StoreError, (name,), (name, "store")
+        ),
+        f"{name} as script": script(name, name, "expected a file"),
+        f"{name} as settings": config(name, name, "expected a file"),
+        f"{name} as status": Bad(f"status --file {name}", errors.StatusMissing, (name,), (name,)),
+        f"pushing a {name}": Bad(f"push studio {name}", errors.ModelNotFound, (name,), (name,)),
+        f"{name} of hosts": with_tiny(
+            f"push --all-of {name} tiny.onnx", BadHost, name, "expected a file", files=(name,)
+        ),
+    }
 
 
 @pytest.fixture

@@ -84,6 +84,15 @@ def test_every_cause_of_failure_has_an_exit_code_of_its_own():
     assert all(2 < code < 126 for code in codes)
 
 
+def test_the_readme_lists_every_exit_code_there_is_and_no_other():
+    text = (ROOT / "device" / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Exit codes")[2].partition("\n## ")[0]
+    listed = [int(code) for code in re.findall(r"(?:^|; ?|;\n)(\d+) [^;]+", section.strip())]
+    raised = {code for _, bases, code in errors_declared() if "SwitchboardError" in bases}
+    # Success, the verdict of a doctor or a gate, usage; interrupted, and a reader that has gone.
+    assert sorted(listed) == sorted({0, 1, 2, 130, 141} | raised)
+
+
 def readme_commands():
     """Every call of `switchboard` in a README's shell blocks, continued lines joined."""
     for readme in [ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))]:

@@ -6,7 +6,7 @@ shades them all. As a script: ``python tests/tiny_model.py OUT.onnx``.
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from device.contract import CONTRACT_VERSION, SLOTS_PER_BEAT, Golden, ModelCard
+from device.contract import CONTRACT_VERSION, SLOTS_PER_BEAT, ModelCard
+from device.metadata import Golden
 
 LOG_FLOOR = -8.0
 GOLDEN_TOLERANCE = 1e-3
@@ -80,6 +81,8 @@ def build(
     true = Sizes(**sizes)
     card = describe(true, golden_offset)
     texts: dict[str, str | None] = {**card.to_metadata(), **(metadata or {})}
+    if texts["contract_version"] in ("1", "2") and "golden" not in (metadata or {}):
+        texts["golden"] = replace(card.golden, magnitude=()).to_json()
     model = make_graph(Sizes(**{**asdict(true), **(graph or {})}), extra_output=extra_output)
     for key, text in texts.items():
         if text is not None:
@@ -256,7 +259,7 @@ def _golden(sizes: Sizes, offset: float) -> Golden:
         positions=tuple(question["position"].tolist()),
         log_magnitude=tuple((frames + offset).flatten().tolist()),
         tolerance=GOLDEN_TOLERANCE,
-    )
+    ).with_magnitude(LOG_FLOOR)
 
 
 if __name__ == "__main__":

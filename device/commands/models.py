@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,16 +109,16 @@ def remove(name: str, store: Path) -> None:
 def _admitted(name: str, store: "ModelStore", again: bool) -> str:
     """The hash of a model that may be activated, examined if it has not been."""
     from device.admission import admit, known
-    from device.contract import check_file
-    from device.files import sha256_of
+    from device.contract import MAX_MODEL_BYTES, check_file
+    from device.files import read_regular, sha256_of
 
-    path = Path(name) if Path(name).is_file() else store.path(store.find(name))
+    path = Path(name) if _is(Path.is_file, Path(name)) else store.path(store.find(name))
     check_file(path)
     digest = sha256_of(path)
     verdict = None if again else known(store, digest)
     if verdict is None:
         with store.incoming(path.stat().st_size) as incoming:
-            incoming.write(path.read_bytes())
+            incoming.write(read_regular(path, MAX_MODEL_BYTES))
             verdict = admit(store, incoming, lambda check: None)
         verdict.check_accepted(name)
         click.echo(_accepted(verdict))
@@ -175,7 +175,14 @@ def _path(name: str, store: "ModelStore") -> Path:
     if name == BUNDLED:
         return BUNDLED_MODEL
     file = Path(name)
-    return file if file.exists() or file.suffix else store.path(store.find(name))
+    return file if _is(Path.exists, file) or file.suffix else store.path(store.find(name))
+
+
+def _is(test: Callable[[Path], bool], file: Path) -> bool:
+    try:
+        return test(file)
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def _name(path: Path | None) -> str:

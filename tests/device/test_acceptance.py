@@ -5,10 +5,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from device.acceptance import CHECKS, Verdict, examine
 from device.errors import (
+    ContractError,
     ExaminationFailed,
     ForbiddenGraph,
     GoldenMismatch,
@@ -96,6 +98,33 @@ def test_the_memory_of_an_examination_is_limited(tmp_path):
     verdict = examine(path)
     assert (verdict.check, verdict.exit_code) == ("golden vector", ExaminationFailed.exit_code)
     assert "bad_alloc" in verdict.reason
+
+
+def test_a_model_may_not_take_more_memory_than_the_contract_gives_it(tmp_path):
+    path = hostile.write(hostile.wide_work(2**24), tmp_path / "m")
+    verdict = examine(path)
+    assert (verdict.check, verdict.exit_code) == ("memory", ExaminationFailed.exit_code)
+    assert "expected 128 MB at most" in verdict.reason
+    assert verdict.is_final
+
+
+def test_the_memory_of_a_model_does_not_depend_on_who_asks(tiny_model):
+    before = examine(tiny_model).figures["model_mb"]
+    ballast = np.ones(2**25)  # 256 MB
+    figures = examine(tiny_model).figures
+    assert ballast.all()
+    assert figures["model_mb"] < before + 16
+    assert figures["peak_mb"] < 200
+
+
+def test_a_small_file_of_large_sizes_is_refused_before_it_is_loaded(tmp_path):
+    path = tiny.build(
+        tmp_path / "m",
+        metadata={"n_slots": "1024", "beats_per_loop": "256", "n_channels": "4096"},
+    )
+    verdict = examine(path)
+    assert (verdict.check, verdict.exit_code) == ("metadata", ContractError.exit_code)
+    assert "1024 x 4096 numbers, expected 131,072" in verdict.reason
 
 
 def test_a_wide_file_is_read_within_the_limits_or_not_at_all(tmp_path):

@@ -3,19 +3,22 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.contract import (
+    _LIMITS,
     ACCEPTED_VERSIONS,
     CONTRACT_VERSION,
     MAX_MODEL_BYTES,
     WINDOWS,
-    Golden,
     ModelCard,
     Tensor,
     check_file,
@@ -23,9 +26,13 @@ from device.contract import (
 )
 from device.errors import ContractError, ModelNotFound, ModelTooLarge
 from device.griffin_lim import GriffinLim
+from device.metadata import Golden, plain
+from device.scores import MOST_PAGES
+from device.spectrogram import DRAWN_AHEAD_FRAMES
 from tests.tiny_model import Sizes, describe
 
 CARD = describe(Sizes())
+OLD_GOLDEN = replace(CARD.golden, magnitude=())
 REMEDY = "export the model again with `switchboard export`"
 
 float32s = st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), max_size=20)
@@ -45,6 +52,12 @@ def golden_of(**changes):
     return replace(CARD.golden, **changes).to_json()
 
 
+def golden_frames(n_frames):
+    """What changes in a golden vector of so many frames."""
+    frames = (0.0,) * n_frames * CARD.n_bins
+    return {"positions": (0.0,) * n_frames, "log_magnitude": frames, "magnitude": frames}
+
+
 def test_a_card_survives_being_written_and_read():
     assert ModelCard.from_metadata(CARD.to_metadata()) == CARD
 
@@ -57,7 +70,7 @@ def test_titles_labels_and_provenance_may_hold_any_letters():
 
 
 def test_a_file_of_version_1_is_played_as_it_is():
-    old = replace(CARD, contract_version=1, scores={})
+    old = replace(CARD, contract_version=1, scores={}, golden=OLD_GOLDEN)
     texts = old.to_metadata()
     assert "scores" not in texts
     assert ModelCard.from_metadata(texts) == old
@@ -111,10 +124,10 @@ REFUSED = [
     ("mood", "blue", r"found the unknown key mood, expected known keys only"),
     (
         "contract_version",
-        "3",
-        r"contract_version: found 3, expected 1 or 2; the file is newer",
+        "4",
+        r"contract_version: found 4, expected 1 or 2 or 3; the file is newer",
     ),
-    ("contract_version", "0", r"contract_version: found 0, expected 1 or 2; export"),
+    ("contract_version", "0", r"contract_version: found 0, expected 1 or 2 or 3; export"),
     ("contract_version", "1.0", r"contract_version: found '1.0', expected a whole number"),
     ("contract_version", "", r"contract_version: found '', expected a whole number"),
     ("sample_rate", "22050.5", r"sample_rate: found '22050.5', expected a whole number"),
@@ -136,6 +149,15 @@ REFUSED = [
     ("log_floor", "low", r"log_floor: found 'low', expected a finite number"),
     ("log_floor", "-31", r"log_floor: found -31.0, expected a number between -30 and 10"),
     ("tempo_bpm", "nan", r"tempo_bpm: found 'nan', expected a finite number"),
+    ("log_floor", "-1_0", r"log_floor: found '-1_0', expected a finite number"),
+    ("log_floor", "\u0663", r"log_floor: found '\u0663', expected a finite number"),
+    ("log_floor", " -8.0", r"log_floor: found ' -8.0', expected a finite number"),
+    ("log_floor", "1" * 200_000, r"log_floor: found '1{40}', expected a finite number"),
+    ("tempo_bpm", "8_0", r"tempo_bpm: found '8_0', expected a finite number"),
+    ("tempo_bpm", "+80", r"tempo_bpm: found '\+80', expected a finite number"),
+    ("tempo_bpm", "infinity", r"tempo_bpm: found 'infinity', expected a finite number"),
+    ("n_fft", "2_56", r"n_fft: found '2_56', expected a whole number"),
+    ("n_fft", "\u0662\u0665\u0666", r"n_fft: found .*, expected a whole number"),
     ("tempo_bpm", "0", r"tempo_bpm: found 0.0, expected 20 to 400"),
     ("title", "  ", r"title: found '  ', expected 1 to 200 characters"),
     ("title", "x" * 201, r"title: found .*, expected 1 to 200 characters"),
@@ -147,6 +169,13 @@ REFUSED = [
     ("provenance", "[]", r"provenance: found list, expected a JSON object"),
     ("provenance", "{", r"provenance: found text that is not JSON"),
     ("provenance", "[" * 100_000, r"provenance: found text that is not JSON"),
+    ("provenance", '{"n": 1e999}', r"provenance: found the number inf, expected finite ones"),
+    ("provenance", '{"n": NaN}', r"provenance: found the number nan, expected finite ones"),
+    ("provenance", f'{{"n": {10**300}}}', r"provenance: found the number 10{39}, expected finite"),
+    ("provenance", f'{{"n": {"9" * 200_000}}}', r"provenance: found text that is not JSON"),
+    ("provenance", json.dumps({"a": "x" * 10_001}), r"provenance: found a text of 10,001"),
+    ("provenance", '{"a":' * 30 + "1" + "}" * 30, r"provenance: found values 21 deep"),
+    ("provenance", json.dumps({"a": "x " * 600_000}), r"metadata: found 1,2\d\d,\d+ characters"),
     ("scores", "[]", r"scores: found list, expected a JSON object"),
     ("scores", "1.72", r"scores: found float, expected a JSON object"),
     ("scores", '{"db": NaN}', r"scores: found 'nan', expected a finite number"),
@@ -164,6 +193,23 @@ REFUSED = [
     ("golden", golden_text(tolerance="1"), r"golden tolerance: found '1', expected a finite"),
     ("golden", golden_text(tolerance=10**400), r"golden tolerance: found '10+', expected a finite"),
     ("golden", golden_text(tolerance=float("nan")), r"golden tolerance: found 'nan', expected"),
+    (
+        "golden",
+        golden_text(tolerance=1e30),
+        r"golden tolerance: found 1e\+30, expected at most 0.1",
+    ),
+    (
+        "golden",
+        golden_text(magnitude=None),
+        r"golden: found 0 magnitudes in version 3, expected 516",
+    ),
+    ("golden", golden_text(magnitude="AAAA"), r"golden: found damaged numbers"),
+    (
+        "golden",
+        golden_of(magnitude=(0.0,)),
+        r"golden: found 1 magnitudes in version 3, expected 51",
+    ),
+    ("golden", golden_of(**golden_frames(65)), r"golden: found 65 positions, expected at most 64"),
     ("golden", golden_text(switches=[1]), r"golden: found list, expected packed numbers"),
     ("golden", golden_text(switches="!!"), r"golden: found damaged numbers .*, expected packed"),
     ("golden", golden_text(switches="AAAA"), r"golden: found damaged numbers .*, expected packed"),
@@ -188,6 +234,119 @@ def test_every_refusal_is_one_short_line_that_says_what_to_do(key, text, said):
     assert str(refusal.value).endswith(REMEDY)
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 400
+
+
+# Characters by what they do: controls, ends of lines, direction, joiners, tags, nothing to be seen.
+UNPLAIN = [
+    *map(chr, (*range(0x20), *range(0x7F, 0xA0))),
+    *"\u2028\u2029",
+    *"\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+    *"\u00ad\u200b\u200c\u200d\u2060\ufeff\ufff9\U000e0041",
+    *"\u034f\u115f\u3164\ufffe\uffff\U0010ffff\ufdd0",
+    *"\ud800\udfff",
+]
+
+
+@pytest.mark.parametrize("character", UNPLAIN, ids=lambda c: f"U+{ord(c):04X}")
+def test_characters_that_cannot_be_seen_are_refused_in_every_text(character):
+    text = f"a{character}b"
+    for changes in (
+        {"title": text},
+        {"switch_labels": json.dumps(["a", text, "c"])},
+        {"provenance": json.dumps({"a": [{"b": text}]})},
+        {"provenance": json.dumps({"a": {text: 1}})},
+    ):
+        with pytest.raises(ContractError, match=f"the character U\\+{ord(character):04X}") as error:
+            ModelCard.from_metadata(metadata(**changes))
+        assert str(error.value).isprintable()
+
+
+@settings(max_examples=20)
+@given(st.text(max_size=300))
+def test_whatever_a_file_says_its_refusal_is_one_line_that_can_be_printed(text):
+    for changes in ({key: text} for key in CARD.to_metadata()):
+        try:
+            card = ModelCard.from_metadata(metadata(**changes))
+        except ContractError as error:
+            assert str(error).isprintable()
+            assert len(str(error)) < 500
+        else:
+            assert card.title.encode()
+    with pytest.raises(ContractError) as refusal:
+        ModelCard.from_metadata({**metadata(), f"x{text}": ""})
+    assert str(refusal.value).isprintable()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=50)
+@given(json_values)
+def test_what_was_made_plain_is_accepted_as_provenance(value):
+    card = replace(CARD, provenance={"quoted": plain(value)})
+    assert ModelCard.from_metadata(card.to_metadata()).provenance == card.provenance
+
+
+def test_plain_values_stay_what_they_are():
+    value = {"Später ☕": [1, 2.5, True, None, "夜\ufe0f"]}
+    assert plain(value) == value
+
+
+def allowed_sizes():
+    """Every card whose sizes are at an end of their range or a usual one, if it may be."""
+    sizes = {
+        name: sorted({low, high, *(n for n in usual if low <= n <= high)})
+        for (name, (low, high)), usual in zip(_LIMITS.items(), USUAL.values(), strict=True)
+    }
+    for n_fft, hop in product(sizes["n_fft"], sizes["hop_length"]):
+        for beats, n_channels in product(sizes["beats_per_loop"], sizes["n_channels"]):
+            changes = {"n_fft": n_fft, "hop_length": hop, "n_channels": n_channels}
+            frames = (0.0,) * (n_fft // 2 + 1)
+            golden = replace(CARD.golden, positions=(0.0,), log_magnitude=frames, magnitude=frames)
+            with suppress(ContractError):
+                loop = {"beats_per_loop": beats, "n_slots": 4 * beats}
+                yield replace(CARD, **changes, **loop, golden=golden)
+
+
+USUAL = {
+    "sample_rate": (),
+    "n_fft": (256, 720, 1024, 2048),
+    "hop_length": (32, 64, 180, 256, 512),
+    "n_switches": (),
+    "n_variation": (),
+    "n_slots": (),
+    "n_channels": (8, 384, 512, 1024),
+    "beats_per_loop": (4, 16, 32, 64),
+}
+
+
+def test_a_score_is_bounded_by_its_product_and_an_overlap_by_its_ratio():
+    with pytest.raises(
+        ContractError, match="found a score of 1024 x 4096 numbers, expected 131,072"
+    ):
+        replace(CARD, n_slots=1024, beats_per_loop=256, n_channels=4096)
+    with pytest.raises(
+        ContractError, match="found 8192 and 16, expected an n_fft of at most 32 ti"
+    ):
+        replace(CARD, n_fft=8192, hop_length=16)
+
+
+def test_no_sizes_that_are_accepted_make_a_box_allocate_much():
+    cards = list(allowed_sizes())
+    assert len(cards) > 100
+    for card in cards:
+        ahead = MOST_PAGES * 4 * card.n_slots * card.n_channels
+        drawn = 4 * DRAWN_AHEAD_FRAMES * card.n_bins
+        assert ahead <= 32 * 2**20
+        assert drawn <= 2 * 2**20
+    for n_fft, hop in {(card.n_fft, card.hop_length) for card in cards}:
+        inversion = vars(GriffinLim(n_fft=n_fft, hop_length=hop))
+        arrays = [a for a in inversion.values() if isinstance(a, np.ndarray) and a.base is None]
+        assert sum(a.nbytes for a in arrays) <= 8 * 2**20
 
 
 def test_a_card_cannot_be_made_wrong_in_the_first_place():

@@ -1,8 +1,20 @@
 """A file is whole or absent, whatever happens while it is written."""
 
+import codecs
+import os
+import socket
+from pathlib import Path
+
 import pytest
 
-from device.files import written_whole
+from device.files import (
+    open_regular,
+    read_object,
+    read_regular,
+    read_text,
+    sha256_of,
+    written_whole,
+)
 
 
 def test_a_file_takes_its_name_when_it_is_complete(tmp_path):
@@ -26,3 +38,58 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
         raise error
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert path.read_bytes() == b"old"
+
+
+def _socket(path):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+NO_FILES = {
+    "pipe": os.mkfifo,
+    "socket": _socket,
+    "folder": os.mkdir,
+    "link to a pipe": lambda path: (os.mkfifo(f"{path}.to"), path.symlink_to(f"{path}.to")),
+    "link to an endless device": lambda path: path.symlink_to("/dev/zero"),
+    "link to a terminal or none": lambda path: path.symlink_to("/dev/tty"),
+    "link to itself": lambda path: path.symlink_to(path),
+    "nothing": lambda path: None,
+}
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_is_refused_and_nobody_waits_for_it(kind, tmp_path):
+    path = tmp_path / "input"
+    NO_FILES[kind](path)
+    n_open = len(list(Path("/proc/self/fd").iterdir()))
+    for read in (open_regular, sha256_of, read_text, lambda path: read_regular(path, 100)):
+        with pytest.raises(OSError) as refusal:
+            read(path)
+        assert refusal.value.strerror
+    assert read_object(path) == {}
+    assert len(list(Path("/proc/self/fd").iterdir())) == n_open
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_refused_as_one_that_is_not_there(name):
+    with pytest.raises(OSError):
+        read_regular(Path(name), 100)
+
+
+def test_no_more_is_read_than_was_allowed(tmp_path):
+    path = tmp_path / "input"
+    path.write_bytes(b"12345")
+    assert read_regular(path, 5) == b"12345"
+    with pytest.raises(OSError, match="found more than 4 bytes"):
+        read_regular(path, 4)
+
+
+def test_the_null_device_is_an_empty_file():
+    assert read_regular(Path(os.devnull), 5) == b""
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_a_text_may_begin_with_a_byte_order_mark(mark, tmp_path):
+    path = tmp_path / "input"
+    path.write_bytes(mark + "Später\r\n".encode())
+    assert read_text(path) == "Später\r\n"

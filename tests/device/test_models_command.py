@@ -7,6 +7,7 @@ import pytest
 
 from device.cli import main
 from device.description import read_card
+from device.errors import ContractError
 from device.network import BUNDLED_MODEL
 from device.store import ModelStore
 from tests import tiny_model as tiny
@@ -147,14 +148,20 @@ def test_show_knows_the_bundled_model_and_its_provenance(run, run_json):
     assert "provenance.corpus.hours" in run("show", "bundled")
 
 
-def test_nothing_a_file_says_moves_the_cursor(run, build_model):
+def test_nothing_a_file_says_moves_the_cursor(run, build_model, store, capsys):
     evil = "\x1b[2J\r\n\t" * 20
     deep = {"a": {"b": {"c": {"d": {"e": [evil]}}}}, evil: evil}
-    path = build_model(metadata={"title": evil, "provenance": json.dumps(deep)})
-    said = run("show", path)
-    assert all(line.isprintable() for line in said.splitlines())
-    run("activate", path)
-    assert all(line.isprintable() for line in run("list").splitlines())
+    for texts in ({"title": evil}, {"provenance": json.dumps(deep)}, {evil: "1"}):
+        path = build_model(metadata=texts)
+        for command in (["show", path], ["activate", path, "--store", store.directory]):
+            status = main(["models", *map(str, command)])
+            said = capsys.readouterr().err
+            assert status == ContractError.exit_code
+            assert all(line.isprintable() for line in said.splitlines())
+            assert len(said) < 500
+        # One that an earlier version took in.
+        store.add(path)
+        assert all(line.isprintable() for line in run("list").splitlines())
 
 
 def test_check_examines_a_file_and_leaves_the_store_alone(run, run_json, store, tiny_model):

@@ -7,9 +7,10 @@ import threading
 
 import numpy as np
 import pytest
+from onnx import ModelProto
 
 from device.errors import ContractError, GoldenMismatch, ModelNotFound, ModelUnreadable
-from device.network import Network
+from device.network import BUNDLED_MODEL, Network
 from tests import tiny_model as tiny
 
 OFF, ON = np.zeros(3, np.float32), np.ones(3, np.float32)
@@ -162,3 +163,29 @@ def test_nothing_is_kept_or_told_about_who_plays_what(tiny_model, tmp_path):
         check=True,
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("version", ["1", "2", "3"])
+@pytest.mark.parametrize("log_floor", [3.0, 1.0])
+def test_another_log_floor_than_the_trainings_is_found_out(build_model, log_floor, version):
+    scores = {"scores": None} if version == "1" else {}
+    true = {"contract_version": version, **scores}
+    assert Network.open(build_model(metadata=true)).card.log_floor == tiny.LOG_FLOOR
+    with pytest.raises(GoldenMismatch, match=f"log_floor of {log_floor:g}"):
+        Network.open(build_model(metadata={**true, "log_floor": str(log_floor)}))
+
+
+@pytest.mark.parametrize("log_floor", [-7.0, -6.0, -1.0, -9.0, -20.0])
+def test_of_a_new_file_the_log_floor_is_checked_to_the_golden_tolerance(build_model, log_floor):
+    with pytest.raises(GoldenMismatch, match="expected those of the training"):
+        Network.open(build_model(metadata={"log_floor": str(log_floor)}))
+
+
+def test_the_bundled_model_is_refused_with_a_log_floor_that_takes_its_music(tmp_path):
+    model = ModelProto.FromString(BUNDLED_MODEL.read_bytes())
+    entry = next(entry for entry in model.metadata_props if entry.key == "log_floor")
+    entry.value = "3"
+    changed = tmp_path / "changed.onnx"
+    changed.write_bytes(model.SerializeToString())
+    with pytest.raises(GoldenMismatch, match="5 dB of it below the log_floor of 3"):
+        Network.open(changed)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -178,3 +179,19 @@ def test_what_is_no_status_is_as_good_as_none(path, text):
         path.write_text(text, encoding="utf-8")
     with pytest.raises(StatusMissing, match="switchboard play"):
         read_status(path, now=1.0)
+
+
+@pytest.mark.parametrize("ahead", [2.0, 3600.0, 1e12, float("inf"), float("nan")])
+def test_a_status_from_the_future_is_not_alive(open_file, path, ahead):
+    open_file()(snapshot())
+    until(path.is_file)
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**facts, "written_at": 1000.0 + ahead}), encoding="utf-8")
+    with pytest.raises(StatusStale, match="ahead of this machine's clock"):
+        read_status(path, now=1000.0)
+
+
+def test_a_status_that_is_a_pipe_is_none_and_nobody_waits_for_it(path):
+    os.mkfifo(path)
+    with pytest.raises(StatusMissing):
+        read_status(path, now=1000.0)

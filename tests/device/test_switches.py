@@ -1,5 +1,6 @@
 """The panel's port, its text forms and the switches that need no hardware."""
 
+import codecs
 from itertools import pairwise
 
 import pytest
@@ -187,3 +188,10 @@ def test_a_script_says_the_same_whenever_it_is_asked(times, seconds):
     flips = [(t, (i % 2 == 0,)) for i, t in enumerate(sorted(times))]
     latest = [bits for t, bits in flips if t <= seconds]
     assert ScriptSwitches(flips, 1).read(seconds) == (latest[-1] if latest else (False,))
+
+
+def test_a_script_may_come_from_an_editor_that_marks_and_ends_lines_otherwise(tmp_path):
+    path = tmp_path / "flips.txt"
+    path.write_bytes(codecs.BOM_UTF8 + b"0 100\r\n1 010\r\n")
+    switches = load_script(path, 3)
+    assert [format_bits(switches.read(seconds)) for seconds in (0.5, 1.5)] == ["100", "010"]

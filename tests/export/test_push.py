@@ -10,6 +10,7 @@ import pytest
 
 from device import errors
 from device.cli import main
+from device.contract import CONTRACT_VERSION
 from device.store import ModelStore
 from export.box import Box
 from export.push import Model, push, push_all
@@ -19,7 +20,7 @@ from tests import tiny_model as tiny
 READY = {
     "event": "ready",
     "protocol": 1,
-    "contract_version": 2,
+    "contract_version": CONTRACT_VERSION,
     "max_bytes": 1 << 24,
     "free_bytes": 1 << 30,
     "active": None,

@@ -1,5 +1,6 @@
 """Whom ssh is told to call, and what its complaints mean."""
 
+import codecs
 import subprocess
 
 import pytest
@@ -29,6 +30,12 @@ STUDIO = Host("switchboard", "studio.local")
         ("me@192.168.1.20", "me", "192.168.1.20"),
         ("fe80::1%eth0", None, "fe80::1%eth0"),
         ("a-b_c@Studio-2.local", "a-b_c", "Studio-2.local"),
+        ("::1", None, "::1"),
+        ("[::1]", None, "::1"),
+        ("user@::1", "user", "::1"),
+        ("user@[::1]", "user", "::1"),
+        ("[fe80::1%eth0]", None, "fe80::1%eth0"),
+        ("pi@2001:db8::1.2.3.4", "pi", "2001:db8::1.2.3.4"),
     ],
 )
 def test_a_host_is_a_name_or_an_address_with_or_without_a_user(text, user, name):
@@ -54,12 +61,27 @@ def test_a_host_is_a_name_or_an_address_with_or_without_a_user(text, user, name)
         "../studio",
         "ssh://studio",
         "stüdio",
+        "[studio]",
+        "[::1",
+        "::1]",
+        "[192.168.1.20]",
+        "1:2:3",
+        ":::1",
+        "::1%",
+        "fe80::1%-v",
+        "a:1" * 3000,
     ],
 )
 def test_what_could_be_an_option_or_a_command_is_no_host(text):
     with pytest.raises(BadHost, match="expected a name or an address") as refusal:
         Host.parse(text)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("host", ["studio", "pi@studio.local", "192.168.1.20", "[::1]", "u@[::1]"])
+def test_a_host_with_a_port_in_it_is_told_the_option(host):
+    with pytest.raises(BadHost, match=r"found a port in it, .*; say `--port 2222`"):
+        Host.parse(f"{host}:2222")
 
 
 def test_the_account_of_a_box_is_meant_where_nobody_is_named():
@@ -97,6 +119,8 @@ def test_an_owner_can_be_asked_questions():
 def test_a_file_of_hosts_has_one_a_line_and_remarks(tmp_path):
     path = tmp_path / "boxes.txt"
     path.write_text("# the studio\nstudio.local\n\n  me@kitchen # the small one\n")
+    assert read_hosts(path) == [Host(None, "studio.local"), Host("me", "kitchen")]
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
     assert read_hosts(path) == [Host(None, "studio.local"), Host("me", "kitchen")]
 
 

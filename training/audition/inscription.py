@@ -33,6 +33,8 @@ def inscribe(model: Path, labels: Sequence[str], scores: Mapping[str, float]) ->
         contract_version=CONTRACT_VERSION,
         switch_labels=tuple(labels),
         scores={**kept, **scores},
+        # A file from before version 3 has no magnitudes: its log floor is all there is.
+        golden=card.golden if card.golden.magnitude else card.golden.with_magnitude(card.log_floor),
     )
     content, partial = _content(model, card), model.with_name(f".{model.name}.part")
     try:
