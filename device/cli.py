@@ -1,5 +1,6 @@
 """The `switchboard` command: finds its verbs, turns errors into one line and an exit code."""
 
+import io
 import os
 import sys
 from functools import cached_property
@@ -9,6 +10,8 @@ from typing import Any
 import click
 
 from device.errors import MissingExtra, OutputError, SwitchboardError
+from device.plain_text import MOST_IN_LINE, one_line
+from device.terminal import say, take_any_text
 
 ENTRY_POINT_GROUP = "switchboard.commands"
 
@@ -56,10 +59,13 @@ def switchboard() -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command; the one place where errors become text and an exit status."""
+    take_any_text()
     try:
         result: Any = switchboard.main(args, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        say(*text.getvalue().splitlines(), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -82,7 +88,7 @@ def _explain(error: SwitchboardError | ModuleNotFoundError | OSError) -> int:
 
 
 def _fail(error: SwitchboardError) -> int:
-    click.echo(f"switchboard: {error}", err=True)
+    say(f"switchboard: {one_line(str(error), MOST_IN_LINE)}", err=True)
     return error.exit_code
 
 

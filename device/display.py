@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-import click
-
+from device import terminal
 from device.share import in_words
 from device.state import InstrumentState
 
@@ -39,7 +38,7 @@ class Lines:
 
     def say(self, line: str) -> None:
         """Print a line."""
-        click.echo(line, err=True)
+        terminal.say(line, err=True)
 
     def tell(self) -> None:
         """Print how the switches stand and where in the music we are."""

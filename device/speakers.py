@@ -4,19 +4,18 @@ A speaker paces the instrument: `Speaker.write` blocks while its buffer is full.
 `device.card`.
 """
 
-import os
+import struct
 import time
-import wave
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.closing import Closing
 from device.errors import OutputError, SpeakerUnavailable
+from device.outputs import Output, not_written
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], None]
@@ -122,10 +121,11 @@ class SilentSpeaker(Closing):
 
 
 class WavSpeaker(Closing):
-    """Records 16-bit mono PCM; the file takes its name only when it is complete.
+    """Records 16-bit mono PCM; a file takes its name only when it is complete (`device.outputs`).
 
     Leaving the ``with`` block by Ctrl-C or SystemExit is a clean end and keeps the recording; any
-    other exception drops it, and what was there before stays.
+    other exception drops it, and what was there before stays. A pipe or a device gets a header that
+    promises as much as WAV allows: how long it will be is not known when it begins.
 
     Raises
     ------
@@ -147,12 +147,12 @@ class WavSpeaker(Closing):
     ) -> None:
         self.name = str(path)
         self._path = path
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._room = max_bytes
+        self._sample_rate = sample_rate
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
         pacer = Pacer(sample_rate, buffer_seconds=BUFFER_SECONDS, clock=clock, sleep=sleep)
         self._pacer = pacer if paced else None
-        self._file = self._open()
-        self._wav: wave.Wave_write | None = _mono_wav(self._file, sample_rate)
+        self._output: Output | None = self._open()
 
     @property
     def n_underruns(self) -> int:
@@ -161,39 +161,39 @@ class WavSpeaker(Closing):
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Record samples of shape (n,); what is beyond full scale is clipped."""
-        if self._wav is None:
+        if self._output is None:
             raise OutputError(f"{self._path}: found a closed recording, expected an open one")
         self._make_room(2 * len(samples))
         try:
-            self._wav.writeframesraw(_to_pcm(samples))
+            self._output.file.write(_to_pcm(samples))
+            if self._output.is_stream:
+                self._output.file.flush()
         except OSError as error:
             self.abort()
-            raise _not_written(self._path, error) from error
+            raise not_written(self._path, error) from error
+        self._n_bytes += 2 * len(samples)
         if self._pacer:
             self._pacer.advance(len(samples))
 
     def close(self) -> None:
         """Complete the file and give it its name; may be called again."""
-        wav, self._wav = self._wav, None
-        if wav is None:
+        output, self._output = self._output, None
+        if output is None:
             return
         try:
-            wav.close()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._partial.replace(self._path)
+            if not output.is_stream:
+                output.file.seek(0)
+                output.file.write(_wav_header(self._sample_rate, self._n_bytes))
+            output.keep()
         except OSError as error:
-            self._drop()
-            raise _not_written(self._path, error) from error
+            output.drop()
+            raise not_written(self._path, error) from error
 
     def abort(self) -> None:
         """Forget the recording; may be called again."""
-        wav, self._wav = self._wav, None
-        if wav is not None:
-            # Closing writes the header once more, which fails where writing has just failed.
-            with suppress(OSError):
-                wav.close()
-            self._drop()
+        output, self._output = self._output, None
+        if output is not None:
+            output.drop()
 
     def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         if isinstance(error, Exception):
@@ -201,23 +201,19 @@ class WavSpeaker(Closing):
         else:
             self.close()
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> Output:
+        output: Output | None = None
         try:
-            if self._path.is_dir():
-                raise IsADirectoryError(None, "a folder of that name")
-            return self._partial.open("wb")
+            output = Output(self._path)
+            output.file.write(_wav_header(self._sample_rate, self._max_bytes))
         except OSError as error:
-            raise _not_written(self._path, error) from error
-
-    def _drop(self) -> None:
-        with suppress(OSError):
-            self._file.close()
-        with suppress(OSError):
-            self._partial.unlink(missing_ok=True)
+            if output is not None:
+                output.drop()
+            raise not_written(self._path, error) from error
+        return output
 
     def _make_room(self, n_bytes: int) -> None:
-        self._room -= n_bytes
-        if self._room < 0:
+        if self._n_bytes + n_bytes > self._max_bytes:
             self.close()
             raise OutputError(
                 f"{self._path}: found the recording full, expected less than 4 GiB as WAV allows; "
@@ -280,21 +276,23 @@ def _open_card_or_recording(sample_rate: int, *, live: bool, report: Report) -> 
         return WavSpeaker(FALLBACK_PATH, sample_rate, paced=live)
 
 
-def _mono_wav(file: BinaryIO, sample_rate: int) -> wave.Wave_write:
-    wav = wave.Wave_write(file)
-    wav.setnchannels(1)
-    wav.setsampwidth(2)
-    wav.setframerate(sample_rate)
-    return wav
+def _wav_header(sample_rate: int, n_bytes: int) -> bytes:
+    """Header of 16-bit mono PCM.
+
+    Written out here because the standard library's `wave` goes back to the header at the end, which
+    a pipe does not allow.
+    """
+    pcm, n_channels, n_sample_bytes = 1, 1, 2
+    frame_bytes = n_channels * n_sample_bytes
+    return struct.pack(
+        "<4sI4s 4sIHHIIHH 4sI",
+        *(b"RIFF", 36 + n_bytes, b"WAVE"),
+        *(b"fmt ", 16, pcm, n_channels, sample_rate, sample_rate * frame_bytes),
+        *(frame_bytes, 8 * n_sample_bytes),
+        *(b"data", n_bytes),
+    )
 
 
 def _to_pcm(samples: NDArray[np.float32]) -> bytes:
     pcm: NDArray[np.int16] = np.rint(np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2")
     return pcm.tobytes()
-
-
-def _not_written(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path}: found {error.strerror or error}, expected a writable folder with room; "
-        "free some space or choose another file"
-    )

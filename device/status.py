@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 from device.closing import Closing
 from device.errors import OutputError, StatusMissing, StatusStale
 from device.files import read_object
+from device.outputs import check_output, regular_target
 from device.share import place_of
 from device.state import InstrumentState
 from device.switches import format_bits
@@ -84,12 +86,14 @@ class StatusFile(Closing):
         degrees: Callable[[], float | None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
+        self._path = path if path.is_dir() else regular_target(path)
+        try:
+            check_output(path)
+        except OutputError as error:
             raise OutputError(
                 f"{path}: found no writable folder for it, expected one; choose another --status"
-            )
-        self._path = path
-        self._partial = path.with_name(f".{path.name}.part")
+            ) from error
+        self._partial = self._path.with_name(f".{self._path.name}.part")
         self._origin = origin
         self._last_refusal = last_refusal
         self._degrees = degrees
@@ -110,8 +114,10 @@ class StatusFile(Closing):
         self._stop.set()
         self._thread.join(timeout=JOIN_SECONDS)
         for path in (self._path, self._partial):
+            # Whatever else has taken its place meanwhile is not ours to remove.
             with suppress(OSError):
-                path.unlink()
+                if stat.S_ISREG(path.lstat().st_mode):
+                    path.unlink()
 
     def _write_often(self) -> None:
         while not self._stop.wait(WRITE_SECONDS):

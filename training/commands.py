@@ -9,6 +9,7 @@ import click
 
 from device.commands.ranges import Finite
 from device.contract import SLOTS_PER_BEAT, WINDOWS
+from device.terminal import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -180,7 +181,7 @@ def train(
     if crew.leads:
         _finish(out, networks, music, config)
         _preview(out, networks, music, features, config)
-        click.echo(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
+        say(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from device.contract import SLOTS_PER_BEAT
 from device.griffin_lim import GriffinLim
+from device.outputs import written
 from training.analysis import Analysis
 from training.corpus import Corpus
 from training.features import Features
@@ -54,7 +55,9 @@ def write_previews(
 
     def write(name: str, log_bands: torch.Tensor) -> None:
         samples = to_audio(log_bands.float().cpu(), analysis, corpus.tempo_bpm)
-        soundfile.write(directory / f"{name}.wav", np.clip(samples, -1, 1), analysis.sample_rate)
+        clipped = np.clip(samples, -1, 1)
+        with written(directory / f"{name}.wav") as file:
+            soundfile.write(file, clipped, analysis.sample_rate, format="WAV")
 
     for loop in features.held_out[:N_PREVIEWS]:
         true = torch.from_numpy(features.log_bands[loop].astype(np.float32))[None].to(device)
@@ -90,5 +93,6 @@ def draw_curves(directory: Path) -> None:
         axis.set_title(f"{stage}: {name}", fontsize=9)
         axis.set_xlabel("step", fontsize=8)
     figure.tight_layout()
-    figure.savefig(directory / "curves.png", dpi=100)
+    with written(directory / "curves.png") as file:
+        figure.savefig(file, dpi=100, format="png")
     pyplot.close(figure)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
+from device.terminal import say
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def _log_tenths(unit: str) -> Callable[[int, int], None]:
             rate = (n_done - n_before[0]) / max(time.monotonic() - started, 1e-3)
             seconds_left = (n_total - n_done) / rate
             line = f"{n_done}/{n_total} {unit}, {_pace(rate, unit)}, {seconds_left:.0f} s left"
-            click.echo(line, err=True)
+            say(line, err=True)
         n_before.append(n_done)
         tenths_shown.append(tenth)
 

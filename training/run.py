@@ -26,6 +26,7 @@ from torch import Tensor
 from device.contract import WINDOWS
 from device.errors import SwitchboardError
 from device.files import written_whole
+from device.outputs import regular_target
 from training.analysis import Analysis
 from training.axes import Axes, DiscoveredAxes
 from training.bands import KINDS, most_mel_bands
@@ -356,8 +357,9 @@ class FinishedRun:
 
 def replaced(path: Path) -> AbstractContextManager[BinaryIO]:
     """Open a file of a run for writing anew, whole or not at all."""
+    target = regular_target(path)
     # One name for all processes: what a killed run left is overwritten by the next.
-    return written_whole(path, path.with_name(path.name + ".part"))
+    return written_whole(target, target.with_name(target.name + ".part"))
 
 
 def save_atomically(path: Path, content: Any) -> None:
@@ -382,7 +384,9 @@ def load_saved(path: Path) -> dict[str, Any]:
     """
     try:
         # weights_only: a run may come from elsewhere, and a pickle could carry code.
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # Opened here: torch itself takes no name that is not UTF-8.
+        with path.open("rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
         # torch's own text would advise to trust the file.
         raise TrainingError(

@@ -1,6 +1,5 @@
 """`switchboard play`: the instrument itself."""
 
-import json
 import os
 import signal
 import sys
@@ -12,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from device import terminal
 from device.commands import options
 from device.commands.ranges import Finite
 from device.header import DEFAULT_PINS
+from device.outputs import is_standard_output
 from device.settings import find_settings, load_settings
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def play(
         report = instrument.play(seconds if service else _duration(kind, seconds))
         name = sink.name
     facts = {**report.to_dict(), "speaker": name, "switches": kind}
-    click.echo(json.dumps(facts) if as_json else _summary(facts))
+    _tell(facts, as_json=as_json)
 
 
 def _kind(switches: str) -> str:
@@ -262,7 +263,7 @@ def _open_switches(
 def _list_speakers() -> None:
     from device.card import list_cards
 
-    click.echo("\n".join(list_cards()) or "no card at all: look with `aplay -l`")
+    terminal.say(*(list_cards() or ["no card at all: look with `aplay -l`"]))
 
 
 @contextmanager
@@ -330,6 +331,14 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _tell(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        terminal.say_json(facts)
+    else:
+        # Behind a recording that went to standard output it would be taken for sound.
+        terminal.say(_summary(facts), err=is_standard_output(Path(facts["speaker"])))
 
 
 def _summary(facts: dict[str, Any]) -> str:

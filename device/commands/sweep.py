@@ -1,6 +1,5 @@
 """`switchboard sweep`: every state of the panel, rendered and measured before anybody hears it."""
 
-import json
 import math
 from itertools import product
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 
 from device.commands import options
 from device.commands.ranges import Finite
+from device.terminal import say, say_json
 
 if TYPE_CHECKING:
     from device.network import Network
@@ -64,7 +64,10 @@ def sweep(
         for bits in track(states, description="sweeping", console=Console(stderr=True))
     ]
     facts = _facts([format_bits(bits) for bits in states], surveys)
-    click.echo(json.dumps(facts) if as_json else _table(facts))
+    if as_json:
+        say_json(facts)
+    else:
+        say(*_table(facts).splitlines())
 
 
 def _render(
