@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from device.description import one_line
 from device.errors import ExaminationFailed, SwitchboardError
 from device.examination import Limits
+from device.plain_text import one_line
 
 CHECKS = ("size", "graph", "metadata", "tensors", "golden vector", "memory", "sound", "speed")
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.closing import Closing
+from device.console import unfailing
 from device.errors import SpeakerUnavailable
 from device.resampler import Resampler
-from device.saying import unfailing
 from device.speakers import BUFFER_SECONDS, Clock, Pacer, Report, Sleep
 
 REOPEN_SECONDS = 1.0

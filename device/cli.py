@@ -1,5 +1,6 @@
 """The `switchboard` command: finds its verbs, turns errors into one line and an exit code."""
 
+import io
 import os
 import sys
 from functools import cached_property
@@ -8,8 +9,9 @@ from typing import Any
 
 import click
 
+from device.console import say, take_any_text
 from device.errors import Ended, MissingExtra, OutputError, SwitchboardError
-from device.saying import say
+from device.plain_text import MOST_IN_LINE, one_line
 
 ENTRY_POINT_GROUP = "switchboard.commands"
 
@@ -57,10 +59,13 @@ def switchboard() -> None:
 
 def main(args: list[str] | None = None) -> int:
     """Run the command; the one place where errors become text and an exit status."""
+    take_any_text()
     try:
         result: Any = switchboard.main(args, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        say(*text.getvalue().splitlines(), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as ended:
         if isinstance(ended.__cause__, EOFError):
@@ -88,7 +93,7 @@ def _explain(error: SwitchboardError | ModuleNotFoundError | OSError) -> int:
 
 
 def _fail(error: SwitchboardError) -> int:
-    say(f"switchboard: {error}")
+    say(f"switchboard: {one_line(str(error), MOST_IN_LINE)}", err=True)
     return error.exit_code
 
 

@@ -30,9 +30,9 @@ from typing import Any
 from device.acceptance import Verdict
 from device.admission import Examine, admit, examine, known
 from device.contract import CONTRACT_VERSION, MAX_MODEL_BYTES
-from device.description import one_line
 from device.errors import ModelTooLarge, SwitchboardError
 from device.incoming import Incoming
+from device.plain_text import one_line
 from device.store import ModelStore
 
 PROTOCOL = 1

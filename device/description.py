@@ -10,8 +10,8 @@ from device.contract import ModelCard
 from device.errors import SwitchboardError
 from device.files import sha256_of
 from device.onnx_file import read_onnx_file
+from device.plain_text import one_line
 
-_MOST_CHARACTERS = 300
 # How deep provenance is told line by line; what lies deeper stays JSON.
 _MOST_DEPTH = 4
 
@@ -53,13 +53,6 @@ def to_lines(facts: dict[str, Any]) -> list[str]:
     flat = [(one_line(name), one_line(text)) for name, text in _flat("", facts, _MOST_DEPTH)]
     width = max(len(name) for name, _ in flat)
     return [f"{name:{width}}  {text}".rstrip() for name, text in flat]
-
-
-def one_line(text: str) -> str:
-    """Text from a file made fit for a terminal: one line, and nothing that moves a cursor."""
-    line = " ".join(text.split())
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
-    return shown[:_MOST_CHARACTERS]
 
 
 def _flat(prefix: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:

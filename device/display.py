@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from device.closing import Closing
-from device.saying import say
+from device.console import say
 from device.share import in_words
 from device.state import InstrumentState
 
@@ -43,7 +43,7 @@ class Lines(Closing):
 
     def say(self, line: str) -> None:
         """Print a line; never raises."""
-        say(line)
+        say(line, err=True)
 
     def tell(self) -> None:
         """Print how the switches stand and where in the music we are."""

@@ -180,6 +180,18 @@ def read_text(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
     return read_regular(path, most_bytes).decode("utf-8-sig")
 
 
+@contextmanager
+def utf8_name(path: Path) -> Iterator[str]:
+    """A name under which a library can open a file, if it takes none that is not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:
+        yield str(path)
+
+
 def sha256_of(path: Path) -> str:
     """Hash of a file's bytes, in hexadecimal."""
     with open_regular(path) as file:

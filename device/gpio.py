@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from device.chatter import ChatterGuard
+from device.console import unfailing
 from device.errors import SwitchesUnavailable
 from device.header import describe
-from device.saying import unfailing
 from device.state import Bits
 from device.switches import LOCKOUT_SECONDS, Debounce, OpenSwitches
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from device.closing import Closing
+from device.console import unfailing
 from device.errors import Interrupted
-from device.saying import unfailing
 from device.state import InstrumentState
 
 FIRST_PAUSE_SECONDS = 0.05

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from device.console import unfailing
 from device.errors import SwitchesUnavailable
-from device.saying import unfailing
 from device.state import Bits
 from device.switches import OpenSwitches, fit
 

@@ -9,7 +9,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from device.contract import ModelCard, Tensor, check_file, check_tensors
 from device.errors import GoldenMismatch, Interrupted, ModelFailed, ModelUnreadable
-from device.files import sha256_of
+from device.files import sha256_of, utf8_name
 
 Score = NDArray[np.float32]
 
@@ -218,9 +218,10 @@ def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
     check_file(path)
     try:
         # By path: a session opened from bytes keeps them, and a box has better uses for 10 MB.
-        session = ort.InferenceSession(
-            str(path), _session_options(), ["CPUExecutionProvider"], enable_fallback=0
-        )
+        with utf8_name(path) as name:
+            session = ort.InferenceSession(
+                name, _session_options(), ["CPUExecutionProvider"], enable_fallback=0
+            )
         return session, dict(session.get_modelmeta().custom_metadata_map)
     except ONNXRUNTIME_ERRORS as error:
         reason = " ".join(str(error).split())[:120]

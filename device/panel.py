@@ -17,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from device.closing import Closing
+from device.console import Steady, unfailing
 from device.helpers import Helper
 from device.keyboard import SWITCH_KEYS, key_help
-from device.saying import Steady, unfailing
+from device.plain_text import visible
 from device.share import in_words
 from device.state import InstrumentState
 
@@ -40,6 +41,9 @@ BOX_HEIGHT = 3
 OTHER_LINES = 9
 MAX_WIDTH = 88
 LABEL_WIDTH = 7
+
+# What stands for our marks on a terminal that is not UTF-8, each as wide as the mark.
+_IN_ASCII = str.maketrans("●○◐■·━─…", "*.+#.=-~")
 
 
 class Panel(Closing):
@@ -65,7 +69,9 @@ class Panel(Closing):
 
     def say(self, line: str) -> None:
         """Print a line above the picture; never raises."""
-        unfailing(lambda text: self._console.print(text, markup=False, highlight=False))(line)
+        unfailing(lambda text: self._console.print(visible(text), markup=False, highlight=False))(
+            line
+        )
 
     def tell(self) -> None:
         """Print how the switches stand and where in the music we are."""
@@ -120,6 +126,18 @@ class Face:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType | Segment]:
+        rows = self._rows(console, options)
+        if not options.ascii_only:
+            yield from rows
+            return
+        for row in rows:
+            segments = [row] if isinstance(row, Segment) else console.render(row, options)
+            for text, style, control in segments:
+                yield Segment(_encodable(text, options.encoding), style, control)
+
+    def _rows(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType | Segment]:
         if self._state is None:
             return
         width = min(options.max_width, MAX_WIDTH)
@@ -147,9 +165,13 @@ class Face:
         return self._switches
 
 
+def _encodable(text: str, encoding: str) -> str:
+    return text.translate(_IN_ASCII).encode(encoding, "replace").decode(encoding)
+
+
 def _title(state: InstrumentState, width: int) -> Text:
     right = f" {state.tempo_bpm:g} bpm   {_clock(state.seconds)}"
-    left = Text.assemble(("Lo-Fi Switchboard", "bold"), "  ", state.title)
+    left = Text.assemble(("Lo-Fi Switchboard", "bold"), "  ", visible(state.title))
     left.truncate(max(width - len(right), 1), overflow="ellipsis", pad=True)
     return _one_line(left.append(right))
 
@@ -203,7 +225,7 @@ def _lamp(state: InstrumentState, i: int) -> Text:
     """Full when on, empty when off, half while the flip waits to be heard."""
     waiting = state.bits[i] != state.sounding[i]
     lamp = "◐" if waiting else "●" if state.bits[i] else "○"
-    return _one_line(f"{lamp} {state.labels[i]}", style=_style(state, i))
+    return _one_line(f"{lamp} {visible(state.labels[i])}", style=_style(state, i))
 
 
 def _style(state: InstrumentState, i: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from device.header import header_pin
+from device.plain_text import visible
 from device.state import Bits
 from device.switches import LOCKOUT_SECONDS
 
@@ -119,13 +120,14 @@ def watch(
 def table(rows: list[dict[str, Any]]) -> Any:
     """A rich table of `Watch.rows`."""
     from rich.table import Table
+    from rich.text import Text
 
     columns = ("switch", "", "header pin", "BCM", "", "flips", "bounce", "")
     made = Table(*columns, title="Flip every switch, there and back; Ctrl-C ends")
     for row in rows:
         made.add_row(
             str(row["switch"]),
-            row["label"],
+            Text(visible(row["label"])),
             str(row["header_pin"] or "–"),
             str(row["bcm"]),
             "[bold green]on[/]" if row["closed"] else "[dim]off[/]",

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from device.closing import Closing
-from device.saying import unfailing
+from device.console import unfailing
+from device.plain_text import visible
 from device.speakers import Report, Speaker
 from device.state import InstrumentState
 
@@ -55,10 +56,11 @@ class Manager(Closing):
         return self._socket is not None
 
     def tell(self, *lines: str) -> None:
-        """Send lines such as ``READY=1``."""
+        """Send lines such as ``READY=1``; none becomes two, and all are UTF-8."""
         if self._socket is not None:
+            text = "\n".join(map(visible, lines))
             with suppress(OSError):
-                self._socket.sendto("\n".join(lines).encode(), self._address)
+                self._socket.sendto(text.encode(), self._address)
 
     def close(self) -> None:
         """Hang up; may be called again."""

@@ -4,20 +4,19 @@ A speaker paces the instrument: `Speaker.write` blocks while its buffer is full.
 `device.card`.
 """
 
-import os
+import struct
 import threading
 import time
-import wave
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.closing import Closing
 from device.errors import OutputError, SpeakerUnavailable
+from device.outputs import Output, not_written
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], None]
@@ -123,11 +122,12 @@ class SilentSpeaker(Closing):
 
 
 class WavSpeaker(Closing):
-    """Records 16-bit mono PCM; the file takes its name only when it is complete.
+    """Records 16-bit mono PCM; a file takes its name only when it is complete (`device.outputs`).
 
     Leaving the ``with`` block by a signal, Ctrl-C or SystemExit is a clean end and keeps what was
     recorded, if anything was; any other exception drops it, and what was there before stays.
-    `close` and `abort` may be called from another thread than `write`.
+    `close` and `abort` may be called from another thread than `write`. A pipe or a device gets a
+    header that promises as much as WAV allows: its length is not known when it begins.
 
     Parameters
     ----------
@@ -155,15 +155,15 @@ class WavSpeaker(Closing):
     ) -> None:
         self.name = str(path)
         self._path = path
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._sample_rate = sample_rate
         self._whole = whole
-        self._max_bytes = self._room = max_bytes
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
         # Reentrant: a recording that is full closes itself while it is written to.
         self._lock = threading.RLock()
         pacer = Pacer(sample_rate, buffer_seconds=BUFFER_SECONDS, clock=clock, sleep=sleep)
         self._pacer = pacer if paced else None
-        self._file = self._open()
-        self._wav: wave.Wave_write | None = _mono_wav(self._file, sample_rate)
+        self._output: Output | None = self._open()
 
     @property
     def n_underruns(self) -> int:
@@ -180,21 +180,21 @@ class WavSpeaker(Closing):
     def close(self) -> None:
         """Complete the file and give it its name; may be called again."""
         with self._lock:
-            wav, self._wav = self._wav, None
-            if wav is None:
+            output, self._output = self._output, None
+            if output is None:
                 return
             try:
-                wav.close()
-                os.fsync(self._file.fileno())
-                self._file.close()
-                self._partial.replace(self._path)
+                if not output.is_stream:
+                    output.file.seek(0)
+                    output.file.write(_wav_header(self._sample_rate, self._n_bytes))
+                output.keep()
             except OSError as error:
-                self._drop()
-                raise _not_written(self._path, error) from error
+                output.drop()
+                raise not_written(self._path, error) from error
 
     def end(self) -> None:
         """Keep what was recorded so far, or drop it where only the whole is wanted or none is."""
-        if self._whole or self._room == self._max_bytes:
+        if self._whole or self._n_bytes == 0:
             self.abort()
         else:
             self.close()
@@ -202,12 +202,9 @@ class WavSpeaker(Closing):
     def abort(self) -> None:
         """Forget the recording; may be called again."""
         with self._lock:
-            wav, self._wav = self._wav, None
-            if wav is not None:
-                # Closing writes the header once more, which fails where writing has just failed.
-                with suppress(OSError):
-                    wav.close()
-                self._drop()
+            output, self._output = self._output, None
+            if output is not None:
+                output.drop()
 
     def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         if isinstance(error, Exception):
@@ -218,32 +215,31 @@ class WavSpeaker(Closing):
             self.close()
 
     def _record(self, samples: NDArray[np.float32]) -> None:
-        if self._wav is None:
+        if self._output is None:
             raise OutputError(f"{self._path}: found a closed recording, expected an open one")
         self._make_room(2 * len(samples))
         try:
-            self._wav.writeframesraw(_to_pcm(samples))
+            self._output.file.write(_to_pcm(samples))
+            if self._output.is_stream:
+                self._output.file.flush()
         except OSError as error:
             self.abort()
-            raise _not_written(self._path, error) from error
+            raise not_written(self._path, error) from error
+        self._n_bytes += 2 * len(samples)
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> Output:
+        output: Output | None = None
         try:
-            if self._path.is_dir():
-                raise IsADirectoryError(None, "a folder of that name")
-            return self._partial.open("wb")
+            output = Output(self._path)
+            output.file.write(_wav_header(self._sample_rate, self._max_bytes))
         except OSError as error:
-            raise _not_written(self._path, error) from error
-
-    def _drop(self) -> None:
-        with suppress(OSError):
-            self._file.close()
-        with suppress(OSError):
-            self._partial.unlink(missing_ok=True)
+            if output is not None:
+                output.drop()
+            raise not_written(self._path, error) from error
+        return output
 
     def _make_room(self, n_bytes: int) -> None:
-        self._room -= n_bytes
-        if self._room < 0:
+        if self._n_bytes + n_bytes > self._max_bytes:
             self.close()
             raise OutputError(
                 f"{self._path}: found the recording full, expected less than 4 GiB as WAV allows; "
@@ -306,21 +302,23 @@ def _open_card_or_recording(sample_rate: int, *, live: bool, report: Report) -> 
         return WavSpeaker(FALLBACK_PATH, sample_rate, paced=live)
 
 
-def _mono_wav(file: BinaryIO, sample_rate: int) -> wave.Wave_write:
-    wav = wave.Wave_write(file)
-    wav.setnchannels(1)
-    wav.setsampwidth(2)
-    wav.setframerate(sample_rate)
-    return wav
+def _wav_header(sample_rate: int, n_bytes: int) -> bytes:
+    """Header of 16-bit mono PCM.
+
+    Written out here because the standard library's `wave` goes back to the header at the end, which
+    a pipe does not allow.
+    """
+    pcm, n_channels, n_sample_bytes = 1, 1, 2
+    frame_bytes = n_channels * n_sample_bytes
+    return struct.pack(
+        "<4sI4s 4sIHHIIHH 4sI",
+        *(b"RIFF", 36 + n_bytes, b"WAVE"),
+        *(b"fmt ", 16, pcm, n_channels, sample_rate, sample_rate * frame_bytes),
+        *(frame_bytes, 8 * n_sample_bytes),
+        *(b"data", n_bytes),
+    )
 
 
 def _to_pcm(samples: NDArray[np.float32]) -> bytes:
     pcm: NDArray[np.int16] = np.rint(np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2")
     return pcm.tobytes()
-
-
-def _not_written(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"{path}: found {error.strerror or error}, expected a writable folder with room; "
-        "free some space or choose another file"
-    )

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from device.closing import Closing
 from device.errors import OutputError, StatusMissing, StatusStale
 from device.files import read_object
 from device.helpers import ROLL, Helper, Roll
+from device.outputs import check_output, regular_target
 from device.share import place_of
 from device.state import InstrumentState
 from device.switches import format_bits
@@ -90,12 +92,14 @@ class StatusFile(Closing):
         clock: Callable[[], float] = time.time,
         roll: Roll = ROLL,
     ) -> None:
-        if path.is_dir() or not os.access(path.parent, os.W_OK):
+        self._path = path if path.is_dir() else regular_target(path)
+        try:
+            check_output(path)
+        except OutputError as error:
             raise OutputError(
                 f"{path}: found no writable folder for it, expected one; choose another --status"
-            )
-        self._path = path
-        self._partial = path.with_name(f".{path.name}.part")
+            ) from error
+        self._partial = self._path.with_name(f".{self._path.name}.part")
         self._origin = origin
         self._last_refusal = last_refusal
         self._degrees = degrees
@@ -114,8 +118,10 @@ class StatusFile(Closing):
         """Take the file away: nobody plays any more; idempotent."""
         self._helper.close(JOIN_SECONDS)
         for path in (self._path, self._partial):
+            # Whatever else has taken its place meanwhile is not ours to remove.
             with suppress(OSError):
-                path.unlink()
+                if stat.S_ISREG(path.lstat().st_mode):
+                    path.unlink()
 
     def _write_latest(self) -> None:
         state = self._state

@@ -6,10 +6,10 @@ from queue import Empty, SimpleQueue
 
 from device.casting import Report, bundled_digest, take_back
 from device.closing import Closing
+from device.console import unfailing
 from device.errors import ModelFailed, SwitchboardError
 from device.helpers import ROLL, Helper
 from device.network import BUNDLED_MODEL, Network
-from device.saying import unfailing
 from device.state import InstrumentState
 from device.store import ModelStore
 from device.switches import misfit

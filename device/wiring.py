@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 from device.header import FUNCTIONS, N_PINS, OTHER_USES, header_pin, nearest
+from device.plain_text import visible
 
 LAMPS = ("playing", "fault", "beat")
 
@@ -265,5 +266,5 @@ def _text(
     weight = ' font-weight="bold"' if bold else ""
     return (
         f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}"{weight} '
-        f'fill="{colour}">{escape(words)}</text>'
+        f'fill="{colour}">{escape(visible(words))}</text>'
     )

@@ -13,8 +13,8 @@ from typing import Any
 
 from device.closing import Closing
 from device.delivery import PROTOCOL, Header
-from device.description import one_line
 from device.errors import SwitchboardError
+from device.plain_text import one_line
 from export.ssh import ConnectionLost, Host, Line, NoSwitchboard, explain
 
 # What a key that was not paired has to ask for; for one that was, the box ignores it.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from device.console import say
+
 if TYPE_CHECKING:
     from export.model_file import Exported
 
@@ -33,8 +35,8 @@ def export(run: Path, out: Path, title: str, quantize: str) -> None:
     from training.run import open_run
 
     done = export_run(open_run(run), out, title=title, rounded=quantize == "int8")
-    click.echo(f"{out}: {done.n_bytes / 2**20:.1f} MiB, read back from the disk and compared")
-    click.echo("\n".join(_findings(done)))
+    say(f"{out}: {done.n_bytes / 2**20:.1f} MiB, read back from the disk and compared")
+    say(*_findings(done))
 
 
 def _findings(done: "Exported") -> Iterator[str]:

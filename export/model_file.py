@@ -19,10 +19,10 @@ from device.contract import (
     SLOTS_PER_BEAT,
     ModelCard,
 )
-from device.errors import OutputError
 from device.files import written_whole
 from device.metadata import Golden, plain
 from device.network import Network
+from device.outputs import check_output, not_written, regular_target
 from export import int8, parity
 from export.graph import BoxGraph, Weights, for_the_box, to_onnx, weights
 from export.parity import ExportError, Parity, TracedGraph
@@ -133,6 +133,7 @@ def export_run(run: FinishedRun, out: Path, *, title: str, rounded: bool = False
     OutputError
         If the file cannot be written, or what is read back is not what was written.
     """
+    check_output(out, again=True)
     with _one_thread(), TemporaryDirectory() as folder:
         graph = BoxGraph(run).eval()
         draft = Draft.of(run, graph, to_onnx(run, graph), title=title)
@@ -237,15 +238,16 @@ def _exported(draft: Draft, n_bytes: int, found: Parity, measured: Speed) -> Exp
 def _write(draft: Draft, out: Path) -> int:
     """Let the file take its name once what lies on the disk has been found to be what was meant."""
     content = draft.content()
-    partial = out.with_name(f".{out.name}.part")
+    target = regular_target(out)
+    partial = target.with_name(f".{target.name}.part")
     try:
-        with written_whole(out, partial) as file:
+        with written_whole(target, partial) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
             _check_written(partial, content, draft)
     except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
+        raise not_written(out, error) from error
     return len(content)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from device.description import one_line
 from device.errors import MissingExtra, SwitchboardError
+from device.plain_text import one_line
 from export.box import Box
 from export.ssh import Host, Line, explain
 

@@ -12,10 +12,10 @@ from typing import Any, Self
 from device.acceptance import Verdict
 from device.contract import MAX_MODEL_BYTES, ModelCard
 from device.delivery import Header
-from device.description import one_line
 from device.errors import ContractError, SwitchboardError
 from device.files import read_regular
 from device.network import Network
+from device.plain_text import one_line
 from export.box import Box
 from export.ssh import Host, Line, NoSwitchboard
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from device.console import say
+from device.plain_text import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -80,11 +83,11 @@ def pair(host: str, identity: Path | None, port: int | None, program: str, store
 
     there, place = Host.parse(host), pairing.Place(program, store)
     key = identity or pairing.default_identity()
-    click.echo(f"key       {key}: {'made' if pairing.make_identity(key) else 'is there'}")
+    say(f"key       {key}: {'made' if pairing.make_identity(key) else 'is there'}")
     found = pairing.pair(there, key, place, port=port)
     if found.gave_shell:
-        click.echo(f"account   {found.host.user}: given /bin/sh, to run that one program")
-    click.echo(
+        say(f"account   {found.host.user}: given /bin/sh, to run that one program")
+    say(
         f"box       {'knows the key now' if found.is_new else 'knew the key already'}: it runs "
         f"{found.program} receive, and nothing else"
     )
@@ -92,7 +95,7 @@ def pair(host: str, identity: Path | None, port: int | None, program: str, store
     options = [f"--identity {identity}"] if identity else []
     options += [f"--port {port}"] if port else []
     command = " ".join(["switchboard push", str(found.host), "MODEL", *options])
-    click.echo(f"tested    it answers; next: {command}")
+    say(f"tested    it answers; next: {command}")
 
 
 @contextmanager
@@ -119,7 +122,7 @@ def _tell(model: "Model", outcomes: "list[Outcome]") -> int:
 
     if len(outcomes) == 1:
         outcomes[0].check()
-        click.echo(f"{outcomes[0].host}: {_accepted(model, outcomes[0])}")
+        say(f"{outcomes[0].host}: {_accepted(model, outcomes[0])}")
         return 0
     status, rows = 0, []
     for outcome in outcomes:
@@ -152,5 +155,5 @@ def _table(rows: list[tuple[str, str, str]]) -> None:
     table = Table("box", "verdict", "", box=None, pad_edge=False)
     for row in rows:
         # Text: a box's words are not for rich to interpret.
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(one_line(cell)) for cell in row))
     Console().print(table)

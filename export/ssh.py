@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from device.description import one_line
 from device.errors import MissingExtra, SwitchboardError
 from device.files import read_text
+from device.plain_text import one_line
 
 # The account that the installer makes on a box.
 ACCOUNT = "switchboard"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from device.commands.ranges import Finite
+from device.console import say
 from device.contract import SLOTS_PER_BEAT, WINDOWS
 from device.errors import SwitchboardError
 
@@ -191,7 +192,7 @@ def train(
                 shown.begin("writing previews")
                 _preview(out, networks, music, features, config)
     if crew.leads:
-        click.echo(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
+        say(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
 
 
 def _begin(

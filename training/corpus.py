@@ -48,6 +48,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from device.errors import SwitchboardError
 from device.files import written_whole
+from device.outputs import regular_target
 
 FORMAT_VERSION = 1
 SAMPLE_RATE = 22050
@@ -341,14 +342,16 @@ def _records_path(directory: Path, shard: int) -> Path:
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file whole or not at all."""
-    text = json.dumps(content, ensure_ascii=False, indent=1).encode()
+    # A file's name that is not UTF-8 has lone surrogates in it: JSON holds them as escapes.
+    text = json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
     with _written_whole(path) as file:
         file.write(text)
 
 
 def _written_whole(path: Path) -> AbstractContextManager[BinaryIO]:
+    target = regular_target(path)
     # Workers, and other commands, may write beside each other.
-    return written_whole(path, path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}"))
+    return written_whole(target, target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}"))
 
 
 # -- reading --------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from device.commands.ranges import Finite
+from device.console import say
 from training.progress import shown_progress
 
 _OUT = click.option(
@@ -185,7 +186,7 @@ def _print_summary(directory: Path, seconds: float, share_new: float) -> None:
         line += f", {seconds:.0f} s, {speed:.0f} x real time"
     else:
         line += ", was complete already"
-    click.echo(line)
+    say(line)
 
 
 def _print_skipped(directory: Path, n_shown: int = 5) -> None:
@@ -194,8 +195,8 @@ def _print_skipped(directory: Path, n_shown: int = 5) -> None:
     skipped = Corpus.open(directory).header["skipped"]
     if not skipped:
         return
-    click.echo(f"{len(skipped)} skipped, all listed in {directory / 'corpus.json'}:")
+    say(f"{len(skipped)} skipped, all listed in {directory / 'corpus.json'}:")
     for entry in skipped[:n_shown]:
-        click.echo(f"  {entry['path']}: {entry['reason']}")
+        say(f"  {entry['path']}: {entry['reason']}")
     if len(skipped) > n_shown:
-        click.echo(f"  and {len(skipped) - n_shown} more")
+        say(f"  and {len(skipped) - n_shown} more")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from device.plain_text import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -169,7 +171,7 @@ def log_line(line: str, *, err: bool) -> None:
         Whether to standard error, else to standard output.
     """
     try:
-        click.echo(line, err=err)
+        click.echo(visible(line), err=err)
     except OSError as error:
         reason = error.strerror or str(error)
         if isinstance(error, BrokenPipeError):

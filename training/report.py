@@ -18,8 +18,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from device.errors import OutputError
-from device.files import written_whole
+from device.outputs import written
+from device.plain_text import in_markup, visible
 from training.distances import stft_magnitude
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ _STYLE: Mapping[Any, Any] = {
     "lines.markersize": 4.5,
     "svg.fonttype": "none",
     "text.color": INK,
+    # A label may hold dollar signs, and they are no formula.
+    "text.parse_math": False,
     "xtick.color": MUTED,
     "xtick.minor.bottom": False,
     "ytick.color": MUTED,
@@ -225,43 +227,37 @@ def data_uri(kind: str, content: bytes) -> str:
 
 
 def render(template: str, **content: Any) -> str:
-    """Fill in a template of ``pages/``; whatever is not `Markup` is escaped."""
+    """Fill in a template of ``pages/``; whatever is not `Markup` is escaped and made visible."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(PAGES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_fit_for_a_page,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(**content)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
+def _fit_for_a_page(value: Any) -> Any:
+    """What a template prints, without characters that neither HTML nor XML can hold."""
+    if isinstance(value, Markup):
+        return Markup(in_markup(value))
+    return visible(value, len(value)) if isinstance(value, str) else value
+
+
+def write_text(path: Path, text: str) -> int:
+    """Write a file whole or not at all (`device.outputs`); how many bytes it has.
 
     Raises
     ------
     OutputError
         If it cannot be written.
     """
-    try:
-        with written_whole(path, path.with_name(f".{path.name}.part")) as file:
-            file.write(text.encode("utf-8"))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def check_writable(path: Path) -> None:
-    """Refuse early what would be found out only after the work is done.
-
-    Raises
-    ------
-    OutputError
-        If the file has no folder to be in, or is a folder itself.
-    """
-    if path.is_dir():
-        raise OutputError(f"{path}: found a folder, expected a file name")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: found no folder {path.parent}; make it first")
+    # A lone surrogate, which UTF-8 lacks, becomes an escape: in JSON that means the same.
+    content = text.encode("utf-8", "backslashreplace")
+    with written(path) as file:
+        file.write(content)
+    return len(content)

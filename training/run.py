@@ -27,6 +27,7 @@ from torch import Tensor
 from device.contract import WINDOWS
 from device.errors import OutputError, SwitchboardError
 from device.files import written_whole
+from device.outputs import regular_target
 from training.analysis import Analysis
 from training.axes import Axes, DiscoveredAxes
 from training.bands import KINDS, most_mel_bands
@@ -427,8 +428,9 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
     OutputError
         If it cannot be written; what was there before stays.
     """
+    target = regular_target(path)
     # One name for all processes: what a killed run left is overwritten by the next.
-    with explained(path), written_whole(path, path.with_name(path.name + ".part")) as file:
+    with explained(path), written_whole(target, target.with_name(target.name + ".part")) as file:
         yield file
 
 
@@ -497,7 +499,9 @@ def load_saved(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             is_undamaged = archive.testzip() is None
         # weights_only: a run may come from elsewhere, and a pickle could carry code.
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # Opened here: torch itself takes no name that is not UTF-8.
+        with path.open("rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         # What damaged bytes make an unpickler raise has no limits, and torch's own text would
         # advise to trust the file.

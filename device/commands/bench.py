@@ -1,6 +1,5 @@
 """`switchboard bench`: what the instrument costs on this machine, measured while it plays."""
 
-import json
 import os
 import platform
 import time
@@ -12,6 +11,7 @@ import click
 
 from device.commands import options
 from device.commands.ranges import Finite
+from device.console import say, say_json
 
 _FLIP_SECONDS = 4.0
 
@@ -65,7 +65,10 @@ def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
-    click.echo(json.dumps(facts) if as_json else _table(facts))
+    if as_json:
+        say_json(facts)
+    else:
+        say(*_table(facts).splitlines())
 
 
 def _flips(n_switches: int, seconds: float, seed: int) -> Any:

@@ -1,6 +1,5 @@
 """`switchboard doctor`: what is there, what is missing, what to do."""
 
-import json
 import os
 import platform
 import sys
@@ -15,9 +14,12 @@ import click
 from device.checkup import UNIT, everything
 from device.commands import options
 from device.commands.ranges import Finite
-from device.errors import OutputError, SettingsError, SwitchboardError, SwitchesUnavailable
+from device.console import say, say_json
+from device.errors import SettingsError, SwitchboardError, SwitchesUnavailable
 from device.findings import BAD, GOOD, NOTE, Finding
 from device.host import Host
+from device.outputs import is_standard_output, written
+from device.plain_text import MOST_IN_LINE, one_line
 from device.settings import find_settings
 from device.wiring import Wiring, diagram
 
@@ -37,7 +39,7 @@ _REINSTALL = "train and export one, or reinstall"
 @click.option("--seconds", type=Finite(min=0.1), help="With --pins: stop after so long.  [never]")
 @click.option(
     "--wiring",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     help="Draw the wiring as configured into this SVG file, and print its table.",
 )
 @options.as_json
@@ -100,24 +102,19 @@ def _labels(model: Path | None) -> tuple[str, ...]:
 
 
 def _draw(panel: Wiring, path: Path, *, as_json: bool) -> int:
-    from device.files import written_whole
-
     if problems := panel.problems():
         raise SettingsError(f"wiring: found that {'; '.join(problems)}; mend `pins` and `led_…`")
-    try:
-        with written_whole(path, path.with_name(f".{path.name}.part")) as file:
-            file.write(diagram(panel).encode())
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror or error}; choose another file") from error
+    with written(path) as file:
+        file.write(diagram(panel).encode())
     rows = panel.rows()
     if as_json:
-        click.echo(json.dumps(rows))
+        say_json(rows)
     else:
         lines = [
             f"{part:32} BCM {bcm:>2}   header pin {pin:>2}   to {end}"
             for part, bcm, pin, end in rows
         ]
-        click.echo("\n".join([*lines, f"drawn: {path}"]))
+        say(*lines, f"drawn: {path}", err=is_standard_output(path))
     return 0
 
 
@@ -139,7 +136,7 @@ def _watch_pins(panel: Wiring, seconds: float | None, *, as_json: bool) -> int:
         with suppress(KeyboardInterrupt):
             show(watch(switches.levels, show, len(panel.pins), seconds=seconds))
     if as_json:
-        click.echo(json.dumps(rows))
+        say_json(rows)
     return 0
 
 
@@ -172,11 +169,13 @@ def _findings(
 
 def _print(findings: list[Finding], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings]))
+        say_json([asdict(finding) for finding in findings])
         return
     for finding in findings:
-        remedy = f"\n      {finding.remedy}" if finding.remedy else ""
-        click.echo(f"{finding.verdict:4}  {finding.what}: {finding.found}{remedy}")
+        remedy = [f"      {finding.remedy}"] if finding.remedy else []
+        say(
+            f"{finding.verdict:4}  {finding.what}: {one_line(finding.found, MOST_IN_LINE)}", *remedy
+        )
 
 
 def _python() -> Finding:

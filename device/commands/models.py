@@ -1,6 +1,5 @@
 """`switchboard models`: what this box has been sent, which one plays, and what a file says."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from device.commands import options
+from device.console import say, say_json
 
 if TYPE_CHECKING:
     from device.acceptance import Verdict
@@ -39,7 +39,10 @@ def list_models(store: Path, as_json: bool) -> None:
     from device.store import ModelStore
 
     rows = list(_rows(ModelStore(store)))
-    click.echo(json.dumps(rows) if as_json else "\n".join(_table(rows)))
+    if as_json:
+        say_json(rows)
+    else:
+        say(*_table(rows))
 
 
 @models.command()
@@ -52,7 +55,10 @@ def show(name: str, store: Path, as_json: bool) -> None:
     from device.store import ModelStore
 
     facts = describe(_path(name, ModelStore(store)))
-    click.echo(json.dumps(facts) if as_json else "\n".join(to_lines(facts)))
+    if as_json:
+        say_json(facts)
+    else:
+        say(*to_lines(facts))
 
 
 @models.command()
@@ -64,7 +70,10 @@ def check(file: Path, as_json: bool) -> None:
 
     verdict = examine(file)
     verdict.check_accepted(str(file))
-    click.echo(json.dumps(asdict(verdict)) if as_json else _accepted(verdict))
+    if as_json:
+        say_json(asdict(verdict))
+    else:
+        say(_accepted(verdict))
 
 
 @models.command()
@@ -78,7 +87,7 @@ def activate(name: str, again: bool, store: Path) -> None:
     models = ModelStore(store)
     digest = None if name == BUNDLED else _admitted(name, models, again)
     models.activate(digest)
-    click.echo(f"active: {_name(models.active())}")
+    say(f"active: {_name(models.active())}")
 
 
 @models.command()
@@ -90,7 +99,7 @@ def rollback(store: Path) -> None:
     models = ModelStore(store)
     previous = models.previous()
     models.activate(previous.stem if previous else None)
-    click.echo(f"active: {_name(models.active())}")
+    say(f"active: {_name(models.active())}")
 
 
 @models.command()
@@ -103,7 +112,7 @@ def remove(name: str, store: Path) -> None:
     models = ModelStore(store)
     digest = models.find(name)
     models.remove(digest)
-    click.echo(f"removed: {digest[:_SHOWN_DIGITS]}")
+    say(f"removed: {digest[:_SHOWN_DIGITS]}")
 
 
 def _admitted(name: str, store: "ModelStore", again: bool) -> str:
@@ -121,7 +130,7 @@ def _admitted(name: str, store: "ModelStore", again: bool) -> str:
             incoming.write(read_regular(path, MAX_MODEL_BYTES))
             verdict = admit(store, incoming, lambda check: None)
         verdict.check_accepted(name)
-        click.echo(_accepted(verdict))
+        say(_accepted(verdict))
     verdict.check_accepted(name)
     return digest
 

@@ -1,6 +1,5 @@
 """`switchboard play`: the instrument itself."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from device import console
 from device.commands import options
 from device.commands.ranges import Finite
 from device.header import DEFAULT_PINS
+from device.outputs import is_standard_output
 from device.settings import find_settings, load_settings
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def play(
             report = instrument.play(seconds if service else _duration(kind, seconds))
         name = sink.name
     facts = {**report.to_dict(), "speaker": name, "switches": kind}
-    click.echo(json.dumps(facts) if as_json else _summary(facts))
+    _tell(facts, as_json=as_json)
 
 
 def _kind(switches: str) -> str:
@@ -288,7 +289,7 @@ def _know(ending: "Ending", bank: Any, sink: Any) -> None:
 def _list_speakers() -> None:
     from device.card import list_cards
 
-    click.echo("\n".join(list_cards()) or "no card at all: look with `aplay -l`")
+    console.say(*(list_cards() or ["no card at all: look with `aplay -l`"]))
 
 
 @contextmanager
@@ -345,6 +346,14 @@ def _status_file(path: Path | None, store: Any, ending: "Ending") -> Iterator[li
     ) as file:
         ending.tidy(file.close)
         yield [file]
+
+
+def _tell(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        console.say_json(facts)
+    else:
+        # Behind a recording that went to standard output it would be taken for sound.
+        console.say(_summary(facts), err=is_standard_output(Path(facts["speaker"])))
 
 
 def _summary(facts: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ import click
 
 from device.commands import options
 from device.commands.ranges import Finite
+from device.console import say
+from device.outputs import is_standard_output
 
 if TYPE_CHECKING:
     from device.share import Place
@@ -66,4 +68,5 @@ def render(
                 report = instrument.play(seconds)
             ending.check()
         taken = time.monotonic() - started
-    click.echo(f"{out}: {report.seconds:.1f} s, {report.seconds / taken:.0f}x real time")
+    line = f"{out}: {report.seconds:.1f} s, {report.seconds / taken:.0f}x real time"
+    say(line, err=is_standard_output(out))

@@ -1,6 +1,5 @@
 """`switchboard status`: how the instrument on this machine is doing."""
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from device.commands import options
+from device.console import say_json
 from device.errors import StatusMissing, StatusStale
+from device.plain_text import one_line, visible
 from device.status import DEFAULT_STATUS, WRITE_SECONDS, read_status
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def status(path: Path, watch: bool, as_json: bool) -> None:
     if watch:
         _watch(path, as_json=as_json)
     elif as_json:
-        click.echo(json.dumps(read_status(path, now=time.time())))
+        say_json(read_status(path, now=time.time()))
     else:
         from rich.console import Console
 
@@ -53,7 +54,7 @@ def _watch_json(path: Path) -> None:
     while True:
         facts = _read_or_say(path)
         if facts != last:
-            click.echo(json.dumps(facts))
+            say_json(facts)
             last = facts
         time.sleep(WRITE_SECONDS / 2)
 
@@ -68,8 +69,10 @@ def _watch_picture(path: Path) -> None:
 
 
 def _look(path: Path) -> "RenderableType":
+    from rich.text import Text
+
     facts = _read_or_say(path)
-    return str(facts["problem"]) if "problem" in facts else _picture(facts)
+    return Text(one_line(facts["problem"])) if "problem" in facts else _picture(facts)
 
 
 def _read_or_say(path: Path) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def _picture(facts: dict[str, Any]) -> "RenderableType":
     table.add_column(style="dim")
     table.add_column()
     for name, reading in _readings(facts):
-        table.add_row(name, Text(reading))
+        table.add_row(name, Text(visible(reading)))
     return table
 
 

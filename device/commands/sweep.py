@@ -1,6 +1,5 @@
 """`switchboard sweep`: every state of the panel, rendered and measured before anybody hears it."""
 
-import json
 import math
 import sys
 from itertools import product
@@ -11,6 +10,7 @@ import click
 
 from device.commands import options
 from device.commands.ranges import Finite
+from device.console import say, say_json
 
 if TYPE_CHECKING:
     from device.ending import Ending
@@ -47,10 +47,10 @@ def sweep(
     from rich.console import Console
     from rich.progress import track
 
+    from device.console import Steady
     from device.ending import Ending
     from device.errors import OutputError
     from device.network import BUNDLED_MODEL, Network, interrupt
-    from device.saying import Steady
     from device.switches import format_bits
     from device.voice import Performance
 
@@ -70,7 +70,10 @@ def sweep(
             for bits in track(states, description="sweeping", console=console)
         ]
     facts = _facts([format_bits(bits) for bits in states], surveys)
-    click.echo(json.dumps(facts) if as_json else _table(facts))
+    if as_json:
+        say_json(facts)
+    else:
+        say(*_table(facts).splitlines())
 
 
 def _render(

@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 
 from device.closing import Closing
+from device.console import Steady, say, unfailing
 from device.helpers import ROLL, Attendance, Helper, Roll
 from device.instrument import Instrument
 from device.lamps import PLAYING, Lamps
 from device.network import Network
 from device.panel import Panel
-from device.saying import Steady, say, unfailing
 from device.scores import Scores
 from device.service import Heartbeat
 from device.speakers import SilentSpeaker

@@ -394,3 +394,13 @@ def test_metadata_is_text_that_can_be_read(model):
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(metadata["provenance"])["torch"] == torch.__version__
     assert len(json.loads(metadata["switch_labels"])) == CONFIG.n_switches
+
+
+def test_a_file_is_written_through_a_link_which_stays(run, trace, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_file, "to_onnx", lambda *_: trace)
+    link, target = tmp_path / "model.onnx", tmp_path / "elsewhere.onnx"
+    link.symlink_to(target.name)
+    model_file.export_run(run, link, title="Linked")
+    assert link.is_symlink()
+    assert Network.open(target).card.title == "Linked"
+    assert {path.name for path in tmp_path.iterdir()} == {link.name, target.name}

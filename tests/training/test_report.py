@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from device.errors import OutputError
+from device.outputs import check_output
 from training import report
 from training.report import (
     FIRST,
@@ -18,7 +19,6 @@ from training.report import (
     Column,
     chart,
     chart_style,
-    check_writable,
     common_gain,
     picture_uri,
     render,
@@ -175,8 +175,8 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path):
-    check_writable(tmp_path / "a.html")
+    check_output(tmp_path / "a.html")
     with pytest.raises(OutputError, match="found a folder, expected a file name"):
-        check_writable(tmp_path)
+        check_output(tmp_path)
     with pytest.raises(OutputError, match=r"found no folder .*none; make it first"):
-        check_writable(tmp_path / "none" / "a.html")
+        check_output(tmp_path / "none" / "a.html")

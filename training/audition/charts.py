@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from markupsafe import Markup
 
+from device.plain_text import visible
 from training.audition.gate import LOUDEST_PEAK_DB, MOST_DEFECT_DISTANCE, MOST_DISTANCE, MOST_LU
 from training.audition.hearing import Audition
 from training.audition.words import WORDS
@@ -60,7 +61,7 @@ def _effects(audition: Audition) -> "Figure":
                 axes.scatter(x, y, _DOT_AREA * abs(change[name]), color=colour, lw=0)
     axes.set_yticks(range(len(names)), [f"{WORDS[name][0]} · {name}" for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
-    labels = [f"{s.number + 1}\n{_broken(s.label)}" for s in audition.switches]
+    labels = [f"{s.number + 1}\n{_broken(visible(s.label))}" for s in audition.switches]
     axes.set_xticks(range(len(labels)), labels)
     axes.set_xlim(-0.6, len(labels) - 0.4)
     axes.xaxis.tick_top()

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from device.commands.ranges import Finite
+from device.console import say
+from device.outputs import check_output, is_standard_output
 
 if TYPE_CHECKING:
     from training.audition.gate import Threshold
@@ -126,14 +128,14 @@ def audition(
 
     if write:
         found = replace(found, sha256_written=inscribe(model, found.labels, scores(found)))
-    write_text(out, build(found))
+    n_bytes = write_text(out, build(found))
     if json_path:
         write_text(json_path, json.dumps(to_dict(found), indent=1) + "\n")
     if sheet:
         write_text(sheet, sheets.build(found.card.title, found.labels, pitch_mm=pitch))
-    _tell(found, out)
     conditions = [each for each in thresholds(found) if not judged or each.part in judged]
-    click.echo("\n".join(_table(conditions)))
+    lines = *_lines(found, out, n_bytes), *_table(conditions)
+    say(*lines, err=any(map(is_standard_output, filter(None, (out, json_path, sheet)))))
     if judged:
         check(conditions, found.card.title)
 
@@ -148,11 +150,10 @@ def _found(model: Path) -> Path:
 def _check_files(model: Path, written: Sequence[Path]) -> None:
     """Find out before the work whether its results will have a place."""
     from device.errors import OutputError
-    from training.report import check_writable
 
     taken = {model.resolve()}
     for path in written:
-        check_writable(path)
+        check_output(path)
         if path.resolve() in taken:
             raise OutputError(f"{path}: found it named twice, expected another file for each")
         taken.add(path.resolve())
@@ -212,21 +213,21 @@ def _names(found: "Audition", names: str, own: dict[int, str]) -> tuple[str, ...
     return tuple(own.get(number, name) for number, name in enumerate(named))
 
 
-def _tell(found: "Audition", out: Path) -> None:
+def _lines(found: "Audition", out: Path, n_bytes: int) -> Iterator[str]:
     """The page, the legend, and what was written."""
     from training.audition.words import sentence
 
     n_states = len(found.sweep.states)
-    click.echo(f"{out}: {n_states} states, {out.stat().st_size / 1e6:.1f} MB")
+    yield (f"{out}: {n_states} states, {n_bytes / 1e6:.1f} MB")
     if found.is_sample:
-        click.echo(f"a sample: the panel has {2**found.card.n_switches:,} states")
+        yield (f"a sample: the panel has {2**found.card.n_switches:,} states")
     for switch in found.switches:
-        click.echo(
+        yield (
             f"{switch.number + 1:>2} {switch.label}: {sentence(switch)}; coherence "
             f"{switch.coherence:.2f}, recognised {switch.recognised:.1%}"
         )
     if found.sha256_written:
-        click.echo(
+        yield (
             f"names and scores are written into the model; its hash was {found.sha256[:12]} and is "
             f"{found.sha256_written[:12]}: share codes of the old file do not open the new one"
         )

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from device.contract import CONTRACT_VERSION, ModelCard
 from device.description import read_card
-from device.errors import ContractError, OutputError
+from device.errors import ContractError
 from device.files import sha256_of, written_whole
 from device.network import Network
+from device.outputs import not_written, regular_target
 
 # Scores that an audition owns: those of an earlier one go.
 _OURS = ("audition_", "inversion_")
@@ -26,6 +27,8 @@ def inscribe(model: Path, labels: Sequence[str], scores: Mapping[str, float]) ->
     OutputError
         If it cannot be written.
     """
+    # A link stays what it is.
+    model = regular_target(model)
     card = read_card(model)
     kept = {name: v for name, v in card.scores.items() if not name.startswith(_OURS)}
     card = replace(
@@ -44,7 +47,7 @@ def inscribe(model: Path, labels: Sequence[str], scores: Mapping[str, float]) ->
             os.fsync(file.fileno())
             _check(partial, card)
     except OSError as error:
-        raise OutputError(f"{model}: cannot be written ({error.strerror or error})") from error
+        raise not_written(model, error) from error
     return sha256_of(model)
 
 

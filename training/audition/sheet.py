@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
+from device.plain_text import visible
 from training.report import render
 
 # A4, and what most printers leave white.
@@ -75,7 +76,7 @@ def build(title: str, names: Sequence[str], *, pitch_mm: float) -> str:
     pitch_mm : float
         From the middle of one switch to the middle of the next.
     """
-    strips = list(_strips(names, pitch_mm))
+    strips = list(_strips([visible(name) for name in names], pitch_mm))
     return render(
         "labels.svg",
         title=title,

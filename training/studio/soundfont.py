@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from device.errors import SwitchboardError
+from device.files import utf8_name
 from training.corpus import SAMPLE_RATE
 from training.studio.instruments import INSTRUMENTS, Signal, at_its_level, play_note
 
@@ -81,7 +82,8 @@ class SoundFont:
         synth = Synth(gain=_GAIN, samplerate=float(_RATE))
         synth.setting("synth.reverb.active", 0)
         synth.setting("synth.chorus.active", 0)
-        font = synth.sfload(str(self._path))
+        with utf8_name(self._path) as name:
+            font = synth.sfload(name)
         if font < 0:
             synth.delete()
             raise SoundFontError(f"{self._path}: FluidSynth cannot load it; give another one")

@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from device.commands.ranges import Finite
+from device.console import say
+from device.outputs import check_output, is_standard_output
 
 
 @click.command()
@@ -42,12 +44,12 @@ def study(
     """Take AUDIO apart and together again at every window; report what it costs and does."""
     from training.corpus import CorpusError
     from training.progress import shown_progress
-    from training.report import check_writable, write_text
+    from training.report import write_text
     from training.study.page import build
     from training.study.trials import WINDOWS, Plan, read_music, run
 
     for path in filter(None, (out, json_path)):
-        check_writable(path)
+        check_output(path)
     samples = read_music(audio, at_most_seconds=seconds)
     plan = Plan(sorted(map(int, windows)) or WINDOWS, with_librosa=not without_librosa)
     try:
@@ -58,7 +60,8 @@ def study(
             f"{audio}: found no memory for {len(samples):,} samples at once; study less of it with "
             "--seconds"
         ) from error
-    write_text(out, build(found))
+    n_bytes = write_text(out, build(found))
     if json_path:
         write_text(json_path, json.dumps(found.to_dict(), indent=1) + "\n")
-    click.echo(f"{out}: {len(found.rows)} rows, {out.stat().st_size / 1e6:.1f} MB")
+    line = f"{out}: {len(found.rows)} rows, {n_bytes / 1e6:.1f} MB"
+    say(line, err=any(map(is_standard_output, filter(None, (out, json_path)))))

@@ -1,9 +1,19 @@
-"""Lines for the player: a broken terminal or log costs the line, and nothing more."""
+"""What the verbs print: the one way to standard output and standard error, besides rich's pictures.
 
+A broken terminal or log costs the line, and nothing more. Whatever rich draws of names and files
+goes through `device.plain_text` where it is drawn.
+"""
+
+import io
+import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+
+import click
+
+from device.plain_text import visible
 
 # SystemExit because rich raises it where the reader of a pipe has gone.
 _COSTS_THE_LINE = (Exception, SystemExit)
@@ -56,12 +66,39 @@ class Steady:
         return getattr(self._stream, name)
 
 
-def say(line: str) -> None:
-    """Print a line to standard error; never raises."""
-    # Looked up each time: who replaces it wants the line there.
-    stream = Steady(sys.stderr)
-    stream.write(line + "\n")
-    stream.flush()
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines; what a terminal would obey, or could not show, is made visible.
+
+    Parameters
+    ----------
+    err : bool
+        On standard error, where a line that cannot be written is lost, and nothing is raised.
+
+    Raises
+    ------
+    OSError
+        If standard output cannot be written.
+    """
+    for line in lines:
+        if err:
+            # Looked up each time: who replaces it wants the line there.
+            stream = Steady(sys.stderr)
+            stream.write(visible(line) + "\n")
+            stream.flush()
+        else:
+            click.echo(visible(line))
+
+
+def say_json(content: Any) -> None:
+    """Print one line of JSON, in ASCII."""
+    click.echo(json.dumps(content))
+
+
+def take_any_text() -> None:
+    """Let the standard streams write what their encoding lacks as escapes instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def unfailing(report: Callable[[str], object]) -> Callable[[str], None]:
