@@ -1,5 +1,6 @@
 """`switchboard models`: what this box has been sent, which one plays, and what a file says."""
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -36,9 +37,9 @@ def models() -> None:
 @options.as_json
 def list_models(store: Path, as_json: bool) -> None:
     """All models, newest first; the bundled one is the last resort."""
-    from device.store import ModelStore
+    from device.store import open_store
 
-    rows = list(_rows(ModelStore(store)))
+    rows = list(_rows(open_store(store)))
     click.echo(json.dumps(rows) if as_json else "\n".join(_table(rows)))
 
 
@@ -49,9 +50,8 @@ def list_models(store: Path, as_json: bool) -> None:
 def show(name: str, store: Path, as_json: bool) -> None:
     """What a model, or any model FILE, says of itself."""
     from device.description import describe, to_lines
-    from device.store import ModelStore
 
-    facts = describe(_path(name, ModelStore(store)))
+    facts = describe(_path(name, store))
     click.echo(json.dumps(facts) if as_json else "\n".join(to_lines(facts)))
 
 
@@ -73,10 +73,13 @@ def check(file: Path, as_json: bool) -> None:
 @options.store
 def activate(name: str, again: bool, store: Path) -> None:
     """Make a model the one that plays, after it was examined; a FILE is added first."""
-    from device.store import ModelStore
+    from device.store import open_store
 
-    models = ModelStore(store)
-    digest = None if name == BUNDLED else _admitted(name, models, again)
+    # Read before root becomes another account, which need not be allowed to.
+    file = Path(name)
+    content = _content(file) if name != BUNDLED and file.is_file() else None
+    models = open_store(store)
+    digest = None if name == BUNDLED else _admitted(name, content, models, again)
     models.activate(digest)
     click.echo(f"active: {_name(models.active())}")
 
@@ -85,9 +88,9 @@ def activate(name: str, again: bool, store: Path) -> None:
 @options.store
 def rollback(store: Path) -> None:
     """Go back to the model that played before, else to the bundled one; again to return."""
-    from device.store import ModelStore
+    from device.store import open_store
 
-    models = ModelStore(store)
+    models = open_store(store)
     previous = models.previous()
     models.activate(previous.stem if previous else None)
     click.echo(f"active: {_name(models.active())}")
@@ -98,27 +101,43 @@ def rollback(store: Path) -> None:
 @options.store
 def remove(name: str, store: Path) -> None:
     """Delete a model that is neither active nor previous."""
-    from device.store import ModelStore
+    from device.store import open_store
 
-    models = ModelStore(store)
+    models = open_store(store)
     digest = models.find(name)
     models.remove(digest)
     click.echo(f"removed: {digest[:_SHOWN_DIGITS]}")
 
 
-def _admitted(name: str, store: "ModelStore", again: bool) -> str:
-    """The hash of a model that may be activated, examined if it has not been."""
-    from device.admission import admit, known
-    from device.contract import check_file
-    from device.files import sha256_of
+def _content(file: Path) -> bytes:
+    """All bytes of a file that may be a model."""
+    from device.contract import MAX_MODEL_BYTES, check_file
+    from device.files import open_regular
 
-    path = Path(name) if Path(name).is_file() else store.path(store.find(name))
-    check_file(path)
-    digest = sha256_of(path)
+    check_file(file)
+    with open_regular(file) as opened:
+        return opened.read(MAX_MODEL_BYTES + 1)
+
+
+def _admitted(name: str, content: bytes | None, store: "ModelStore", again: bool) -> str:
+    """The hash of a model that may be activated, examined if it has not been.
+
+    Parameters
+    ----------
+    content : bytes or None
+        Of the file that was named; None: it is in the store.
+    """
+    from device.admission import admit, known
+
+    if content is None:
+        stored = store.find(name)
+        store.check_whole(stored)
+        content = _content(store.path(stored))
+    digest = hashlib.sha256(content).hexdigest()
     verdict = None if again else known(store, digest)
     if verdict is None:
-        with store.incoming(path.stat().st_size) as incoming:
-            incoming.write(path.read_bytes())
+        with store.incoming(len(content)) as incoming:
+            incoming.write(content)
             verdict = admit(store, incoming, lambda check: None)
         verdict.check_accepted(name)
         click.echo(_accepted(verdict))
@@ -169,13 +188,17 @@ def _day(added: float | None) -> str:
     return " " * 16 if added is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(added))
 
 
-def _path(name: str, store: "ModelStore") -> Path:
+def _path(name: str, directory: Path) -> Path:
     from device.network import BUNDLED_MODEL
+    from device.store import open_store
 
     if name == BUNDLED:
         return BUNDLED_MODEL
     file = Path(name)
-    return file if file.exists() or file.suffix else store.path(store.find(name))
+    if file.exists() or file.suffix:
+        return file
+    store = open_store(directory)
+    return store.path(store.find(name))
 
 
 def _name(path: Path | None) -> str:

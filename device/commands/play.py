@@ -130,7 +130,7 @@ def play(
         _list_speakers()
         return
     options.check_not_said_twice(place)
-    from device.casting import find_store, open_active, open_shared
+    from device.casting import open_active, open_shared
     from device.display import open_display
     from device.instrument import Instrument, Listener
     from device.network import BUNDLED_MODEL, Network
@@ -155,7 +155,7 @@ def play(
         # Whoever wants to know how it goes: each is told once a block (see Instrument).
         display = stack.enter_context(open_display(kind, as_json=as_json))
         say, listeners = display.say, list[Listener]([display.show])
-        models = find_store(store)
+        models = _open_store(store, model, say)
         if place is not None:
             network, performance = open_shared(place, model, models), performance.at(place)
         elif models is None or model is not None:
@@ -198,6 +198,17 @@ def play(
         name = sink.name
     facts = {**report.to_dict(), "speaker": name, "switches": kind}
     click.echo(json.dumps(facts) if as_json else _summary(facts))
+
+
+def _open_store(store: Path | None, model: Path | None, say: Callable[[str], None]) -> Any:
+    """The store to play from, with no more rights than its account has."""
+    from device.account import become_owner_of
+    from device.casting import find_store
+
+    models = find_store(store)
+    if models and model is None and (account := become_owner_of(models.directory)):
+        say(f"goes on as {account}, the account that {models.directory} belongs to")
+    return models
 
 
 def _kind(switches: str) -> str:
@@ -301,9 +312,11 @@ def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
 @contextmanager
 def _status_file(path: Path | None, store: Any) -> Iterator[list[Any]]:
     """A listener that writes the status file where one is wanted."""
+    from device.account import is_root_elsewhere
     from device.status import DEFAULT_STATUS, StatusFile
 
-    if path is None and os.access(DEFAULT_STATUS.parent, os.W_OK):
+    folder = DEFAULT_STATUS.parent
+    if path is None and os.access(folder, os.W_OK) and not is_root_elsewhere(folder):
         path = DEFAULT_STATUS
     if path is None:
         yield []
