@@ -125,6 +125,8 @@ def examine(
 ) -> Verdict:
     """Examine a file that may be anything; never raises because of what is in it.
 
+    Nor if no process can be started: that is a verdict that is not final.
+
     Parameters
     ----------
     report : callable
@@ -133,7 +135,10 @@ def examine(
     path, limits = path.absolute(), limits or Limits()
     started = time.monotonic()
     check, last = CHECKS[0], dict[str, Any]()
-    child = start(path, limits)
+    try:
+        child = start(path, limits)
+    except OSError as error:
+        return _verdict(_not_started(error), check, 0, path, 0.0)
     try:
         for last in _answers(child, started + limits.seconds):
             if "check" in last:
@@ -189,6 +194,14 @@ def _unfinished(seconds: float) -> dict[str, Any]:
     error = ExaminationFailed(
         f"found no end after {seconds:.0f} s, expected an answer; try again when the box is less "
         "busy, or train a smaller network"
+    )
+    return {"reason": str(error), "exit_code": error.exit_code, "is_final": False}
+
+
+def _not_started(cause: OSError) -> dict[str, Any]:
+    error = ExaminationFailed(
+        f"found {cause.strerror or cause}, expected a process for the examination; try again when "
+        "the box is less busy"
     )
     return {"reason": str(error), "exit_code": error.exit_code, "is_final": False}
 

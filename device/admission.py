@@ -5,7 +5,7 @@ from pathlib import Path
 
 from device.acceptance import Report, Verdict
 from device.acceptance import examine as examine_apart
-from device.errors import ModelRefused
+from device.errors import ModelOutOfReach, ModelRefused
 from device.incoming import Incoming
 from device.store import ModelStore
 
@@ -18,13 +18,24 @@ def examine(path: Path, report: Report) -> Verdict:
 
 
 def known(store: ModelStore, digest: str) -> Verdict | None:
-    """The verdict on a hash that was examined before; None: nobody has seen it, or it is gone."""
+    """The verdict on a hash that was examined before.
+
+    None: it has not been examined, or its bytes are gone or are not what they were; what comes of
+    it then mends the store.
+    """
     refusal = store.refusal(digest)
     if refusal is not None:
         return Verdict(False, 0.0, "history", refusal, ModelRefused.exit_code)
-    if store.is_accepted(digest) and store.path(digest).is_file():
+    if store.is_accepted(digest) and _is_whole(store, digest):
         return Verdict(accepted=True, seconds=0.0)
     return None
+
+
+def _is_whole(store: ModelStore, digest: str) -> bool:
+    try:
+        return store.is_whole(digest)
+    except ModelOutOfReach:
+        return False
 
 
 def admit(
@@ -41,6 +52,6 @@ def admit(
         verdict = examine(incoming.path, report)
     if verdict.accepted:
         store.accept(incoming.keep())
-    elif verdict.is_final:
+    elif verdict.is_final and incoming.is_whole():
         store.roll_back(verdict.line, digest=incoming.digest)
     return verdict

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from device.contract import check_file
-from device.errors import ShareCodeError, SwitchboardError
+from device.errors import ModelOutOfReach, ShareCodeError, SwitchboardError
 from device.files import sha256_of
 from device.network import BUNDLED_MODEL, Network
 from device.share import Place
@@ -25,6 +25,8 @@ def find_store(directory: Path | None) -> ModelStore | None:
 def open_active(store: ModelStore, report: Report) -> Network:
     """Open what the store says is active, going back as long as that fails; at last the bundled.
 
+    A model that cannot be read keeps its place in the store: what played before it plays instead.
+
     Raises
     ------
     SwitchboardError
@@ -33,10 +35,46 @@ def open_active(store: ModelStore, report: Report) -> Network:
     store.tidy()
     while path := store.starting():
         try:
-            return Network.open(path)
+            return open_stored(store, path)
+        except ModelOutOfReach as error:
+            report(f"model {path.stem[:12]} is left aside: {error}")
+            store.set_aside(path.stem)
+            if store.active() == path:
+                store.stopped()
+                return _open_previous(store, report)
         except SwitchboardError as error:
             if not take_back(store, path.stem, str(error), report):
                 break
+    return Network.open(BUNDLED_MODEL)
+
+
+def open_stored(store: ModelStore, path: Path) -> Network:
+    """Open a model of a store.
+
+    Raises
+    ------
+    ModelOutOfReach
+        If its bytes cannot be read or are not those that were stored: no fault of the model's.
+    SwitchboardError
+        What `Network.open` has against the model.
+    """
+    store.check_whole(path.stem)
+    try:
+        return Network.open(path)
+    except SwitchboardError:
+        # A verdict counts only if it was about the right bytes.
+        store.check_whole(path.stem)
+        raise
+
+
+def _open_previous(store: ModelStore, report: Report) -> Network:
+    """Open what played before, without a change to the store; else the bundled model."""
+    previous = store.previous()
+    if previous is not None and store.refusal(previous.stem) is None:
+        try:
+            return open_stored(store, previous)
+        except SwitchboardError as error:
+            report(f"model {previous.stem[:12]} is left aside: {error}")
     return Network.open(BUNDLED_MODEL)
 
 

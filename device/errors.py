@@ -149,6 +149,12 @@ class ExaminationFailed(SwitchboardError, RuntimeError):
     exit_code = 36
 
 
+class ModelOutOfReach(SwitchboardError, OSError):
+    """A model is there, but cannot be read as it was stored: no permission, or a failing disk."""
+
+    exit_code = 38
+
+
 class ModelFailed(SwitchboardError, RuntimeError):
     """A model that was opened and checked could not be computed while it played."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from device.contract import ModelCard, check_file, check_tensors
-from device.errors import ExaminationFailed, ModelFailed, SwitchboardError
+from device.errors import ExaminationFailed, ModelFailed, ModelOutOfReach, SwitchboardError
 
 _NICENESS = 10
 _PR_SET_PDEATHSIG = 1
@@ -142,8 +142,14 @@ def answer(path: Path, limits: Limits, write: Callable[[dict[str, Any]], None]) 
         wanted = f"{limits.memory_bytes // 2**20} MB at most"
         error = ExaminationFailed(f"model memory: found more, expected {wanted}; train it smaller")
         write(_refused(error))
+    except ModelOutOfReach as error:
+        write({**_refused(error), "is_final": False})
     except SwitchboardError as error:
         write(_refused(error))
+    except OSError as error:
+        found = f"found {error.strerror or error}, expected to read {error.filename or path}"
+        failed = ExaminationFailed(f"{found}; see who may read it, or try again")
+        write({**_refused(failed), "is_final": False})
 
 
 def _refused(error: SwitchboardError) -> dict[str, Any]:

@@ -16,6 +16,13 @@ from typing import Any, BinaryIO
 # No text that is given to an instrument has more: settings, scripts, lists of hosts, the status.
 MOST_TEXT_BYTES = 4 * 1024 * 1024
 
+# What is shared between accounts has these modes, whatever the umask of who writes it.
+SHARED_FILE_MODE = 0o644
+SHARED_FOLDER_MODE = 0o755
+
+# What keeps a name from being opened as a lock for good: no permission, a link, no regular file.
+_NO_LOCK = (errno.EACCES, errno.ELOOP, errno.EINVAL, errno.ENXIO)
+
 
 @contextmanager
 def written_whole(path: Path, partial: Path) -> Iterator[BinaryIO]:
@@ -93,64 +100,84 @@ def locked(path: Path, wait_seconds: float) -> Iterator[None]:
     TimeoutError
         If another process holds it for longer than `wait_seconds`.
     """
-    # Reading is enough for a lock: the file may be another user's.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    give_up = time.monotonic() + wait_seconds
+    descriptor = _lock_file(path)
     try:
-        give_up = time.monotonic() + wait_seconds
         # Not flock's own waiting, which nothing ends if whoever holds the lock hangs.
-        while not _lock(descriptor):
+        while not (_lock(descriptor) and _is_named(descriptor, path)):
             if time.monotonic() > give_up:
                 raise TimeoutError(f"{path}: held for {wait_seconds:.0f} s")
             time.sleep(0.01)
+            # Another file may have taken the name since: whoever comes next would lock that one.
+            if not _is_named(descriptor, path):
+                fresh = _lock_file(path)
+                os.close(descriptor)
+                descriptor = fresh
         yield
     finally:
         os.close(descriptor)
 
 
+def created(path: Path) -> BinaryIO:
+    """Open a new file that every account may read, whatever the umask.
+
+    Raises
+    ------
+    FileExistsError
+        If the name is taken, be it by a link that leads nowhere.
+    """
+    return os.fdopen(_created(path), "wb")
+
+
+def made_folder(folder: Path) -> None:
+    """Make a folder and those above it that are not there; every account may look into them."""
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        made_folder(folder.parent)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    else:
+        folder.chmod(SHARED_FOLDER_MODE)
+
+
 def held(path: Path) -> BinaryIO:
     """Open a new file and hold it, so that `remove_strays` knows that somebody still writes."""
-    file = path.open("xb")
+    file = created(path)
     _lock(file.fileno())
     return file
 
 
 def remove_strays(folder: Path, pattern: str) -> None:
-    """Remove the files and links of these names that nobody holds."""
+    """Remove the files, links and pipes of these names that nobody holds."""
     for path in folder.glob(pattern):
-        if path.is_symlink():
-            removed(path)
-        else:
-            with path.open("rb") as file:
+        # One that cannot be removed is no reason to leave the others.
+        with suppress(OSError):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                removed(path)
+                continue
+            with open_regular(path, follow=False) as file:
                 if _lock(file.fileno()):
                     removed(path)
 
 
-def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading that is one: whoever opens a pipe waits, a device has no end.
+def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
+    """Open a file for reading, without waiting for the other end of a pipe; a device has no end.
 
-    The null device is a file without content.
+    Parameters
+    ----------
+    follow : bool
+        Whether the last part of the path may be a link, and the null device a file without content.
 
     Raises
     ------
     OSError
-        If it cannot be opened, or is a folder, a pipe, a socket or another device.
+        If it cannot be opened, or is a pipe, a socket, a folder or another device.
     """
-    try:
-        # Non-blocking, because to open a pipe is to wait for its other end.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except ValueError as error:  # a name with a NUL in it
-        raise OSError(errno.EINVAL, "no name of a file", str(path)) from error
-    try:
-        found = os.fstat(descriptor)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not (stat.S_ISREG(found.st_mode) or _is_null(found)):
-            kind = _kind(found.st_mode)
-            raise OSError(errno.EINVAL, f"found {kind}, expected a file", str(path))
-        return open(descriptor, "rb")  # noqa: PTH123  `Path` opens no descriptor
-    except BaseException:
-        os.close(descriptor)
-        raise
+    return os.fdopen(_regular(path, follow=follow), "rb")
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
@@ -193,13 +220,13 @@ def utf8_name(path: Path) -> Iterator[str]:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
+    """Hash of a regular file's bytes, in hexadecimal."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file's object; what is missing or damaged is as good as empty."""
+    """A JSON file's object; what is missing, damaged or endless is as good as empty."""
     try:
         content = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
@@ -209,8 +236,74 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def write_object(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file whole; it has one writer at a time."""
-    with written_whole(path, path.with_name(f".{path.name}.part")) as file:
-        file.write(json.dumps(content, indent=1).encode())
+    partial = path.with_name(f".{path.name}.part")
+    partial.unlink(missing_ok=True)
+    try:
+        with created(partial) as file:
+            file.write(json.dumps(content, indent=1).encode())
+            flush_file(file)
+        partial.replace(path)
+        flush_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def _created(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, SHARED_FILE_MODE)
+    os.fchmod(descriptor, SHARED_FILE_MODE)
+    return descriptor
+
+
+def _regular(path: Path, *, follow: bool) -> int:
+    # Non-blocking, because to open a pipe is to wait for its other end.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags if follow else flags | os.O_NOFOLLOW)
+    except ValueError as error:  # a name with a NUL in it
+        raise OSError(errno.EINVAL, "no name of a file", str(path)) from error
+    try:
+        _check_regular(path, os.fstat(descriptor), follow=follow)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_regular(path: Path, found: os.stat_result, *, follow: bool) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not (stat.S_ISREG(found.st_mode) or (follow and _is_null(found))):
+        raise OSError(errno.EINVAL, f"found {_kind(found.st_mode)}, expected a file", str(path))
+
+
+def _lock_file(path: Path) -> int:
+    """Open a lock file; what has its name and is none, or may not be read, gives way to one."""
+    try:
+        return _open_lock(path)
+    except OSError as error:
+        if error.errno not in _NO_LOCK or (path.is_dir() and not path.is_symlink()):
+            raise
+        path.unlink(missing_ok=True)
+        return _open_lock(path)
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return _created(path)
+    except FileExistsError:
+        # Reading is enough for a lock: the file may be another account's.
+        return _regular(path, follow=False)
+
+
+def _is_named(descriptor: int, path: Path) -> bool:
+    try:
+        named = path.lstat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), named)
 
 
 def _lock(descriptor: int) -> bool:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from device.closing import Closing
 from device.contract import MAX_MODEL_BYTES
 from device.errors import ModelTooLarge, OutputError, StoreFull, SwitchboardError
-from device.files import flush_file, held
+from device.files import flush_file, held, sha256_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -64,6 +64,13 @@ class Incoming(Closing):
         """Bring all of it to the disk; from now on it can be examined at `path`."""
         with writing_into(self.path.parent):
             flush_file(self._file)
+
+    def is_whole(self) -> bool:
+        """Whether the disk gives back what was written: else no verdict about it counts."""
+        try:
+            return sha256_of(self.path) == self.digest
+        except OSError:
+            return False
 
     def keep(self) -> str:
         """Make it a model of the store; returns its hash."""

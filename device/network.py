@@ -1,5 +1,7 @@
 """The neural network in a model file, run by onnxruntime on one quiet thread."""
 
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,15 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from device.contract import ModelCard, Tensor, check_file, check_tensors
-from device.errors import GoldenMismatch, Interrupted, ModelFailed, ModelUnreadable
-from device.files import sha256_of, utf8_name
+from device.errors import (
+    GoldenMismatch,
+    Interrupted,
+    ModelFailed,
+    ModelOutOfReach,
+    ModelUnreadable,
+    SwitchboardError,
+)
+from device.files import open_regular, sha256_of, utf8_name
 
 Score = NDArray[np.float32]
 
@@ -21,6 +30,8 @@ _TINY = 1e-30
 # A floor is where silence begins: it takes less than 1 dB of a state that sounds.
 _MOST_LOST_DB = 3.0
 
+# Where onnxruntime failed at opening or reading a file, not at what is in it.
+_SYSTEM_ERROR = re.compile(r"system error number (\d+)")
 _ELEMENT_TYPES = {"tensor(float)": "float32"}
 # onnxruntime's errors share no base class of their own, and damaged names fail as text.
 ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
@@ -86,11 +97,19 @@ class Network:
         Raises
         ------
         ModelNotFound, ModelTooLarge, ModelUnreadable, ContractError, GoldenMismatch
+        ModelOutOfReach
+            If the file is there and cannot be read, which says nothing about the model.
         """
-        session, metadata = _load(path)
+        try:
+            session, metadata = _load(path)
+            digest = sha256_of(path)
+        except OSError as error:
+            if isinstance(error, SwitchboardError):
+                raise
+            raise _out_of_reach(path, error.strerror or str(error)) from error
         card = ModelCard.from_metadata(metadata)
         check_tensors(card, _tensors(session))
-        network = cls(session, card, sha256_of(path))
+        network = cls(session, card, digest)
         network.replay_golden()
         return network
 
@@ -216,6 +235,8 @@ class Network:
 
 def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
     check_file(path)
+    # What keeps us from reading it keeps onnxruntime as well, which says so less plainly.
+    open_regular(path).close()
     try:
         # By path: a session opened from bytes keeps them, and a box has better uses for 10 MB.
         with utf8_name(path) as name:
@@ -224,11 +245,20 @@ def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
             )
         return session, dict(session.get_modelmeta().custom_metadata_map)
     except ONNXRUNTIME_ERRORS as error:
+        if found := _SYSTEM_ERROR.search(str(error)):
+            raise _out_of_reach(path, os.strerror(int(found[1]))) from error
         reason = " ".join(str(error).split())[:120]
         raise ModelUnreadable(
             f"{path}: not an ONNX model that onnxruntime can load ({reason}); "
             "expected a file written by `switchboard export`: copy or export it again"
         ) from error
+
+
+def _out_of_reach(path: Path, reason: str) -> ModelOutOfReach:
+    return ModelOutOfReach(
+        f"{path}: found {reason}, expected a file that can be read; see who may read it, and "
+        "whether the disk is sound"
+    )
 
 
 def _session_options() -> ort.SessionOptions:

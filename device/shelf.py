@@ -1,6 +1,8 @@
 """What is in a model store, for whoever only looks: no lock, no waiting, nothing changed."""
 
+import hashlib
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -8,7 +10,9 @@ from dataclasses import dataclass
 from os import stat_result
 from pathlib import Path
 
-from device.errors import StoreError
+from device.contract import MAX_MODEL_BYTES
+from device.errors import ModelOutOfReach, StoreError
+from device.files import open_regular
 from device.verdicts import Refusal, Verdicts
 
 _MODEL_NAME = re.compile(r"([0-9a-f]{64})\.onnx")
@@ -104,6 +108,41 @@ class Shelf:
             )
         return found[0]
 
+    def is_whole(self, digest: str) -> bool:
+        """Whether the disk still has the bytes that a hash is the name of.
+
+        Raises
+        ------
+        ModelOutOfReach
+            If that cannot be told, because the file cannot be read.
+        """
+        path = self.path(digest)
+        try:
+            if path.lstat().st_size > MAX_MODEL_BYTES:
+                return False
+            with open_regular(path, follow=False) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == digest
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise ModelOutOfReach(
+                f"model {digest[:12]}: found {error.strerror or error} at {path}, expected a file "
+                "that can be read; push it again"
+            ) from error
+
+    def check_whole(self, digest: str) -> None:
+        """See that a model can be read as it was stored: without that, nothing is its own fault.
+
+        Raises
+        ------
+        ModelOutOfReach
+        """
+        if not self.is_whole(digest):
+            raise ModelOutOfReach(
+                f"model {digest[:12]}: found other bytes than were stored in {self.directory}, "
+                "expected those; push it again"
+            )
+
     def refusal(self, digest: str) -> str | None:
         """Why this hash must not play, or None."""
         return self._verdicts.refusal(digest)
@@ -121,15 +160,22 @@ class Shelf:
             path = self.directory / (self.directory / name).readlink()
         except OSError:
             return None
-        return path if path.parent == self.directory and _is_model(path) else None
+        return path if path.parent == self.directory and is_model(path) else None
 
     def _files(self) -> Iterator[tuple[Path, stat_result]]:
         for path in sorted(self.directory.glob("*.onnx")):
             # It may go while we look.
             with suppress(FileNotFoundError):
-                if _is_model(path):
+                if is_model(path):
                     yield path, path.stat()
 
 
-def _is_model(path: Path) -> bool:
-    return bool(_MODEL_NAME.fullmatch(path.name)) and path.is_file()
+def is_model(path: Path) -> bool:
+    """Whether a path has a model's name and is a regular file."""
+    if not _MODEL_NAME.fullmatch(path.name):
+        return False
+    try:
+        # A link that bears a model's name is none: it can lead to what never ends.
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False

@@ -1,4 +1,9 @@
-"""How often a model was started without coming to play: how a box notices that one crashes it."""
+"""How the starts of a model ended: how a box notices that one crashes it, soon or late.
+
+A start that was noted and did not end as it was told to was cut off. If the machine has been booted
+since, its plug was pulled: the kernel gives every boot another number. If not, the instrument
+crashed, was killed for its memory, or hung and was ended by the watchdog.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +14,8 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 # Starts without success while the machine stays up: each of them was a crash.
 MOST_STARTS = 2
+# Crashes at any time, however long it had played, since it last played for long without one.
+MOST_CRASHES = 4
 # Times the machine went down before a start came to anything. Whoever pulls the plug does not say
 # that the model is bad; but one that takes the whole machine down must not have it for ever.
 MOST_DOWNS = 5
@@ -16,6 +23,9 @@ MOST_DOWNS = 5
 
 class Starts:
     """A JSON file about the one model that was started last.
+
+    ``n``, ``boot`` and ``n_downs`` mean what they have always meant; a file without the other two,
+    of an older version, tells of no crash.
 
     Parameters
     ----------
@@ -27,14 +37,29 @@ class Starts:
         self._path = path
         self._boot_id = boot_id
 
-    def is_to_blame(self, digest: str) -> bool:
-        """Whether this model has had its chances."""
-        return self.n_of(digest) >= MOST_STARTS or self.n_downs_of(digest) >= MOST_DOWNS
+    def blame(self, digest: str) -> str | None:
+        """Why this model has had its chances, if so."""
+        n_crashes = self.n_crashes_of(digest)
+        if n_crashes >= MOST_CRASHES:
+            return f"the box crashed {n_crashes} times while it played"
+        if self.n_of(digest) >= MOST_STARTS or self.n_downs_of(digest) >= MOST_DOWNS:
+            return "the box crashed with it before it had proved itself"
+        return None
 
     def n_of(self, digest: str) -> int:
         """Starts of this model in this boot since one succeeded, or another model was started."""
         mark = self._mark(digest)
         return _whole(mark, "n") if mark.get("boot") == self._boot() else 0
+
+    def n_crashes_of(self, digest: str) -> int:
+        """Crashes with this model since it last played for long, or another one was started.
+
+        The last start counts, too, if it was cut off: asked before the next one, not during it.
+        """
+        mark = self._mark(digest)
+        # Who cannot tell one boot from another cannot tell a crash from a pulled plug either.
+        is_same_boot = bool(self._boot()) and mark.get("boot") == self._boot()
+        return _whole(mark, "n_crashes") + (mark.get("running") is True and is_same_boot)
 
     def n_downs_of(self, digest: str) -> int:
         """How often the machine went down before a start of this model had succeeded."""
@@ -43,20 +68,42 @@ class Starts:
         return _whole(mark, "n_downs") + cut_short
 
     def count(self, digest: str) -> None:
-        """One more."""
-        self._write(digest, self.n_of(digest) + 1)
+        """Another start."""
+        self._write(digest, n=self.n_of(digest) + 1, n_crashes=self.n_crashes_of(digest))
 
     def suspect(self, digest: str) -> None:
-        """As good as crashed, if it is not cleared while this machine stays up."""
-        self._write(digest, MOST_STARTS)
+        """As good as crashed, if it neither proves itself nor ends while this machine stays up."""
+        self._write(digest, n=MOST_STARTS, n_crashes=_whole(self._mark(digest), "n_crashes"))
 
-    def clear(self) -> None:
-        """It played."""
-        removed(self._path)
+    def prove(self) -> None:
+        """It plays; the machine may go down with it from now on."""
+        self._change(n=0, n_downs=0)
 
-    def _write(self, digest: str, n: int) -> None:
-        n_downs = self.n_downs_of(digest)
-        mark = {"digest": digest, "n": n, "boot": self._boot(), "n_downs": n_downs}
+    def forgive(self) -> None:
+        """It has played for long: its crashes are forgotten."""
+        self._change(n=0, n_downs=0, n_crashes=0)
+
+    def stop(self) -> None:
+        """It ended as it was told to."""
+        self._change(n=0, n_downs=0, running=False)
+
+    def _change(self, **values: Any) -> None:
+        mark = read_object(self._path)
+        changed = {**mark, **values}
+        if not changed.get("running") and not _whole(changed, "n_crashes"):
+            removed(self._path)
+        elif changed != mark:
+            write_object(self._path, changed)
+
+    def _write(self, digest: str, *, n: int, n_crashes: int) -> None:
+        mark = {
+            "digest": digest,
+            "n": n,
+            "boot": self._boot(),
+            "n_downs": self.n_downs_of(digest),
+            "n_crashes": n_crashes,
+            "running": True,
+        }
         write_object(self._path, mark)
 
     def _mark(self, digest: str) -> dict[str, Any]:

@@ -6,11 +6,13 @@
     active          link to the one that plays; none: the bundled model plays
     previous        link to the one that played before
     verdicts.json   hashes that were accepted, or refused and why
-    starts.json     how often the active one was started without coming to play, and in which boot
+    starts.json     how the last starts of the active one ended, and in which boot
 
 Who reads needs no lock: each of these names changes in one step from one whole file to another.
 Writers take turns (``flock`` on ``.lock``), hold the lock for a few small writes at most, and bring
 everything to the disk before it is named, so that a power cut leaves the old state or the new one.
+All accounts may read all of it, whatever the umask of who wrote it, and root writes as the account
+that the folder belongs to (`open_store`). Names that are no regular files are never waited for.
 Standard library alone.
 """
 
@@ -21,10 +23,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from device import files
+from device.account import become_owner_of
 from device.contract import MAX_MODEL_BYTES
 from device.errors import ModelRefused, ModelTooLarge, StoreError, StoreFull, SwitchboardError
 from device.incoming import Incoming, remaining_bytes, writing_into
-from device.shelf import Shelf
+from device.shelf import Shelf, is_model
 from device.starts import Starts
 
 DEFAULT_STORE = Path("/var/lib/switchboard/models")
@@ -34,6 +37,12 @@ RESERVE_BYTES = 16 * 1024 * 1024
 _LOCK_SECONDS = 20.0
 _EXAMINATION_SECONDS = 90.0
 _CHUNK_BYTES = 1 << 16
+
+
+def open_store(directory: Path) -> "ModelStore":
+    """Open a store to change it or to play from it; see `device.account` for what root becomes."""
+    become_owner_of(directory)
+    return ModelStore(directory)
 
 
 class ModelStore(Shelf):
@@ -99,7 +108,7 @@ class ModelStore(Shelf):
         ModelTooLarge, StoreFull
         """
         if isinstance(source, Path):
-            with source.open("rb") as file:
+            with files.open_regular(source) as file:
                 return self.add(file)
         with self.incoming(remaining_bytes(source)) as incoming:
             while chunk := source.read(_CHUNK_BYTES):
@@ -115,6 +124,8 @@ class ModelStore(Shelf):
             If it is not in the store.
         ModelRefused
             If its hash was refused.
+        ModelOutOfReach
+            If the disk no longer has its bytes.
         """
         with self._locked():
             if digest is not None:
@@ -166,20 +177,35 @@ class ModelStore(Shelf):
                 )
             files.removed(self.path(digest))
 
+    def set_aside(self, digest: str) -> None:
+        """Go back to what played before a model whose bytes the disk has lost; never raises.
+
+        It is not to blame, and may come again. One that is whole, or that merely cannot be read,
+        keeps its place.
+        """
+        with suppress(SwitchboardError), self._locked():
+            if self.is_whole(digest):
+                return
+            active = self.active()
+            if active and active.stem == digest:
+                self._fall_back()
+            files.removed(self.path(digest))
+
     def starting(self) -> Path | None:
         """Note that the instrument is about to open the active model; returns which.
 
-        A model that was started a few times without `started` crashed the box each time, and is
-        rolled back first; see `device.starts`. Never raises: a disk that cannot be written is no
-        reason not to play.
+        A model that crashed the box a few times is rolled back first; see `device.starts`. Never
+        raises: a disk that cannot be written is no reason not to play.
         """
         with suppress(SwitchboardError), self._locked():
             active = self.active()
-            if active and self._starts.is_to_blame(active.stem):
-                self._roll_back("the box crashed with it before it had proved itself", None)
+            if active and (reason := self._starts.blame(active.stem)):
+                self._roll_back(reason, None)
                 active = self.active()
             if active:
                 self._starts.count(active.stem)
+            else:
+                self._starts.stop()
         return self.active()
 
     def entered(self) -> None:
@@ -191,11 +217,26 @@ class ModelStore(Shelf):
             active = self.active()
             if active:
                 self._starts.suspect(active.stem)
+            else:
+                self._starts.stop()
 
     def started(self) -> None:
-        """Note that the active model plays, or that we were told to stop before; never raises."""
+        """Note that the active model plays; never raises.
+
+        From now on the machine may go down with it; a crash still counts.
+        """
         with suppress(SwitchboardError), self._locked():
-            self._starts.clear()
+            self._starts.prove()
+
+    def endured(self) -> None:
+        """Note that the active model has played for long: its earlier crashes are forgotten."""
+        with suppress(SwitchboardError), self._locked():
+            self._starts.forgive()
+
+    def stopped(self) -> None:
+        """Note that we were told to stop, so that this end is no crash; never raises."""
+        with suppress(SwitchboardError), self._locked():
+            self._starts.stop()
 
     def tidy(self) -> None:
         """Remove what killed processes left and finish what they began; never raises."""
@@ -206,7 +247,7 @@ class ModelStore(Shelf):
             active = self.active()
             if active and (reason := self.refusal(active.stem)):
                 self._roll_back(reason, active.stem)
-            elif active and files.sha256_of(active) != active.stem:
+            elif active and not self.is_whole(active.stem):
                 # The disk has forgotten some of it. The model is not to blame and may come again.
                 self._fall_back()
                 files.removed(active)
@@ -229,7 +270,7 @@ class ModelStore(Shelf):
     @contextmanager
     def _held(self, name: str, wait_seconds: float) -> Iterator[None]:
         with writing_into(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
+            files.made_folder(self.directory)
             try:
                 with files.locked(self.directory / name, wait_seconds):
                     yield
@@ -240,7 +281,7 @@ class ModelStore(Shelf):
 
     def _present(self, digest: str) -> Path:
         path = self.path(digest)
-        if not path.is_file():
+        if not is_model(path):
             raise StoreError(
                 f"model {digest[:12]}: found no such file in {self.directory}; "
                 "`switchboard models list` names them all"
@@ -252,6 +293,7 @@ class ModelStore(Shelf):
         reason = self.refusal(digest)
         if reason is not None:
             raise ModelRefused(f"model {digest[:12]}: refused before: {reason}")
+        self.check_whole(digest)
 
     def _adopt(self, part: Path, digest: str) -> None:
         path = self.path(digest)

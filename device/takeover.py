@@ -9,6 +9,8 @@ from device.wings import Wings
 
 # A model that plays so long at the start has not crashed the box there.
 START_SECONDS = 10.0
+# One that plays so long without a break is no more to blame for earlier crashes than the box.
+LONG_SECONDS = 3600.0
 
 
 class TakeOver(Closing):
@@ -37,6 +39,8 @@ class TakeOver(Closing):
         self._probation: Probation | None = None
         self._started = False
         self._is_new = False
+        self._endured = False
+        self._since = 0.0
 
     def __call__(self, state: InstrumentState) -> None:
         """Another block has been played."""
@@ -60,18 +64,22 @@ class TakeOver(Closing):
     def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         # Ctrl-C and the end of the time are no crash, however early.
         if not isinstance(error, Exception):
-            self._wings.proven()
+            self._wings.stopped()
         self.close()
 
     def _note_start(self, state: InstrumentState) -> None:
         if not self._started and state.seconds >= START_SECONDS and self._probation is None:
             self._started = True
             self._wings.proven()
+        if not self._endured and state.seconds - self._since >= LONG_SECONDS:
+            self._endured = True
+            self._wings.endured()
 
     def _follow(self, state: InstrumentState) -> None:
         """Another voice is heard: a newcomer, or the understudy again."""
         before, self._heard = self._heard, self._stage.voice
         self._cued = None
+        self._endured, self._since = False, state.seconds
         if self._heard is self._understudy:
             self._understudy = None
             self._wings.retire(before)

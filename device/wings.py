@@ -1,13 +1,15 @@
 """The wings: where the next voice is made ready, and the last one let go, off the audio loop."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from device.casting import Report, bundled_digest, take_back
+from device.casting import Report, bundled_digest, open_stored, take_back
 from device.closing import Closing
 from device.console import unfailing
-from device.errors import ModelFailed, SwitchboardError
+from device.errors import ModelFailed, ModelOutOfReach, SwitchboardError
 from device.helpers import ROLL, Helper
 from device.network import BUNDLED_MODEL, Network
 from device.state import InstrumentState
@@ -17,6 +19,8 @@ from device.transport import BEATS_PER_BAR, next_boundary
 from device.voice import Voice
 
 POLL_SECONDS = 0.25
+# A model that could not be read is tried again after so long.
+RETRY_SECONDS = 30.0
 # A helper that still loads a model then is left to it; who closes does what else was asked for.
 JOIN_SECONDS = 0.25
 
@@ -61,6 +65,8 @@ class Wings(Closing):
         # What plays or is about to, and what must not even if the store should insist.
         self._cast = playing
         self._spurned: str | None = None
+        self._unread: str | None = None
+        self._again_at = 0.0
         self._ready: SimpleQueue[Voice] = SimpleQueue()
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._helper = Helper("wings", self._attend)
@@ -92,8 +98,16 @@ class Wings(Closing):
             self._jobs.put(lambda: self._report(warning))
 
     def proven(self) -> None:
-        """Note that the active model can be trusted, or that somebody ended the music."""
+        """Note that the active model can be trusted."""
         self._jobs.put(self._store.started)
+
+    def endured(self) -> None:
+        """Note that the active model has played for long."""
+        self._jobs.put(self._store.endured)
+
+    def stopped(self) -> None:
+        """Note that the music ends as it was told to."""
+        self._jobs.put(self._store.stopped)
 
     def condemn(self, digest: str, reason: str, *, instead: str) -> None:
         """Have a model refused for ever.
@@ -125,16 +139,32 @@ class Wings(Closing):
         digest = bundled_digest() if path == BUNDLED_MODEL else path.stem
         if digest != self._spurned:
             self._spurned = None
+        if digest == self._unread and time.monotonic() < self._again_at:
+            return
         if self.state is not None and digest not in (self._cast, self._spurned):
             before, self._cast = self._cast, digest
             try:
-                self._ready.put(self._prepare(Network.open(path), self.state))
-            except (SwitchboardError, OSError) as error:
+                self._ready.put(self._prepare(self._open(path), self.state))
+            except (ModelOutOfReach, OSError) as error:
+                self._put_off(digest, str(error), self.state.digest)
+            except SwitchboardError as error:
                 self._condemn(digest, str(error), self.state.digest)
             except BaseException:
                 # Says nothing about the model: it is looked at again.
                 self._cast = before
                 raise
+
+    def _open(self, path: Path) -> Network:
+        return Network.open(path) if path == BUNDLED_MODEL else open_stored(self._store, path)
+
+    def _put_off(self, digest: str, reason: str, instead: str) -> None:
+        """Try again later: what cannot be read says nothing about the model."""
+        if digest != self._unread:
+            self._report(f"model {digest[:12]} is left aside: {reason}")
+        self._cast, self._unread = instead, digest
+        self._again_at = time.monotonic() + RETRY_SECONDS
+        if digest != bundled_digest():
+            self._store.set_aside(digest)
 
     def _prepare(self, network: Network, state: InstrumentState) -> Voice:
         voice = self._make(network)

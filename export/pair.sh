@@ -36,10 +36,30 @@ as_account() {
         as_root setpriv --reuid "$account" --regid "$account" --init-groups -- "$@"
     fi
 }
+# With whose rights to make a folder: root follows no links of another account's.
+as_owner_of() {
+    place='' owner=0
+    IFS=/
+    # shellcheck disable=SC2086  # a path from / on, of letters, digits and ./+-_
+    set -- $1 -- "$@"
+    unset IFS
+    while [ "$1" != -- ]; do
+        place=$place/$1
+        [ "$owner" != 0 ] || owner=$(stat -c %u "$place" 2>/dev/null) || owner=0
+        [ "$owner" != 0 ] || owner=$(stat -Lc %u "$place" 2>/dev/null) || owner=0
+        shift
+    done
+    shift 2
+    if [ "$(id -u)" = 0 ] && [ "$owner" != 0 ]; then
+        setpriv --reuid "$owner" --regid "$owner" --clear-groups -- "$@"
+    else
+        as_account "$@"
+    fi
+}
 as_account true </dev/null 2>/dev/null || end nosudo
 folder=${store:-/var/lib/switchboard/models}
 answer store "$folder"
-as_account mkdir -p "$folder" </dev/null 2>/dev/null || end nostore
+as_owner_of "$folder" mkdir -p "$folder" </dev/null 2>/dev/null || end nostore
 as_account test -w "$folder" </dev/null || end nostore
 
 # sshd runs the one command through the account's shell. It has no password and no other key.

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Install the instrument as an appliance, or bring it up to date: see --help.
 set -eu
+# What is installed is for the service's account as well, whatever the umask of who installs it.
+umask 022
 
 usage() {
     cat <<'END'
@@ -177,10 +179,11 @@ configuration() {
         write "$settings" <"$here/switchboard.toml"
     fi
     say "models: $state/models"
+    run mkdir -p "$root$state"
+    own "$root$state"
     # Who may push is in .ssh, which the service must not see: that needs the folder to be there.
-    run mkdir -p "$root$state/models" "$root$state/.ssh"
-    own "$root$state" "$root$state/models" "$root$state/.ssh"
-    run chmod 700 "$root$state/.ssh"
+    below_state models 755
+    below_state .ssh 700
     say "log limit: $journal"
     write "$journal" <"$here/journald.conf"
 }
@@ -386,14 +389,40 @@ relink() {
     run mv -T "$root$2.new" "$root$2"
 }
 
+# A folder that only root can have put where it is.
 own() {
-    if [ -z "$root" ]; then
-        run chown "$user:$user" "$@"
-    elif ids=$(grep "^$user:" "$root/etc/passwd" 2>/dev/null); then
-        # Another tree's numbers are not this machine's.
-        run chown "$(echo "$ids" | cut -d : -f 3,4)" "$@"
-    fi
+    ids=$(owner)
+    [ -z "$ids" ] || run chown "$ids" "$1"
 }
+
+# A folder of this mode in $state, which the account may fill with links to anything: so it is opened
+# first, no link followed, and what is changed is what was opened.
+below_state() {
+    if [ -n "$dry" ]; then
+        echo "    folder $root$state/$1, mode $2, of $user"
+        return
+    fi
+    "$python" -I - "$root$state" "$1" "$2" "$(owner)" <<'END' || fail "see who put that there: ls -la $root$state"
+import os, sys
+
+state, name, mode, owner = sys.argv[1:]
+above = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+try:
+    os.mkdir(name, 0o700, dir_fd=above)
+except FileExistsError:
+    pass
+try:
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=above)
+except OSError:
+    sys.exit(f"switchboard: {state}/{name}: found no folder, expected one that is no link either")
+if owner:
+    os.fchown(folder, *map(int, owner.split(":")))
+os.fchmod(folder, int(mode, 8))
+END
+}
+
+# Numbers of account and group, as in the tree: another tree's are not this machine's.
+owner() { grep "^$user:" "$root/etc/passwd" 2>/dev/null | cut -d : -f 3,4; }
 
 say() { echo "switchboard: $*"; }
 warn() { echo "switchboard: $*" >&2; }

@@ -1,5 +1,6 @@
 """`switchboard models`: what this box has been sent, which one plays, and what a file says."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -36,9 +37,9 @@ def models() -> None:
 @options.as_json
 def list_models(store: Path, as_json: bool) -> None:
     """All models, newest first; the bundled one is the last resort."""
-    from device.store import ModelStore
+    from device.store import open_store
 
-    rows = list(_rows(ModelStore(store)))
+    rows = list(_rows(open_store(store)))
     if as_json:
         say_json(rows)
     else:
@@ -52,9 +53,8 @@ def list_models(store: Path, as_json: bool) -> None:
 def show(name: str, store: Path, as_json: bool) -> None:
     """What a model, or any model FILE, says of itself."""
     from device.description import describe, to_lines
-    from device.store import ModelStore
 
-    facts = describe(_path(name, ModelStore(store)))
+    facts = describe(_path(name, store))
     if as_json:
         say_json(facts)
     else:
@@ -82,10 +82,13 @@ def check(file: Path, as_json: bool) -> None:
 @options.store
 def activate(name: str, again: bool, store: Path) -> None:
     """Make a model the one that plays, after it was examined; a FILE is added first."""
-    from device.store import ModelStore
+    from device.store import open_store
 
-    models = ModelStore(store)
-    digest = None if name == BUNDLED else _admitted(name, models, again)
+    # Read before root becomes another account, which need not be allowed to.
+    file = Path(name)
+    content = _content(file) if name != BUNDLED and _is(Path.is_file, file) else None
+    models = open_store(store)
+    digest = None if name == BUNDLED else _admitted(name, content, models, again)
     models.activate(digest)
     say(f"active: {_name(models.active())}")
 
@@ -94,9 +97,9 @@ def activate(name: str, again: bool, store: Path) -> None:
 @options.store
 def rollback(store: Path) -> None:
     """Go back to the model that played before, else to the bundled one; again to return."""
-    from device.store import ModelStore
+    from device.store import open_store
 
-    models = ModelStore(store)
+    models = open_store(store)
     previous = models.previous()
     models.activate(previous.stem if previous else None)
     say(f"active: {_name(models.active())}")
@@ -107,27 +110,42 @@ def rollback(store: Path) -> None:
 @options.store
 def remove(name: str, store: Path) -> None:
     """Delete a model that is neither active nor previous."""
-    from device.store import ModelStore
+    from device.store import open_store
 
-    models = ModelStore(store)
+    models = open_store(store)
     digest = models.find(name)
     models.remove(digest)
     say(f"removed: {digest[:_SHOWN_DIGITS]}")
 
 
-def _admitted(name: str, store: "ModelStore", again: bool) -> str:
-    """The hash of a model that may be activated, examined if it has not been."""
-    from device.admission import admit, known
+def _content(file: Path) -> bytes:
+    """All bytes of a file that may be a model."""
     from device.contract import MAX_MODEL_BYTES, check_file
-    from device.files import read_regular, sha256_of
+    from device.files import read_regular
 
-    path = Path(name) if _is(Path.is_file, Path(name)) else store.path(store.find(name))
-    check_file(path)
-    digest = sha256_of(path)
+    check_file(file)
+    return read_regular(file, MAX_MODEL_BYTES)
+
+
+def _admitted(name: str, content: bytes | None, store: "ModelStore", again: bool) -> str:
+    """The hash of a model that may be activated, examined if it has not been.
+
+    Parameters
+    ----------
+    content : bytes or None
+        Of the file that was named; None: it is in the store.
+    """
+    from device.admission import admit, known
+
+    if content is None:
+        stored = store.find(name)
+        store.check_whole(stored)
+        content = _content(store.path(stored))
+    digest = hashlib.sha256(content).hexdigest()
     verdict = None if again else known(store, digest)
     if verdict is None:
-        with store.incoming(path.stat().st_size) as incoming:
-            incoming.write(read_regular(path, MAX_MODEL_BYTES))
+        with store.incoming(len(content)) as incoming:
+            incoming.write(content)
             verdict = admit(store, incoming, lambda check: None)
         verdict.check_accepted(name)
         say(_accepted(verdict))
@@ -178,13 +196,17 @@ def _day(added: float | None) -> str:
     return " " * 16 if added is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(added))
 
 
-def _path(name: str, store: "ModelStore") -> Path:
+def _path(name: str, directory: Path) -> Path:
     from device.network import BUNDLED_MODEL
+    from device.store import open_store
 
     if name == BUNDLED:
         return BUNDLED_MODEL
     file = Path(name)
-    return file if _is(Path.exists, file) or file.suffix else store.path(store.find(name))
+    if _is(Path.exists, file) or file.suffix:
+        return file
+    store = open_store(directory)
+    return store.path(store.find(name))
 
 
 def _is(test: Callable[[Path], bool], file: Path) -> bool:

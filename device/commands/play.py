@@ -132,7 +132,6 @@ def play(
         _list_speakers()
         return
     options.check_not_said_twice(place)
-    from device.casting import find_store
     from device.display import open_display
     from device.ending import Ending
     from device.helpers import Attendance
@@ -160,7 +159,7 @@ def play(
         display = stack.enter_context(open_display(kind, as_json=as_json))
         ending.tidy(display.close)
         say, listeners = display.say, list[Listener]([display.show, Attendance(display.say)])
-        models = find_store(store)
+        models = _open_store(store, model, say)
         network = _open_network(place, model, models, say)
         performance = performance.at(place) if place is not None else performance
         panel = Wiring(pins, active_high=active_high, pulled_outside=pull == "outside")
@@ -201,6 +200,17 @@ def play(
         name = sink.name
     facts = {**report.to_dict(), "speaker": name, "switches": kind}
     _tell(facts, as_json=as_json)
+
+
+def _open_store(store: Path | None, model: Path | None, say: Callable[[str], None]) -> Any:
+    """The store to play from, with no more rights than its account has."""
+    from device.account import become_owner_of
+    from device.casting import find_store
+
+    models = find_store(store)
+    if models and model is None and (account := become_owner_of(models.directory)):
+        say(f"goes on as {account}, the account that {models.directory} belongs to")
+    return models
 
 
 def _kind(switches: str) -> str:
@@ -328,9 +338,11 @@ def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
 @contextmanager
 def _status_file(path: Path | None, store: Any, ending: "Ending") -> Iterator[list[Any]]:
     """A listener that writes the status file where one is wanted."""
+    from device.account import is_root_elsewhere
     from device.status import DEFAULT_STATUS, StatusFile
 
-    if path is None and os.access(DEFAULT_STATUS.parent, os.W_OK):
+    folder = DEFAULT_STATUS.parent
+    if path is None and os.access(folder, os.W_OK) and not is_root_elsewhere(folder):
         path = DEFAULT_STATUS
     if path is None:
         yield []

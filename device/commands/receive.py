@@ -22,9 +22,9 @@ def receive(store: Path) -> int:
     """
     from device.delivery import Sender
     from device.delivery import receive as receive_model
-    from device.store import ModelStore
+    from device.store import open_store
 
-    verdict = receive_model(ModelStore(store), Sender(sys.stdin.fileno()), _say)
+    verdict = receive_model(open_store(store), Sender(sys.stdin.fileno()), _say)
     return verdict.exit_code
 
 
