@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.corpus import CorpusError
-from training.recordings.audio_files import SUFFIXES
+from training.recordings.audio_files import SUFFIXES, readable
 from training.recordings.cutting import Piece, write_recordings
 
 
@@ -15,7 +15,7 @@ def write_folder_corpus(
     music: Path,
     *,
     key: str | None = None,
-    n_workers: int = 1,
+    n_workers: int = 0,
     on_progress: Callable[[int, int], None] = lambda n_done, n_files: None,
 ) -> None:
     """Make a corpus of all the music under a folder, or what is missing of it.
@@ -27,7 +27,7 @@ def write_folder_corpus(
     CorpusError
         If there is no audio, no usable loop, or the directory holds something else.
     """
-    pieces = [Piece(path, str(path.relative_to(music))) for path in find_music(music)]
+    pieces = [Piece(path, readable(str(path.relative_to(music)))) for path in find_music(music)]
     write_recordings(
         directory,
         pieces,
