@@ -34,7 +34,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -64,6 +64,7 @@ _PARTIAL = ".partial"
 # No number of samples, loops or beats is larger.
 _MOST = 2**40
 _ANEW = "bring back a copy, or make the corpus again in an empty folder"
+_LEAST_MEMORY = 6 * 2**30  # address space of a worker [bytes]; torch alone reserves much of it
 _HEADER_KEYS = frozenset(
     {"format_version", "source", "sample_rate", "beats_per_loop", "margin", "tempo_bpm"}
     | {"n_shards", "n_loops"}
@@ -342,8 +343,8 @@ def _records_path(directory: Path, shard: int) -> Path:
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file whole or not at all."""
-    # A file's name that is not UTF-8 has lone surrogates in it: JSON holds them as escapes.
-    text = json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
+    # A name that is not UTF-8 holds lone surrogates: written as \\udcXX, which JSON reads back.
+    text = json.dumps(content, ensure_ascii=False, indent=1).encode(errors="backslashreplace")
     with _written_whole(path) as file:
         file.write(text)
 
@@ -663,24 +664,108 @@ def read_json(path: Path, *, remedy: str = _ANEW) -> Any:
 def run_in_workers(
     function: Callable[[Job], Result], jobs: Sequence[Job], n_workers: int
 ) -> Iterator[Result]:
-    """Yield the results of all jobs as they come; with one worker, in this very process."""
+    """Yield the results of all jobs as they come; with one worker, in this very process.
+
+    Raises
+    ------
+    CorpusError
+        If a worker died.
+    """
     if n_workers <= 1 or len(jobs) <= 1:
         yield from map(function, jobs)
         return
-    with _single_threaded_children(), _pool(min(n_workers, len(jobs))) as pool:
-        for future in as_completed([pool.submit(function, job) for job in jobs]):
-            yield future.result()
+
+    def lost(_job: Job, reason: str) -> Result:
+        raise CorpusError(
+            f"a worker was lost (it {reason}), expected a result: run the command again, with "
+            "fewer --workers if memory is short"
+        )
+
+    yield from run_guarded(function, jobs, n_workers, lost=lost)
+
+
+def run_guarded(
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    n_workers: int,
+    *,
+    lost: Callable[[Job, str], Result],
+    seconds: Callable[[Job], float | None] = lambda _job: None,
+) -> Iterator[Result]:
+    """Yield the results of all jobs as they come, worked out in other processes.
+
+    A worker that dies or takes too long takes its own job with it and no other.
+
+    Parameters
+    ----------
+    n_workers
+        Processes beside this one, 1 at least. Each may use its share of the machine's memory.
+    lost
+        Called with a job that got no result and what its worker did, such as "was killed by
+        signal 11"; returns what stands for the result.
+    seconds
+        Longest time for a job, its worker's start included; None: any.
+    """
+    if not jobs:
+        return
+    n_workers = min(n_workers, len(jobs))
+    with _single_threaded_children(), _pool(n_workers) as pool:
+        futures = {pool.schedule(function, args=(job,), timeout=seconds(job)): job for job in jobs}
+        for future in as_completed(futures):
+            yield _result(future, futures[future], lost)
+
+
+def _result(future: Any, job: Job, lost: Callable[[Job, str], Result]) -> Result:
+    from pebble import ProcessExpired
+
+    try:
+        result: Result = future.result()
+    except ProcessExpired as error:
+        code = error.exitcode or 0
+        return lost(job, f"was killed by signal {-code}" if code < 0 else f"ended with {code}")
+    except TimeoutError as error:
+        if not _is_own_limit(error):
+            raise
+        return lost(job, f"took longer than {error.args[1]:.0f} s")
+    return result
+
+
+def _is_own_limit(error: TimeoutError) -> bool:
+    """Tell pebble's time limit, (message, seconds), from a function's own TimeoutError."""
+    return len(error.args) == 2 and isinstance(error.args[1], (int, float))
 
 
 @contextmanager
-def _pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(
-        n_workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+def _pool(n_workers: int) -> Iterator[Any]:
+    from pebble import ProcessPool
+
+    pool: Any = ProcessPool(
+        n_workers,
+        context=get_context("spawn"),
+        initializer=_settle_in,
+        initargs=(_memory_share(n_workers),),
     )
     try:
         yield pool
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.stop()
+        pool.join()
+
+
+def _memory_share(n_workers: int) -> int:
+    """Return how much memory a worker may address [bytes]."""
+    n_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(n_bytes // n_workers, _LEAST_MEMORY)
+
+
+def _settle_in(n_bytes: int) -> None:
+    """Prepare a worker: what asks for too much memory gets an error, not all of the machine."""
+    import resource
+
+    _end_with_parent()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = n_bytes if hard == resource.RLIM_INFINITY else min(n_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 def _end_with_parent() -> None:

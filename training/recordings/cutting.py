@@ -30,6 +30,8 @@ LOWEST_HZ = 20.0
 
 _CLEAR_KEY = 0.02  # margin below which a key is a guess, and no reason to move a piece
 _SHORTEST_SAMPLES = keys.HOP * 8
+# Ten times what an hour of music takes, at 32 kbit/s, and time for a slow machine to get going.
+_LEAST_SECONDS, _SECONDS_PER_MB = 900.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,14 @@ def write_recordings(
     parameters: Mapping[str, Any],
     refused: Sequence[Skip] = (),
     key: str | None = None,
-    n_workers: int = 1,
+    n_workers: int = 0,
     on_progress: Callable[[int, int], None] = lambda n_done, n_pieces: None,
 ) -> None:
     """Make a corpus of recordings, or what is missing of it.
 
     What cannot be read and stretches that make no loop are skipped, each with its reason in
-    ``corpus.json``; nothing of the sort stops the run.
+    ``corpus.json``; nothing of the sort stops the run. With workers, that includes files that take
+    too much time or memory or end the process that reads them.
 
     Parameters
     ----------
@@ -99,7 +102,8 @@ def write_recordings(
     key
         Major key to move every piece to (its relative minor is the same to us); None: leave them.
     n_workers
-        Number of processes; it does not change a sample.
+        Number of processes, which does not change a sample; 0: this very process, which a file
+        that crashes a decoder takes with it.
     on_progress
         Called with the numbers of pieces done and wanted, first with what was there before.
 
@@ -117,11 +121,36 @@ def write_recordings(
     n_done = len(jobs) - len(missing)
     on_progress(n_done, len(jobs))
     # The longest first: no core waits for a last long one.
-    missing.sort(key=lambda job: -job.piece.path.stat().st_size)
-    for _ in corpus.run_in_workers(_cut_piece, missing, n_workers):
+    missing.sort(key=lambda job: -_n_bytes(job.piece.path))
+    done = (
+        corpus.run_guarded(_cut_piece, missing, n_workers, lost=_give_up, seconds=_longest_seconds)
+        if n_workers
+        else map(_cut_piece, missing)
+    )
+    for _ in done:
         n_done += 1
         on_progress(n_done, len(jobs))
+    corpus.remove_leftovers(directory)  # of workers that were lost
     _finish(jobs, refused)
+
+
+def _n_bytes(path: Path) -> int:
+    """Return the size of a file; 0 if it went away since it was listed."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _longest_seconds(job: _Job) -> float:
+    return _LEAST_SECONDS + _SECONDS_PER_MB * _n_bytes(job.piece.path) / 1e6
+
+
+def _give_up(job: _Job, what_it_did: str) -> None:
+    """Write the shard of a piece whose worker was lost: no loops, and the reason."""
+    skip = Skip(job.piece.name, f"unreadable (its worker {what_it_did})")
+    corpus.write_json(_skips_path(job), [asdict(skip)])
+    corpus.write_shard(job.directory, job.shard, [])
 
 
 def _signature(key: str | None) -> int | None:
@@ -132,7 +161,7 @@ def _signature(key: str | None) -> int | None:
 
 def _listing(pieces: Sequence[Piece]) -> str:
     """Return a digest that changes when files come, go or are replaced."""
-    lines = "".join(f"{piece.path} {piece.path.stat().st_size}\n" for piece in pieces)
+    lines = "".join(f"{piece.path} {_n_bytes(piece.path)}\n" for piece in pieces)
     return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
@@ -188,6 +217,12 @@ def _cut_piece(job: _Job) -> None:
     except CorpusError as error:
         loops = []
         skips.append(Skip(job.piece.name, str(error)))
+    except MemoryError:
+        loops = []
+        skips.append(Skip(job.piece.name, "takes more memory than there is"))
+    except Exception as error:  # noqa: BLE001 (no file may end the others, whatever it holds)
+        loops = []
+        skips.append(Skip(job.piece.name, f"unreadable ({type(error).__name__}: {error})"))
     # Before the shard: it exists if and only if its records do, and then its skips must too.
     corpus.write_json(_skips_path(job), [asdict(skip) for skip in skips])
     corpus.write_shard(job.directory, job.shard, loops)

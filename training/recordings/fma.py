@@ -75,7 +75,7 @@ def write_fma_corpus(
     genres: Sequence[str],
     licences: Sequence[str] = (),
     key: str | None = None,
-    n_workers: int = 1,
+    n_workers: int = 0,
     on_progress: Callable[[int, int], None] = lambda n_done, n_files: None,
 ) -> None:
     """Make a corpus of the tracks of some genres, or what is missing of it.

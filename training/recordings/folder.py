@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from training.corpus import CorpusError
-from training.recordings.audio_files import SUFFIXES
+from training.recordings.audio_files import SUFFIXES, readable
 from training.recordings.cutting import Piece, Skip, write_recordings
 
 
@@ -18,7 +18,7 @@ def write_folder_corpus(
     music: Path,
     *,
     key: str | None = None,
-    n_workers: int = 1,
+    n_workers: int = 0,
     on_progress: Callable[[int, int], None] = lambda n_done, n_files: None,
 ) -> None:
     """Make a corpus of all the music under a folder, or what is missing of it.
@@ -31,7 +31,7 @@ def write_folder_corpus(
         If there is no audio, no usable loop, or the directory holds something else.
     """
     found = find_music(music)
-    pieces = [Piece(path, str(path.relative_to(music))) for path in found.paths]
+    pieces = [Piece(path, readable(str(path.relative_to(music)))) for path in found.paths]
     write_recordings(
         directory,
         pieces,

@@ -1,41 +1,112 @@
-"""Licences as short codes: archives spell the same licence in a dozen ways."""
+"""Licences as short codes: archives spell the same licence in a dozen ways.
+
+A licence gets a code only if all of its text was recognised, to the last word. A word that is not
+known may be a condition, so whatever holds one is "other": never freer than it says.
+"""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection
 
 CODES = ("by", "by-sa", "by-nc", "by-nc-sa", "by-nd", "by-nc-nd", "cc0", "public-domain", "other")
 
-_SHORT = re.compile(r"\b(by(?:-nc)?(?:-sa|-nd)?)\b")  # in "CC BY-NC 4.0" and in addresses
+_VERSION = r"[1-4](?:\.[0-9])?"
+_PORTS = (
+    "ar|at|au|az|be|bg|br|ca|ch|cl|cn|co|cr|cz|de|dk|ec|ee|eg|es|fi|fr|ge|gr|gt|hk|hr|hu|ie|"
+    "igo|il|in|it|jp|kr|lu|mk|mt|mx|my|nl|no|nz|pe|ph|pl|pr|pt|ro|rs|scotland|se|sg|si|th|tw|"
+    "ug|uk|us|ve|vn|za"
+)
+"""Jurisdictions that licences were adapted to, as in addresses."""
+_COUNTRIES = (
+    "argentina|armenia|australia|austria|azerbaijan|belgium|brazil|bulgaria|canada|chile|"
+    "china(?: mainland)?|colombia|costa rica|croatia|czech republic|denmark|ecuador|egypt|"
+    "(?:uk )?england (?:and )?wales|(?:uk )?scotland|estonia|finland|france|georgia|germany|"
+    "greece|guatemala|hong kong|hungary|iceland|igo|india|ireland|israel|italy|japan|"
+    "(?:south )?korea|luxembourg|macedonia|malaysia|malta|mexico|netherlands|new zealand|norway|"
+    "peru|philippines|poland|portugal|puerto rico|romania|serbia|singapore|slovenia|south africa|"
+    "spain|sweden|switzerland|taiwan|thailand|uganda|united kingdom|united states|venezuela|vietnam"
+)
+_ADDRESS = re.compile(
+    r"(?:https?://)?(?:www\.)?creativecommons\.org/"
+    r"(?:licenses/(?P<code>by(?:-(?:nc|nd|sa))*)|publicdomain/(?P<public>zero|mark)"
+    r"|licenses/(?P<old>publicdomain))"
+    rf"(?:/{_VERSION})?(?:/(?:{_PORTS}))?(?:/(?:deed|legalcode)(?:\.[a-z_-]+)?)?/?"
+)
+# What a name is made of: the conditions in it, named by their group, and words that change nothing.
+_PART = re.compile(
+    r"(?:"
+    r"(?P<by>attribution)|(?P<nc>non ?commercial|nc)|(?P<sa>share ?alike|sa)"
+    r"|(?P<nd>no ?deriv(?:s|atives?(?: works)?)?|nd)|(?P<sharing>(?:aka )?music ?sharing)"
+    r"|(?P<short>(?:cc ?)?by(?: ?(?:nc|nd|sa))*)"
+    r"|(?P<zero>cc ?0|(?:cc|creative ?commons) zero)|(?P<public>public ?domain)"
+    r"|(?P<cc>creative ?commons|cc)"
+    rf"|v?{_VERSION}(?: (?:{_PORTS}))?"
+    rf"|{_COUNTRIES}"
+    r"|international|unported|generic|universal|licen[cs]e|dedication|mark"
+    r"|(?:this work is )?licen[cs]ed under(?: an?| the)?"
+    r")(?: |$)"
+)
+_SPELT = {
+    "by": {"by"},
+    "nc": {"nc"},
+    "sa": {"sa"},
+    "nd": {"nd"},
+    "sharing": {"by", "nc", "nd"},  # the Free Music Archive's name for by-nc-nd
+    "zero": {"cc0"},
+    "public": {"public-domain"},
+    "cc": {"cc"},
+}
 
 
 def licence_code(licence: str | None) -> str:
     """Return the code of a licence: a Creative Commons licence without its version, or "other".
 
     Reads names ("Attribution-Noncommercial-Share Alike 3.0 United States"), abbreviations
-    ("CC BY-NC-SA 4.0") and addresses (".../licenses/by-nc-sa/3.0/").
+    ("CC BY-NC-SA 4.0") and addresses (".../licenses/by-nc-sa/3.0/"), in English, each to its end.
     """
-    text = (licence or "").casefold()
-    letters = re.sub("[^a-z0-9]", "", text)
-    if "cc0" in letters or "publicdomain/zero" in text:
-        return "cc0"
-    if "publicdomain" in letters:
-        return "public-domain"
-    if "sampling" in letters:
-        return "other"
-    if "attribution" in letters or letters == "musicsharing":
-        return _spelt_out(letters)
-    short = _SHORT.search(text) if "cc" in letters or "creativecommons" in letters else None
-    return short[1] if short else "other"
+    text = "".join(map(_plain, unicodedata.normalize("NFKC", licence or ""))).casefold().strip()
+    address = _ADDRESS.fullmatch(text)
+    if address is not None:
+        conditions = set((address["code"] or "").split("-")) - {""}
+        if address["public"] or address["old"]:
+            conditions = {"cc0" if address["public"] == "zero" else "public-domain"}
+        return _code(conditions)
+    found = _conditions(" ".join(re.sub(r"[-()\[\],:;/&_]", " ", text).split()).rstrip("."))
+    return "other" if found is None else _code(found)
 
 
-def _spelt_out(letters: str) -> str:
-    sharing = "musicsharing" in letters  # the Free Music Archive's name for by-nc-nd
-    code = "by"
-    code += "-nc" if sharing or "noncommercial" in letters else ""
-    code += "-nd" if sharing or "noderiv" in letters else ""
-    code += "-sa" if "sharealike" in letters else ""
+def _plain(character: str) -> str:
+    """Return a character as its plainest likeness: any dash as "-", none for what is not seen."""
+    category = unicodedata.category(character)
+    return (
+        "-" if category == "Pd" or character == "\u2212" else "" if category == "Cf" else character
+    )
+
+
+def _conditions(words: str) -> set[str] | None:
+    """Return the conditions that a name spells out; None if there is more to it."""
+    found: set[str] = set()
+    position = 0
+    while position < len(words):
+        part = _PART.match(words, position)
+        if part is None:
+            return None
+        if part.lastgroup == "short":
+            found |= set(re.findall("cc|by|nc|nd|sa", part["short"]))
+        elif part.lastgroup:
+            found |= _SPELT[part.lastgroup]
+            found |= {"cc"} if part.lastgroup in {"by", "sharing"} else set()
+        position = part.end()
+    # "by" alone is a word like any other.
+    return found - {"cc"} if "cc" in found or not found & {"by"} else None
+
+
+def _code(conditions: set[str]) -> str:
+    if "cc0" in conditions:
+        conditions = conditions - {"public-domain"}  # it is "public domain dedication" in full
+    code = "-".join(c for c in ("by", "nc", "nd", "sa", "cc0", "public-domain") if c in conditions)
     return code if code in CODES else "other"
 
 

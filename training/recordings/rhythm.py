@@ -30,6 +30,10 @@ _N_MELS, _N_LOW_MELS = 128, 5  # the lowest five reach up to 150 Hz
 _N_FFT = 2048
 _BLOCK_FRAMES = 4096
 _SLOW_FRAMES, _LOUD_PERCENTILE = 200, 98.0
+# How much the onset envelope of what has a beat moves, root mean square [dB a frame, mean of the
+# bands]. Steady tones, mains hum and held chords move by .02 at most, noise, vibrato and beating
+# tones by .05; pads without attack by .06, the studio's loops by .1 or more, drums by .4 or more.
+_LEAST_MOVEMENT_DB = 0.06
 
 Curve = NDArray[np.float32]
 
@@ -198,9 +202,12 @@ def pulse_clarity(onsets: Onsets, beats: NDArray[np.int64]) -> float:
     """Return how much a loop's onsets repeat after one, two or four beats, at most 1.
 
     The autocorrelation of the onset envelope at the best of these lags, so that swing, rests and
-    half-time drums count as steady, and free time, speech and a wrong tempo do not.
+    half-time drums count as steady, and free time, speech and a wrong tempo do not. 0 where nothing
+    begins: the ripple that a steady tone leaves in its frames repeats better than any music.
     """
     envelope = _flattened(onsets.all[beats[0] // HOP : beats[-1] // HOP])
+    if not len(envelope) or float(envelope.std()) < _LEAST_MOVEMENT_DB:
+        return 0.0
     beat = (beats[-1] - beats[0]) / (HOP * (len(beats) - 1))
     lags = {round(n_beats * beat) + slip for n_beats in (1, 2, 4) for slip in (-2, -1, 0, 1, 2)}
     return max((_autocorrelation(envelope, lag) for lag in lags), default=0.0)
