@@ -60,6 +60,19 @@ def test_every_module_of_the_box_fits_into_a_head():
     assert {name: n for name, n in lengths.items() if n > MAX_LINES} == {}
 
 
+def test_text_is_printed_in_one_place_which_makes_it_visible():
+    prints = {
+        str(path.relative_to(ROOT))
+        for path in modules(*PACKAGES)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("echo", "secho")
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "click"
+    }
+    assert prints == {"device/terminal.py"}
+
+
 def errors_declared():
     """(class, bases, exit code or None) of every class that calls itself an error."""
     for path in modules(*PACKAGES):
