@@ -181,6 +181,8 @@ class _Line:
     def write(self, samples: NDArray[np.float32]) -> bool:
         """Play; whether the sound had broken off before."""
         samples = self._resampler.process(samples)
+        if len(samples) == 0:
+            return False
         frames = np.repeat(samples[:, np.newaxis], self._n_channels, axis=1)  # (n, n_channels)
         if self._started:
             return self._stream.write(frames)

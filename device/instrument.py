@@ -227,6 +227,8 @@ class Instrument(Closing):
         self._hand_over(samples)
 
     def _time_block(self, milliseconds: float, n_samples: int) -> None:
+        if n_samples == 0:
+            return  # A resampler may keep a short block to itself: nothing plays, nothing is late.
         self._block_ms.add(milliseconds)
         self._block_max_ms = max(self._block_max_ms, milliseconds)
         playing_ms = 1e3 * n_samples / self._sample_rate

@@ -22,8 +22,10 @@ def true_peak_db(samples: Samples) -> float:
     it was cut out of something loud its end and its beginning do not meet, and what rings there is
     not heard: of the ends of a long one only the samples count.
     """
+    if len(samples) == 0:
+        return _decibels(0.0)
     spectrum = np.fft.rfft(samples)
-    if len(samples) and len(samples) % 2 == 0:
+    if len(samples) % 2 == 0:
         # Half the sample rate is one bin here and two in the longer spectrum.
         spectrum[-1] /= 2
     rebuilt = np.fft.irfft(spectrum, 4 * len(samples)) * 4

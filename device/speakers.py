@@ -75,6 +75,8 @@ class Pacer:
 
     def advance(self, n_samples: int) -> None:
         """Queue `n_samples`; sleeps until they fit."""
+        if n_samples == 0:
+            return  # A queue of nothing would count as one that has run dry.
         start = self._start()
         self._played_at = start + n_samples / self._sample_rate
         surplus = self._played_at - self._clock() - self._buffer_seconds

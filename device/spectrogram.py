@@ -55,14 +55,14 @@ class Glide:
             self._left = GLIDE_FRAMES
 
     def apply(self, magnitude: Magnitudes) -> None:
-        """Blend (n_frames, n_bins) in place."""
+        """Blend (n_frames, n_bins), n_frames from 0 on, in place."""
         n_gliding = min(self._left, len(magnitude))
         for frame, left in zip(magnitude[:n_gliding], range(self._left, 0, -1), strict=False):
             # Not +=, which would bind the loop's variable anew.
             np.add(frame, np.float32(left / (GLIDE_FRAMES + 1)) * (self._from - frame), out=frame)
         self._left -= n_gliding
         self._remember(magnitude[-len(self._recent) :])
-        self._begun = True
+        self._begun = self._begun or len(magnitude) > 0
 
     def take_back(self, n_frames: int) -> None:
         """Forget the last frames; others follow, of a new score."""

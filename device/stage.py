@@ -80,13 +80,13 @@ class HandOver:
     def block(self, panel: Bits) -> Samples:
         """As many frames of the old voice as are before the beat, the rest of the new one."""
         old, new = self.voice, self._new
-        n_old = old.transport.frame_at(self._beat) - old.n_frames
+        n_old = max(old.transport.frame_at(self._beat) - old.n_frames, 0)
         if n_old >= old.block_frames:
             return old.block(panel)
-        before = old.block(panel, max(n_old, 0))
+        before = old.block(panel, n_old)
         new.enter(self._beat)
         self.voice = new
-        return np.concatenate([before, new.block(panel, new.block_frames - max(n_old, 0))])
+        return np.concatenate([before, new.block(panel, old.block_frames - n_old)])
 
 
 class Interruption:
@@ -105,7 +105,8 @@ class Interruption:
 
     def block(self, panel: Bits) -> Samples:
         """What is left of the old voice's last block, and one of the new voice."""
-        left = self.voice.block(panel, 0)
+        # Nothing is asked of the old voice's model: it is interrupted because it fails.
+        left = self.voice.rest()
         self._new.interrupt(self.voice)
         self.voice = self._new
         return np.concatenate([left, self.voice.block(panel)])
@@ -120,6 +121,11 @@ class Crossfade:
         self._new = new
         self._beat = beat
         self._sample_rate = old.vocoder.sample_rate
+        self._n_lead = round(lead_seconds(new) * self._sample_rate)
+        # Of the new voice, sample by sample; the old one's is the same, backwards. A table, because
+        # the sine of a number may depend on where in a block it stands.
+        n_fade = round(CROSSFADE_SECONDS * self._sample_rate)
+        self._gain = np.sin(np.linspace(0, 0.5 * np.pi, n_fade + 1)).astype(np.float32)
         self._left: int | None = None
 
     @property
@@ -134,21 +140,21 @@ class Crossfade:
 
     def block(self, panel: Bits) -> Samples:
         """The old voice, and when its time has come the new one with it."""
-        to_beat = self._seconds_to_beat
+        to_beat = self._samples_to_beat
         samples = self._old.block(panel)
-        block_seconds = len(samples) / self._sample_rate
-        if self._left is None and to_beat < lead_seconds(self._new) + block_seconds:
-            self._left = round(to_beat * self._sample_rate)
-            self._run_in(panel, to_beat)
+        if self._left is None and to_beat < self._n_lead + len(samples):
+            self._left = to_beat
+            self._run_in(panel, min(to_beat, self._n_lead) / self._sample_rate)
         return samples if self._left is None else self._mixed(samples, panel, self._left)
 
     @property
-    def _seconds_to_beat(self) -> float:
+    def _samples_to_beat(self) -> int:
         beats = self._beat - self._old.heard_beat
-        return max(beats / self._old.transport.beats_per_second, 0.0)
+        seconds = max(beats / self._old.transport.beats_per_second, 0.0)
+        return round(seconds * self._sample_rate)
 
     def _run_in(self, panel: Bits, to_beat: float) -> None:
-        """Bring the newcomer to where it is heard at the beat when the old voice is."""
+        """Bring the newcomer to where it is heard, `to_beat` seconds later, at the beat."""
         new = self._new
         transport = new.transport
         lag = (to_beat - new.vocoder.delay_seconds) * transport.beats_per_second
@@ -159,13 +165,15 @@ class Crossfade:
 
     def _mixed(self, old: Samples, panel: Bits, left: int) -> Samples:
         """Both voices, the old one's part falling to nothing within `left` samples."""
-        new = self._new.take(panel, len(old))
-        n_fade = round(CROSSFADE_SECONDS * self._sample_rate)
-        done = 1 - (left - np.arange(len(old), dtype=np.float32)) / np.float32(n_fade)
-        angle = np.float32(0.5 * np.pi) * np.clip(done, 0, 1, dtype=np.float32)
+        # It begins inside a block, so that its phases do not depend on how blocks fall.
+        n_alone = min(max(left - self._n_lead, 0), len(old))
+        new = np.zeros(len(old), np.float32)
+        new[n_alone:] = self._new.take(panel, len(old) - n_alone)
+        n_fade = len(self._gain) - 1
+        done = np.clip(n_fade - left + np.arange(len(old)), 0, n_fade)
         self._left = max(left - len(old), 0)
         self.voice = self._new if self._left == 0 else self._old
-        return np.asarray(np.cos(angle) * old + np.sin(angle) * new, dtype=np.float32)
+        return self._gain[n_fade - done] * old + self._gain[done] * new
 
 
 class Stage(Closing):

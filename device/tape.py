@@ -66,7 +66,10 @@ class Machine:
         self._before = np.zeros(int(2 * self._middle) + 2 + _N_TAPS - 1, np.float32)
 
     def process(self, samples: Samples, at: int) -> None:
-        """Play samples, `at` from the start of the tape: in place."""
+        """Play samples (n,), `at` from the start of the tape: in place."""
+        if len(samples) == 0:
+            # With fewer samples than taps np.convolve takes the one for the other.
+            return
         known = np.concatenate([self._before, samples])
         self._before = known[len(samples) :]
         # What the head needs is drawn too, so that nothing is kept but what came in.
@@ -144,7 +147,7 @@ class Tape:
         self._at = n_samples
 
     def process(self, samples: Samples) -> Samples:
-        """Play over the tape: (n,) → the same array, changed in place."""
+        """Play over the tape: (n,), n from 0 on → the same array, changed in place."""
         if self._machine:
             self._machine.process(samples, self._at)
         samples *= self.gain

@@ -209,11 +209,16 @@ class Voice(Closing):
         panel : Bits
             Fitted to the model: what is missing is off, what is too much is ignored.
         n_frames : int or None
-            Fewer than in a whole block.
+            Not as many as in a whole block: 0 or more.
         """
         samples = self._sound(panel, self.block_frames if n_frames is None else n_frames)
         if len(self._unheard):
             samples, self._unheard = np.concatenate([self._unheard, samples]), samples[:0]
+        return samples
+
+    def rest(self) -> Samples:
+        """What is left of the last block, (n,), usually nothing: no frame is drawn for it."""
+        samples, self._unheard = self._unheard, self._unheard[:0]
         return samples
 
     def take(self, panel: Bits, n_samples: int) -> Samples:
@@ -229,6 +234,8 @@ class Voice(Closing):
         if revised is not None:
             self.vocoder.inversion.revise(revised)
         revising_seconds = time.thread_time() - started
+        if n_frames > len(self._magnitude):
+            self._magnitude = np.zeros((n_frames, self.card.n_bins), np.float32)
         magnitude = self._magnitude[:n_frames]
         self.spectrogram.draw(magnitude)
         drawn = time.thread_time()
