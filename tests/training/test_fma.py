@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.training.fma_archive import BY, BY_NC_SA, TRACKS, write_archive, write_tables
 from training.corpus import Corpus, CorpusError
@@ -105,6 +107,47 @@ def test_licences_are_refused_on_request(archive):
         ("CC BY-NC-SA 4.0", "by-nc-sa"),
         ("http://creativecommons.org/licenses/by-sa/3.0/", "by-sa"),
         ("https://creativecommons.org/publicdomain/zero/1.0/", "cc0"),
+        ("CC BY NC ND", "by-nc-nd"),
+        ("cc by nc 3.0", "by-nc"),
+        ("CCBYNCSA", "by-nc-sa"),
+        ("CC BY-SA 3.0 US", "by-sa"),
+        ("cc-by_nc 2.5 se", "by-nc"),
+        ("Attribution\u2013Non\u2011Commercial\u2014Share\u2212Alike", "by-nc-sa"),
+        ("Attribution-Non\u00adCommercial", "by-nc"),
+        ("\uff23\uff23 \uff22\uff39\uff0d\uff2e\uff23", "by-nc"),
+        ("Attribution, Non Commercial (CC BY-NC)", "by-nc"),
+        ("Attribution 4.0 International (CC BY-NC 4.0)", "by-nc"),
+        ("Attribution-NoDerivs-NonCommercial 1.0", "by-nc-nd"),
+        ("Attribution 2.0 UK: England & Wales", "by"),
+        (
+            "This work is licensed under a Creative Commons Attribution 4.0 International License.",
+            "by",
+        ),
+        ("Public Domain Dedication (CC0)", "cc0"),
+        ("Creative Commons Zero v1.0 Universal", "cc0"),
+        ("https://creativecommons.org/licenses/by-nd-nc/1.0/", "by-nc-nd"),
+        ("creativecommons.org/licenses/by/2.0/de/deed.de", "by"),
+        ("http://creativecommons.org/publicdomain/mark/1.0/", "public-domain"),
+        ("http://creativecommons.org/licenses/sampling+/1.0/", "other"),
+        ("http://creativecommons.org/licenses/by/3.0/?nc", "other"),
+        ("http://creativecommons.org/licenses/by-nx/3.0/", "other"),
+        ("http://creativecommons.org.example/licenses/by/3.0/", "other"),
+        ("Attribution-Noncommercia-Share Alike 2.5 Mexico", "other"),
+        ("Attribution-Noncomercial", "other"),
+        ("Attribution-N\u043encommercial", "other"),
+        ("Attribution-Pas d'Utilisation Commerciale 2.0 France", "other"),
+        ("Attribution-NichtKommerziell 3.0", "other"),
+        ("Reconocimiento-NoComercial 3.0", "other"),
+        ("Attribution 3.0, personal use only", "other"),
+        ("Attribution, all rights reserved", "other"),
+        ("CC BY + no ads", "other"),
+        ("not CC0", "other"),
+        ("not in the public domain", "other"),
+        ("Public Domain, Attribution", "other"),
+        ("Attribution-ShareAlike-NoDerivs", "other"),
+        ("CC", "other"),
+        ("Creative Commons", "other"),
+        ("by chance", "other"),
         ("Recorded by nobody", "other"),
         ("", "other"),
         (None, "other"),
@@ -115,6 +158,35 @@ def test_a_licence_has_one_code_however_it_is_spelt(licence, code):
     assert code in CODES
     assert is_allowed(licence, [code])
     assert not is_allowed(licence, set(CODES) - {code})
+
+
+FREEDOMS = {"by": set(), "by-nc": {"nc"}, "by-sa": {"sa"}, "by-nd": {"nd"}}
+FREEDOMS |= {"by-nc-sa": {"nc", "sa"}, "by-nc-nd": {"nc", "nd"}}
+NAMES = {"by": "Attribution", "nc": "NonCommercial", "sa": "ShareAlike", "nd": "NoDerivs"}
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(
+    code=st.sampled_from(sorted(FREEDOMS)),
+    is_spelt_out=st.booleans(),
+    dash=st.sampled_from(["-", " ", "\u2010", "\u2014", " - ", "_", "/"]),
+    version=st.sampled_from(
+        ["", " 2.5", " 3.0 Unported", " 4.0 International", " 3.0 United States"]
+    ),
+    typo=st.none() | st.tuples(st.integers(0, 60), st.sampled_from(["", "x", "-", " ", "\u00e9"])),
+)
+def test_no_spelling_makes_a_licence_freer(code, is_spelt_out, dash, version, typo):
+    parts = [NAMES[part] if is_spelt_out else part.upper() for part in code.split("-")]
+    text = ("" if is_spelt_out else "CC ") + dash.join(parts) + version
+    if typo is None:
+        assert licence_code(text) == code
+        return
+    place, letter = typo  # one letter replaced, or dropped
+    found = licence_code(text[:place] + letter + text[place + 1 :])
+    if place >= len(text):
+        assert found in {code, "other"}
+    else:
+        assert found == "other" or FREEDOMS[found] >= FREEDOMS[code]
 
 
 def test_the_command_makes_loops_with_artist_title_and_licence(archive, tmp_path):
