@@ -68,6 +68,7 @@ install_() {
     if [ -z "$wheelhouse" ] && [ -n "$(wheel_in "$here/..")" ]; then wheelhouse=$(folder "$here/.."); fi
     system_packages
     service_user
+    state_folders
     version_folder
     configuration
     activate
@@ -121,6 +122,15 @@ SUBSYSTEM=="gpio", KERNEL=="gpiochip*", GROUP="gpio", MODE="0660"
 END
     [ -n "$root" ] || [ ! -d /run/udev ] || run udevadm control --reload || true
     [ -n "$root" ] || [ ! -d /run/udev ] || run udevadm trigger --subsystem-match=gpio || true
+}
+
+state_folders() {
+    say "models: $state/models"
+    run mkdir -p "$root$state"
+    own "$root$state"
+    # Who may push is in .ssh, which the service must not see: that needs the folder to be there.
+    below_state models 755
+    below_state .ssh 700
 }
 
 version_folder() {
@@ -178,12 +188,6 @@ configuration() {
         say "configuration: $settings"
         write "$settings" <"$here/switchboard.toml"
     fi
-    say "models: $state/models"
-    run mkdir -p "$root$state"
-    own "$root$state"
-    # Who may push is in .ssh, which the service must not see: that needs the folder to be there.
-    below_state models 755
-    below_state .ssh 700
     say "log limit: $journal"
     write "$journal" <"$here/journald.conf"
 }

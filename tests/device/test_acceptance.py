@@ -1,5 +1,7 @@
 """Acceptance: a good file passes, everything else ends in one line, and nobody is harmed."""
 
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from device.acceptance import CHECKS, Verdict, examine
 from device.errors import (
@@ -18,7 +21,7 @@ from device.errors import (
     ModelTooSlow,
     SwitchboardError,
 )
-from device.examination import Limits
+from device.examination import Limits, answer
 from device.network import BUNDLED_MODEL
 from tests import hostile_models as hostile
 from tests import tiny_model as tiny
@@ -210,3 +213,39 @@ def test_the_tiny_models_of_the_tests_are_good_ones(tmp_path):
     verdict = examine(path)
     assert verdict.accepted, verdict.line
     assert verdict.figures["n_states"] == 64
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize("name", ["network._load", "onnx_file.check_file", "network.sha256_of"])
+def test_what_cannot_be_read_is_no_verdict_about_the_model(tiny_model, monkeypatch, number, name):
+    """Wherever it is that the disk or the system fails."""
+
+    def fails(path, *_):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(f"device.{name}", fails)
+    lines = []
+    answer(tiny_model, Limits(), lines.append)
+    assert lines[-1]["accepted"] is False
+    assert lines[-1]["is_final"] is False
+    assert os.strerror(number) in lines[-1]["reason"]
+
+
+def test_what_onnxruntime_cannot_read_is_no_verdict_about_the_model(tiny_model, monkeypatch):
+    def fails(*_, **__):
+        raise onnxruntime_errors.Fail("Load model failed:system error number 24")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", fails)
+    lines = []
+    answer(tiny_model, Limits(), lines.append)
+    assert lines[-1]["is_final"] is False
+    assert "Too many open files" in lines[-1]["reason"]
+
+
+def test_a_box_that_can_start_no_process_holds_nothing_against_a_model(tiny_model):
+    def fails(*_):
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    verdict = examine(tiny_model, start=fails)
+    assert (verdict.accepted, verdict.is_final) == (False, False)
+    assert "temporarily unavailable" in verdict.reason

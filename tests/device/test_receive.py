@@ -1,5 +1,6 @@
 """The box's end of a push: polite to a good sender, unharmed by any other."""
 
+import errno
 import hashlib
 import json
 import os
@@ -123,6 +124,46 @@ def test_a_model_that_the_box_has_is_taken_without_being_sent(store, deliver):
     assert store.previous().read_bytes() == b"two"
     assert deliver(header(b"one"))[0].accepted
     assert store.previous().read_bytes() == b"two"
+
+
+def test_a_stored_model_that_has_rotted_is_mended_by_pushing_it_again(store, deliver):
+    for content in (b"one", b"two"):
+        deliver(header(content) + content)
+    one = store.path(hashlib.sha256(b"one").hexdigest())
+    one.write_bytes(b"onf")
+    verdict, events = deliver(header(b"one") + b"one")
+    assert (verdict.accepted, events) == (True, ["send", "received"])
+    assert store.active() == one
+    assert one.read_bytes() == b"one"
+    # The active one as well.
+    one.write_bytes(b"")
+    assert deliver(header(b"one") + b"one")[1] == ["send", "received"]
+    assert store.active().read_bytes() == b"one"
+
+
+def test_a_stored_model_that_cannot_be_read_is_sent_again(store, deliver, monkeypatch):
+    def fails(path, **_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    deliver(header(b"one") + b"one")
+    with monkeypatch.context() as patch:
+        patch.setattr("device.shelf.open_regular", fails)
+        _, events = deliver(header(b"one") + b"one")
+    assert events == ["send", "received"]
+    assert store.refusal(hashlib.sha256(b"one").hexdigest()) is None
+
+
+def test_a_verdict_on_bytes_that_the_disk_does_not_give_back_is_not_remembered(store, deliver):
+    """A file that rots, or may not be read, while it is examined."""
+
+    def rot(path, report):
+        path.write_bytes(b"bae")
+        return BAD
+
+    with piped(header(b"bad") + b"bad") as descriptor:
+        verdict = receive(store, Sender(descriptor), lambda event: None, examine=rot)
+    assert not verdict.accepted
+    assert names(store) == set()
 
 
 def test_progress_is_told_every_mebibyte(tmp_path, store):

@@ -1,5 +1,7 @@
 """The take-over, from the store to the ear and back."""
 
+import errno
+import os
 import threading
 import time
 
@@ -11,10 +13,11 @@ from device.casting import open_active
 from device.closing import Closing
 from device.description import read_card
 from device.errors import ModelFailed
+from device.files import open_regular
 from device.instrument import Instrument
 from device.network import BUNDLED_MODEL, Network
 from device.speakers import SilentSpeaker
-from device.starts import MOST_STARTS
+from device.starts import MOST_CRASHES, MOST_STARTS
 from device.store import ModelStore
 from device.switches import FixedSwitches, ScriptSwitches, format_bits
 from device.takeover import TakeOver
@@ -379,6 +382,102 @@ def test_what_does_not_open_at_the_start_is_skipped_down_to_the_bundled(store, f
     network = open_active(store, said.append)
     assert network.card.title == read_card(BUNDLED_MODEL).title
     assert len(said) == 2
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Files that give errors of the disk as long as they are in this set."""
+    paths = set()
+
+    def opened(path, **options):
+        if path in paths:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return open_regular(path, **options)
+
+    monkeypatch.setattr("device.shelf.open_regular", opened)
+    monkeypatch.setattr("device.network.open_regular", opened)
+    return paths
+
+
+def test_what_cannot_be_read_at_the_start_waits_while_the_one_before_plays(
+    make_box, store, first, second, unreadable, monkeypatch
+):
+    monkeypatch.setattr("device.wings.RETRY_SECONDS", 0.01)
+    store.activate(second)
+    unreadable.add(store.path(second))
+    box = make_box()
+    assert store.active() == store.path(second)
+    assert store.refusal(second) is None
+
+    def readable():
+        unreadable.clear()
+        until(lambda: not box.wings._ready.empty())
+
+    box.at(0.5, readable)
+    box.play(3.0)
+    assert box.heard() == [first, second]
+    said = [line for line in box.said if "is left aside" in line]
+    # Once at the start, and once by the wings, however often they try.
+    assert len(said) == 2
+    assert all("Input/output error" in line for line in said)
+
+
+def test_what_cannot_be_read_is_not_refused_and_the_music_goes_on(
+    make_box, store, first, second, unreadable
+):
+    box = make_box()
+    unreadable.add(store.path(second))
+
+    def activate():
+        # As another program does, for which it can be read.
+        store._turn("active", store.path(second))
+        until(lambda: any("is left aside" in line for line in box.said))
+
+    box.at(0.5, activate)
+    box.play(2.0)
+    box.settle()
+    assert box.heard() == [first]
+    assert store.refusal(second) is None
+    assert store.active() == store.path(second)
+
+
+@pytest.mark.parametrize("playing", [False, True])
+def test_a_model_that_has_rotted_is_taken_out_and_not_refused(
+    make_box, store, first, second, playing
+):
+    content = store.path(second).read_bytes()
+
+    def rot():
+        store.activate(second)
+        store.path(second).write_bytes(content[:-1] + b"?")
+
+    if not playing:
+        rot()
+    box = make_box()
+    if playing:
+        box.at(0.5, lambda: (rot(), until(lambda: store.active() == store.path(first))))
+    box.play(1.0)
+    assert box.heard() == [first]
+    assert store.refusal(second) is None
+    assert not store.path(second).exists()
+
+
+def test_an_hour_of_music_forgives_a_model_its_crashes_and_ten_seconds_do_not(
+    make_box, store, first, monkeypatch
+):
+    for _ in range(MOST_CRASHES - 1):
+        store.starting()
+        store.started()
+    monkeypatch.setattr("device.takeover.START_SECONDS", 0.3)
+    monkeypatch.setattr("device.takeover.LONG_SECONDS", 1.2)
+    box = make_box()
+    found = []
+    for seconds in (0.8, 1.7):
+        box.at(seconds, box.settle, lambda: found.append(store._starts._mark(first)["n_crashes"]))
+    box.play(2.0)
+    box.settle()
+    assert found == [MOST_CRASHES - 1, 0]
+    assert not (store.directory / "starts.json").exists()
 
 
 def test_without_a_store_on_the_disk_the_bundled_model_plays(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -466,3 +467,39 @@ def test_a_line_that_opens_more_than_a_pairing_is_left_alone_and_said(appliance,
     taken = "restrict,command" not in line
     assert run_script(appliance, KEY, "", "")["state"] == ("taken" if taken else "new")
     assert (line in keys.read_text()) == taken
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+@pytest.mark.parametrize("target", ["folder", "nothing"])
+def test_root_makes_no_store_behind_a_link_of_another_account(tmp_path, target):
+    """Paired as root with a store in another account's folder."""
+    account = 64_123
+    with tempfile.TemporaryDirectory(prefix="switchboard-") as name:
+        box, theirs = Path(name), Path(name) / "theirs"
+        box.chmod(0o755)
+        secrets = box / "secrets"
+        secrets.mkdir(mode=0o700)
+        theirs.mkdir()
+        os.chown(theirs, account, account)
+        (theirs / "link").symlink_to(secrets if target == "folder" else box / "nothing")
+        os.chown(theirs / "link", account, account, follow_symlinks=False)
+        make(tmp_path / "switchboard", "true")
+        words = [KEY, str(tmp_path / "switchboard")]
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(tmp_path / "root")}
+
+        def pair(store):
+            done = subprocess.run(
+                ["sh", "-s", "--", *words, str(store)],
+                input=SCRIPT.read_text(),
+                capture_output=True,
+                text=True,
+                check=True,
+                env=environment,
+            )
+            return dict(line.split("=", 1) for line in done.stdout.splitlines())["state"]
+
+        assert pair(theirs / "link" / "models") == "nostore"
+        assert list(secrets.iterdir()) == []
+        assert not (box / "nothing").exists()
+        assert pair(theirs / "deep" / "models") == "new"
+        assert {(theirs / "deep" / place).stat().st_uid for place in (".", "models")} == {account}

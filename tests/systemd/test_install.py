@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
@@ -211,6 +212,86 @@ def test_uninstalling_keeps_configuration_and_models_unless_told_otherwise(insta
     install("--uninstall", "--purge")
     assert not (root / "etc/switchboard").exists()
     assert not (root / "var/lib/switchboard").exists()
+
+
+ACCOUNT = 64_123
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+
+@pytest.fixture
+def account(root):
+    """The service's account, known in the tree already, whose number is nobody's here."""
+    (root / "etc").mkdir()
+    line = f"switchboard:x:{ACCOUNT}:{ACCOUNT}::/var/lib/switchboard:/usr/sbin/nologin\n"
+    (root / "etc/passwd").write_text(line, encoding="utf-8")
+    (root / "etc/group").write_text("gpio:x:1:\naudio:x:2:\n", encoding="utf-8")
+    return ACCOUNT
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """Without the programs that want a whole system below a root tree."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "usermod").write_text("#!/bin/sh\n", encoding="utf-8")
+    (folder / "usermod").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@needs_root
+@pytest.mark.usefixtures("tools")
+def test_what_is_installed_has_the_same_modes_under_a_strict_umask(install, root, account):
+    # As older versions left it.
+    (root / "var/lib/switchboard/models").mkdir(parents=True, mode=0o700)
+    before = os.umask(0o077)
+    try:
+        install()
+    finally:
+        os.umask(before)
+    state = root / "var/lib/switchboard"
+    for path, owner, mode in (
+        (state, account, 0o755),
+        (state / "models", account, 0o755),
+        (state / ".ssh", account, 0o700),
+        (root / "etc/switchboard/switchboard.toml", 0, 0o644),
+    ):
+        facts = path.stat()
+        assert (facts.st_uid, facts.st_gid, stat.S_IMODE(facts.st_mode)) == (owner, owner, mode)
+    for path in (root / "opt/switchboard").rglob("*"):
+        if not path.is_symlink():
+            wanted = 0o555 if path.is_dir() else 0o444
+            assert path.stat().st_mode & wanted == wanted, path
+
+
+@needs_root
+@pytest.mark.usefixtures("tools")
+@pytest.mark.parametrize("kind", ["folder", "file", "nothing"])
+@pytest.mark.parametrize("name", ["models", ".ssh"])
+def test_no_link_of_the_accounts_is_followed(install, root, account, tmp_path, name, kind):
+    """Neither to give away what is behind it, nor to change its mode or make something there."""
+    outside = tmp_path / "outside"
+    if kind == "folder":
+        outside.mkdir(mode=0o711)
+    elif kind == "file":
+        outside.touch(mode=0o600)
+    state = root / "var/lib/switchboard"
+    state.mkdir(parents=True)
+    (state / name).symlink_to(outside)
+    os.chown(state / name, account, account, follow_symlinks=False)
+    before = facts_of(outside)
+    assert "expected one that is no link" in install(status=1)
+    assert facts_of(outside) == before
+    # Nor by what removes it.
+    install("--uninstall", "--purge")
+    assert facts_of(outside) == before
+    assert not state.exists()
+
+
+def facts_of(path):
+    if not path.exists():
+        return None
+    facts = path.stat()
+    return facts.st_uid, facts.st_gid, facts.st_mode, path.is_dir() and list(path.iterdir())
 
 
 @pytest.mark.parametrize(

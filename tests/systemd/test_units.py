@@ -88,6 +88,17 @@ def test_both_services_are_watched_and_boxed_in_alike(unit):
     ).read_bytes()
 
 
+@pytest.mark.parametrize("unit", SERVICES)
+def test_memory_is_bounded_with_room_for_the_largest_models_below_what_the_smallest_pi_has(unit):
+    limits = dict(lines_of(unit))
+    bounds = {key: int(limits[key].removesuffix("M")) for key in ("MemoryMax", "LimitDATA")}
+    # What was measured with four models of 10 MiB and a card (README.md), at 16 MiB each.
+    largest = 136 + 25 + 4 * 17 * 0.6
+    assert largest < bounds["MemoryMax"] < 416
+    # Counts what is reserved as well, 150 MB with four models.
+    assert bounds["MemoryMax"] < bounds["LimitDATA"]
+
+
 def test_the_service_is_started_with_options_that_exist():
     (start,) = [value for key, value in lines_of(SERVICES[0]) if key == "ExecStart"]
     program, verb, *options = start.split()
