@@ -19,8 +19,8 @@ from device.loudness import SILENCE_LUFS, integrated_lufs, true_peak_db
 from device.meter import level_db
 from device.network import BUNDLED_MODEL, Network
 from device.resampler import Resampler
-from device.spectrogram import Glide
 from device.speakers import SilentSpeaker
+from device.spectrogram import Glide
 from device.stage import Stage
 from device.survey import survey
 from device.switches import FixedSwitches
