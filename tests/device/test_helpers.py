@@ -389,7 +389,7 @@ def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(broken, monkeypa
     stream = broken()
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(sys, "stdout", stream)
-    say("of no use")
+    say("of no use", err=True)
     with Panel() as panel:
         panel.say("of no use")
     Console(file=Steady(stream)).print("of no use")
