@@ -58,8 +58,9 @@ GENERAL = {
 
 
 def points() -> list[EntryPoint]:
-    """The verbs that are installed."""
-    return list(entry_points(group="switchboard.commands"))
+    """The installed verbs by name: how they are installed decides their own order."""
+    found = {point.name: point for point in entry_points(group="switchboard.commands")}
+    return [point for _, point in sorted(found.items())]
 
 
 def reference() -> str:
