@@ -4,8 +4,8 @@
 # make check   lint, types, spelling, layers
 # make bench   what the instrument costs on this machine, and the inversion beside its peers
 # make soak SECONDS=7200   hours of playing with every pin in a storm
-# make rehearse       the appliance in a container, and a Pi's programs on this machine (as root)
-# make rehearse-full  the same, and an emulated machine whose plug is pulled (an hour)
+# make test-appliance       the appliance in a container, and a Pi's programs on this machine (as root)
+# make test-appliance-full  the same, and an emulated machine whose power is cut (an hour)
 # make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
 # make clean   forget the environment
 
@@ -22,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: play test mutations check format bench soak rehearsal-tools rehearse rehearse-full wheelhouse lock clean
+.PHONY: play test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
@@ -62,17 +62,22 @@ CONTAINER := tests/rehearsal/stage_b_container.py
 GUEST := tests/rehearsal/stage_c_guest.py
 ARM64 := tests/rehearsal/stage_d_arm64.py
 
-rehearse: $(VENV)/workshop
+test-appliance: $(VENV)/workshop
 	timeout --signal=KILL 40m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(ARM64)
 
-rehearse-full: $(VENV)/workshop
+test-appliance-full: $(VENV)/workshop
 	timeout --signal=KILL 180m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(GUEST) $(ARM64)
 
-rehearsal-tools:
+appliance-tools:
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends e2fsprogs iproute2 libportaudio2 mmdebstrap \
 		openssh-client pulseaudio pulseaudio-utils qemu-system-x86 qemu-user-static \
 		systemd-container util-linux
+
+# The names before; CI and messages of the tests still use them.
+rehearse: test-appliance
+rehearse-full: test-appliance-full
+rehearsal-tools: appliance-tools
 
 # PYTHON is here the version over there, such as 3.11 (Bookworm) or 3.13 (Trixie).
 wheelhouse: VERSION_THERE := $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.11)

@@ -1,22 +1,14 @@
-"""Guards: what the box imports, what the README promises, and how long a module may be."""
+"""Guards: what the box imports, what exit codes errors have, and how long a module may be."""
 
 import ast
-import re
-import shlex
 import subprocess
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
-
-import click
-import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device", "training", "export")
 NOT_ON_THE_BOX = ("torch", "onnx", "librosa", "scipy", "soundfile", "matplotlib", *PACKAGES[1:])
 MAX_LINES = 400
-# With or without a prompt, as another user, from a virtual environment.
-CALL = re.compile(r"\s*(?:\$ )?(?:sudo (?:-u \S+ )?)?(?:\S*/bin/)?switchboard\s+(.+)")
 
 IMPORT_ALL = """
 import pkgutil, sys
@@ -95,43 +87,3 @@ def test_every_cause_of_failure_has_an_exit_code_of_its_own():
     assert sorted(codes) == sorted(set(codes))
     # 0 to 2 are success, the root and click's; 126 and above are the shell's and signals'.
     assert all(2 < code < 126 for code in codes)
-
-
-def test_the_readme_lists_every_exit_code_there_is_and_no_other():
-    text = (ROOT / "device" / "README.md").read_text(encoding="utf-8")
-    section = text.partition("## Exit codes")[2].partition("\n## ")[0]
-    listed = [int(code) for code in re.findall(r"(?:^|; ?|;\n)(\d+) [^;]+", section.strip())]
-    raised = {code for _, bases, code in errors_declared() if "SwitchboardError" in bases}
-    # Success, the verdict of a doctor or a gate, usage; interrupted, and a reader that has gone.
-    assert sorted(listed) == sorted({0, 1, 2, 130, 141} | raised)
-
-
-def readme_commands():
-    """Every call of `switchboard` in a README's shell blocks, continued lines joined."""
-    for readme in [ROOT / "README.md", *sorted(ROOT.glob("*/README.md"))]:
-        text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-        for block in re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.M | re.S):
-            for line in block.replace("\\\n", " ").splitlines():
-                call = CALL.match(line.partition(" #")[0])
-                if call:
-                    yield pytest.param(call[1], id=f"{readme.relative_to(ROOT)}: {call[1]}")
-
-
-@pytest.mark.parametrize("call", list(readme_commands()))
-def test_the_readme_calls_verbs_and_options_that_exist(call):
-    command, words = None, shlex.split(re.split(r"[|&;<>]", call)[0])
-    points = {point.name: point for point in entry_points(group="switchboard.commands")}
-    if words[0] in ("--help", "-h", "--version"):
-        return
-    assert words[0] in points
-    try:
-        command = points[words[0]].load()
-    except ModuleNotFoundError as error:
-        pytest.skip(f"{error.name} is not installed")
-    words = words[1:]
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        assert words[0] in command.commands
-        command, words = command.commands[words[0]], words[1:]
-    known = {name for option in command.params for name in option.opts + option.secondary_opts}
-    used = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
-    assert used - known - {"--help", "-h"} == set()
