@@ -31,7 +31,7 @@ test: $(VENV)/workshop
 	$(BIN)/python -m pytest
 
 mutations: $(VENV)/workshop
-	$(BIN)/python -m tests.mutations 2000
+	$(BIN)/python -m tests.fuzz.mutations 2000
 
 check: $(VENV)/workshop
 	$(BIN)/ruff check
@@ -51,16 +51,16 @@ bench: $(VENV)/workshop
 
 SECONDS ?= 600
 soak: $(VENV)/box
-	PYTHONPATH=. $(BIN)/python tests/soak.py --seconds $(SECONDS)
+	PYTHONPATH=. $(BIN)/python tests/soak/soak.py --seconds $(SECONDS)
 
 # Mounts and processes end with the rehearsal, however it ends. Where that is not allowed, without
 # root or inside a container that is not to have namespaces of its own, most of it is skipped.
 UNSHARE := unshare --mount --pid --fork --kill-child --mount-proc
 ROOM = $(shell [ "$$(id -u)" = 0 ] && $(UNSHARE) true 2>/dev/null && echo "$(UNSHARE)")
 UNITS := tests/systemd/test_units.py
-CONTAINER := tests/rehearsal/stage_b_container.py
-GUEST := tests/rehearsal/stage_c_guest.py
-ARM64 := tests/rehearsal/stage_d_arm64.py
+CONTAINER := tests/appliance/test_container.py
+GUEST := tests/appliance/test_virtual_machine.py
+ARM64 := tests/appliance/test_arm64.py
 
 test-appliance: $(VENV)/workshop
 	timeout --signal=KILL 40m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(ARM64)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from device.network import Network
-from tests import tiny_model as tiny
+from device.model.network import Network
+from tests.support import tiny_model as tiny
 
 # How long an example takes says nothing on a machine that does something else as well.
 # What lands must not depend on luck: there the examples are always the same ones.
@@ -29,5 +29,5 @@ def network(tiny_model) -> Network:
 
 @pytest.fixture
 def build_model(tmp_path):
-    """Makes tiny models that differ from the good one; see `tests.tiny_model.build`."""
+    """Makes tiny models that differ from the good one; see `tests.support.tiny_model.build`."""
     return lambda **changes: tiny.build(tmp_path / "changed.onnx", **changes)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from device.commands import options
-from device.commands.ranges import Finite
+from device.commands.number_types import Finite
 from device.console import say, say_json
 
 _FLIP_SECONDS = 4.0
@@ -29,12 +29,12 @@ _FLIP_SECONDS = 4.0
 @options.as_json
 def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
     """Play in real time, unheard, with a random flip every 4 s, and report the cost."""
-    from device.ending import Ending
-    from device.instrument import Instrument
-    from device.meter import resident_mb
-    from device.network import BUNDLED_MODEL, Network, interrupt
-    from device.speakers import SilentSpeaker
-    from device.voice import Performance
+    from device.audio.speaker import SilentSpeaker
+    from device.model.network import BUNDLED_MODEL, Network, interrupt
+    from device.playback.instrument import Instrument
+    from device.playback.statistics import resident_mb
+    from device.synthesis.voice import Performance
+    from device.system.termination import Ending
 
     with Ending(interrupt) as ending, ExitStack() as stack:
         network = Network.open(model or BUNDLED_MODEL)
@@ -75,7 +75,7 @@ def _flips(n_switches: int, seconds: float, seed: int) -> Any:
     """A script of single flips, one switch at a time, seeded."""
     import numpy as np
 
-    from device.switches import ScriptSwitches
+    from device.switches.base import ScriptSwitches
 
     rng = np.random.default_rng(seed)
     bits = [False] * n_switches

@@ -11,17 +11,17 @@ from typing import Any
 
 import click
 
-from device.checkup import UNIT, everything
 from device.commands import options
-from device.commands.ranges import Finite
+from device.commands.checks import UNIT, everything
+from device.commands.findings import BAD, GOOD, NOTE, Finding
+from device.commands.number_types import Finite
+from device.config import find_settings
 from device.console import say, say_json
 from device.errors import SettingsError, SwitchboardError, SwitchesUnavailable
-from device.findings import BAD, GOOD, NOTE, Finding
-from device.host import Host
-from device.outputs import is_standard_output, written
 from device.plain_text import MOST_IN_LINE, one_line
-from device.settings import find_settings
-from device.wiring import Wiring, diagram
+from device.switches.wiring import Wiring, diagram
+from device.system.host import Host
+from device.system.outputs import is_standard_output, written
 
 _PYTHONS = ((3, 11), (3, 14))
 _PACKAGES = ("numpy", "onnxruntime", "sounddevice", "gpiozero", "soxr", "click", "rich")
@@ -93,7 +93,7 @@ def _panel(settings: dict[str, Any], labels: tuple[str, ...]) -> Wiring:
 
 
 def _labels(model: Path | None) -> tuple[str, ...]:
-    from device.network import BUNDLED_MODEL, Network
+    from device.model.network import BUNDLED_MODEL, Network
 
     try:
         return Network.open(model or BUNDLED_MODEL).card.switch_labels
@@ -124,7 +124,7 @@ def _watch_pins(panel: Wiring, seconds: float | None, *, as_json: bool) -> int:
     from rich.console import Console
     from rich.live import Live
 
-    from device.pin_watch import Watch, table, watch
+    from device.switches.pin_monitor import Watch, table, watch
 
     with _opened(panel) as switches, Live(console=Console(quiet=as_json)) as live:
         rows: list[dict[str, Any]] = []
@@ -141,7 +141,7 @@ def _watch_pins(panel: Wiring, seconds: float | None, *, as_json: bool) -> int:
 
 
 def _opened(panel: Wiring) -> Any:
-    from device.gpio import GpioSwitches
+    from device.switches.gpio import GpioSwitches
 
     if _is_playing(Host()):
         raise SwitchesUnavailable(
@@ -200,7 +200,7 @@ def _packages() -> Finding:
 
 
 def _portaudio() -> Finding:
-    from device.card import portaudio_problem
+    from device.audio.sound_card import portaudio_problem
 
     problem = portaudio_problem()
     if problem is None:
@@ -210,7 +210,7 @@ def _portaudio() -> Finding:
 
 
 def _cards(wanted: str) -> Finding:
-    from device.card import list_cards, portaudio_problem
+    from device.audio.sound_card import list_cards, portaudio_problem
 
     cards = [] if portaudio_problem() else list_cards()
     if not cards:
@@ -229,7 +229,7 @@ def _pins(panel: Wiring, host: Host) -> Finding:
         return Finding("pins", NOTE, "no /dev/gpiochip*; the keyboard works in a terminal")
     if _is_playing(host):
         return Finding("pins", GOOD, "held by the running service")
-    from device.header import describe
+    from device.switches.pinout import describe
 
     try:
         with _opened(panel) as switches:
@@ -244,13 +244,13 @@ def _pins(panel: Wiring, host: Host) -> Finding:
 
 
 def _active(directory: Path | None) -> Path | None:
-    from device.store import DEFAULT_STORE, ModelStore
+    from device.store.store import DEFAULT_STORE, ModelStore
 
     return ModelStore(directory or DEFAULT_STORE).active()
 
 
 def _model(path: Path | None) -> Finding:
-    from device.network import BUNDLED_MODEL, Network
+    from device.model.network import BUNDLED_MODEL, Network
 
     path = path or BUNDLED_MODEL
     try:

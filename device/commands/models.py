@@ -13,8 +13,8 @@ from device.commands import options
 from device.console import say, say_json
 
 if TYPE_CHECKING:
-    from device.acceptance import Verdict
-    from device.store import ModelStore
+    from device.store.store import ModelStore
+    from device.updates.validation import Verdict
 
 BUNDLED = "bundled"
 _SHOWN_DIGITS = 12
@@ -37,7 +37,7 @@ def models() -> None:
 @options.as_json
 def list_models(store: Path, as_json: bool) -> None:
     """All models, newest first; the bundled one is the last resort."""
-    from device.store import open_store
+    from device.store.store import open_store
 
     rows = list(_rows(open_store(store)))
     if as_json:
@@ -52,7 +52,7 @@ def list_models(store: Path, as_json: bool) -> None:
 @options.as_json
 def show(name: str, store: Path, as_json: bool) -> None:
     """What a model, or any model FILE, says of itself."""
-    from device.description import describe, to_lines
+    from device.model.summary import describe, to_lines
 
     facts = describe(_path(name, store))
     if as_json:
@@ -66,7 +66,7 @@ def show(name: str, store: Path, as_json: bool) -> None:
 @options.as_json
 def check(file: Path, as_json: bool) -> None:
     """Examine a model FILE as this box would on its arrival; nothing changes."""
-    from device.acceptance import examine
+    from device.updates.validation import examine
 
     verdict = examine(file)
     verdict.check_accepted(str(file))
@@ -82,7 +82,7 @@ def check(file: Path, as_json: bool) -> None:
 @options.store
 def activate(name: str, again: bool, store: Path) -> None:
     """Make a model the one that plays, after it was examined; a FILE is added first."""
-    from device.store import open_store
+    from device.store.store import open_store
 
     # Read before root becomes another account, which need not be allowed to.
     file = Path(name)
@@ -97,7 +97,7 @@ def activate(name: str, again: bool, store: Path) -> None:
 @options.store
 def rollback(store: Path) -> None:
     """Go back to the model that played before, else to the bundled one; again to return."""
-    from device.store import open_store
+    from device.store.store import open_store
 
     models = open_store(store)
     previous = models.previous()
@@ -110,7 +110,7 @@ def rollback(store: Path) -> None:
 @options.store
 def remove(name: str, store: Path) -> None:
     """Delete a model that is neither active nor previous."""
-    from device.store import open_store
+    from device.store.store import open_store
 
     models = open_store(store)
     digest = models.find(name)
@@ -120,8 +120,8 @@ def remove(name: str, store: Path) -> None:
 
 def _content(file: Path) -> bytes:
     """All bytes of a file that may be a model."""
-    from device.contract import MAX_MODEL_BYTES, check_file
     from device.files import read_regular
+    from device.model.contract import MAX_MODEL_BYTES, check_file
 
     check_file(file)
     return read_regular(file, MAX_MODEL_BYTES)
@@ -135,7 +135,7 @@ def _admitted(name: str, content: bytes | None, store: "ModelStore", again: bool
     content : bytes or None
         Of the file that was named; None: it is in the store.
     """
-    from device.admission import admit, known
+    from device.updates.install import admit, known
 
     if content is None:
         stored = store.find(name)
@@ -154,8 +154,8 @@ def _admitted(name: str, content: bytes | None, store: "ModelStore", again: bool
 
 
 def _rows(store: "ModelStore") -> Iterator[dict[str, Any]]:
-    from device.description import title_of
-    from device.network import BUNDLED_MODEL
+    from device.model.network import BUNDLED_MODEL
+    from device.model.summary import title_of
 
     for model in store.models():
         path = store.path(model.digest)
@@ -197,8 +197,8 @@ def _day(added: float | None) -> str:
 
 
 def _path(name: str, directory: Path) -> Path:
-    from device.network import BUNDLED_MODEL
-    from device.store import open_store
+    from device.model.network import BUNDLED_MODEL
+    from device.store.store import open_store
 
     if name == BUNDLED:
         return BUNDLED_MODEL
@@ -217,8 +217,8 @@ def _is(test: Callable[[Path], bool], file: Path) -> bool:
 
 
 def _name(path: Path | None) -> str:
-    from device.description import title_of
-    from device.network import BUNDLED_MODEL
+    from device.model.network import BUNDLED_MODEL
+    from device.model.summary import title_of
 
     digits = path.stem[:_SHOWN_DIGITS] if path else BUNDLED
     return f"{digits} {title_of(path or BUNDLED_MODEL)!r}"

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from device.commands.ranges import Finite
-from device.store import DEFAULT_STORE
-from device.transport import Quantize
+from device.commands.number_types import Finite
+from device.store.store import DEFAULT_STORE
+from device.synthesis.transport import Quantize
 
 if TYPE_CHECKING:
-    from device.share import Place
+    from device.playback.share_code import Place
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -21,7 +21,7 @@ def _model_path(ctx: click.Context, param: click.Parameter, value: Path | None) 
     """`bundled` is a model's name; every other word is a path."""
     if value != Path("bundled"):
         return value
-    from device.network import BUNDLED_MODEL
+    from device.model.network import BUNDLED_MODEL
 
     return BUNDLED_MODEL
 
@@ -29,7 +29,7 @@ def _model_path(ctx: click.Context, param: click.Parameter, value: Path | None) 
 def _place(_ctx: click.Context, _param: click.Parameter, value: str | None) -> "Place | None":
     if value is None:
         return None
-    from device.share import Place
+    from device.playback.share_code import Place
 
     return Place.parse(value)
 

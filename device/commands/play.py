@@ -12,16 +12,16 @@ import click
 
 from device import console
 from device.commands import options
-from device.commands.ranges import Finite
-from device.header import DEFAULT_PINS
-from device.outputs import is_standard_output
-from device.settings import find_settings, load_settings
+from device.commands.number_types import Finite
+from device.config import find_settings, load_settings
+from device.switches.pinout import DEFAULT_PINS
+from device.system.outputs import is_standard_output
 
 if TYPE_CHECKING:
-    from device.display import Display
-    from device.ending import Ending
-    from device.network import Network
-    from device.share import Place
+    from device.model.network import Network
+    from device.playback.share_code import Place
+    from device.system.termination import Ending
+    from device.ui.display import Display
 
 
 def _apply_config(
@@ -132,17 +132,17 @@ def play(
         _list_speakers()
         return
     options.check_not_said_twice(place)
-    from device.display import open_display
-    from device.ending import Ending
-    from device.helpers import Attendance
-    from device.instrument import Instrument, Listener
-    from device.network import interrupt
-    from device.speakers import WavSpeaker, open_speaker
-    from device.switches import misfit
-    from device.takeover import TakeOver
-    from device.transport import Quantize
-    from device.voice import Performance
-    from device.wings import Wings
+    from device.audio.speaker import WavSpeaker, open_speaker
+    from device.model.network import interrupt
+    from device.playback.instrument import Instrument, Listener
+    from device.playback.model_loader import Wings
+    from device.playback.model_switcher import TakeOver
+    from device.switches.base import misfit
+    from device.synthesis.transport import Quantize
+    from device.synthesis.voice import Performance
+    from device.system.termination import Ending
+    from device.system.threads import Attendance
+    from device.ui.display import open_display
 
     performance = Performance(
         seed=seed,
@@ -204,8 +204,8 @@ def play(
 
 def _open_store(store: Path | None, model: Path | None, say: Callable[[str], None]) -> Any:
     """The store to play from, with no more rights than its account has."""
-    from device.account import become_owner_of
-    from device.casting import find_store
+    from device.playback.model_selection import find_store
+    from device.system.account import become_owner_of
 
     models = find_store(store)
     if models and model is None and (account := become_owner_of(models.directory)):
@@ -220,7 +220,7 @@ def _kind(switches: str) -> str:
 
 
 def _duration(kind: str, seconds: float | None) -> float | None:
-    from device.switches import DEMO_SECONDS
+    from device.switches.base import DEMO_SECONDS
 
     return DEMO_SECONDS if kind == "demo" and seconds is None else seconds
 
@@ -229,8 +229,8 @@ def _open_network(
     place: "Place | None", model: Path | None, models: Any, say: Callable[[str], None]
 ) -> "Network":
     """The model a share code names, or the file, or what the store has active, or the bundled."""
-    from device.casting import open_active, open_shared
-    from device.network import BUNDLED_MODEL, Network
+    from device.model.network import BUNDLED_MODEL, Network
+    from device.playback.model_selection import open_active, open_shared
 
     if place is not None:
         return open_shared(place, model, models)
@@ -258,19 +258,19 @@ def _open_switches(
 ) -> Any:
     import numpy as np
 
-    from device.switches import FixedSwitches, demo_switches, format_bits, load_script
+    from device.switches.base import FixedSwitches, demo_switches, format_bits, load_script
 
     if kind == "demo":
         return FixedSwitches(place.bits) if place else demo_switches(n_switches)
     if kind == "keyboard":
-        from device.keyboard import KeyboardSwitches
+        from device.switches.keyboard import KeyboardSwitches
 
         rng, start = np.random.default_rng(seed), place.bits if place else None
         return KeyboardSwitches(n_switches, rng=rng, tell=display.tell, start=start)
     if place is not None:
         display.say(f"the panel decides; the share code has it at {format_bits(place.bits)}")
     if kind == "gpio":
-        from device.gpio import GpioSwitches
+        from device.switches.gpio import GpioSwitches
 
         return GpioSwitches(
             wiring.pins,
@@ -288,7 +288,7 @@ def _open_switches(
 
 def _know(ending: "Ending", bank: Any, sink: Any) -> None:
     """What is to be done before the process is ended by force."""
-    from device.speakers import WavSpeaker
+    from device.audio.speaker import WavSpeaker
 
     if isinstance(sink, WavSpeaker):
         ending.save(sink.end)
@@ -297,7 +297,7 @@ def _know(ending: "Ending", bank: Any, sink: Any) -> None:
 
 
 def _list_speakers() -> None:
-    from device.card import list_cards
+    from device.audio.sound_card import list_cards
 
     console.say(*(list_cards() or ["no card at all: look with `aplay -l`"]))
 
@@ -309,8 +309,8 @@ def _lamps(pins: dict[str, int | None], sink: Any, bank: Any) -> Iterator[list[A
     if not wired:
         yield []
         return
-    from device.lamps import Lamps
-    from device.service import is_heard
+    from device.ui.leds import Lamps
+    from device.ui.systemd import is_heard
 
     with Lamps(wired, lambda: not is_heard(sink) or any(bank.chattering)) as lamps:
         yield [lamps]
@@ -319,7 +319,7 @@ def _lamps(pins: dict[str, int | None], sink: Any, bank: Any) -> Iterator[list[A
 @contextmanager
 def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
     """Listeners that keep the service manager informed, at the audio loop's own priority."""
-    from device.service import (
+    from device.ui.systemd import (
         Courtesy,
         Heartbeat,
         Manager,
@@ -338,8 +338,8 @@ def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
 @contextmanager
 def _status_file(path: Path | None, store: Any, ending: "Ending") -> Iterator[list[Any]]:
     """A listener that writes the status file where one is wanted."""
-    from device.account import is_root_elsewhere
-    from device.status import DEFAULT_STATUS, StatusFile
+    from device.system.account import is_root_elsewhere
+    from device.ui.status_file import DEFAULT_STATUS, StatusFile
 
     folder = DEFAULT_STATUS.parent
     if path is None and os.access(folder, os.W_OK) and not is_root_elsewhere(folder):
@@ -347,8 +347,8 @@ def _status_file(path: Path | None, store: Any, ending: "Ending") -> Iterator[li
     if path is None:
         yield []
         return
-    from device.casting import origin_of
-    from device.host import Host
+    from device.playback.model_selection import origin_of
+    from device.system.host import Host
 
     with StatusFile(
         path,

@@ -17,12 +17,13 @@ from device.commands import options
 def receive(store: Path) -> int:
     """Take one model from standard input, examine it and make it play.
 
-    Speaks JSON lines, for `switchboard push` over ssh; see device/delivery.py. What the other side
+    Speaks JSON lines, for `switchboard push` over ssh; see device/updates/receiver.py. What the
+    other side
     asked ssh to run is ignored.
     """
-    from device.delivery import Sender
-    from device.delivery import receive as receive_model
-    from device.store import open_store
+    from device.store.store import open_store
+    from device.updates.receiver import Sender
+    from device.updates.receiver import receive as receive_model
 
     verdict = receive_model(open_store(store), Sender(sys.stdin.fileno()), _say)
     return verdict.exit_code

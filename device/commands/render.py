@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from device.commands import options
-from device.commands.ranges import Finite
+from device.commands.number_types import Finite
 from device.console import say
-from device.outputs import is_standard_output
+from device.system.outputs import is_standard_output
 
 if TYPE_CHECKING:
-    from device.share import Place
+    from device.playback.share_code import Place
 
 
 @click.command()
@@ -38,13 +38,13 @@ def render(
     if bits is None and place is None:
         raise click.UsageError("Missing option '--bits' or '--share'.")
     options.check_not_said_twice(place)
-    from device.casting import find_store, open_shared
-    from device.ending import Ending
-    from device.instrument import Instrument
-    from device.network import BUNDLED_MODEL, Network, interrupt
-    from device.speakers import WavSpeaker
-    from device.switches import FixedSwitches, parse_bits
-    from device.voice import Performance
+    from device.audio.speaker import WavSpeaker
+    from device.model.network import BUNDLED_MODEL, Network, interrupt
+    from device.playback.instrument import Instrument
+    from device.playback.model_selection import find_store, open_shared
+    from device.switches.base import FixedSwitches, parse_bits
+    from device.synthesis.voice import Performance
+    from device.system.termination import Ending
 
     performance = Performance(
         seed=seed, tempo_bpm=tempo, still=still, tape=tape, gain_db=gain, block_frames=16

@@ -10,7 +10,7 @@ from device.commands import options
 from device.console import say_json
 from device.errors import StatusMissing, StatusStale
 from device.plain_text import one_line, visible
-from device.status import DEFAULT_STATUS, WRITE_SECONDS, read_status
+from device.ui.status_file import DEFAULT_STATUS, WRITE_SECONDS, read_status
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,15 +9,15 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 
 from device.commands import options
-from device.commands.ranges import Finite
+from device.commands.number_types import Finite
 from device.console import say, say_json
 
 if TYPE_CHECKING:
-    from device.ending import Ending
-    from device.network import Network
-    from device.state import Bits
-    from device.survey import Survey
-    from device.voice import Performance
+    from device.audio.measurement import Survey
+    from device.model.network import Network
+    from device.playback.state import Bits
+    from device.synthesis.voice import Performance
+    from device.system.termination import Ending
 
 SILENT_LUFS = -35.0
 LOUD_PEAK_DB = -1.0
@@ -48,11 +48,11 @@ def sweep(
     from rich.progress import track
 
     from device.console import Steady
-    from device.ending import Ending
     from device.errors import OutputError
-    from device.network import BUNDLED_MODEL, Network, interrupt
-    from device.switches import format_bits
-    from device.voice import Performance
+    from device.model.network import BUNDLED_MODEL, Network, interrupt
+    from device.switches.base import format_bits
+    from device.synthesis.voice import Performance
+    from device.system.termination import Ending
 
     performance = Performance(
         seed=seed, tempo_bpm=tempo, still=still, tape=tape, gain_db=gain, block_frames=16
@@ -86,9 +86,9 @@ def _render(
 ) -> "Survey":
     import numpy as np
 
-    from device.speakers import WavSpeaker
-    from device.survey import survey
-    from device.voice import Voice
+    from device.audio.measurement import survey
+    from device.audio.speaker import WavSpeaker
+    from device.synthesis.voice import Voice
 
     sample_rate = network.card.sample_rate
     voice = Voice(network, performance)
@@ -106,7 +106,7 @@ def _render(
 
 
 def _facts(names: list[str], surveys: "list[Survey]") -> dict[str, Any]:
-    from device.survey import nearest
+    from device.audio.measurement import nearest
 
     rows: list[dict[str, Any]] = [
         {

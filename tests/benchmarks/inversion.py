@@ -28,14 +28,14 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from device.griffin_lim import PRESETS, GriffinLim, Preset
-from training.distances import (
+from device.synthesis.griffin_lim import PRESETS, GriffinLim, Preset
+from training.corpus.generator.loop import render_loop
+from training.metrics.reconstruction import (
     log_spectral_distance_db,
     spectral_convergence_db,
     stft_magnitude,
     streamed,
 )
-from training.studio.loop import render_loop
 
 Samples = NDArray[np.float32]
 # Makes the work: given a signal, what is to be timed.

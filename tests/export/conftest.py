@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from device.network import Network
-from export import model_file
-from export.graph import BoxGraph, to_onnx
-from tests.tiny_run import finished
-from training.run import open_run
+from device.model.network import Network
+from export.model import model_file
+from export.model.graph import BoxGraph, to_onnx
+from tests.support.tiny_run import finished
+from training.run.config import open_run
 
 # Tensors this small are slower on more threads, and much slower beside other work.
 torch.set_num_threads(1)

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 import pytest
 
-from device import checkup
+from device.commands import checks as checkup
 from device.commands.play import play
+from device.config import load_settings
 from device.errors import SwitchboardError
-from device.service import LOOP_PRIORITY
-from device.settings import load_settings
-from device.wiring import Wiring, diagram
+from device.switches.wiring import Wiring, diagram
+from device.ui.systemd import LOOP_PRIORITY
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 SERVICES = ("switchboard.service", "switchboard-fallback.service")

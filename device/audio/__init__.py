@@ -1,0 +1,1 @@
+"""Sound out and sound measured: cards, recordings, resampling, loudness."""

@@ -1,0 +1,270 @@
+"""What `switchboard doctor` looks at on a Raspberry Pi: the machine under the instrument."""
+
+import getpass
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from device import errors
+from device.commands.findings import BAD, GOOD, NOTE, Finding
+from device.store.store import DEFAULT_STORE, ModelStore
+from device.switches.pinout import I2S_PINS
+from device.switches.wiring import Wiring
+from device.system.host import Host, user_exists
+
+UNIT, FALLBACK = "switchboard.service", "switchboard-fallback.service"
+USER = "switchboard"
+STATE = "/var/lib/switchboard"
+
+_HOT_DEGREES = 80.0
+_LITTLE_BYTES = 100 * 2**20
+_MEND = f"journalctl -u {UNIT} -n 30 says why; then: sudo systemctl restart {UNIT}"
+# Nobody ran this before.
+_EARLIEST_YEAR = 2025
+
+# Bits of the firmware's get_throttled; the same shifted by 16: it has happened since power-on.
+_THROTTLED = {
+    0: ("the voltage is too low", "take a power supply of 5 V and 3 A with a short, thick cable"),
+    1: ("the clock is held down", "see to power and cooling"),
+    2: ("the processor is throttled", "see to power and cooling"),
+    3: ("it is so warm that the clock is lowered", "give the case air, or the chip a heat sink"),
+}
+_THROTTLED_FILES = (
+    "/sys/devices/platform/soc/soc:firmware/get_throttled",
+    "/sys/devices/platform/axi/axi:firmware/get_throttled",
+)
+
+
+def board(host: Host) -> Finding:
+    """Which Pi it is."""
+    model = host.text("/proc/device-tree/model") or host.text("/sys/firmware/devicetree/base/model")
+    if model:
+        return Finding("board", GOOD, model)
+    return Finding("board", NOTE, "not a Raspberry Pi; everything but pins works")
+
+
+def rights(host: Host, *, user: str | None = None) -> Finding:
+    """Whether the user that plays may use pins and cards."""
+    user = user or (USER if user_exists(USER) else getpass.getuser())
+    wanted = {"audio", "gpio"} if list(host.path("/dev").glob("gpiochip*")) else {"audio"}
+    missing = sorted(wanted - host.groups(user))
+    if not missing or user == "root":
+        return Finding("rights", GOOD, f"{user} may use {' and '.join(sorted(wanted))}")
+    remedy = f"sudo usermod -aG {','.join(missing)} {user}"
+    then = f"sudo systemctl restart {UNIT}" if user == USER else "log in again"
+    return Finding(
+        "rights", NOTE, f"{user} is not in the group {', '.join(missing)}", f"{remedy}; {then}"
+    )
+
+
+def wiring(host: Host, panel: Wiring) -> Finding:
+    """Whether the configured pins can be what they are meant to be."""
+    pins = ", ".join(map(str, panel.pins))
+    if problems := panel.problems():
+        remedy = "choose pins with `pins = […]` in switchboard.toml; doctor --wiring draws them"
+        return Finding("wiring", BAD, "; ".join(problems), remedy)
+    used = {*panel.pins, *panel.lamps.values()}
+    if _sound_on_header(host) and used & set(I2S_PINS):
+        rivals = ", ".join(str(bcm) for bcm in sorted(used & set(I2S_PINS)))
+        remedy = "move those wires to other pins and name them in switchboard.toml"
+        found = f"a sound card on the header (I2S) needs BCM {rivals} as well"
+        return Finding("wiring", NOTE, found, remedy)
+    return Finding("wiring", GOOD, f"BCM {pins}; doctor --wiring FILE.svg draws it")
+
+
+def priority(host: Host) -> Finding | None:
+    """Whether the audio loop of the running service goes before everything else."""
+    pid = host.unit(UNIT, "MainPID").get("MainPID", "0")
+    stat = host.text(f"/proc/{pid}/stat") if pid != "0" else None
+    if stat is None:
+        return None
+    # After the name, which may contain anything but ends with the last parenthesis.
+    fields = stat.rpartition(")")[2].split()
+    real_time, policy = int(fields[37]), int(fields[38])
+    if policy in (1, 2):
+        return Finding("priority", GOOD, f"the audio loop runs in real time, priority {real_time}")
+    remedy = f"systemctl show {UNIT} -p LimitRTPRIO must say 20; run install.sh again"
+    return Finding(
+        "priority", NOTE, "the audio loop is an ordinary process: a busy Pi may be heard", remedy
+    )
+
+
+def power(host: Host) -> Finding | None:
+    """Low voltage and throttling, now or since power-on."""
+    flags = _throttled(host)
+    if flags is None:
+        return None
+    now = [bit for bit in _THROTTLED if flags >> bit & 1]
+    before = [bit for bit in _THROTTLED if flags >> (bit + 16) & 1 and bit not in now]
+    said = [_THROTTLED[bit][0] for bit in now]
+    said += [f"since power-on: {_THROTTLED[bit][0]}" for bit in before]
+    if not said:
+        return Finding("power", GOOD, "voltage and clock were right since power-on")
+    return Finding("power", NOTE, "; ".join(said), _THROTTLED[(now + before)[0]][1])
+
+
+def temperature(host: Host) -> Finding | None:
+    """How warm the processor is."""
+    degrees = host.degrees()
+    if degrees is None:
+        return None
+    if degrees < _HOT_DEGREES:
+        return Finding("temperature", GOOD, f"{degrees:.0f} °C")
+    remedy = "give the case air, or the chip a heat sink; at 85 °C the Pi slows down"
+    return Finding("temperature", NOTE, f"{degrees:.0f} °C", remedy)
+
+
+def disk(host: Host) -> Finding | None:
+    """Room for models and logs."""
+    free = host.free_bytes(STATE)
+    if free is None:
+        return None
+    found = f"{free / 2**20:,.0f} MiB free"
+    if free >= _LITTLE_BYTES:
+        return Finding("disk", GOOD, found)
+    remedy = "sudo journalctl --vacuum-size=16M; switchboard models list names old models"
+    return Finding("disk", NOTE, found, remedy)
+
+
+def what_is_kept(host: Host) -> Finding | None:
+    """Whether what is written is still there after the power was off."""
+    lost = [
+        what
+        for what, place in (
+            ("models", f"{STATE}/models"),
+            ("the configuration", "/etc/switchboard"),
+        )
+        if _is_forgotten(host, place)
+    ]
+    locked = "ro" in host.mount_of(f"{STATE}/models")[1]
+    if locked:
+        remedy = f"mount something writable on {STATE}, or: sudo mount -o remount,rw /"
+        return Finding("storage", NOTE, "read-only: no model can be pushed", remedy)
+    if lost:
+        remedy = (
+            "sudo raspi-config nonint disable_overlayfs and reboot, push or edit, and enable it "
+            f"again; or mount a partition of its own on {STATE}"
+        )
+        found = f"kept in memory alone, gone when the power goes: {', '.join(lost)}"
+        return Finding("storage", NOTE, found, remedy)
+    return Finding("storage", GOOD, "what is written is kept")
+
+
+def store(host: Host) -> Finding | None:
+    """Which model is to play, and which were refused."""
+    directory = host.path(str(DEFAULT_STORE))
+    if not directory.is_dir():
+        return None
+    kept = ModelStore(directory)
+    active, previous = kept.active(), kept.previous()
+    found = f"active {active.stem[:12]}" if active else "empty, the bundled model plays"
+    found += f", before it {previous.stem[:12]}" if previous else ""
+    refused = [model for model in kept.models() if model.refused]
+    if not refused:
+        return Finding("model store", GOOD, found)
+    found += "".join(f"; refused {model.digest[:12]}: {model.refused}" for model in refused)
+    remedy = "export it again and push it; `switchboard models remove` forgets one"
+    return Finding("model store", NOTE, found, remedy)
+
+
+def log(host: Host) -> Finding | None:
+    """Whether the log is bounded."""
+    if not host.path(f"/etc/systemd/system/{UNIT}").exists():
+        return None
+    if host.path("/etc/systemd/journald.conf.d/switchboard.conf").is_file():
+        return Finding("log", GOOD, "bounded to 32 MiB on the disk")
+    remedy = "run systemd/install.sh; or set SystemMaxUse= in /etc/systemd/journald.conf"
+    return Finding("log", NOTE, "as large as the system lets it grow", remedy)
+
+
+def clock(host: Host) -> Finding:
+    """The time of day; the music needs none, the log does."""
+    now = datetime.fromtimestamp(host.now(), UTC)
+    found = f"{now:%Y-%m-%d %H:%M} UTC"
+    if now.year < _EARLIEST_YEAR:
+        remedy = "it plays all the same; for right times in the log: sudo timedatectl set-ntp true"
+        return Finding("clock", NOTE, found, remedy)
+    known = host.path("/run/systemd/timesync/synchronized").exists()
+    return Finding("clock", GOOD, found + ("" if known else ", not compared with the network"))
+
+
+def unit(host: Host) -> Finding | None:
+    """What systemd says of the service."""
+    facts = host.unit(
+        UNIT, "LoadState", "ActiveState", "UnitFileState", "Result", "ExecMainStatus", "NRestarts",
+        "StatusText",
+    )  # fmt: skip
+    if facts.get("LoadState") != "loaded":
+        return None
+    state = facts.get("ActiveState", "")
+    if host.unit(FALLBACK, "ActiveState").get("ActiveState") == "active":
+        found = f"it fell back to the bundled model ({_ending(facts)})"
+        return Finding("service", NOTE, found, _MEND)
+    if state == "failed":
+        return Finding("service", BAD, f"failed ({_ending(facts)})", _MEND)
+    if state != "active":
+        remedy = f"sudo systemctl enable --now {UNIT}"
+        return Finding("service", NOTE, f"{state or 'unknown'}, it does not play", remedy)
+    if facts.get("UnitFileState") != "enabled":
+        remedy = f"sudo systemctl enable {UNIT}"
+        return Finding("service", NOTE, "it plays, but will not after the next boot", remedy)
+    restarts = facts.get("NRestarts", "0")
+    found = facts.get("StatusText") or "active"
+    return Finding("service", GOOD, found + (f"; {restarts} restarts" if restarts != "0" else ""))
+
+
+def everything(host: Host, panel: Wiring) -> Iterator[Finding]:
+    """All that can be looked at on this machine."""
+    yield board(host)
+    yield rights(host)
+    yield wiring(host, panel)
+    for check in (unit, priority, power, temperature, disk, what_is_kept, store, log):
+        finding = check(host)
+        if finding is not None:
+            yield finding
+    yield clock(host)
+
+
+def _throttled(host: Host) -> int | None:
+    for place in _THROTTLED_FILES:
+        flags = host.number(place)
+        if flags is not None:
+            return flags
+    said = (host.ask(("vcgencmd", "get_throttled")) or "").partition("=")[2]
+    try:
+        return int(said, 16)
+    except ValueError:
+        return None
+
+
+def _sound_on_header(host: Host) -> bool:
+    """Whether the device tree has the header's I2S switched on, as cards on the header do."""
+    tree = host.path("/proc/device-tree")
+    places = [*tree.glob("soc/i2s@*/status"), *tree.glob("axi/*/rp1/i2s@*/status")]
+    return any(path.read_text().strip("\0\n") == "okay" for path in places)
+
+
+def _is_forgotten(host: Host, place: str) -> bool:
+    """Whether a place is in memory, itself or as the upper half of an overlay."""
+    kind, options = host.mount_of(place)
+    if kind == "overlay":
+        upper = next((o for o in options if o.startswith("upperdir=")), "=/").partition("=")[2]
+        # Hidden below the overlay itself, as Raspberry Pi OS hides it, it is in memory, too.
+        return host.mount_of(upper)[0] in ("tmpfs", "ramfs", "overlay")
+    return kind in ("tmpfs", "ramfs")
+
+
+def _ending(facts: dict[str, str]) -> str:
+    status = facts.get("ExecMainStatus", "0")
+    cause = causes().get(int(status) if status.isdecimal() else 0)
+    return f"exit status {status}: {cause}" if cause else facts.get("Result", "unknown")
+
+
+def causes() -> dict[int, str]:
+    """Exit status → what it means, from the errors themselves."""
+    return {
+        error.exit_code: (error.__doc__ or "").splitlines()[0].rstrip(".")
+        for error in vars(errors).values()
+        if isinstance(error, type)
+        and issubclass(error, errors.SwitchboardError)
+        and error is not errors.SwitchboardError
+    }

@@ -1,0 +1,382 @@
+"""The one thing that passes from workstation to box: what a model file is.
+
+A model is ONE ``.onnx`` file of at most `MAX_MODEL_BYTES`, without external data or custom
+operators, whose graph has two halves that share no node:
+
+========  ==============================================  =======================================
+half      inputs                                          output
+========  ==============================================  =======================================
+compose   ``switches`` (n_switches,) each 0 or 1,         ``score`` (n_slots, n_channels),
+          ``variation`` (n_variation,) standard normal    one row per 16th note of the loop
+render    ``score_in`` (n_slots, n_channels),             ``log_magnitude`` (n_frames, n_bins),
+          ``position`` (n_frames,) in beats, from 0 to    natural log of the STFT magnitude of the
+          beats_per_loop, any values                      frame at each position
+========  ==============================================  =======================================
+
+Everything is float32 and stateless; ``n_frames`` is dynamic; ``n_bins`` is ``n_fft // 2 + 1``.
+onnxruntime computes all of a graph whatever is fetched, so the compose half stands in the branch of
+an ``If`` that is taken only while ``switches`` are numbers: fed NaN, it answers zeros at no cost.
+STFT magnitudes are those of a periodic window (`device.synthesis.windows`) without normalisation,
+whose peak
+lies at the position. Where the log magnitude is at ``log_floor`` there is silence: the box takes
+``max(exp(log_magnitude) - exp(log_floor), 0)``.
+
+The metadata that `ModelCard` reads and writes is the file's own description of itself. Nothing on
+the box repeats any of it. This module uses the standard library alone, and is the only definition.
+
+Versions: a file has exactly the keys of the version it names, and `switchboard export` writes the
+newest. A version in `ACCEPTED_VERSIONS` is played as it is, however old; any other is refused by
+its number. A new key or meaning is a new version, because a box refuses what it does not know. A
+new window is none: a box refuses by name those that it lacks, and goes on taking all other files.
+
+What a file may make a box allocate is bounded by products, not by each size alone: a score has
+0.5 MB at most, so the scores that are composed ahead have 32 MB, and a frame overlaps with few
+others. What the graph itself takes while it computes is measured by
+`device.updates.runtime_checks`.
+
+=======  ========================================================================================
+version  what it brought
+=======  ========================================================================================
+1        all but what follows
+2        ``scores``
+3        ``magnitude`` in ``golden``: the scaling by ``log_floor`` is checked too
+=======  ========================================================================================
+"""
+
+import json
+import math
+import re
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from device.errors import ModelNotFound, ModelTooLarge
+from device.model.metadata import (
+    Golden,
+    check_json,
+    check_text,
+    finite,
+    parse_float,
+    parse_int,
+    parse_labels,
+    parse_object,
+    parse_scores,
+    parse_text,
+    refusal,
+)
+
+CONTRACT_VERSION = 3
+ACCEPTED_VERSIONS = (1, 2, 3)
+MAX_MODEL_BYTES = 16 * 1024 * 1024
+WINDOWS = ("hann", "asymmetric")
+SLOTS_PER_BEAT = 4
+# All texts together; the bundled model has 13 kB, and JSON takes twenty times its size when read.
+MOST_METADATA_BYTES = 1024 * 1024
+
+# Keys that not every version has.
+_SINCE = {"scores": 2}
+_MAGNITUDE_SINCE = 3
+_SCORE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+_MOST_SCORES = 64
+
+# What a box is willing to allocate for, whatever a file claims.
+_LIMITS: dict[str, tuple[int, int]] = {
+    "sample_rate": (8_000, 96_000),
+    "n_fft": (128, 8_192),
+    "hop_length": (16, 4_096),
+    "n_switches": (1, 16),
+    "n_variation": (0, 256),
+    "n_slots": (4, 1_024),
+    "n_channels": (1, 4_096),
+    "beats_per_loop": (1, 256),
+}
+_MOST_SCORE_NUMBERS = 128 * 1024
+_MOST_OVERLAPPING = 32
+_MOST_GOLDEN_FRAMES = 64
+# Nepers, 0.9 dB: what differs by more is not the same.
+_MOST_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Name, element type and shape of one graph input or output; None is a dynamic size."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says of itself; field names are the metadata keys.
+
+    Attributes
+    ----------
+    contract_version : int
+    sample_rate : int
+        Hz.
+    n_fft, hop_length : int
+        Samples; `hop_length` divides `n_fft` at least four times.
+    window : str
+        One of `WINDOWS`, `n_fft` samples long.
+    log_floor : float
+        Natural log of the magnitude that means silence.
+    n_switches, n_variation, n_slots, n_channels : int
+        Sizes of the graph's tensors.
+    beats_per_loop : int
+        Length of the loop; positions wrap round there. `n_slots` is four times as many.
+    tempo_bpm : float
+        The tempo it was trained at.
+    title : str
+    switch_labels : tuple of str
+        One short name per switch.
+    provenance : dict
+        Corpus, licences, training configuration, commit, machine: any JSON object.
+    golden : Golden
+    scores : dict of str to float
+        How well it does on music it was not trained on, such as ``codec_held_out_db``; the unit is
+        in the name. Empty where nothing was held out, and in version 1.
+    """
+
+    contract_version: int
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    window: str
+    log_floor: float
+    n_switches: int
+    n_variation: int
+    n_slots: int
+    n_channels: int
+    beats_per_loop: int
+    tempo_bpm: float
+    title: str
+    switch_labels: tuple[str, ...]
+    provenance: Mapping[str, Any]
+    golden: Golden
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_version(self.contract_version)
+        _check_sizes(self)
+        _check_signal(self)
+        _check_text(self)
+        _check_scores(self)
+        _check_golden(self)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of STFT bins."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The graph's inputs, then its outputs, as this card promises them."""
+        score = (self.n_slots, self.n_channels)
+        return (
+            Tensor("switches", "float32", (self.n_switches,)),
+            Tensor("variation", "float32", (self.n_variation,)),
+            Tensor("score_in", "float32", score),
+            Tensor("position", "float32", (None,)),
+            Tensor("score", "float32", score),
+            Tensor("log_magnitude", "float32", (None, self.n_bins)),
+        )
+
+    def to_metadata(self) -> dict[str, str]:
+        """The ``metadata_props`` of the file."""
+        text = {f.name: str(getattr(self, f.name)) for f in fields(self)}
+        text["switch_labels"] = json.dumps(self.switch_labels, ensure_ascii=False)
+        text["provenance"] = json.dumps(dict(self.provenance), ensure_ascii=False)
+        text["golden"] = self.golden.to_json()
+        text["scores"] = json.dumps(dict(self.scores))
+        return {key: text[key] for key in _keys(self.contract_version)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "ModelCard":
+        """Parse a file's ``metadata_props``.
+
+        Raises
+        ------
+        ContractError
+            If the version is unknown, a key is missing or unknown, or a value does not fit.
+        """
+        n_characters = sum(map(len, metadata.values()))
+        if n_characters > MOST_METADATA_BYTES:
+            wanted = f"{MOST_METADATA_BYTES:,} at most"
+            raise refusal("metadata", f"{n_characters:,} characters", wanted)
+        keys = _keys(_version(metadata))
+        missing = sorted(set(keys) - set(metadata))
+        if missing:
+            raise refusal("metadata", f"no {', '.join(missing)}", "every key of the contract")
+        unknown = sorted(set(metadata) - set(keys))
+        if unknown:
+            raise refusal("metadata", f"the unknown key {', '.join(unknown)}", "known keys only")
+        return cls(**{key: _PARSERS[key](key, metadata[key]) for key in keys})
+
+
+def check_tensors(card: ModelCard, found: Sequence[Tensor]) -> None:
+    """Compare a graph's inputs and outputs with what its card promises.
+
+    Raises
+    ------
+    ContractError
+        Naming the first tensor that is missing, superfluous or of another type or shape.
+    """
+    by_name = {t.name: t for t in found}
+    for expected in card.tensors:
+        actual = by_name.pop(expected.name, None)
+        if actual != expected:
+            said = "nothing" if actual is None else f"{actual.dtype} {_shape(actual)}"
+            wanted = f"{expected.dtype} {_shape(expected)}"
+            raise refusal(f"tensor {expected.name!r}", said, wanted)
+    if by_name:
+        raise refusal("graph", f"the extra tensor {', '.join(sorted(by_name))}", "none")
+
+
+def check_file(path: Path) -> None:
+    """See that a file is there and not larger than the contract allows.
+
+    Raises
+    ------
+    ModelNotFound, ModelTooLarge
+    """
+    try:
+        there = path.stat()
+    except (OSError, ValueError):  # a name may be too long, or have a NUL in it
+        there = None
+    if there is None or not stat.S_ISREG(there.st_mode):
+        raise ModelNotFound(
+            f"{path}: no model file there; give one with --model, "
+            "or leave --model out to play the bundled one"
+        )
+    size = there.st_size
+    if size > MAX_MODEL_BYTES:
+        raise ModelTooLarge(
+            f"{path}: {size:,} bytes found, at most {MAX_MODEL_BYTES:,} expected; "
+            "export a smaller network"
+        )
+
+
+def _shape(tensor: Tensor) -> str:
+    return "(" + ", ".join("n" if s is None else str(s) for s in tensor.shape) + ")"
+
+
+def _version(metadata: Mapping[str, str]) -> int:
+    """Find the version a file names, which says what keys it must have."""
+    found = metadata.get("contract_version")
+    if found is None:
+        raise refusal("metadata", "no contract_version", "a Lo-Fi Switchboard model")
+    version = parse_int("contract_version", found)
+    _check_version(version)
+    return version
+
+
+def _check_version(version: int) -> None:
+    if version in ACCEPTED_VERSIONS:
+        return
+    wanted = " or ".join(map(str, ACCEPTED_VERSIONS))
+    if version > CONTRACT_VERSION:
+        wanted += "; the file is newer than this installation: update it"
+    raise refusal("contract_version", str(version), wanted)
+
+
+def _keys(version: int) -> list[str]:
+    return [key for key in _PARSERS if _SINCE.get(key, 1) <= version]
+
+
+def _check_sizes(card: ModelCard) -> None:
+    for name, (low, high) in _LIMITS.items():
+        value = getattr(card, name)
+        if not low <= value <= high:
+            raise refusal(name, str(value), f"{low} to {high}")
+    if card.n_slots != SLOTS_PER_BEAT * card.beats_per_loop:
+        wanted = f"{SLOTS_PER_BEAT} a beat, {SLOTS_PER_BEAT * card.beats_per_loop}"
+        raise refusal("n_slots", str(card.n_slots), wanted)
+    if card.n_slots * card.n_channels > _MOST_SCORE_NUMBERS:
+        found = f"a score of {card.n_slots} x {card.n_channels} numbers"
+        raise refusal("n_slots and n_channels", found, f"{_MOST_SCORE_NUMBERS:,} in all")
+
+
+def _check_signal(card: ModelCard) -> None:
+    if card.n_fft % card.hop_length or card.n_fft < 4 * card.hop_length or card.n_fft % 2:
+        wanted = "an even n_fft that is a multiple of hop_length, four times it or more"
+        raise refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", wanted)
+    if card.n_fft > _MOST_OVERLAPPING * card.hop_length:
+        wanted = f"an n_fft of at most {_MOST_OVERLAPPING} times hop_length"
+        raise refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", wanted)
+    if card.window not in WINDOWS:
+        raise refusal("window", repr(card.window), " or ".join(map(repr, WINDOWS)))
+    if not -30 < card.log_floor < 10:
+        raise refusal("log_floor", str(card.log_floor), "a number between -30 and 10")
+    if not 20 <= card.tempo_bpm <= 400:
+        raise refusal("tempo_bpm", str(card.tempo_bpm), "20 to 400")
+
+
+def _check_text(card: ModelCard) -> None:
+    check_text("title", card.title, 200)
+    if len(card.switch_labels) != card.n_switches:
+        wanted = f"{card.n_switches}, one per switch"
+        raise refusal("switch_labels", f"{len(card.switch_labels)} labels", wanted)
+    if not all(label.strip() and len(label) <= 40 for label in card.switch_labels):
+        raise refusal("switch_labels", "an empty or long label", "1 to 40 characters each")
+    for label in card.switch_labels:
+        check_text("switch_labels", label, 40)
+    check_json("provenance", dict(card.provenance))
+
+
+def _check_golden(card: ModelCard) -> None:
+    golden = card.golden
+    sizes = (len(golden.switches), len(golden.variation), len(golden.log_magnitude))
+    wanted = (card.n_switches, card.n_variation, len(golden.positions) * card.n_bins)
+    if sizes != wanted or not golden.positions:
+        raise refusal("golden", f"{sizes} numbers", f"{wanted}")
+    if len(golden.positions) > _MOST_GOLDEN_FRAMES:
+        most = f"at most {_MOST_GOLDEN_FRAMES}"
+        raise refusal("golden", f"{len(golden.positions)} positions", most)
+    n_magnitudes = len(golden.log_magnitude) if card.contract_version >= _MAGNITUDE_SINCE else 0
+    if len(golden.magnitude) != n_magnitudes:
+        found = f"{len(golden.magnitude)} magnitudes in version {card.contract_version}"
+        raise refusal("golden", found, str(n_magnitudes))
+    numbers = golden.switches + golden.variation + golden.positions + golden.log_magnitude
+    if not all(map(math.isfinite, numbers + golden.magnitude)):
+        raise refusal("golden", "numbers that are not finite", "finite ones")
+    if golden.tolerance > _MOST_TOLERANCE:
+        raise refusal("golden tolerance", f"{golden.tolerance:g}", f"at most {_MOST_TOLERANCE}")
+
+
+def _check_scores(card: ModelCard) -> None:
+    if card.scores and card.contract_version < _SINCE["scores"]:
+        raise refusal("scores", f"scores in version {card.contract_version}", "none")
+    if len(card.scores) > _MOST_SCORES:
+        raise refusal("scores", f"{len(card.scores)} of them", f"at most {_MOST_SCORES}")
+    for name, value in card.scores.items():
+        if not _SCORE_NAME.fullmatch(name):
+            raise refusal("scores", f"the name {name[:40]!r}", "lower case, digits, underscores")
+        finite(f"scores, {name}", value)
+
+
+def _parse_golden(_key: str, text: str) -> Golden:
+    return Golden.from_json(text)
+
+
+_PARSERS: dict[str, Callable[[str, str], Any]] = {
+    "contract_version": parse_int,
+    "sample_rate": parse_int,
+    "n_fft": parse_int,
+    "hop_length": parse_int,
+    "window": parse_text,
+    "log_floor": parse_float,
+    "n_switches": parse_int,
+    "n_variation": parse_int,
+    "n_slots": parse_int,
+    "n_channels": parse_int,
+    "beats_per_loop": parse_int,
+    "tempo_bpm": parse_float,
+    "title": parse_text,
+    "switch_labels": parse_labels,
+    "provenance": parse_object,
+    "golden": _parse_golden,
+    "scores": parse_scores,
+}

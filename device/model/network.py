@@ -1,0 +1,285 @@
+"""The neural network in a model file, run by onnxruntime on one quiet thread."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
+
+from device.errors import (
+    GoldenMismatch,
+    Interrupted,
+    ModelFailed,
+    ModelOutOfReach,
+    ModelUnreadable,
+    SwitchboardError,
+)
+from device.files import open_regular, sha256_of, utf8_name
+from device.model.contract import ModelCard, Tensor, check_file, check_tensors
+
+Score = NDArray[np.float32]
+
+BUNDLED_MODEL = Path(__file__).with_name("lofi.onnx")
+
+# What a magnitude may differ by, beyond the golden tolerance, because float32 was written down.
+_ROUNDING = 1e-5
+_TINY = 1e-30
+# A floor is where silence begins: it takes less than 1 dB of a state that sounds.
+_MOST_LOST_DB = 3.0
+
+# Where onnxruntime failed at opening or reading a file, not at what is in it.
+_SYSTEM_ERROR = re.compile(r"system error number (\d+)")
+_ELEMENT_TYPES = {"tensor(float)": "float32"}
+# onnxruntime's errors share no base class of their own, and damaged names fail as text.
+ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    UnicodeDecodeError,
+    onnxruntime_errors.Fail,
+    onnxruntime_errors.InvalidArgument,
+    onnxruntime_errors.InvalidGraph,
+    onnxruntime_errors.InvalidProtobuf,
+    onnxruntime_errors.NoModel,
+    onnxruntime_errors.NotImplemented,
+    onnxruntime_errors.RuntimeException,
+)
+# One for all networks of the process: those that are being made ready are known to no other thread.
+_RUN_OPTIONS = ort.RunOptions()
+# What is raised is said by whoever catches it.
+_RUN_OPTIONS.log_severity_level = 4
+
+
+def interrupt(ending: bool) -> None:
+    """Stop every computation of every network, now and from now on, or allow them again.
+
+    They raise `Interrupted`, those under way as soon as the operator being computed is done.
+    """
+    _RUN_OPTIONS.terminate = ending
+
+
+class Network:
+    """An opened model: its card and its two halves.
+
+    `open` is the way in; it refuses whatever does not follow the contract. Both halves have run
+    when it returns, so the first sound waits for no warm-up. Calls are safe from several threads.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 of the file, in hexadecimal.
+    n_not_finite : int
+        Frames so far with a number in them that is none, which `magnitude` has made silent.
+    """
+
+    def __init__(self, session: ort.InferenceSession, card: ModelCard, digest: str) -> None:
+        self.card = card
+        self.digest = digest
+        self.n_not_finite = 0
+        self._session = session
+        score = np.zeros((card.n_slots, card.n_channels), np.float32)
+        # onnxruntime computes all of a graph, whatever is fetched. NaN switches leave the compose
+        # half out; of the render half one frame is the least there is.
+        self._idle = {
+            "switches": np.full(card.n_switches, np.nan, np.float32),
+            "variation": np.zeros(card.n_variation, np.float32),
+            "score_in": score,
+            "position": np.zeros(1, np.float32),
+        }
+        self._floor = np.float32(np.exp(card.log_floor))
+        # Twice what a full-scale constant has.
+        self._loudest = np.float32(card.n_fft)
+
+    @classmethod
+    def open(cls, path: Path) -> "Network":
+        """Load and check a model file.
+
+        Raises
+        ------
+        ModelNotFound, ModelTooLarge, ModelUnreadable, ContractError, GoldenMismatch
+        ModelOutOfReach
+            If the file is there and cannot be read, which says nothing about the model.
+        """
+        try:
+            session, metadata = _load(path)
+            digest = sha256_of(path)
+        except OSError as error:
+            if isinstance(error, SwitchboardError):
+                raise
+            raise _out_of_reach(path, error.strerror or str(error)) from error
+        card = ModelCard.from_metadata(metadata)
+        check_tensors(card, _tensors(session))
+        network = cls(session, card, digest)
+        network.replay_golden()
+        return network
+
+    def compose(self, switches: NDArray[np.float32], variation: NDArray[np.float32]) -> Score:
+        """Switches (n_switches,) and variation (n_variation,) → score (n_slots, n_channels).
+
+        Raises
+        ------
+        ModelFailed
+        Interrupted
+            If `interrupt` was called.
+        """
+        return self._run("score", switches=switches, variation=variation)
+
+    def log_magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Score and positions (n_frames,) in beats → natural log magnitude (n_frames, n_bins).
+
+        Raises
+        ------
+        ModelFailed
+        Interrupted
+            If `interrupt` was called.
+        """
+        return self._run("log_magnitude", score_in=score, position=position)
+
+    def magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Like `log_magnitude`, as magnitudes; what lies at the log floor is silent."""
+        frames = self.log_magnitude(score, position)
+        # NaN is not less than anything, and the maximum over a row with NaN in it is NaN.
+        self.n_not_finite += int(np.count_nonzero(~(frames.max(axis=1) < np.inf)))
+        np.exp(frames, out=frames)
+        frames -= self._floor
+        # fmax and fmin, not maximum and minimum: they drop NaN, which would never leave the
+        # inversion's memory again.
+        np.fmax(frames, 0.0, out=frames)
+        return np.fmin(frames, self._loudest, out=frames)
+
+    def _run(self, output: str, **feeds: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            found: NDArray[np.float32] = self._session.run(
+                [output], {**self._idle, **feeds}, _RUN_OPTIONS
+            )[0]
+        except ONNXRUNTIME_ERRORS as error:
+            if _RUN_OPTIONS.terminate:
+                raise Interrupted from error
+            # onnxruntime names the node first, and what happened last.
+            reason = " ".join(str(error).rpartition("Status Message: ")[2].split())[:120]
+            raise ModelFailed(
+                f"model {self.card.title!r} ({self.digest[:12]}): found that {output} cannot be "
+                f"computed ({reason}), expected an answer to every state; play another model"
+            ) from error
+        return found
+
+    def replay_golden(self) -> None:
+        """Compute the golden vector here and compare, up to the magnitudes that are inverted.
+
+        Raises
+        ------
+        GoldenMismatch
+        """
+        golden, tolerance = self.card.golden, self.card.golden.tolerance
+        switches, variation, positions, log_expected, expected = (
+            np.array(numbers, np.float32)
+            for numbers in (
+                golden.switches,
+                golden.variation,
+                golden.positions,
+                golden.log_magnitude,
+                golden.magnitude,
+            )
+        )
+        score = self.compose(switches, variation)
+        found = self.log_magnitude(score, positions).reshape(-1)
+        difference = float(np.abs(found - log_expected).max(initial=0.0))
+        if not difference <= tolerance:
+            raise GoldenMismatch(
+                f"model golden vector: found a difference of {difference:.3g} nepers, expected "
+                f"at most {tolerance:.3g}; the file is damaged or this machine computes "
+                "differently: export the model again"
+            )
+        if golden.magnitude:
+            self._check_magnitudes(self.magnitude(score, positions).reshape(-1), expected)
+        else:
+            self._check_floor(log_expected)
+
+    def _check_magnitudes(self, found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+        """Compare what would be inverted with what the training would invert.
+
+        Raises
+        ------
+        GoldenMismatch
+        """
+        golden = self.card.golden
+        with np.errstate(over="ignore"):
+            unscaled = np.exp(np.array(golden.log_magnitude, np.float64))
+        allowed = (np.expm1(golden.tolerance) + _ROUNDING) * unscaled
+        difference = np.abs(found - np.minimum(expected, self._loudest).astype(np.float64))
+        if not (difference <= allowed).all():
+            raise GoldenMismatch(
+                f"model golden vector: found magnitudes that differ by {difference.max():.3g} "
+                f"with a log_floor of {self.card.log_floor:g}, expected those of the training; "
+                "the file's description of itself was changed: export the model again"
+            )
+
+    def _check_floor(self, log_magnitude: NDArray[np.float32]) -> None:
+        """See that a log floor is plausible where the file does not say what magnitudes it makes.
+
+        Raises
+        ------
+        GoldenMismatch
+        """
+        with np.errstate(over="ignore"):
+            unscaled = np.exp(log_magnitude.astype(np.float64))
+        above = np.maximum(unscaled - self._floor, 0)
+        lost_db = 10 * np.log10((np.sum(unscaled**2) + _TINY) / (np.sum(above**2) + _TINY))
+        if not lost_db <= _MOST_LOST_DB:
+            raise GoldenMismatch(
+                f"model golden vector: found {lost_db:.0f} dB of it below the log_floor of "
+                f"{self.card.log_floor:g}, expected {_MOST_LOST_DB:.0f} dB at most; the file's "
+                "description of itself was changed: export the model again"
+            )
+
+
+def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
+    check_file(path)
+    # What keeps us from reading it keeps onnxruntime as well, which says so less plainly.
+    open_regular(path).close()
+    try:
+        # By path: a session opened from bytes keeps them, and a box has better uses for 10 MB.
+        with utf8_name(path) as name:
+            session = ort.InferenceSession(
+                name, _session_options(), ["CPUExecutionProvider"], enable_fallback=0
+            )
+        return session, dict(session.get_modelmeta().custom_metadata_map)
+    except ONNXRUNTIME_ERRORS as error:
+        if found := _SYSTEM_ERROR.search(str(error)):
+            raise _out_of_reach(path, os.strerror(int(found[1]))) from error
+        reason = " ".join(str(error).split())[:120]
+        raise ModelUnreadable(
+            f"{path}: not an ONNX model that onnxruntime can load ({reason}); "
+            "expected a file written by `switchboard export`: copy or export it again"
+        ) from error
+
+
+def _out_of_reach(path: Path, reason: str) -> ModelOutOfReach:
+    return ModelOutOfReach(
+        f"{path}: found {reason}, expected a file that can be read; see who may read it, and "
+        "whether the disk is sound"
+    )
+
+
+def _session_options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    # A spinning worker would hold a core at 100 % while it waits for the next block.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # An arena keeps the largest block it ever saw; blocks here are small.
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 4
+    return options
+
+
+def _tensors(session: ort.InferenceSession) -> list[Tensor]:
+    return [
+        Tensor(
+            node.name,
+            _ELEMENT_TYPES.get(node.type, node.type),
+            tuple(size if isinstance(size, int) else None for size in node.shape),
+        )
+        for node in [*session.get_inputs(), *session.get_outputs()]
+    ]

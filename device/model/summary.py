@@ -1,0 +1,65 @@
+"""What a model file says of itself, in words and as data; read without running any of it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from device.errors import SwitchboardError
+from device.files import sha256_of
+from device.model.contract import ModelCard
+from device.model.onnx_reader import read_onnx_file
+from device.plain_text import one_line
+
+# How deep provenance is told line by line; what lies deeper stays JSON.
+_MOST_DEPTH = 4
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read the card of a file that may be anything.
+
+    Raises
+    ------
+    ModelNotFound, ModelTooLarge, ModelUnreadable, ForbiddenGraph, ContractError
+    """
+    return ModelCard.from_metadata(read_onnx_file(path).metadata)
+
+
+def title_of(path: Path) -> str:
+    """Its title, for a list; `unreadable` if it has none."""
+    try:
+        return one_line(read_card(path).title)
+    except (SwitchboardError, OSError):
+        return "unreadable"
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Everything a file says of itself but the numbers of its golden vector, and its hash."""
+    card = read_card(path)
+    facts = asdict(card)
+    del facts["golden"]
+    return {
+        "title": facts.pop("title"),
+        "sha256": sha256_of(path),
+        "size_bytes": path.stat().st_size,
+        **facts,
+        "golden_tolerance": card.golden.tolerance,
+    }
+
+
+def to_lines(facts: dict[str, Any]) -> list[str]:
+    """`describe` for people: a line for each fact, names aligned."""
+    flat = [(one_line(name), one_line(text)) for name, text in _flat("", facts, _MOST_DEPTH)]
+    width = max(len(name) for name, _ in flat)
+    return [f"{name:{width}}  {text}".rstrip() for name, text in flat]
+
+
+def _flat(prefix: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value and depth:
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else key, inner, depth - 1)
+    elif isinstance(value, (list, tuple)) and all(isinstance(v, (str, int, float)) for v in value):
+        yield prefix, ", ".join(map(str, value))
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value)

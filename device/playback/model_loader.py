@@ -1,0 +1,184 @@
+"""The wings: where the next voice is made ready, and the last one let go, off the audio loop."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from device.closeable import Closing
+from device.console import unfailing
+from device.errors import ModelFailed, ModelOutOfReach, SwitchboardError
+from device.model.network import BUNDLED_MODEL, Network
+from device.playback.model_selection import Report, bundled_digest, open_stored, take_back
+from device.playback.state import InstrumentState
+from device.store.store import ModelStore
+from device.switches.base import misfit
+from device.synthesis.transport import BEATS_PER_BAR, next_boundary
+from device.synthesis.voice import Voice
+from device.system.threads import ROLL, Helper
+
+POLL_SECONDS = 0.25
+# A model that could not be read is tried again after so long.
+RETRY_SECONDS = 30.0
+# A helper that still loads a model then is left to it; who closes does what else was asked for.
+JOIN_SECONDS = 0.25
+
+Job = Callable[[], object]
+
+
+class Wings(Closing):
+    """A thread that looks at the store and makes ready what has become active there.
+
+    All that takes time is done here: loading and warming a model, ending the voice of another, and
+    writing to the store. Everything public is for the audio loop, and returns at once.
+
+    Parameters
+    ----------
+    make : callable
+        A voice of a network, to follow the one that is heard now.
+    playing : str
+        Digest of the model that plays already.
+    report : callable
+        Takes one line for the player.
+
+    Attributes
+    ----------
+    state : InstrumentState or None
+        The latest snapshot: what to make a newcomer ready for. None before anything plays.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        make: Callable[[Network], Voice],
+        *,
+        playing: str,
+        report: Report,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self.state: InstrumentState | None = None
+        self._store = store
+        self._make = make
+        self._report = unfailing(report)
+        self._poll_seconds = poll_seconds
+        # What plays or is about to, and what must not even if the store should insist.
+        self._cast = playing
+        self._spurned: str | None = None
+        self._unread: str | None = None
+        self._again_at = 0.0
+        self._ready: SimpleQueue[Voice] = SimpleQueue()
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._helper = Helper("wings", self._attend)
+
+    def close(self) -> None:
+        """Finish what was asked for and end the thread; idempotent."""
+        self._jobs.put(self._helper.end)
+        self._helper.join(JOIN_SECONDS)
+        self._helper.end()
+        self._finish()
+        while voice := self.newcomer():
+            voice.close()
+
+    def newcomer(self) -> Voice | None:
+        """A voice that is ready to be heard, once."""
+        try:
+            return self._ready.get_nowait()
+        except Empty:
+            return None
+
+    def retire(self, voice: Voice) -> None:
+        """Let go of a voice that will not be heard again."""
+        self._jobs.put(voice.close)
+
+    def entered(self, state: InstrumentState) -> None:
+        """Note that the active model is heard, and might yet crash the box."""
+        self._jobs.put(self._store.entered)
+        if warning := misfit(len(state.panel), len(state.bits)):
+            self._jobs.put(lambda: self._report(warning))
+
+    def proven(self) -> None:
+        """Note that the active model can be trusted."""
+        self._jobs.put(self._store.started)
+
+    def endured(self) -> None:
+        """Note that the active model has played for long."""
+        self._jobs.put(self._store.endured)
+
+    def stopped(self) -> None:
+        """Note that the music ends as it was told to."""
+        self._jobs.put(self._store.stopped)
+
+    def condemn(self, digest: str, reason: str, *, instead: str) -> None:
+        """Have a model refused for ever.
+
+        Parameters
+        ----------
+        instead : str
+            Digest of the model that plays in its place.
+        """
+        self._jobs.put(lambda: self._condemn(digest, reason, instead))
+
+    def _attend(self) -> None:
+        try:
+            job = self._jobs.get(timeout=self._poll_seconds)
+        except Empty:
+            self._look()
+        else:
+            job()
+
+    def _finish(self) -> None:
+        while not self._jobs.empty():
+            with suppress(Empty):
+                job = self._jobs.get_nowait()
+                with ROLL.noting("wings"):
+                    job()
+
+    def _look(self) -> None:
+        path = self._store.active() or BUNDLED_MODEL
+        digest = bundled_digest() if path == BUNDLED_MODEL else path.stem
+        if digest != self._spurned:
+            self._spurned = None
+        if digest == self._unread and time.monotonic() < self._again_at:
+            return
+        if self.state is not None and digest not in (self._cast, self._spurned):
+            before, self._cast = self._cast, digest
+            try:
+                self._ready.put(self._prepare(self._open(path), self.state))
+            except (ModelOutOfReach, OSError) as error:
+                self._put_off(digest, str(error), self.state.digest)
+            except SwitchboardError as error:
+                self._condemn(digest, str(error), self.state.digest)
+            except BaseException:
+                # Says nothing about the model: it is looked at again.
+                self._cast = before
+                raise
+
+    def _open(self, path: Path) -> Network:
+        return Network.open(path) if path == BUNDLED_MODEL else open_stored(self._store, path)
+
+    def _put_off(self, digest: str, reason: str, instead: str) -> None:
+        """Try again later: what cannot be read says nothing about the model."""
+        if digest != self._unread:
+            self._report(f"model {digest[:12]} is left aside: {reason}")
+        self._cast, self._unread = instead, digest
+        self._again_at = time.monotonic() + RETRY_SECONDS
+        if digest != bundled_digest():
+            self._store.set_aside(digest)
+
+    def _prepare(self, network: Network, state: InstrumentState) -> Voice:
+        voice = self._make(network)
+        voice.warm(state.panel, next_boundary(state.position, BEATS_PER_BAR))
+        if network.n_not_finite:
+            voice.close()
+            raise ModelFailed(
+                f"model {network.card.title!r}: found {network.n_not_finite} frames that are not "
+                "finite, expected sound; train it again"
+            )
+        self._report(f"{network.card.title!r} takes over at the next bar")
+        return voice
+
+    def _condemn(self, digest: str, reason: str, instead: str) -> None:
+        self._cast, self._spurned = instead, digest
+        if digest != bundled_digest():
+            take_back(self._store, digest, reason, self._report)

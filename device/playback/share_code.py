@@ -1,0 +1,175 @@
+"""Share codes: a place in the endless music, short enough to be read out over the telephone.
+
+A code is a number in Crockford's base 32 (no I, L, O, U; case, hyphens and spaces mean nothing).
+Its bits are, the highest first:
+
+=========  ==================================================================================
+bits       meaning
+=========  ==================================================================================
+2          version
+1          whether the variation is held
+1          whether the player fixed the tempo
+24         first bits of the model file's SHA-256
+4          number of switches less one
+1 each     switches, the first one first
+5 each     seed, then position in 16ths since the start: a bit that says whether more follows,
+           and four bits of the number
+16         tempo in 1/100 bpm, if it is fixed
+0 to 4     zero
+10         all that precedes, as a number, modulo 1021
+=========  ==================================================================================
+
+1021 is a prime, so every code in which one character is wrong or two are swapped is found out.
+"""
+
+from dataclasses import dataclass
+
+from device.errors import ShareCodeError
+from device.playback.state import Bits, InstrumentState
+from device.switches.base import format_bits
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+_VERSION = 1
+_DIGEST_DIGITS = 6
+_SLOTS_PER_BEAT = 4
+_MODULUS = 1021
+_GROUP = 4
+_MISHEARD = str.maketrans("ILO", "110", "- \t\r\n")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the music of which model.
+
+    Attributes
+    ----------
+    digest : str
+        First digits of the SHA-256 of the model's file.
+    bits : Bits
+        The panel as it is heard.
+    seed : int
+    tempo_bpm : float or None
+        None for the model's own; else to 1/100 bpm.
+    still : bool
+        Whether the variation is held.
+    n_slots : int
+        16th notes since the start.
+    """
+
+    digest: str
+    bits: Bits
+    seed: int
+    tempo_bpm: float | None
+    still: bool
+    n_slots: int
+
+    @property
+    def beat(self) -> float:
+        """Beats since the start."""
+        return self.n_slots / _SLOTS_PER_BEAT
+
+    @property
+    def code(self) -> str:
+        """The share code, in groups of four characters."""
+        payload = self._payload()
+        payload += "0" * (-len(payload) % 5)
+        check = int(payload, 2) % _MODULUS
+        text = "".join(ALPHABET[int(five, 2)] for five in _in_fives(payload + f"{check:010b}"))
+        return "-".join(text[i : i + _GROUP] for i in range(0, len(text), _GROUP))
+
+    @classmethod
+    def parse(cls, code: str) -> "Place":
+        """Read a share code.
+
+        Raises
+        ------
+        ShareCodeError
+        """
+        characters = code.upper().translate(_MISHEARD)
+        if not characters or set(characters) - set(ALPHABET):
+            raise _refusal(code, "a character that no code has", "letters and digits without U")
+        bits = "".join(f"{ALPHABET.index(character):05b}" for character in characters)
+        payload, check = bits[:-10], bits[-10:]
+        if not payload or int(payload, 2) % _MODULUS != int(check, 2):
+            raise _refusal(code, "a slip of the tongue or the pen", "a code whose check is right")
+        return _Reader(code, payload).place()
+
+    def _payload(self) -> str:
+        n_switches = len(self.bits)
+        text = f"{_VERSION:02b}{self.still:b}{self.tempo_bpm is not None:b}"
+        text += f"{int(self.digest[:_DIGEST_DIGITS], 16):024b}{n_switches - 1:04b}"
+        text += format_bits(self.bits) + _packed(self.seed) + _packed(self.n_slots)
+        if self.tempo_bpm is not None:
+            text += f"{round(100 * self.tempo_bpm):016b}"
+        return text
+
+
+class _Reader:
+    """Takes the fields of a payload, one after another."""
+
+    def __init__(self, code: str, payload: str) -> None:
+        self._code = code
+        self._rest = payload
+
+    def place(self) -> Place:
+        version, still, has_tempo = self._number(2), self._number(1), self._number(1)
+        if version != _VERSION:
+            raise _refusal(self._code, f"version {version}", f"version {_VERSION}")
+        digest = f"{self._number(4 * _DIGEST_DIGITS):0{_DIGEST_DIGITS}x}"
+        bits = tuple(bit == "1" for bit in self._take(self._number(4) + 1))
+        seed, n_slots = self._packed(), self._packed()
+        tempo_bpm = self._number(16) / 100 if has_tempo else None
+        if len(self._rest) > 4 or "1" in self._rest:
+            raise _refusal(self._code, "more than a code holds", "a whole code")
+        if tempo_bpm is not None and not 20 <= tempo_bpm <= 400:
+            raise _refusal(self._code, f"{tempo_bpm} bpm", "20 to 400 bpm")
+        return Place(digest, bits, seed, tempo_bpm, bool(still), n_slots)
+
+    def _take(self, n_bits: int) -> str:
+        taken, self._rest = self._rest[:n_bits], self._rest[n_bits:]
+        if len(taken) < n_bits:
+            raise _refusal(self._code, "less than a code holds", "a whole code")
+        return taken
+
+    def _number(self, n_bits: int) -> int:
+        return int(self._take(n_bits), 2)
+
+    def _packed(self) -> int:
+        number, more = 0, 1
+        while more:
+            more, digit = self._number(1), self._number(4)
+            number = 16 * number + digit
+        return number
+
+
+def place_of(state: InstrumentState) -> Place:
+    """Where an instrument is."""
+    return Place(
+        digest=state.digest,
+        bits=state.sounding,
+        seed=state.seed,
+        tempo_bpm=state.fixed_tempo_bpm,
+        still=state.still,
+        n_slots=int(state.position * _SLOTS_PER_BEAT),
+    )
+
+
+def in_words(state: InstrumentState) -> str:
+    """What a player who asks is told."""
+    return f"switches {format_bits(state.bits)}   share code {place_of(state).code}"
+
+
+def _packed(number: int) -> str:
+    digits = f"{number:x}"
+    return "".join(f"{i < len(digits):b}{int(d, 16):04b}" for i, d in enumerate(digits, start=1))
+
+
+def _in_fives(bits: str) -> list[str]:
+    return [bits[i : i + 5] for i in range(0, len(bits), 5)]
+
+
+def _refusal(code: str, found: str, expected: str) -> ShareCodeError:
+    return ShareCodeError(
+        f"share code {code[:60]!r}: found {found}, expected {expected}; ask for it once more"
+    )

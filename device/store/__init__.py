@@ -1,0 +1,1 @@
+"""The models on this device: links, lock, uploads, verdicts and counted starts."""

@@ -1,0 +1,340 @@
+"""The model store: a directory that is all a box's programs share about models.
+
+::
+
+    <sha256>.onnx   a model; its name is the hash of its bytes, so it never changes
+    active          link to the one that plays; none: the bundled model plays
+    previous        link to the one that played before
+    verdicts.json   hashes that were accepted, or refused and why
+    starts.json     how the last starts of the active one ended, and in which boot
+
+Who reads needs no lock: each of these names changes in one step from one whole file to another.
+Writers take turns (``flock`` on ``.lock``), hold the lock for a few small writes at most, and bring
+everything to the disk before it is named, so that a power cut leaves the old state or the new one.
+All accounts may read all of it, whatever the umask of who wrote it, and root writes as the account
+that the folder belongs to (`open_store`). Names that are no regular files are never waited for.
+Standard library alone.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from device import files
+from device.errors import ModelRefused, ModelTooLarge, StoreError, StoreFull, SwitchboardError
+from device.model.contract import MAX_MODEL_BYTES
+from device.store.reader import Shelf, is_model
+from device.store.start_counter import Starts
+from device.store.upload import Incoming, remaining_bytes, writing_into
+from device.system.account import become_owner_of
+
+DEFAULT_STORE = Path("/var/lib/switchboard/models")
+# What stays free on the disk after a model was added: the box has other things to write.
+RESERVE_BYTES = 16 * 1024 * 1024
+
+_LOCK_SECONDS = 20.0
+_EXAMINATION_SECONDS = 90.0
+_CHUNK_BYTES = 1 << 16
+
+
+def open_store(directory: Path) -> "ModelStore":
+    """Open a store to change it or to play from it; see `device.system.account` for root."""
+    become_owner_of(directory)
+    return ModelStore(directory)
+
+
+class ModelStore(Shelf):
+    """Changes a store; several processes may do so at once.
+
+    What `Shelf` has waits for nobody. The rest may wait for a disk or another process, so it is not
+    for the audio loop. The directory is made when something is first written.
+
+    Parameters
+    ----------
+    keep : int
+        Models to hold at most; the oldest go first, the active and the previous one never.
+    reserve_bytes : int
+        What has to stay free on the disk.
+
+    Raises
+    ------
+    StoreError
+        From everything that writes, if another process holds the store for too long.
+    StoreFull, OutputError
+        From everything that writes, if the disk is full or does not let us.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        keep: int = 5,
+        reserve_bytes: int = RESERVE_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(directory, clock)
+        self._keep = keep
+        self._reserve_bytes = reserve_bytes
+        self._starts = Starts(self.directory / "starts.json")
+
+    def incoming(self, n_bytes: int) -> Incoming:
+        """Begin a model of at most `n_bytes`.
+
+        Raises
+        ------
+        ModelTooLarge, StoreFull
+        """
+        if n_bytes > MAX_MODEL_BYTES:
+            raise ModelTooLarge(
+                f"model: found {n_bytes:,} bytes, expected {MAX_MODEL_BYTES:,} at most; "
+                "export a smaller network"
+            )
+        # Under the lock, so that nobody tidies between the making of the file and its being held.
+        with self._locked():
+            if n_bytes > self.free_bytes():
+                raise StoreFull(
+                    f"{self.directory}: found room for {self.free_bytes():,} bytes, expected "
+                    f"{n_bytes:,}; make room, or use `switchboard models remove`"
+                )
+            return Incoming(self.directory, n_bytes, self._adopt)
+
+    def add(self, source: Path | BinaryIO) -> str:
+        """Take a copy of a model file, unexamined; returns its hash.
+
+        Raises
+        ------
+        ModelTooLarge, StoreFull
+        """
+        if isinstance(source, Path):
+            with files.open_regular(source) as file:
+                return self.add(file)
+        with self.incoming(remaining_bytes(source)) as incoming:
+            while chunk := source.read(_CHUNK_BYTES):
+                incoming.write(chunk)
+            return incoming.keep()
+
+    def activate(self, digest: str | None) -> None:
+        """Make a model the one that plays, and what plays the previous one; None: the bundled.
+
+        Raises
+        ------
+        StoreError
+            If it is not in the store.
+        ModelRefused
+            If its hash was refused.
+        ModelOutOfReach
+            If the disk no longer has its bytes.
+        """
+        with self._locked():
+            if digest is not None:
+                self._check_playable(digest)
+            active = self.active()
+            if digest != (active.stem if active else None):
+                self._turn("previous", active)
+                self._turn("active", None if digest is None else self.path(digest))
+
+    def roll_back(self, reason: str, *, digest: str | None = None) -> Path | None:
+        """Refuse the active model and go back to the previous one, else to the bundled.
+
+        Parameters
+        ----------
+        digest : str or None
+            The one that misbehaved, if it need not be the active one any more: then that one stays.
+
+        Returns
+        -------
+        What is active now; None: the bundled model.
+        """
+        with self._locked():
+            self._roll_back(reason, digest)
+            return self.active()
+
+    def refuse(self, digest: str, reason: str) -> None:
+        """Remember that a hash must not play."""
+        with self._locked():
+            self._verdicts.record(self.path(digest).stem, reason)
+
+    def accept(self, digest: str) -> None:
+        """Remember that a hash was examined here and is good; forgets an earlier refusal."""
+        with self._locked():
+            self._verdicts.record(self.path(digest).stem, None)
+
+    def remove(self, digest: str) -> None:
+        """Delete a model.
+
+        Raises
+        ------
+        StoreError
+            If it is not there, or active or previous.
+        """
+        with self._locked():
+            if self._present(digest) in (self.active(), self.previous()):
+                raise StoreError(
+                    f"model {digest[:12]}: found it active or previous, expected neither; activate "
+                    "another one first"
+                )
+            files.removed(self.path(digest))
+
+    def set_aside(self, digest: str) -> None:
+        """Go back to what played before a model whose bytes the disk has lost; never raises.
+
+        It is not to blame, and may come again. One that is whole, or that merely cannot be read,
+        keeps its place.
+        """
+        with suppress(SwitchboardError), self._locked():
+            if self.is_whole(digest):
+                return
+            active = self.active()
+            if active and active.stem == digest:
+                self._fall_back()
+            files.removed(self.path(digest))
+
+    def starting(self) -> Path | None:
+        """Note that the instrument is about to open the active model; returns which.
+
+        A model that crashed the box a few times is rolled back first; see
+        `device.store.start_counter`. Never
+        raises: a disk that cannot be written is no reason not to play.
+        """
+        with suppress(SwitchboardError), self._locked():
+            active = self.active()
+            if active and (reason := self._starts.blame(active.stem)):
+                self._roll_back(reason, None)
+                active = self.active()
+            if active:
+                self._starts.count(active.stem)
+            else:
+                self._starts.stop()
+        return self.active()
+
+    def entered(self) -> None:
+        """Note that the active model has taken over while another one played; never raises.
+
+        If the box crashes with it before `started`, once is enough.
+        """
+        with suppress(SwitchboardError), self._locked():
+            active = self.active()
+            if active:
+                self._starts.suspect(active.stem)
+            else:
+                self._starts.stop()
+
+    def started(self) -> None:
+        """Note that the active model plays; never raises.
+
+        From now on the machine may go down with it; a crash still counts.
+        """
+        with suppress(SwitchboardError), self._locked():
+            self._starts.prove()
+
+    def endured(self) -> None:
+        """Note that the active model has played for long: its earlier crashes are forgotten."""
+        with suppress(SwitchboardError), self._locked():
+            self._starts.forgive()
+
+    def stopped(self) -> None:
+        """Note that we were told to stop, so that this end is no crash; never raises."""
+        with suppress(SwitchboardError), self._locked():
+            self._starts.stop()
+
+    def tidy(self) -> None:
+        """Remove what killed processes left and finish what they began; never raises."""
+        if not self.directory.is_dir():
+            return
+        with suppress(SwitchboardError), self._locked():
+            files.remove_strays(self.directory, ".*.part")
+            active = self.active()
+            if active and (reason := self.refusal(active.stem)):
+                self._roll_back(reason, active.stem)
+            elif active and not self.is_whole(active.stem):
+                # The disk has forgotten some of it. The model is not to blame and may come again.
+                self._fall_back()
+                files.removed(active)
+
+    @contextmanager
+    def examining(self) -> Iterator[None]:
+        """Take turns with other processes that examine a model: a box has memory for one."""
+        with self._held(".examining", _EXAMINATION_SECONDS):
+            yield
+
+    def free_bytes(self) -> int:
+        """Room on the disk for models, without what has to stay free."""
+        return max(0, files.free_bytes(self.directory) - self._reserve_bytes)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._held(".lock", _LOCK_SECONDS):
+            yield
+
+    @contextmanager
+    def _held(self, name: str, wait_seconds: float) -> Iterator[None]:
+        with writing_into(self.directory):
+            files.made_folder(self.directory)
+            try:
+                with files.locked(self.directory / name, wait_seconds):
+                    yield
+            except TimeoutError as error:
+                raise StoreError(f"model store: {error} by another process; try again") from error
+
+    # What follows expects the lock to be held where it writes.
+
+    def _present(self, digest: str) -> Path:
+        path = self.path(digest)
+        if not is_model(path):
+            raise StoreError(
+                f"model {digest[:12]}: found no such file in {self.directory}; "
+                "`switchboard models list` names them all"
+            )
+        return path
+
+    def _check_playable(self, digest: str) -> None:
+        self._present(digest)
+        reason = self.refusal(digest)
+        if reason is not None:
+            raise ModelRefused(f"model {digest[:12]}: refused before: {reason}")
+        self.check_whole(digest)
+
+    def _adopt(self, part: Path, digest: str) -> None:
+        path = self.path(digest)
+        with self._locked():
+            if not path.exists():
+                self._make_place()
+            part.replace(path)
+            files.flush_folder(self.directory)
+
+    def _make_place(self) -> None:
+        """Let the oldest go, so that one more is not too many."""
+        oldest_first = [self.path(model.digest) for model in reversed(self.models())]
+        n_too_many = max(len(oldest_first) + 1 - self._keep, 0)
+        spared = (self.active(), self.previous())
+        for path in [p for p in oldest_first if p not in spared][:n_too_many]:
+            files.removed(path)
+
+    def _turn(self, name: str, target: Path | None) -> None:
+        link = self.directory / name
+        if target is None:
+            files.removed(link)
+        else:
+            files.linked_whole(link, target.name, self.directory / f".{name}.part")
+
+    def _roll_back(self, reason: str, digest: str | None) -> None:
+        active = self.active()
+        refused = digest or (active.stem if active else None)
+        try:
+            if refused is not None:
+                self._verdicts.record(refused, reason)
+        finally:
+            if active and active.stem == refused:
+                self._fall_back()
+
+    def _fall_back(self) -> None:
+        previous = self.previous()
+        is_good = previous is not None and self.refusal(previous.stem) is None
+        try:
+            self._turn("active", previous if is_good else None)
+        except OSError:
+            # A full disk has no room for another link, but always for one less.
+            self._turn("active", None)
+        self._turn("previous", None)

@@ -1,0 +1,1 @@
+"""Where switch states come from: pins, keyboard or a script; debouncing; wiring."""

@@ -1,0 +1,153 @@
+"""Toggle switches on the pins of a Raspberry Pi, each between its pin and ground.
+
+gpiozero is imported when a panel is opened, so that a laptop never pays for it.
+"""
+
+import logging
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from device.console import unfailing
+from device.errors import SwitchesUnavailable
+from device.playback.state import Bits
+from device.switches.base import LOCKOUT_SECONDS, Debounce, OpenSwitches
+from device.switches.debounce import ChatterGuard
+from device.switches.pinout import describe
+
+if TYPE_CHECKING:
+    from gpiozero import InputDevice
+
+CLOSE_RETRY_SECONDS = 0.01
+
+Report = Callable[[str], None]
+
+_log = logging.getLogger("switchboard")
+
+
+class GpioSwitches(OpenSwitches):
+    """A switch per pin (BCM numbers), read as it stands, free of bounce and of loose wires.
+
+    Parameters
+    ----------
+    report : callable or None
+        Takes one line when a switch begins to chatter, and when it is calm again.
+    active_high : bool
+        Closed to 3.3 V is on, with a pull-down; else closed to ground, with a pull-up.
+    pulled_outside : bool
+        The resistor is on the board; else the one inside the Pi is used.
+
+    Raises
+    ------
+    SwitchesUnavailable
+        If this machine has no such pins, they are taken or not permitted.
+    """
+
+    def __init__(
+        self,
+        pins: Sequence[int],
+        *,
+        report: Report | None = None,
+        active_high: bool = False,
+        pulled_outside: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        lockout_seconds: float = LOCKOUT_SECONDS,
+    ) -> None:
+        self.n_switches = len(pins)
+        self._clock = clock
+        self._sleep = sleep
+        self._debounce = Debounce(len(pins), lockout_seconds)
+        self._guard = ChatterGuard(len(pins), None if report is None else self._tell)
+        self._pins = tuple(pins)
+        self._report = None if report is None else unfailing(report)
+        self._active_high = active_high
+        self._pulled_outside = pulled_outside
+        self._contacts: list[InputDevice] = []
+        self._open(pins)
+
+    def read(self, seconds: float) -> Bits:
+        """Read every pin's level, free of bounce and chatter."""
+        now = self._clock()
+        return self._guard.update(self._debounce.update(self.levels(), now), now)
+
+    def levels(self) -> Bits:
+        """Every switch as it is this instant, bouncing or not."""
+        return tuple(bool(contact.value) for contact in self._contacts)
+
+    @property
+    def chattering(self) -> Bits:
+        """Which switches are held because they chatter."""
+        return self._guard.chattering
+
+    def close(self) -> None:
+        """Let go of the pins; may be called again."""
+        # lgpio now and then answers 'GPIO busy' when it lets go of a line; seen 4 times in 320,
+        # and the first retry always worked. A process that ends gives the lines back anyway.
+        errors = pin_errors() if self._contacts else ()
+        while self._contacts:
+            contact = self._contacts.pop()
+            try:
+                contact.close()
+            except errors:
+                self._sleep(CLOSE_RETRY_SECONDS)
+                with suppress(*errors):
+                    contact.close()
+
+    def _open(self, pins: Sequence[int]) -> None:
+        with warnings.catch_warnings(record=True) as fallbacks:
+            warnings.simplefilter("always")
+            try:
+                self._claim(pins)
+            except pin_errors() as error:
+                self.close()
+                reason = str(fallbacks[0].message) if fallbacks else str(error)
+                raise _unavailable(pins, reason or type(error).__name__) from error
+        for fallback in fallbacks:
+            _log.warning("gpio: %s", fallback.message)
+
+    def _claim(self, pins: Sequence[int]) -> None:
+        # lgpio leaves a pipe in its working folder, which may be anybody's.
+        os.environ.setdefault("LG_WD", tempfile.gettempdir())
+        # InputDevice, not Button: it asks for no edges, so no thread of lgpio's runs along.
+        from gpiozero import InputDevice
+
+        for pin in pins:
+            if self._pulled_outside:
+                contact = InputDevice(pin, pull_up=None, active_state=self._active_high)
+            else:
+                contact = InputDevice(pin, pull_up=not self._active_high)
+            self._contacts.append(contact)
+
+    def _tell(self, i: int, chatters: bool) -> None:
+        if self._report is not None:
+            how = "chatters, and is held where it was: see to its wire" if chatters else "is calm"
+            self._report(f"switch {i + 1} ({describe(self._pins[i])}) {how}")
+
+
+def pin_errors() -> tuple[type[Exception], ...]:
+    """Collect what gpiozero and the libraries below it raise."""
+    known: tuple[type[Exception], ...] = (ImportError, OSError, RuntimeError, ValueError)
+    with suppress(ImportError):
+        from gpiozero import GPIOZeroError
+
+        known += (GPIOZeroError,)
+    # lgpio's own error is no OSError; a broken lgpio fails at its import with any of the above.
+    with suppress(*known):
+        import lgpio
+
+        known += (lgpio.error,)
+    return known
+
+
+def _unavailable(pins: Sequence[int], reason: str) -> SwitchesUnavailable:
+    numbers = ", ".join(map(str, pins))
+    return SwitchesUnavailable(
+        f"gpio: found {' '.join(reason.split())}, expected switches on the pins {numbers} (BCM) of "
+        "a Raspberry Pi; check the pin list, that nothing else uses them and that the user is in "
+        "the group gpio, or choose the keyboard"
+    )

@@ -1,0 +1,148 @@
+"""The terminal as a panel: a key per switch."""
+
+import os
+import re
+import select
+import termios
+import tty
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from device.console import unfailing
+from device.errors import SwitchesUnavailable
+from device.playback.state import Bits
+from device.switches.base import OpenSwitches, fit
+
+# r and q are commands, so they are no switches.
+SWITCH_KEYS = "123456789abcdefghijklmnopstuvwxyz"
+STDIN = 0
+
+# Arrow and function keys arrive as several characters, some of which are keys of ours.
+_ESCAPE_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*[ -/]*[@-~]?)?")
+
+
+class KeyboardSwitches(OpenSwitches):
+    """Switches under the keys of `SWITCH_KEYS`; r random, 0 all off, space tells, q ends.
+
+    The terminal stays in cbreak mode until `close`: keys come at once and unseen, and Ctrl-C still
+    interrupts.
+
+    Parameters
+    ----------
+    tell : callable
+        What the space bar asks for.
+    start : Bits or None
+        How the switches stand at first; None: all off.
+    fd : int
+        File descriptor of the terminal.
+
+    Raises
+    ------
+    SwitchesUnavailable
+        If it is not a terminal.
+    """
+
+    def __init__(
+        self,
+        n_switches: int,
+        *,
+        rng: np.random.Generator,
+        tell: Callable[[], None],
+        start: Bits | None = None,
+        fd: int = STDIN,
+    ) -> None:
+        if not os.isatty(fd):
+            raise SwitchesUnavailable(
+                "keyboard: found standard input that is not a terminal, expected a terminal; "
+                "run it in one, or choose a script or the demo"
+            )
+        self.n_switches = n_switches
+        self._rng = rng
+        self._tell = unfailing(lambda _: tell())
+        self._fd = fd
+        self._bits = list(fit(start or (), n_switches))
+        self._finished = False
+        self._at_end = False
+        self._saved_mode: list[Any] | None = termios.tcgetattr(fd)
+        if _in_foreground(fd):
+            self._listen()
+
+    @property
+    def finished(self) -> bool:
+        """Whether q was pressed."""
+        return self._finished
+
+    def read(self, seconds: float) -> Bits:
+        """Take the keys pressed since the last time; never waits for one."""
+        for key in _ESCAPE_SEQUENCE.sub("", self._pending()).lower():
+            self._press(key)
+        return tuple(self._bits)
+
+    def fit(self, n_switches: int) -> None:
+        """Have so many keys from now on; those that stay, stay as they are."""
+        self.n_switches = n_switches
+        self._bits = list(fit(tuple(self._bits), n_switches))
+
+    def close(self) -> None:
+        """Give the terminal its mode back; may be called again."""
+        mode, self._saved_mode = self._saved_mode, None
+        if mode is not None and _in_foreground(self._fd):
+            with suppress(termios.error):  # It may have hung up.
+                termios.tcsetattr(self._fd, termios.TCSADRAIN, mode)
+
+    def _pending(self) -> str:
+        """Return the keys pressed since the last time; after the end of input, none."""
+        # In the background, touching the terminal would stop the process and so the music.
+        if self._saved_mode is None or self._at_end or not _in_foreground(self._fd):
+            return ""
+        try:
+            self._listen()
+            if not select.select([self._fd], [], [], 0)[0]:
+                return ""
+            keys = os.read(self._fd, 256)
+        except (OSError, termios.error):
+            # The terminal hung up.
+            keys = b""
+        self._at_end = not keys
+        return keys.decode("ascii", errors="ignore")
+
+    def _listen(self) -> None:
+        # Asked every time: a shell sets its own mode when the player suspends and resumes us.
+        if termios.tcgetattr(self._fd)[3] & termios.ICANON:
+            tty.setcbreak(self._fd, termios.TCSADRAIN)
+
+    def _press(self, key: str) -> None:
+        switch = SWITCH_KEYS.find(key)
+        if 0 <= switch < self.n_switches:
+            self._bits[switch] = not self._bits[switch]
+        elif key == "r":
+            self._flip_some()
+        elif key == "0":
+            self._bits = [False] * self.n_switches
+        elif key == " ":
+            self._tell(key)
+        elif key == "q":
+            self._finished = True
+
+    def _flip_some(self) -> None:
+        # At least one, so that r is always heard.
+        flips = int(self._rng.integers(1, 2**self.n_switches))
+        self._bits = [bit ^ bool(flips >> i & 1) for i, bit in enumerate(self._bits)]
+
+
+def key_help(n_switches: int) -> str:
+    """Name the keys in one line."""
+    last = SWITCH_KEYS[:n_switches][-1]
+    keys = "1" if n_switches == 1 else f"1-{last}" if n_switches <= 9 else f"1-9 a-{last}"
+    return f"{keys} switch   r random   0 all off   space tell   q quit"
+
+
+def _in_foreground(fd: int) -> bool:
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        # A terminal that does not control us, so it has no say in who may use it.
+        return True

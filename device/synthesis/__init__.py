@@ -1,0 +1,1 @@
+"""Switch states in, samples out: variation, scores, frames, phase reconstruction, tape."""

@@ -1,0 +1,352 @@
+"""Streaming Griffin-Lim: magnitudes in, samples out, one hop at a time.
+
+Accelerated real-time iterative spectrogram inversion with look-ahead: the projections of Griffin &
+Lim (1984), on a sliding window of frames as in RTISI-LA (Beauregard, Zhu & Wyse 2005; Zhu,
+Beauregard & Wyse 2007), with an over-relaxed step in the spirit of Perraudin, Balazs &
+Søndergaard (2013). Each hop does three things:
+
+1. *Guess*: a new frame's phase is that of what its predecessors already overlap into it.
+2. *Passes*: every frame that is not yet final is overlap-added, transformed, given its target
+   magnitude and transformed back, `n_passes` times.
+3. *Commit*: the oldest of them is final, and one hop of sound leaves.
+
+Look-ahead makes few passes enough, and in the literature it is paid for in latency. Here it is
+not: who draws the frames can draw them before they are due, so those ahead are a *forecast*.
+When a switch is flipped the forecast was wrong, and `revise` guesses the open frames anew for what
+is wanted now. A change is then heard as soon as without any look-ahead.
+
+The state is never reset: a reset is what clicks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.synthesis.windows import analysis_window, window_peak
+
+Samples = NDArray[np.float32]
+Magnitudes = NDArray[np.float32]
+
+# A guess divides by the window's coverage so far; this bounds the boost where little overlaps yet.
+# Between 0.02 and 0.05 nothing moves by more than 0.3 dB of spectral convergence; 0.5 costs 1 dB.
+_GUESS_REGULARISATION = 0.03
+# The same for the passes, where the newest frame still lacks its successors. Up to 0.3 it moves
+# spectral convergence by 1 dB; less than this gains nothing in an STFT of another size.
+_PASS_REGULARISATION = 0.1
+# Seed relative to the target. Without it the stream stays silent for ever after silence, because
+# nothing overlaps into the next frame that could give it a phase. Ten times more costs 0.4 dB.
+_SEED = 0.003
+# The seed's phases. In silence, which is what has less than this part of the energy to come, they
+# are aligned: all bins at once are a click, and are to sound like one. Over sound they are drawn,
+# once for all streams: aligned, the bins that a very different sound brings along would add up to a
+# click of 2 to 6 times the second difference of either sound.
+_SILENCE = 0.1
+_SEED_OF_PHASES = 0
+# Each pass steps past the projection by this part of its difference to the previous one. 0.3 and
+# 0.6 are as good within 0.2 dB, 0.7 starts to hurt, beyond 1 the stream collapses.
+_RELAXATION = 0.5
+_TINY = np.float32(1e-9)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A window and the care taken with it.
+
+    Attributes
+    ----------
+    n_fft, hop_length : int
+        Samples. The window decides the latency, and how near two pitches may lie.
+    look_ahead : int
+        Frames forecast. A longer queue costs less than more passes over a short one: rows that are
+        transformed together share the overhead of the call and the FFT's vector instructions.
+    n_passes : int
+    """
+
+    n_fft: int
+    hop_length: int
+    look_ahead: int
+    n_passes: int
+
+    @property
+    def latency_samples(self) -> int:
+        """From a change of target until it is whole; see `GriffinLim.latency_samples`."""
+        return self.n_fft - self.hop_length
+
+
+# Measured by tests/benchmarks/inversion.py; latencies at 22,050 Hz.
+PRESETS = {
+    # 17.4 ms. Chord tones a semitone apart beat inside one bin: for drums and short sounds.
+    "lowest-latency": Preset(512, 128, look_ahead=3, n_passes=1),
+    # 24.5 ms, the longest window below 25 ms that an FFT likes (720 = 16 * 9 * 5).
+    "default": Preset(720, 180, look_ahead=3, n_passes=1),
+    # 34.8 ms. Fifteen frames ahead come 1 dB nearer, for half as much work again and more where
+    # caches are small or shared.
+    "best": Preset(1024, 256, look_ahead=7, n_passes=1),
+}
+
+
+class GriffinLim:
+    """Inverts a stream of STFT magnitudes.
+
+    Parameters
+    ----------
+    n_fft, hop_length : int
+        Of the magnitudes: unnormalised STFT, `hop_length` divides `n_fft` at least four times.
+    window : str
+        The one they were made with, of `device.synthesis.windows`.
+    look_ahead : int
+        Frames that stay open: handed in, and not yet final.
+    n_passes : int
+        Projections per hop. It may be set while the stream runs, down to 0, which leaves the
+        guesses as they are: rougher (about 10 dB of spectral convergence), at half the work.
+
+    Notes
+    -----
+    A frame is projected `(look_ahead + 1) * n_passes` times before it is final.
+    float32 and complex64 throughout; all arrays are allocated here, none in `step` or `revise`.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_fft: int,
+        hop_length: int,
+        window: str = "hann",
+        look_ahead: int = 7,
+        n_passes: int = 1,
+    ) -> None:
+        if n_fft % hop_length or n_fft < 4 * hop_length:
+            raise ValueError(
+                f"n_fft {n_fft} and hop_length {hop_length}: expected a hop that divides n_fft "
+                "four times or more (overlap of 75 %)"
+            )
+        if look_ahead < 0 or n_passes < 0:
+            raise ValueError(
+                f"look_ahead {look_ahead}, n_passes {n_passes}: expected at least 0 of both"
+            )
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.look_ahead = look_ahead
+        self.n_passes = n_passes
+        self.n_bins = n_fft // 2 + 1
+        self.window = window
+        self._peak = window_peak(window, n_fft)
+        self._make_windows()
+        self._make_buffers()
+
+    @classmethod
+    def of(cls, preset: Preset) -> "GriffinLim":
+        """The stream that a preset describes."""
+        return cls(
+            n_fft=preset.n_fft,
+            hop_length=preset.hop_length,
+            look_ahead=preset.look_ahead,
+            n_passes=preset.n_passes,
+        )
+
+    @property
+    def latency_samples(self) -> int:
+        """From a change of target until nothing of the old one is heard.
+
+        The change begins with the next hop; the old frames that still sound end this much later.
+        Counted for who revises the open frames; who only hands in new ones waits `look_ahead` hops
+        more.
+        """
+        return self.n_fft - self.hop_length
+
+    @property
+    def halfway_samples(self) -> int:
+        """From a change of target until the new one is the larger part of what is heard.
+
+        Half of `latency_samples` under a Hann window; less under one that rises faster than it
+        falls.
+        """
+        return self._halfway_samples
+
+    @property
+    def delay_samples(self) -> int:
+        """By how much the signal lags behind the positions of the frames handed in."""
+        return self.look_ahead * self.hop_length + self._peak
+
+    def process(self, magnitudes: Magnitudes) -> Samples:
+        """Invert some frames.
+
+        Parameters
+        ----------
+        magnitudes : (n_frames, n_bins), float32, not negative
+
+        Returns
+        -------
+        (n_frames * hop_length,), float32, late by `delay_samples`.
+        """
+        samples = np.empty((len(magnitudes), self.hop_length), np.float32)
+        for magnitude, hop in zip(magnitudes, samples, strict=True):
+            self.step(magnitude, hop)
+        return samples.reshape(-1)
+
+    def step(self, magnitude: Magnitudes, out: Samples) -> None:
+        """Take one frame's magnitude, (n_bins,), and write one hop of sound into `out`."""
+        self._advance()
+        self._guess(self.look_ahead, magnitude)
+        for _ in range(self.n_passes):
+            self._project()
+        np.add.reduce(self._committed, axis=0, out=out)
+
+    def revise(self, magnitudes: Magnitudes) -> None:
+        """Guess the open frames anew, for other magnitudes than they were handed in with.
+
+        Parameters
+        ----------
+        magnitudes : (look_ahead, n_bins), float32, not negative
+            Oldest first; the next hop of sound begins with the first of them.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer.
+
+        Notes
+        -----
+        What has left is not touched, so what comes fits to it. It costs `look_ahead` guesses, half
+        a step each. New magnitudes alone, on phases guessed for the old, would be 3 dB worse in
+        the frames around a change.
+        """
+        if len(magnitudes) != self.look_ahead:
+            raise ValueError(
+                f"found {len(magnitudes)} frames to revise, expected {self.look_ahead}, "
+                "as many as are open"
+            )
+        self._active[1:] = 0
+        for place, magnitude in enumerate(magnitudes, start=1):
+            self._guess(place, magnitude)
+
+    def _make_windows(self) -> None:
+        """Analysis and synthesis windows for every place a frame can have in the queue."""
+        n_active = self.look_ahead + 1
+        window = analysis_window(self.window, self.n_fft)
+        squared = (window**2).reshape(-1, self.hop_length)
+        overlap = squared.sum(axis=0)
+        # Of the samples from some hop on, what the frames that begin there and later bring to them.
+        share_of_new = (squared.cumsum(axis=0) / overlap).reshape(-1)
+        self._halfway_samples = int(np.argmax(share_of_new >= 0.5))
+        full = np.tile(overlap, self.n_fft // self.hop_length)
+        self._synthesis = (window / full).astype(np.float32)
+
+        def analysis(place: int, n_present: int, regularisation: float) -> Samples:
+            coverage = self._coverage(window**2, place, n_present) / full
+            weighted = window * (1 + regularisation) / (coverage + regularisation)
+            return np.asarray(weighted, dtype=np.float32)
+
+        self._guess_windows = [
+            analysis(place, place, _GUESS_REGULARISATION) for place in range(n_active)
+        ]
+        self._pass_windows = np.stack(
+            [analysis(place, n_active, _PASS_REGULARISATION) for place in range(n_active)]
+        )
+
+    def _coverage(
+        self, squared: NDArray[np.float64], place: int, n_present: int
+    ) -> NDArray[np.float64]:
+        """Sum of squared windows over a frame when the queue's first `n_present` frames exist."""
+        n_overlapping = self.n_fft // self.hop_length
+        coverage = np.zeros(self.n_fft)
+        for other in range(place - n_overlapping + 1, min(place + n_overlapping, n_present)):
+            shift = (other - place) * self.hop_length
+            low, high = max(0, shift), min(self.n_fft, self.n_fft + shift)
+            coverage[low:high] += squared[low - shift : high - shift]
+        return coverage
+
+    def _make_buffers(self) -> None:
+        n_past = self.n_fft // self.hop_length - 1
+        n_active = self.look_ahead + 1
+        # Windowed frames cut into hops: past ones that still sound, active ones, and as many rows
+        # of silence, so that the overlap-add below is one strided sum.
+        hops = np.zeros((n_past + n_active + n_past, n_past + 1, self.hop_length), np.float32)
+        self._frames = hops[: n_past + n_active]
+        self._active = hops[n_past : n_past + n_active].reshape(n_active, self.n_fft)
+        frame, hop, sample = hops.strides
+        # Row t holds what every frame adds to hop t of the queue: frames backwards, hops forwards.
+        overlapping = np.lib.stride_tricks.as_strided(
+            hops[n_past:],
+            (n_active + n_past, n_past + 1, self.hop_length),
+            (frame, hop - frame, sample),
+        )
+        self._overlapping = overlapping
+        self._committed = overlapping[0]
+        self._sum = np.zeros((n_active + n_past, self.hop_length), np.float32)
+        step = self._sum.strides[0]
+        self._sum_frames = np.lib.stride_tricks.as_strided(
+            self._sum, (n_active, self.n_fft), (step, sample)
+        )
+        self._time = np.zeros((n_active, self.n_fft), np.float32)
+        self._target = np.zeros((n_active, self.n_bins), np.float32)
+        self._gain = np.zeros((n_active, self.n_bins), np.float32)
+        self._spectrum = np.zeros((n_active, self.n_bins), np.complex64)
+        self._estimate = np.zeros((n_active, self.n_bins), np.complex64)
+        click_at_the_peak = np.linspace(0, -self._peak / 2, self.n_bins)
+        self._seed_over_sound = _seed(np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins))
+        self._seed_in_silence = _seed(click_at_the_peak)
+
+    def _advance(self) -> None:
+        """Everything moves up one place; the last place is empty."""
+        self._frames[:-1] = self._frames[1:]
+        self._active[-1] = 0
+        self._target[:-1] = self._target[1:]
+        self._estimate[:-1] = self._estimate[1:]
+
+    def _guess(self, place: int, magnitude: Magnitudes) -> None:
+        """Give the frame at `place` the phase of what its predecessors overlap into it."""
+        time, gain, estimate = self._time[place], self._gain[place], self._estimate[place]
+        hops = slice(place, place + self.n_fft // self.hop_length)
+        self._target[place] = magnitude
+        np.add.reduce(self._overlapping[hops], axis=1, out=self._sum[hops])
+        np.multiply(self._sum_frames[place], self._guess_windows[place], out=time)
+        _to_spectrum(time, estimate)
+        np.multiply(magnitude, self._seed(time, magnitude), out=self._spectrum[place])
+        estimate += self._spectrum[place]
+        _give_magnitude(estimate, magnitude, gain)
+        _to_time(estimate, time)
+        np.multiply(time, self._synthesis, out=self._active[place])
+
+    def _seed(self, time: Samples, magnitude: Magnitudes) -> NDArray[np.complex64]:
+        """What gives a phase to the bins of a frame that its predecessors say nothing about."""
+        # Parseval: the spectrum has half of the bins.
+        coming = 2 / self.n_fft * np.dot(magnitude, magnitude)
+        is_silent = np.dot(time, time) <= _SILENCE * coming
+        return self._seed_in_silence if is_silent else self._seed_over_sound
+
+    def _project(self) -> None:
+        """One over-relaxed Griffin-Lim pass over all active frames."""
+        spectrum, estimate = self._spectrum, self._estimate
+        np.add.reduce(self._overlapping, axis=1, out=self._sum)
+        np.multiply(self._sum_frames, self._pass_windows, out=self._time)
+        _to_spectrum(self._time, spectrum)
+        estimate *= np.float32(-_RELAXATION / (1 + _RELAXATION))
+        estimate += spectrum
+        _give_magnitude(estimate, self._target, self._gain)
+        _to_time(estimate, self._time)
+        np.multiply(self._time, self._synthesis, out=self._active)
+
+
+def _seed(turns: NDArray[np.float64]) -> NDArray[np.complex64]:
+    return np.asarray(_SEED * np.exp(2j * np.pi * turns), dtype=np.complex64)
+
+
+# numpy transforms single precision in single precision, but its stubs know double alone.
+def _to_spectrum(time: Samples, out: NDArray[np.complex64]) -> None:
+    np.fft.rfft(time, out=out)  # type: ignore[call-overload,arg-type,unused-ignore]
+
+
+def _to_time(spectrum: NDArray[np.complex64], out: Samples) -> None:
+    np.fft.irfft(spectrum, out.shape[-1], out=out)  # type: ignore[arg-type,unused-ignore]
+
+
+def _give_magnitude(
+    spectrum: NDArray[np.complex64], magnitude: Magnitudes, scratch: NDArray[np.float32]
+) -> None:
+    """Scale every bin to the magnitude asked for, in place; its phase stays."""
+    np.abs(spectrum, out=scratch)
+    scratch += _TINY
+    np.divide(magnitude, scratch, out=scratch)
+    spectrum *= scratch

@@ -1,0 +1,1 @@
+"""The operating system: accounts, output files, priorities, threads, signals, host facts."""

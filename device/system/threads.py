@@ -1,0 +1,243 @@
+"""Helper threads: each does one thing again and again, and goes on whatever happens meanwhile.
+
+A turn that raises costs that turn. A thread that has ended all the same is started again by
+`Attendance`, from the audio loop. What went wrong is on the `Roll`, for the player and the status.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+from device.closeable import Closing
+from device.console import unfailing
+from device.errors import Interrupted
+from device.playback.state import InstrumentState
+
+FIRST_PAUSE_SECONDS = 0.05
+MOST_PAUSE_SECONDS = 4.0
+JOIN_SECONDS = 1.0
+ATTENDANCE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What went wrong in the helpers of one name, since the process began.
+
+    Attributes
+    ----------
+    n_faults : int
+        Turns that raised.
+    n_restarts : int
+        Threads that had ended and were started again.
+    latest : str
+        The last error, in one line.
+    """
+
+    n_faults: int = 0
+    n_restarts: int = 0
+    latest: str = ""
+
+
+class Noting:
+    """A ``with`` block whose exception is noted on a roll, and goes no further.
+
+    Attributes
+    ----------
+    failed : bool
+        Whether there was one.
+    """
+
+    def __init__(self, roll: "Roll", name: str) -> None:
+        self.failed = False
+        self._roll = roll
+        self._name = name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object, /) -> bool:
+        self.failed = isinstance(error, Exception)
+        if error is not None and self.failed:
+            self._roll.note(self._name, error)
+        return self.failed
+
+
+class Roll:
+    """The helpers that should be running, and what went wrong in them; for any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._helpers: list[Helper] = []
+        self._troubles: dict[str, Trouble] = {}
+
+    def enter(self, helper: "Helper") -> None:
+        """Expect this helper to run from now on."""
+        with self._lock:
+            self._helpers.append(helper)
+
+    def leave(self, helper: "Helper") -> None:
+        """Expect it no more; it may have left already."""
+        with self._lock, suppress(ValueError):
+            self._helpers.remove(helper)
+
+    def note(self, name: str, error: BaseException, *, restarted: bool = False) -> None:
+        """Remember that a turn raised, or that a thread had ended."""
+        latest = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        with self._lock:
+            before = self._troubles.get(name, Trouble())
+            self._troubles[name] = Trouble(
+                before.n_faults + (not restarted), before.n_restarts + restarted, latest
+            )
+
+    def noting(self, name: str) -> Noting:
+        """A ``with`` block that notes its exception."""
+        return Noting(self, name)
+
+    @property
+    def troubles(self) -> dict[str, Trouble]:
+        """By the name of the helper; without an entry all went well."""
+        with self._lock:
+            return dict(self._troubles)
+
+    def revive(self) -> None:
+        """Start every helper again whose thread has ended."""
+        with self._lock:
+            ended = [helper for helper in self._helpers if not helper.is_alive]
+        for helper in ended:
+            helper.revive()
+
+
+ROLL = Roll()
+
+
+class Helper(Closing):
+    """A thread that takes one turn of its work after another until it is closed.
+
+    Parameters
+    ----------
+    name : str
+        Of the thread, as the player reads it.
+    turn : callable
+        One turn; waits for work itself, and what it raises is noted on the roll. After turns that
+        raise there are pauses, which grow to `MOST_PAUSE_SECONDS` while no turn succeeds.
+    every : float
+        Seconds from one turn to the next.
+    roll : Roll
+        Where its name and its trouble are kept.
+    """
+
+    def __init__(
+        self, name: str, turn: Callable[[], object], *, every: float = 0.0, roll: Roll = ROLL
+    ) -> None:
+        self._name = name
+        self._turn = turn
+        self._every = every
+        self._roll = roll
+        self._ended = threading.Event()
+        self._killed_by: BaseException | None = None
+        self._thread = self._started()
+        roll.enter(self)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was asked to end."""
+        return self._ended.is_set()
+
+    def end(self) -> None:
+        """Take no further turn; returns at once."""
+        self._roll.leave(self)
+        self._ended.set()
+
+    def close(self, timeout: float = JOIN_SECONDS) -> None:
+        """End, and wait so many seconds for the turn that is being taken; idempotent."""
+        self.end()
+        self.join(timeout)
+
+    def join(self, timeout: float) -> None:
+        """Wait so many seconds for the thread's end."""
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def revive(self) -> None:
+        """Start the thread again after it has ended unasked."""
+        if self.has_ended or self.is_alive:
+            return
+        cause, self._killed_by = self._killed_by or RuntimeError("the thread has ended"), None
+        try:
+            self._thread = self._started()
+        except RuntimeError as error:  # no room for a thread now; there may be later
+            self._roll.note(self._name, error)
+        else:
+            self._roll.note(self._name, cause, restarted=True)
+
+    def _started(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self) -> None:
+        try:
+            self._take_turns()
+        except Interrupted:
+            pass  # the process ends
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Not passed on: all that Python does with it is to print it, and that may fail.
+            self._killed_by = error
+
+    def _take_turns(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._ended.wait(self._every):
+            with self._roll.noting(self._name) as noting:
+                self._turn()
+            if noting.failed:
+                self._ended.wait(pause)
+                pause = min(2 * pause, MOST_PAUSE_SECONDS)
+            else:
+                pause = FIRST_PAUSE_SECONDS
+
+
+class Attendance:
+    """A listener that starts ended helpers again, and says what went wrong in any.
+
+    Parameters
+    ----------
+    report : callable
+        Takes one line for the player; each trouble is said once, until there is another.
+    """
+
+    def __init__(
+        self,
+        report: Callable[[str], object],
+        *,
+        roll: Roll = ROLL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._report = unfailing(report)
+        self._roll = roll
+        self._clock = clock
+        self._next_at = float("-inf")
+        self._said = roll.troubles
+
+    def __call__(self, state: InstrumentState) -> None:
+        """Another block was taken by the speaker."""
+        del state
+        now = self._clock()
+        if now < self._next_at:
+            return
+        self._next_at = now + ATTENDANCE_SECONDS
+        self._roll.revive()
+        for name, trouble in self._roll.troubles.items():
+            before = self._said.get(name, Trouble())
+            self._said[name] = trouble
+            if trouble.n_restarts > before.n_restarts:
+                self._report(f"helper {name!r} had ended ({trouble.latest}) and is started again")
+            elif trouble.latest != before.latest:
+                self._report(f"helper {name!r}: found {trouble.latest}; it goes on")

@@ -1,0 +1,1 @@
+"""What a person or systemd is told: terminal, LEDs, status file, notifications."""

@@ -1,0 +1,108 @@
+"""Lamps on the panel: it plays, something is wrong, and the beat.
+
+The audio loop only notes what should shine; a thread of their own switches the pins, when the sound
+they belong to is heard.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from device.closeable import Closing
+from device.errors import SwitchesUnavailable
+from device.playback.state import InstrumentState
+from device.switches.gpio import pin_errors
+from device.switches.pinout import describe
+from device.system.threads import Helper
+
+if TYPE_CHECKING:
+    from gpiozero import LED
+
+PLAYING, FAULT, BEAT = "playing", "fault", "beat"
+BEAT_SECONDS = 0.12
+
+Shining = tuple[bool, bool, bool]
+_ALL_OFF: Shining = (False, False, False)
+
+
+class Lamps(Closing):
+    """A listener that shows on up to three LEDs how it goes.
+
+    Parameters
+    ----------
+    pins : mapping of str to int
+        BCM number of the `PLAYING`, `FAULT` and `BEAT` lamps there are.
+    is_faulty : callable
+        Whether something is wrong that the snapshot does not tell.
+
+    Raises
+    ------
+    SwitchesUnavailable
+        If a pin is not there, taken or not permitted.
+    """
+
+    def __init__(
+        self,
+        pins: Mapping[str, int],
+        is_faulty: Callable[[], bool],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._is_faulty = is_faulty
+        self._clock = clock
+        self._wanted: Shining = _ALL_OFF
+        self._beat = -1
+        self._beat_until = 0.0
+        self._queue: SimpleQueue[tuple[float, Shining] | None] = SimpleQueue()
+        self._leds = _open(pins)
+        self._helper = Helper("lamps", self._switch)
+
+    def __call__(self, state: InstrumentState) -> None:
+        """Another block was taken by the speaker."""
+        beat = state.bar * state.n_beats + state.beat
+        if beat != self._beat:
+            self._beat, self._beat_until = beat, state.seconds + BEAT_SECONDS
+        wanted = (True, self._is_faulty(), state.seconds < self._beat_until)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._queue.put((self._clock() + state.latency_ms / 1e3, wanted))
+
+    def close(self) -> None:
+        """All off; may be called again."""
+        self._helper.end()
+        self._queue.put(None)
+        self._helper.close()
+        errors = pin_errors() if self._leds else ()
+        while self._leds:
+            _, led = self._leds.popitem()
+            try:
+                led.close()
+            except errors:
+                # A process that ends gives the line back anyway.
+                continue
+
+    def _switch(self) -> None:
+        item = self._queue.get()
+        if item is None:
+            return
+        due, shining = item
+        time.sleep(max(0.0, due - self._clock()))
+        for name, on in zip((PLAYING, FAULT, BEAT), shining, strict=True):
+            if name in self._leds:
+                self._leds[name].value = on
+
+
+def _open(pins: Mapping[str, int]) -> "dict[str, LED]":
+    from gpiozero import LED
+
+    leds: dict[str, LED] = {}
+    for name, pin in pins.items():
+        try:
+            leds[name] = LED(pin)
+        except pin_errors() as error:
+            raise SwitchesUnavailable(
+                f"lamp {name!r}: found {' '.join(str(error).split())}, expected an LED on "
+                f"{describe(pin)}; choose a pin that is free, or none"
+            ) from error
+    return leds

@@ -1,0 +1,183 @@
+"""The instrument as a system service: what it tells systemd, and what it asks of the kernel.
+
+The protocol is sd_notify(3): lines of ``NAME=value`` in one datagram to the socket that systemd
+names in the environment. The watchdog is fed by the audio loop alone, from inside the loop: a
+loop that hangs in a sound card stops feeding it, and is started again.
+"""
+
+import ctypes
+import os
+import resource
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from device.audio.speaker import Report, Speaker
+from device.closeable import Closing
+from device.console import unfailing
+from device.plain_text import visible
+from device.playback.state import InstrumentState
+
+HEARTBEAT_SECONDS = 1.0
+# Above every ordinary process, below the kernel's own interrupt threads (50).
+LOOP_PRIORITY = 20
+# Some six seconds of music.
+COURTESY_BLOCKS = 100
+
+_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
+
+
+class Manager(Closing):
+    """The service manager's end of the line; without one, nothing is said and nothing fails.
+
+    Parameters
+    ----------
+    address : str or None
+        Of its socket; a leading ``@`` stands for the abstract namespace.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self._socket: socket.socket | None = None
+        if address:
+            self._address = "\0" + address[1:] if address.startswith("@") else address
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            # Told from inside the audio loop: rather lose a word than wait for a busy manager.
+            self._socket.setblocking(False)
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Manager":
+        """The manager that started this process, if one did."""
+        return cls(environment.get("NOTIFY_SOCKET"))
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a manager listens."""
+        return self._socket is not None
+
+    def tell(self, *lines: str) -> None:
+        """Send lines such as ``READY=1``; none becomes two, and all are UTF-8."""
+        if self._socket is not None:
+            text = "\n".join(map(visible, lines))
+            with suppress(OSError):
+                self._socket.sendto(text.encode(), self._address)
+
+    def close(self) -> None:
+        """Hang up; may be called again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class Heartbeat:
+    """A listener that tells the manager what every block proves: the loop goes on.
+
+    The first block handed over is READY, and then once a second the watchdog is fed and the
+    status line renewed.
+
+    Parameters
+    ----------
+    describe : callable
+        The status line of a snapshot.
+    clock : callable
+        Seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        manager: Manager,
+        describe: Callable[[InstrumentState], str],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._manager = manager
+        self._describe = describe
+        self._clock = clock
+        self._next_at: float | None = None
+
+    def __call__(self, state: InstrumentState) -> None:
+        """Another block was taken by the speaker."""
+        now = self._clock()
+        if self._next_at is not None and now < self._next_at:
+            return
+        first = ("READY=1",) if self._next_at is None else ()
+        self._next_at = now + HEARTBEAT_SECONDS
+        status: tuple[str, ...] = ()
+        try:
+            status = (f"STATUS={self._describe(state)}",)
+        finally:
+            # The watchdog is about the loop alone, not about words for it.
+            self._manager.tell(*first, "WATCHDOG=1", *status)
+
+
+def is_heard(speaker: Speaker) -> bool:
+    """Whether sound comes out; only a card can be away."""
+    there: bool = getattr(speaker, "is_there", True)
+    return there
+
+
+def status_line(state: InstrumentState, speaker: Speaker) -> str:
+    """One line for `systemctl status`."""
+    bits = "".join("1" if bit else "0" for bit in state.bits)
+    where = f"on {speaker.name}" if is_heard(speaker) else f"unheard, waiting for {speaker.name}"
+    return (
+        f"playing {state.title!r} {where}; switches {bits}; "
+        f"{state.n_underruns} underruns, {state.n_late} late blocks"
+    )
+
+
+def put_first(report: Report) -> None:
+    """Run the calling thread, the audio loop's, before ordinary processes, where that is allowed.
+
+    Threads and processes it starts later run as ordinary ones: helpers must not outrun the loop.
+    """
+    try:
+        os.sched_setscheduler(
+            0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(LOOP_PRIORITY)
+        )
+    except OSError as error:
+        report(
+            f"no real-time priority ({error.strerror}): a busy machine may be heard; allow it with "
+            f"LimitRTPRIO={LOOP_PRIORITY} in the unit"
+        )
+
+
+class Courtesy:
+    """A listener that gives real time back where the machine is too slow for the model.
+
+    A loop that is always late never waits for the speaker; ahead of everything else it would keep
+    the whole machine from working, and whoever wants to mend that from logging in.
+    """
+
+    def __init__(self, report: Report, *, n_blocks: int = COURTESY_BLOCKS) -> None:
+        self._report = unfailing(report)
+        self._n_blocks = n_blocks
+        self._n_seen = 0
+        self._n_late_before = 0
+
+    def __call__(self, state: InstrumentState) -> None:
+        """Another block was taken by the speaker."""
+        self._n_seen += 1
+        if self._n_seen % self._n_blocks:
+            return
+        n_late = state.n_late - self._n_late_before
+        self._n_late_before = state.n_late
+        if 2 * n_late > self._n_blocks and os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            self._report(
+                f"{n_late} of {self._n_blocks} blocks were late: this machine is too slow for the "
+                "model, so the rest of it goes first from now on; export a smaller network"
+            )
+
+
+def stay_in_memory(report: Report) -> None:
+    """Keep what the process has touched out of swap, where that is allowed."""
+    # With a limit, later allocations would fail instead of merely staying unlocked.
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+        report("memory is not locked: a swapping machine may be heard; allow it with "
+               "LimitMEMLOCK=infinity in the unit")  # fmt: skip
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    # ONFAULT: only pages that are used. All of them would be every thread's whole stack.
+    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT):
+        report(f"memory is not locked ({os.strerror(ctypes.get_errno())})")

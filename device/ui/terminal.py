@@ -1,0 +1,302 @@
+"""The live terminal: what the instrument does, drawn by a thread of its own a few times a second.
+
+Nothing is decided here. The audio loop leaves its latest `InstrumentState` and goes on.
+"""
+
+import math
+import sys
+from collections.abc import Iterator
+from typing import IO, Self, cast
+
+from rich.box import HEAVY, ROUNDED
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.live import Live
+from rich.panel import Panel as Frame
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from device.closeable import Closing
+from device.console import Steady, unfailing
+from device.plain_text import visible
+from device.playback.share_code import in_words
+from device.playback.state import InstrumentState
+from device.switches.keyboard import SWITCH_KEYS, key_help
+from device.system.threads import Helper
+
+REDRAW_SECONDS = 0.125
+JOIN_SECONDS = 1.0
+
+METER_FLOOR_DB = -48.0
+METER_FALL_DB = 2.5
+METER_HOT_DB = -3.0
+METER_CELLS = 40
+MAX_MARKS = 32
+
+# Narrower than this there is no room for a label beside the lamp.
+BOX_WIDTH = 16
+LAMP_WIDTH = 10
+BOX_HEIGHT = 3
+# Title, two blank lines, three dials, warnings, help and the line the cursor rests on.
+OTHER_LINES = 9
+MAX_WIDTH = 88
+LABEL_WIDTH = 7
+
+# What stands for our marks on a terminal that is not UTF-8, each as wide as the mark.
+_IN_ASCII = str.maketrans("●○◐■·━─…", "*.+#.=-~")
+
+
+class Panel(Closing):
+    """Shows the state handed to `show` until closed; nothing where there is no terminal.
+
+    Parameters
+    ----------
+    help_line : str or None
+        What the player can do; None names the keys of `device.switches.keyboard`.
+    """
+
+    def __init__(self, console: Console | None = None, *, help_line: str | None = None) -> None:
+        self._console = console or Console(file=cast(IO[str], Steady(sys.stdout)))
+        self._face = Face(help_line)
+        self._state: InstrumentState | None = None
+        self._shown: InstrumentState | None = None
+        self._live = Live(console=self._console, auto_refresh=False, transient=False)
+        self._helper: Helper | None = None
+
+    def show(self, state: InstrumentState) -> None:
+        """Leave the state to be drawn soon; costs the caller one assignment."""
+        self._state = state
+
+    def say(self, line: str) -> None:
+        """Print a line above the picture; never raises."""
+        unfailing(lambda text: self._console.print(visible(text), markup=False, highlight=False))(
+            line
+        )
+
+    def tell(self) -> None:
+        """Print how the switches stand and where in the music we are."""
+        if self._state is not None:
+            self.say(in_words(self._state))
+
+    def close(self) -> None:
+        """Draw the last state and give the terminal back; may be called again."""
+        helper, self._helper = self._helper, None
+        if helper is None:
+            return
+        helper.close(JOIN_SECONDS)
+        # A thread still alive waits for a terminal that takes no more text; so would we.
+        if not helper.is_alive:
+            try:
+                self._redraw()
+            finally:
+                self._live.stop()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+            self._helper = Helper("panel", self._redraw, every=REDRAW_SECONDS)
+        return self
+
+    def _redraw(self) -> None:
+        state = self._state
+        if state is None or state is self._shown:
+            return
+        self._shown = state
+        self._face.take(state)
+        self._live.update(self._face, refresh=True)
+
+
+class Face:
+    """The picture of the latest state, fitted to the width and height there are."""
+
+    def __init__(self, help_line: str | None = None) -> None:
+        self._help_line = help_line
+        self._meter_db = METER_FLOOR_DB
+        self._state: InstrumentState | None = None
+        self._switches_key: object = None
+        self._switches: list[Segment] = []
+
+    def take(self, state: InstrumentState) -> None:
+        """Show this state from now on."""
+        self._state = state
+        # Up at once, down slowly: what the eye expects of a meter.
+        level_db = max(state.level_db, METER_FLOOR_DB)
+        self._meter_db = max(level_db, self._meter_db - METER_FALL_DB)
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType | Segment]:
+        rows = self._rows(console, options)
+        if not options.ascii_only:
+            yield from rows
+            return
+        for row in rows:
+            segments = [row] if isinstance(row, Segment) else console.render(row, options)
+            for text, style, control in segments:
+                yield Segment(_encodable(text, options.encoding), style, control)
+
+    def _rows(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType | Segment]:
+        if self._state is None:
+            return
+        width = min(options.max_width, MAX_WIDTH)
+        yield _title(self._state, width)
+        yield ""
+        yield from self._draw_switches(self._state, console, options.update(width=width))
+        yield ""
+        yield from _dials(self._state, self._meter_db, width - LABEL_WIDTH)
+        yield _warnings(self._state)
+        yield _one_line(self._help(len(self._state.bits)), style="dim")
+
+    def _help(self, n_switches: int) -> str:
+        return key_help(n_switches) if self._help_line is None else self._help_line
+
+    def _draw_switches(
+        self, state: InstrumentState, console: Console, options: ConsoleOptions
+    ) -> list[Segment]:
+        # Kept while they stay the same: they cost several times all the rest, and what is spent
+        # here is taken from the music.
+        height = options.size.height - OTHER_LINES
+        key = (state.bits, state.sounding, state.labels, options.max_width, height)
+        if key != self._switches_key:
+            grid = _switches(state, options.max_width, height)
+            self._switches_key, self._switches = key, list(console.render(grid, options))
+        return self._switches
+
+
+def _encodable(text: str, encoding: str) -> str:
+    return text.translate(_IN_ASCII).encode(encoding, "replace").decode(encoding)
+
+
+def _title(state: InstrumentState, width: int) -> Text:
+    right = f" {state.tempo_bpm:g} bpm   {_clock(state.seconds)}"
+    left = Text.assemble(("Lo-Fi Switchboard", "bold"), "  ", visible(state.title))
+    left.truncate(max(width - len(right), 1), overflow="ellipsis", pad=True)
+    return _one_line(left.append(right))
+
+
+def _one_line(text: Text | str, *, style: str = "") -> Text:
+    line = Text(text, style=style) if isinstance(text, str) else text
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
+
+
+def _switches(state: InstrumentState, width: int, height: int) -> Table:
+    n_columns = _n_columns(len(state.bits), width // BOX_WIDTH)
+    n_rows = math.ceil(len(state.bits) / n_columns)
+    boxed = n_rows * BOX_HEIGHT <= height
+    if not boxed:
+        n_columns = _n_columns(len(state.bits), width // LAMP_WIDTH)
+    grid = Table.grid(expand=False, padding=(0, 1, 0, 0))
+    for _ in range(n_columns):
+        grid.add_column(width=width // n_columns - 1)
+    cells = [_box(state, i) if boxed else _lamp_with_key(state, i) for i in _indices(state)]
+    for start in range(0, len(cells), n_columns):
+        grid.add_row(*cells[start : start + n_columns])
+    return grid
+
+
+def _n_columns(n_switches: int, n_fitting: int) -> int:
+    """Four in a row, as on the box, or as many as fit."""
+    return max(1, min(4, n_switches, n_fitting))
+
+
+def _indices(state: InstrumentState) -> range:
+    return range(len(state.bits))
+
+
+def _box(state: InstrumentState, i: int) -> Frame:
+    style = _style(state, i)
+    return Frame(
+        _lamp(state, i),
+        title=f"[{style}]{SWITCH_KEYS[i]}[/]",
+        title_align="left",
+        box=HEAVY if state.bits[i] else ROUNDED,
+        border_style=style,
+    )
+
+
+def _lamp_with_key(state: InstrumentState, i: int) -> Text:
+    return _one_line(Text.assemble(f"{SWITCH_KEYS[i]} ", _lamp(state, i)))
+
+
+def _lamp(state: InstrumentState, i: int) -> Text:
+    """Full when on, empty when off, half while the flip waits to be heard."""
+    waiting = state.bits[i] != state.sounding[i]
+    lamp = "◐" if waiting else "●" if state.bits[i] else "○"
+    return _one_line(f"{lamp} {visible(state.labels[i])}", style=_style(state, i))
+
+
+def _style(state: InstrumentState, i: int) -> str:
+    if state.bits[i] != state.sounding[i]:
+        return "yellow"
+    return "bold green" if state.bits[i] else "dim"
+
+
+def _dials(state: InstrumentState, meter_db: float, width: int) -> Iterator[Text]:
+    yield _dial("bar", _position(state, width))
+    yield _dial("level", _meter(state.level_db, meter_db, width))
+    yield _dial("flips", _latency(state, width))
+
+
+def _dial(name: str, reading: Text) -> Text:
+    return _one_line(Text.assemble((name.ljust(LABEL_WIDTH), "dim"), reading))
+
+
+def _position(state: InstrumentState, width: int) -> Text:
+    """Draw a mark per beat of the loop, where there is room, and bar.beat in numbers."""
+    n_wide = len(str(state.bars_per_loop))
+    count = f"{state.bar_in_loop + 1:{n_wide}}.{state.beat + 1} of {state.bars_per_loop}"
+    n_marks = state.bars_per_loop * state.n_beats
+    if n_marks > MAX_MARKS or n_marks + state.bars_per_loop + 1 + len(count) > width:
+        return Text(count)
+    return _marks(state).append(f" {count}")
+
+
+def _marks(state: InstrumentState) -> Text:
+    """Beats gone by are dim squares, the present one is bright, those to come are dots."""
+    now = state.bar_in_loop * state.n_beats + state.beat
+    n_to_come = state.bars_per_loop * state.n_beats - now - 1
+    beats = "■" * (now + 1) + "·" * n_to_come
+    bars = [beats[i : i + state.n_beats] for i in range(0, len(beats), state.n_beats)]
+    marks = Text(" ".join(bars) + " ", style="dim")
+    here = now + state.bar_in_loop
+    marks.stylize("not dim bold", here, here + 1)
+    return marks
+
+
+def _meter(level_db: float, meter_db: float, width: int) -> Text:
+    reading = f"  {level_db:5.1f} dB" if math.isfinite(level_db) else "  silent"
+    n_cells = max(min(METER_CELLS, width - len("  -48.0 dB")), 0)
+    share = (meter_db - METER_FLOOR_DB) / -METER_FLOOR_DB
+    n_lit = round(n_cells * min(max(share, 0.0), 1.0))
+    return Text.assemble(
+        ("━" * n_lit, "red" if meter_db > METER_HOT_DB else "green"),
+        ("─" * (n_cells - n_lit), "dim"),
+        reading,
+    )
+
+
+def _latency(state: InstrumentState, width: int) -> Text:
+    fixed = f"{state.latency_ms:.0f} ms to the ear"
+    if math.isnan(state.switch_p50_ms):
+        return Text(f"none yet   {fixed}")
+    median, worst = f"{state.switch_p50_ms:.0f}", f"{state.switch_p99_ms:.0f}"
+    full = f"{state.n_flips}   answered in {median} ms (99 of 100 in {worst})   + {fixed}"
+    return Text(full if len(full) <= width else f"{state.n_flips}   {median} ms + {fixed}")
+
+
+def _warnings(state: InstrumentState) -> Text:
+    parts: list[str] = []
+    if state.n_underruns:
+        parts.append(f"{state.n_underruns} dropouts")
+    if state.n_late:
+        parts.append(f"{state.n_late} late blocks")
+    return _one_line("   ".join(parts), style="yellow")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,1 @@
+"""A pushed model: received, validated in a process of its own, installed."""

@@ -1,0 +1,210 @@
+"""How a model arrives at a box: the box's end of a push, over standard input and output.
+
+Each side writes lines of JSON; the sender writes one, then the bytes of the model::
+
+    box     {"event": "ready", "protocol": 1, "contract_version": 3, "max_bytes": 16777216,
+             "free_bytes": 1234, "active": "<sha256>" or null}
+    sender  {"sha256": "<64 hexadecimal digits>", "n_bytes": 1234, "again": false}
+    box     {"event": "send"}                        or at once the verdict: the hash is known
+    sender  exactly n_bytes bytes
+    box     {"event": "received", "n_bytes": 1048576}                      every MiB, and at the end
+    box     {"event": "check", "check": "sound"}     before each check of
+    `device.updates.validation`
+    box     {"event": "verdict", "accepted": true, "sha256": "...", "check": "", "reason": "",
+             "exit_code": 0, "seconds": 2.8, "figures": {...}}             always the last line
+
+Accepted means active. ``again`` asks for a new examination of a hash that is known. What comes in
+is hostile until it is examined: lengths and times are limited, no name or path of the sender's is
+used, and what breaks off leaves nothing behind.
+"""
+
+import json
+import os
+import re
+import select
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from device.errors import ModelTooLarge, SwitchboardError
+from device.model.contract import CONTRACT_VERSION, MAX_MODEL_BYTES
+from device.plain_text import one_line
+from device.store.store import ModelStore
+from device.store.upload import Incoming
+from device.updates.install import Examine, admit, examine, known
+from device.updates.validation import Verdict
+
+PROTOCOL = 1
+IDLE_SECONDS = 20.0
+# 16 MiB at 30 kB a second.
+TOTAL_SECONDS = 600.0
+
+_MOST_HEADER_BYTES = 512
+_CHUNK_BYTES = 1 << 16
+_PROGRESS_BYTES = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+Say = Callable[[dict[str, Any]], None]
+
+
+class DeliveryError(SwitchboardError, ValueError):
+    """What came broke off, came too slowly, or was not what had been announced."""
+
+    exit_code = 37
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the sender announces."""
+
+    sha256: str
+    n_bytes: int
+    again: bool
+
+    @classmethod
+    def parse(cls, line: bytes) -> "Header":
+        """Read the sender's line.
+
+        Raises
+        ------
+        DeliveryError, ModelTooLarge
+        """
+        try:
+            header = cls(**json.loads(line))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise _unlike("a line that is none", "sha256, n_bytes and again as JSON") from error
+        if not (isinstance(header.sha256, str) and _SHA256.fullmatch(header.sha256)):
+            raise _unlike("no SHA-256", "64 hexadecimal digits")
+        if type(header.n_bytes) is not int or header.n_bytes < 0 or type(header.again) is not bool:
+            raise _unlike("another type", "a whole number of bytes, and true or false")
+        if header.n_bytes > MAX_MODEL_BYTES:
+            raise ModelTooLarge(
+                f"model: found {header.n_bytes:,} bytes announced, expected {MAX_MODEL_BYTES:,} at "
+                "most; export a smaller network"
+            )
+        return header
+
+
+class Sender:
+    """The other side: a file descriptor that may stay silent, trickle or end at any time."""
+
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        total_seconds: float = TOTAL_SECONDS,
+    ) -> None:
+        self._descriptor = descriptor
+        self._idle_seconds = idle_seconds
+        self._give_up = time.monotonic() + total_seconds
+        self._pending = b""
+
+    def line(self) -> bytes:
+        """The next line.
+
+        Raises
+        ------
+        DeliveryError
+        """
+        while b"\n" not in self._pending:
+            if len(self._pending) > _MOST_HEADER_BYTES:
+                raise _unlike("a line without an end", f"{_MOST_HEADER_BYTES} bytes at most")
+            self._pending += self._read(_MOST_HEADER_BYTES)
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line
+
+    def some(self, n_bytes: int) -> bytes:
+        """At least one byte, at most `n_bytes`.
+
+        Raises
+        ------
+        DeliveryError
+        """
+        data = self._pending[:n_bytes] or self._read(min(n_bytes, _CHUNK_BYTES))
+        self._pending = self._pending[n_bytes:]
+        return data
+
+    def _read(self, n_bytes: int) -> bytes:
+        wait = min(self._idle_seconds, self._give_up - time.monotonic())
+        ready, _, _ = select.select([self._descriptor], [], [], max(0.0, wait))
+        if not ready:
+            raise _unlike("nothing more in time", "a steady stream")
+        data = os.read(self._descriptor, n_bytes)
+        if not data:
+            raise _unlike("an end", "more bytes, as announced")
+        return data
+
+
+def receive(
+    store: ModelStore,
+    sender: Sender,
+    say: Say,
+    *,
+    examine: Examine = examine,
+) -> Verdict:
+    """Receive one model, examine it, and make it the one that plays.
+
+    Parameters
+    ----------
+    say : callable
+        Told each event; the last is the verdict, whatever happens.
+    """
+    sha256 = ""
+    try:
+        store.tidy()
+        say(_greeting(store))
+        header = Header.parse(sender.line())
+        sha256 = header.sha256
+        verdict = _verdict(store, sender, header, say, examine)
+    except SwitchboardError as error:
+        verdict = Verdict(False, 0.0, "delivery", one_line(str(error)), error.exit_code)
+    say({"event": "verdict", "sha256": sha256, **asdict(verdict)})
+    return verdict
+
+
+def _greeting(store: ModelStore) -> dict[str, Any]:
+    active = store.active()
+    return {
+        "event": "ready",
+        "protocol": PROTOCOL,
+        "contract_version": CONTRACT_VERSION,
+        "max_bytes": MAX_MODEL_BYTES,
+        "free_bytes": store.free_bytes(),
+        "active": active.stem if active else None,
+    }
+
+
+def _verdict(
+    store: ModelStore, sender: Sender, header: Header, say: Say, examine: Examine
+) -> Verdict:
+    verdict = None if header.again else known(store, header.sha256)
+    if verdict is None:
+        with store.incoming(header.n_bytes) as incoming:
+            say({"event": "send"})
+            _stream(sender, header, incoming, say)
+            report = partial(_report, say)
+            verdict = admit(store, incoming, report, examine)
+    if verdict.accepted:
+        store.activate(header.sha256)
+    return verdict
+
+
+def _report(say: Say, check: str) -> None:
+    say({"event": "check", "check": check})
+
+
+def _stream(sender: Sender, header: Header, incoming: Incoming, say: Say) -> None:
+    while incoming.n_bytes < header.n_bytes:
+        before = incoming.n_bytes // _PROGRESS_BYTES
+        incoming.write(sender.some(header.n_bytes - incoming.n_bytes))
+        if incoming.n_bytes // _PROGRESS_BYTES > before or incoming.n_bytes == header.n_bytes:
+            say({"event": "received", "n_bytes": incoming.n_bytes})
+    if incoming.digest != header.sha256:
+        raise _unlike(f"the hash {incoming.digest[:12]}", f"{header.sha256[:12]} as announced")
+
+
+def _unlike(found: str, expected: str) -> DeliveryError:
+    return DeliveryError(f"delivery: found {found}, expected {expected}; push it again")

@@ -1,0 +1,179 @@
+"""A model's trial on this machine: the sound of a sample of its states, the time of a block."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.errors import ModelTooSlow, UnsoundModel
+from device.model.network import Network
+from device.switches.base import format_bits
+from device.synthesis.griffin_lim import GriffinLim
+from device.synthesis.spectrogram import DRAWN_AHEAD_FRAMES
+from device.synthesis.voice import Performance
+
+MOST_STATES = 64
+# RMS of a state in dB of full scale: a full-scale sine has -3. The limiter takes the odd peak, but
+# a model that lives there is broken.
+LOUDEST_DB = 0.0
+# A state may be silent, a panel may not.
+QUIETEST_DB = -60.0
+# More than an instrument draws in one call.
+_N_POSITIONS = 64
+_N_TIMES = 15
+_SEED = 0
+# Mean square of the windows that a contract may name.
+_WINDOW_POWER = 3 / 8
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Levels of the states that were heard, RMS in dB of full scale."""
+
+    n_states: int
+    quietest_db: float
+    loudest_db: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Medians of processor time in ms, and how long a block sounds."""
+
+    compose_ms: float
+    block_ms: float
+    deadline_ms: float
+
+
+def draw_most(network: Network) -> None:
+    """Ask both halves once, for as many frames as anybody asks for in one call."""
+    card = network.card
+    score = network.compose(
+        np.zeros(card.n_switches, np.float32), np.zeros(card.n_variation, np.float32)
+    )
+    network.log_magnitude(score, np.zeros(_N_POSITIONS, np.float32))
+
+
+def try_sound(network: Network) -> Sound:
+    """Draw a loop of each of a sample of states, every state where there are few.
+
+    Raises
+    ------
+    UnsoundModel
+    """
+    rng = np.random.default_rng(_SEED)
+    levels = [_level_db(network, bits, rng) for bits in sample_states(network.card.n_switches, rng)]
+    sound = Sound(len(levels), round(min(levels), 1), round(max(levels), 1))
+    if sound.loudest_db < QUIETEST_DB:
+        raise UnsoundModel(
+            f"model level: found {sound.loudest_db:.0f} dB in the loudest of {sound.n_states} "
+            f"states, expected {QUIETEST_DB:.0f} dB at least; train it again"
+        )
+    return sound
+
+
+def sample_states(n_switches: int, rng: np.random.Generator) -> list[NDArray[np.float32]]:
+    """All off, all on, each switch alone, each alone off, and random ones; all where they are few.
+
+    Returns
+    -------
+    At most `MOST_STATES` different states of shape (n_switches,).
+    """
+    if 2**n_switches <= MOST_STATES:
+        return [np.array(bits, np.float32) for bits in product((0.0, 1.0), repeat=n_switches)]
+    one = np.eye(n_switches, dtype=np.float32)
+    edges = np.vstack([np.zeros((1, n_switches)), np.ones((1, n_switches)), one, 1 - one])
+    random = rng.integers(0, 2, (2 * MOST_STATES, n_switches))
+    states = np.vstack([edges, random]).astype(np.float32)
+    _, first = np.unique(states, axis=0, return_index=True)
+    return list(states[np.sort(first)[:MOST_STATES]])
+
+
+def try_speed(network: Network, *, deadline_share: float, clock: Clock = time.thread_time) -> Speed:
+    """Time the two things a block may wait for.
+
+    Processor time, not the clock on the wall: music plays meanwhile, and the machine's other work
+    is not the model's fault.
+
+    Parameters
+    ----------
+    deadline_share : float
+        Part of a block's duration that drawing and inverting it may take. Asleep between blocks,
+        the caches go cold, and all takes two to three times what it takes here.
+
+    Raises
+    ------
+    ModelTooSlow
+    """
+    card, performance = network.card, Performance()
+    n_frames = performance.block_frames
+    rng = np.random.default_rng(_SEED)
+    switches = rng.integers(0, 2, card.n_switches).astype(np.float32)
+    variation = rng.standard_normal(card.n_variation).astype(np.float32)
+    positions = np.linspace(0, card.beats_per_loop, DRAWN_AHEAD_FRAMES, dtype=np.float32)
+    inversion = GriffinLim(n_fft=card.n_fft, hop_length=card.hop_length, window=card.window)
+    score = network.compose(switches, variation)
+    speed = Speed(
+        compose_ms=_median_ms(lambda: network.compose(switches, variation), clock),
+        block_ms=_median_ms(
+            lambda: inversion.process(network.magnitude(score, positions)[:n_frames]), clock
+        ),
+        deadline_ms=1000 * n_frames * card.hop_length / card.sample_rate,
+    )
+    _check("block", speed.block_ms, deadline_share * speed.deadline_ms)
+    # Composed ahead as a rule; where that came too late, the card's buffer bridges one block.
+    _check("compose half", speed.compose_ms, speed.deadline_ms)
+    return speed
+
+
+def _check(what: str, found_ms: float, wanted_ms: float) -> None:
+    if not found_ms <= wanted_ms:
+        raise ModelTooSlow(
+            f"model {what}: found {found_ms:.1f} ms on this machine, expected {wanted_ms:.1f} ms "
+            "at most; train a smaller network"
+        )
+
+
+def _median_ms(step: Callable[[], object], clock: Clock) -> float:
+    times = []
+    for _ in range(_N_TIMES):
+        started = clock()
+        step()
+        times.append(clock() - started)
+    return round(1000 * float(np.median(times)), 3)
+
+
+def _level_db(network: Network, switches: NDArray[np.float32], rng: np.random.Generator) -> float:
+    card = network.card
+    variation = rng.standard_normal(card.n_variation).astype(np.float32)
+    positions = np.sort(rng.uniform(0, card.beats_per_loop, _N_POSITIONS)).astype(np.float32)
+    score = network.compose(switches, variation)
+    frames = network.log_magnitude(score, positions)
+    name = format_bits(tuple(bool(on) for on in switches))
+    if not (np.isfinite(score).all() and np.isfinite(frames).all()):
+        raise UnsoundModel(
+            f"model state {name}: found numbers that are not finite, expected sound; train it again"
+        )
+    level = rms_db(frames, n_fft=card.n_fft, log_floor=card.log_floor)
+    if not level <= LOUDEST_DB:
+        raise UnsoundModel(
+            f"model state {name}: found {level:.0f} dB, expected {LOUDEST_DB:.0f} dB at most; "
+            "train it again"
+        )
+    return level
+
+
+def rms_db(log_magnitude: NDArray[np.float32], *, n_fft: int, log_floor: float) -> float:
+    """Level of the sound with these STFT frames, (n_frames, n_bins), in dB of full scale.
+
+    By Parseval's theorem; no phases needed.
+    """
+    with np.errstate(over="ignore"):
+        magnitude = np.exp(log_magnitude.astype(np.float64)) - np.exp(log_floor)
+        power = 2 * (np.maximum(magnitude, 0) ** 2).sum(axis=1)
+    mean_square = float(power.mean()) / (n_fft**2 * _WINDOW_POWER)
+    return 10 * float(np.log10(mean_square + 1e-12))

@@ -1,0 +1,198 @@
+"""The process in which a candidate is examined.
+
+It is called as ``python -m device.updates.validation_worker FILE LIMITS``.
+
+It binds itself to limits before it opens the file, says on standard output what it is about to look
+at, one JSON object a line, and ends with what it found. Whatever a file does to it, it does to
+nobody else.
+"""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from device.errors import ExaminationFailed, ModelFailed, ModelOutOfReach, SwitchboardError
+from device.model.contract import ModelCard, check_file, check_tensors
+
+_NICENESS = 10
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an examination may take.
+
+    Attributes
+    ----------
+    memory_bytes : int
+        Of address space, so of everything.
+    cpu_seconds, seconds : float
+        Of processor time, and on the clock; who runs out of the latter may just have had to wait.
+    deadline_share : float
+        Part of a block's duration that computing it may take.
+    model_bytes : int
+        Of memory, for the model alone: weights, and what the graph takes while it computes.
+        Everything else above is Python's and onnxruntime's.
+    """
+
+    memory_bytes: int = 512 * 1024 * 1024
+    cpu_seconds: float = 20.0
+    seconds: float = 28.0
+    deadline_share: float = 0.5
+    model_bytes: int = 128 * 1024 * 1024
+
+
+def examine_here(path: Path, limits: Limits, say: Callable[[str], None]) -> dict[str, Any]:
+    """Make every check in this process, which a hostile file may end.
+
+    Parameters
+    ----------
+    say : callable
+        Told the name of each check before it begins.
+
+    Returns
+    -------
+    What was measured.
+
+    Raises
+    ------
+    SwitchboardError
+        The refusal.
+    """
+    say("size")
+    check_file(path)
+    card = _read(path, say)
+    # Only now, and not before: these are what a hostile file aims at.
+    from device.model.network import Network
+    from device.updates.runtime_checks import draw_most, try_sound, try_speed
+
+    before = _resident_bytes("VmRSS")
+    try:
+        say("golden vector")
+        network = Network.open(path)
+        say("memory")
+        draw_most(network)
+        _check_memory(before, limits.model_bytes)
+        say("sound")
+        sound = try_sound(network)
+        say("speed")
+        speed = try_speed(network, deadline_share=limits.deadline_share)
+        # Again, because what a graph takes may depend on the state.
+        model_mb = _check_memory(before, limits.model_bytes)
+    except ModelFailed as error:
+        raise ExaminationFailed(str(error)) from error
+    return {"title": card.title, **asdict(sound), **asdict(speed), "model_mb": model_mb}
+
+
+def _check_memory(before: int, most: int) -> float:
+    """What this process has taken since then at the most, in MB."""
+    found = _resident_bytes("VmHWM") - before
+    if found > most:
+        raise ExaminationFailed(
+            f"model memory: found {found / 2**20:.0f} MB for the model alone, expected "
+            f"{most / 2**20:.0f} MB at most; train a smaller network"
+        )
+    return round(found / 2**20, 1)
+
+
+def _read(path: Path, say: Callable[[str], None]) -> ModelCard:
+    from device.model.onnx_reader import read_onnx_file
+
+    say("graph")
+    file = read_onnx_file(path)
+    say("metadata")
+    card = ModelCard.from_metadata(file.metadata)
+    say("tensors")
+    check_tensors(card, file.tensors)
+    return card
+
+
+def bind(limits: Limits) -> None:
+    """Bind this process to limits for good, below everything that plays."""
+    _lower(resource.RLIMIT_AS, limits.memory_bytes)
+    _lower(resource.RLIMIT_CPU, max(1, round(limits.cpu_seconds)), grace=1)
+    _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_CORE, 0)
+    os.nice(_NICENESS)
+
+
+def _lower(kind: int, limit: int, grace: int = 0) -> None:
+    """Set a limit, unless a lower one is set already: nobody but root may go up again.
+
+    What a process may still have beyond a limit of which it is told first is `grace`.
+    """
+    _, most = resource.getrlimit(kind)
+    limits = [limit, limit + grace]
+    if most != resource.RLIM_INFINITY:
+        limits = [min(value, most) for value in limits]
+    resource.setrlimit(kind, (limits[0], limits[1]))
+
+
+def answer(path: Path, limits: Limits, write: Callable[[dict[str, Any]], None]) -> None:
+    """Examine, and write what `device.updates.validation` reads."""
+    try:
+        figures = examine_here(path, limits, lambda check: write({"check": check}))
+        write({"accepted": True, "figures": {**figures, "peak_mb": _peak_mb()}})
+    except MemoryError:
+        wanted = f"{limits.memory_bytes // 2**20} MB at most"
+        error = ExaminationFailed(f"model memory: found more, expected {wanted}; train it smaller")
+        write(_refused(error))
+    except ModelOutOfReach as error:
+        write({**_refused(error), "is_final": False})
+    except SwitchboardError as error:
+        write(_refused(error))
+    except OSError as error:
+        found = f"found {error.strerror or error}, expected to read {error.filename or path}"
+        failed = ExaminationFailed(f"{found}; see who may read it, or try again")
+        write({**_refused(failed), "is_final": False})
+
+
+def _refused(error: SwitchboardError) -> dict[str, Any]:
+    return {"accepted": False, "reason": str(error), "exit_code": error.exit_code}
+
+
+def _peak_mb() -> float:
+    return round(_resident_bytes("VmHWM") / 2**20, 1)
+
+
+def _resident_bytes(what: str) -> int:
+    """What the kernel says of this program's memory; getrusage counts who started it as well."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+    for line in status.splitlines():
+        name, _, found = line.partition(":")
+        if name == what:
+            return 1024 * int(found.split()[0])
+    raise ExaminationFailed(f"/proc/self/status: found no {what}, expected Linux's account of it")
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end us if who asked is killed; it may be so already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _write(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Read the command line; see the module."""
+    path, limits, parent = sys.argv[1:]
+    _end_with(int(parent))
+    given = Limits(**json.loads(limits))
+    bind(given)
+    sys.excepthook = lambda kind, error, _trace: _write({"crash": f"{kind.__name__}: {error}"})
+    answer(Path(path), given, _write)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The verbs `export`, `push` and `pair`."""

@@ -1,0 +1,115 @@
+"""What the networks of a model cost: measured on this core, extrapolated to a Raspberry Pi's."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from device.model.contract import ModelCard
+from device.model.network import Network
+from device.synthesis.spectrogram import DRAWN_AHEAD_FRAMES
+from export.model.graph import Weights
+
+# More than a processor's last cache. Between two blocks a box sleeps, and finds its caches cold.
+_SWEPT_BYTES = 64 * 2**20
+_ROUNDS = 25
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Processor time with cold caches, on one core.
+
+    Attributes
+    ----------
+    compose_ms : float
+        One loop.
+    frame_ms : float
+        One frame, drawn as the voice draws: `DRAWN_AHEAD_FRAMES` at a time.
+    """
+
+    compose_ms: float
+    frame_ms: float
+
+    def core_percent(self, card: ModelCard) -> float:
+        """Share of this core while it plays; the inversion comes on top."""
+        ms = self.frame_ms * _frames_a_second(card) + self.compose_ms * _loops_a_second(card)
+        return ms / 10
+
+
+@dataclass(frozen=True)
+class Board:
+    """What one core of a board sustains in float32, from published LINPACK and STREAM runs."""
+
+    name: str
+    gigaflops: float
+    gigabytes_per_second: float
+
+    def core_percent(self, card: ModelCard, compose: Weights, render: Weights) -> float:
+        """Extrapolate the share of a core: each weight is fetched once a call and used once a row.
+
+        Rounded weights are fetched faster, and count as no faster to use: these cores have no
+        instruction for products of bytes.
+        """
+        loops, frames = _loops_a_second(card), _frames_a_second(card)
+        products = compose.n * card.n_slots * loops + render.n * frames
+        fetched = compose.n_bytes * loops + render.n_bytes * frames / DRAWN_AHEAD_FRAMES
+        # A product is a multiplication and an addition.
+        seconds = 2e-9 * products / self.gigaflops + 1e-9 * fetched / self.gigabytes_per_second
+        return 100 * seconds
+
+
+BOARDS = (Board("Raspberry Pi 4", 5.0, 4.0), Board("Zero 2 W", 1.5, 1.5))
+
+
+def measure_speed(
+    networks: Sequence[Network],
+    *,
+    rounds: int = _ROUNDS,
+    clock: Callable[[], float] = time.thread_time,
+) -> list[Speed]:
+    """Time networks of one shape in turns, so that what else the machine does meets them all alike.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds; by default those of this thread, which waiting for others does not count among.
+    """
+    card = networks[0].card
+    rng = np.random.default_rng(0)
+    switches = rng.integers(0, 2, card.n_switches).astype(np.float32)
+    variation = rng.standard_normal(card.n_variation).astype(np.float32)
+    score = networks[0].compose(switches, variation)
+    position = (np.arange(DRAWN_AHEAD_FRAMES) / 16).astype(np.float32) % card.beats_per_loop
+    swept = np.zeros(_SWEPT_BYTES, np.uint8)
+
+    def timed(call: Callable[..., object], *arguments: object) -> float:
+        np.add(swept, 1, out=swept)
+        started = clock()
+        call(*arguments)
+        return clock() - started
+
+    seconds = np.array(
+        [
+            [
+                (timed(n.compose, switches, variation), timed(n.log_magnitude, score, position))
+                for n in networks
+            ]
+            for _ in range(rounds)
+        ]
+    )
+    # (rounds, networks, halves) → (networks, halves)
+    return [
+        Speed(1e3 * compose, 1e3 * block / DRAWN_AHEAD_FRAMES)
+        for compose, block in np.median(seconds, axis=0).tolist()
+    ]
+
+
+def _frames_a_second(card: ModelCard) -> float:
+    return card.sample_rate / card.hop_length
+
+
+def _loops_a_second(card: ModelCard) -> float:
+    """How many loops are composed: each turn's own, and one for every switch that might flip."""
+    loop_seconds = 60 * card.beats_per_loop / card.tempo_bpm
+    return (1 + card.n_switches) / loop_seconds

@@ -1,0 +1,275 @@
+"""The two halves of the contract as one torch module, and that module as ONNX."""
+
+import logging
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import torch
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
+from torch import Tensor, nn
+
+from device.model.contract import SLOTS_PER_BEAT
+from training.run.config import FinishedRun
+
+OPSET = 20
+# The newest file format that onnxruntime 1.19, the oldest on a box, can read.
+IR_VERSION = 10
+# Not part of the contract: the digits, for comparing torch with onnxruntime before release.
+CODES = "codes"
+_INPUTS = ("switches", "variation", "score_in", "position")
+_OUTPUTS = ("score", "log_magnitude", CODES)
+
+
+class ComposeHalf(nn.Module):
+    """Switches (n_switches,) and variation (n_variation,) → score and the digits behind it."""
+
+    def __init__(self, run: FinishedRun) -> None:
+        super().__init__()
+        self.axes = run.networks.axes
+        self.composer = run.networks.composer
+        self.writer = run.networks.codec.writer
+        self.half_levels = run.config.n_levels // 2
+
+    def forward(self, switches: Tensor, variation: Tensor) -> tuple[Tensor, Tensor]:
+        """Compose one loop: (n_slots, n_channels), (n_slots, n_digits)."""
+        classes = self.composer.classes(self.axes.latent(switches[None], variation[None]))
+        digits = classes.to(torch.float32) - self.half_levels
+        return self.writer(digits)[0], digits[0]
+
+    def margin(self, switches: Tensor, variation: Tensor) -> float:
+        """How clearly the closest decision of arg max was taken."""
+        logits = self.composer(self.axes.latent(switches[None], variation[None]))
+        best = logits.topk(2, dim=-1).values
+        return float((best[..., 0] - best[..., 1]).min())
+
+
+class RenderHalf(nn.Module):
+    """Score (n_slots, n_channels) and position (n_frames,) in beats → (n_frames, n_bins)."""
+
+    def __init__(self, run: FinishedRun) -> None:
+        super().__init__()
+        self.n_slots = run.n_slots
+        self.renderer = run.networks.codec.renderer
+        self.to_bins = _to_bins(run)
+
+    def forward(self, score: Tensor, position: Tensor) -> Tensor:
+        """Each frame from the row of its slot."""
+        steps = position * SLOTS_PER_BEAT
+        slot = steps.floor()
+        rows = score[slot.long() % self.n_slots]
+        bins: Tensor = self.to_bins(self.renderer(rows, steps - slot))
+        return bins
+
+
+class BoxGraph(nn.Module):
+    """Both halves side by side; they share no node."""
+
+    def __init__(self, run: FinishedRun) -> None:
+        super().__init__()
+        self.compose = ComposeHalf(run)
+        self.render = RenderHalf(run)
+
+    def forward(
+        self, switches: Tensor, variation: Tensor, score_in: Tensor, position: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """In the order of the contract, the digits last."""
+        score, digits = self.compose(switches, variation)
+        return score, self.render(score_in, position), digits
+
+
+class _Scale(nn.Module):
+    """Normalisation of bands that are bins: nothing to expand."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, run: FinishedRun) -> None:
+        super().__init__()
+        self.register_buffer("mean", run.networks.codec.mean)
+        self.register_buffer("std", run.networks.codec.std)
+
+    def forward(self, bands: Tensor) -> Tensor:
+        """(n_frames, n_bins) → the same, in natural logs."""
+        bins: Tensor = bands * self.std + self.mean
+        return bins
+
+
+def _to_bins(run: FinishedRun) -> nn.Module:
+    """Normalisation and bands → bins are both linear: one layer does the two."""
+    codec, analysis = run.networks.codec, run.config.analysis
+    if analysis.n_bands == analysis.n_bins:
+        return _Scale(run)
+    expansion = torch.from_numpy(analysis.expansion)
+    folded = nn.Linear(analysis.n_bands, analysis.n_bins)
+    with torch.no_grad():
+        folded.weight.copy_(expansion * codec.std)
+        folded.bias.copy_(expansion @ codec.mean)
+    return folded
+
+
+def to_onnx(run: FinishedRun, graph: BoxGraph) -> ModelProto:
+    """Trace the graph; the result still has the output `CODES`."""
+    config = run.config
+    example = (
+        torch.zeros(config.n_switches),
+        torch.zeros(config.n_variation),
+        torch.zeros(run.n_slots, config.n_channels),
+        torch.arange(4) / 16,
+    )
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            graph,
+            example,
+            input_names=list(_INPUTS),
+            output_names=list(_OUTPUTS),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes={
+                "switches": None,
+                "variation": None,
+                "score_in": None,
+                "position": {0: torch.export.Dim("n_frames", min=1)},
+            },
+        )
+    assert program is not None
+    model: ModelProto = program.model_proto
+    return model
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep to itself what torch's exporter says of torchvision and of torch's own old habits."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def for_the_box(model: ModelProto) -> ModelProto:
+    """Make the graph that the contract wants: digits inside, the compose half behind a door."""
+    shipped = ModelProto()
+    shipped.CopyFrom(model)
+    kept = [output for output in shipped.graph.output if output.name != CODES]
+    del shipped.graph.output[:]
+    shipped.graph.output.extend(kept)
+    _put_behind_door(shipped.graph, "score")
+    _forget_origin(shipped)
+    shipped.ir_version = min(shipped.ir_version, IR_VERSION)
+    onnx.checker.check_model(shipped, full_check=True)
+    return shipped
+
+
+def _put_behind_door(graph: GraphProto, output_name: str) -> None:
+    """Move all that makes an output into an ``If`` that opens only for switches that are numbers.
+
+    onnxruntime computes every node of a graph, whatever outputs are fetched. Behind the ``If``, the
+    compose half costs a drawn block nothing: the box feeds it NaN and the branch is not taken.
+    """
+    output = next(o for o in graph.output if o.name == output_name)
+    inside = _ancestors(graph, [output_name])
+    beside = _ancestors(graph, [o.name for o in graph.output if o.name != output_name])
+    # A branch sees what stands outside: nodes that both halves need stay there.
+    compose = [node for node in graph.node if node.output[0] in inside - beside]
+    outside = [node for node in graph.node if node.output[0] in beside]
+    shape = [size.dim_value for size in output.type.tensor_type.shape.dim]
+
+    composed = helper.make_tensor_value_info("composed", TensorProto.FLOAT, shape)
+    then_nodes = [*compose, helper.make_node("Identity", [_inner(output_name)], ["composed"])]
+    for node in compose:
+        node.output[:] = [_inner(n) if n == output_name else n for n in node.output]
+    idle = helper.make_tensor_value_info("idle", TensorProto.FLOAT, shape)
+    size = helper.make_tensor("size", TensorProto.INT64, [len(shape)], shape)
+    else_nodes = [
+        helper.make_node("Constant", [], ["idle_shape"], value=size),
+        helper.make_node("ConstantOfShape", ["idle_shape"], ["idle"]),
+    ]
+    door = [
+        helper.make_node("ReduceSum", ["switches"], ["switches_sum"], keepdims=0),
+        helper.make_node("Equal", ["switches_sum", "switches_sum"], ["switches_are_numbers"]),
+        helper.make_node(
+            "If",
+            ["switches_are_numbers"],
+            [output_name],
+            then_branch=helper.make_graph(then_nodes, "compose", [], [composed]),
+            else_branch=helper.make_graph(else_nodes, "rest", [], [idle]),
+        ),
+    ]
+    del graph.node[:]
+    graph.node.extend([*outside, *door])
+    # Types of intermediate values were noted for the outer graph; they live in the branch now.
+    del graph.value_info[:]
+
+
+def _forget_origin(model: ModelProto) -> None:
+    """Remove the exporter's notes: source lines of this machine on every node, a third of a MiB."""
+    graph = model.graph
+    del graph.metadata_props[:]
+    described: Iterable[Any] = [
+        *_nodes(graph),
+        *graph.input,
+        *graph.output,
+        *graph.value_info,
+        *graph.initializer,
+    ]
+    for part in described:
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How many numbers one half of a graph holds, and how large they are."""
+
+    n: int
+    n_bytes: int
+
+
+def weights(graph: GraphProto, output_name: str) -> Weights:
+    """Count the constants that an output depends on."""
+    read = {name for node in nodes_behind(graph, output_name) for name in node.input}
+    tensors = [tensor for tensor in graph.initializer if tensor.name in read]
+    n_bytes = [tensor.ByteSize() for tensor in tensors]
+    return Weights(sum(math.prod(tensor.dims) for tensor in tensors), sum(n_bytes))
+
+
+def nodes_behind(graph: GraphProto, output_name: str) -> list[NodeProto]:
+    """List the nodes that an output depends on, in their order."""
+    found = _ancestors(graph, [output_name])
+    return [node for node in graph.node if node.output[0] in found]
+
+
+def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """Walk through all nodes, those of branches too."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
+
+
+def _inner(name: str) -> str:
+    return f"{name}_behind_door"
+
+
+def _ancestors(graph: GraphProto, output_names: list[str]) -> set[str]:
+    """Find the first output of every node that some outputs depend on."""
+    producers = {name: node for node in graph.node for name in node.output}
+    found: set[str] = set()
+    waiting = list(output_names)
+    while waiting:
+        node = producers.get(waiting.pop())
+        if node is not None and node.output[0] not in found:
+            found.add(node.output[0])
+            waiting.extend(node.input)
+    return found

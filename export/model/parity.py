@@ -1,0 +1,177 @@
+"""Does onnxruntime compute what torch computes? Asked for every state of the panel."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from device.errors import SwitchboardError
+from device.model.contract import SLOTS_PER_BEAT
+from device.model.network import Network
+from export.model.graph import CODES, BoxGraph
+from training.run.config import FinishedRun
+
+LARGEST_DIFFERENCE = 1e-3
+SMALLEST_AGREEMENT = 0.999
+MOST_STATES = 1024
+_N_POSITIONS = 64
+
+
+class ExportError(SwitchboardError, ValueError):
+    """A run that cannot become a model file."""
+
+    exit_code = 22
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How close the two are.
+
+    Attributes
+    ----------
+    n_states : int
+    code_agreement : float
+        Share of digits that are the same; ties in arg max are what remains.
+    largest_difference : float
+        Of log magnitudes drawn from the same score, in nepers.
+    """
+
+    n_states: int
+    code_agreement: float
+    largest_difference: float
+
+    def check(self) -> None:
+        """Refuse what is not the same.
+
+        Raises
+        ------
+        ExportError
+        """
+        # Both are asked for the good, which a NaN is not.
+        if not self.code_agreement >= SMALLEST_AGREEMENT:
+            raise ExportError(
+                f"parity of compose: found {self.code_agreement:.4%} of the digits equal, expected "
+                f"at least {SMALLEST_AGREEMENT:.1%}; no file was written"
+            )
+        if not self.largest_difference <= LARGEST_DIFFERENCE:
+            raise ExportError(
+                f"parity of render: found a difference of {self.largest_difference:.2e} nepers, "
+                f"expected at most {LARGEST_DIFFERENCE:.0e}; no file was written"
+            )
+
+
+class TracedGraph:
+    """A graph that is no file yet, in onnxruntime on one thread, its digits in sight.
+
+    Parameters
+    ----------
+    model : ModelProto
+        With the output `CODES`.
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        providers = ["CPUExecutionProvider"]
+        self._session = ort.InferenceSession(model.SerializeToString(), options, providers)
+        # The half that is not asked computes all the same, from these.
+        self._idle = {
+            node.name: np.zeros([n if isinstance(n, int) else 1 for n in node.shape], np.float32)
+            for node in self._session.get_inputs()
+        }
+
+    def compose(
+        self, switches: NDArray[np.float32], variation: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Score (n_slots, n_channels) and the digits behind it (n_slots, n_digits)."""
+        feeds = {**self._idle, "switches": switches, "variation": variation}
+        score, digits = self._session.run(["score", CODES], feeds)
+        return score, digits
+
+    def draw(
+        self, score: NDArray[np.float32], position: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Log magnitudes (n_frames, n_bins)."""
+        feeds = {**self._idle, "score_in": score, "position": position}
+        frames: NDArray[np.float32] = self._session.run(["log_magnitude"], feeds)[0]
+        return frames
+
+
+@dataclass(frozen=True)
+class Question:
+    """What both sides are asked: a panel state, a variation and positions in beats."""
+
+    switches: NDArray[np.float32]
+    variation: NDArray[np.float32]
+    position: NDArray[np.float32]
+
+
+def questions(n_switches: int, n_variation: int, n_beats: float) -> Iterator[Question]:
+    """Ask for every state of the panel, or a random sample where there are too many.
+
+    The same questions at every call.
+    """
+    rng = np.random.default_rng(0)
+    for switches in states(n_switches, rng):
+        variation = rng.standard_normal(n_variation).astype(np.float32)
+        position = np.sort(rng.uniform(0, n_beats, _N_POSITIONS)).astype(np.float32)
+        yield Question(switches, variation, position)
+
+
+@torch.no_grad()
+def measure(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Parity:
+    """Run torch and onnxruntime side by side."""
+    n_equal = n_digits = 0
+    differences: list[float] = []
+    config, n_beats = run.config, run.n_slots / SLOTS_PER_BEAT
+    for asked in questions(config.n_switches, config.n_variation, n_beats):
+        inputs = torch.from_numpy(asked.switches), torch.from_numpy(asked.variation)
+        score, digits = graph.compose(*inputs)
+        drawn = graph.render(score, torch.from_numpy(asked.position)).numpy()
+        _, codes = traced.compose(asked.switches, asked.variation)
+        n_equal += int((codes == digits.numpy()).sum())
+        n_digits += codes.size
+        differences.append(_largest(traced.draw(score.numpy(), asked.position) - drawn))
+    return Parity(len(differences), n_equal / n_digits, float(np.max(differences)))
+
+
+def confirm(traced: TracedGraph, network: Network) -> None:
+    """Ask a file what the graph was asked that it was made of.
+
+    Raises
+    ------
+    ExportError
+        If it answers anything else.
+    """
+    card = network.card
+    for asked in questions(card.n_switches, card.n_variation, card.beats_per_loop):
+        score, _ = traced.compose(asked.switches, asked.variation)
+        frames = traced.draw(score, asked.position)
+        difference = max(
+            _largest(network.compose(asked.switches, asked.variation) - score),
+            _largest(network.log_magnitude(score, asked.position) - frames),
+        )
+        if not difference <= LARGEST_DIFFERENCE:
+            raise ExportError(
+                f"parity of the file: found a difference of {difference:.2e} from the graph it was "
+                f"made of, expected at most {LARGEST_DIFFERENCE:.0e}; no file was written"
+            )
+
+
+def _largest(difference: NDArray[np.float32]) -> float:
+    # Unlike Python's max, numpy's lets no NaN pass unseen.
+    return float(np.abs(difference).max())
+
+
+def states(n_switches: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
+    """Go through every state of the panel, or a random sample where there are too many."""
+    if 2**n_switches <= MOST_STATES:
+        for bits in product((0.0, 1.0), repeat=n_switches):
+            yield np.array(bits, np.float32)
+    else:
+        yield from rng.integers(0, 2, (MOST_STATES, n_switches)).astype(np.float32)

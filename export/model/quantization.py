@@ -1,0 +1,180 @@
+"""The render half in whole numbers: a quarter of the weights, kept only if nobody hears it.
+
+Only the render half is rounded. It is what the box computes every block, and it answers a rounded
+question with a slightly other shade. The compose half decides digits, and a digit that tips over
+is another note: of the bundled model's digits int8 turned 0.8 %.
+"""
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from device.model.network import Network
+from export.model.benchmark import Speed
+from export.model.graph import nodes_behind
+from export.model.parity import ExportError, questions
+
+# Spectra that nobody tells apart (Paliwal & Atal 1993): 1 dB apart on average, at most 2 % of the
+# frames more than 2 dB and none more than 4 dB.
+MOST_MEAN_DB = 1.0
+OUTLIER_DB = 2.0
+MOST_OUTLIERS = 0.02
+MOST_DB = 4.0
+# What lies this far below the loudest bin of its frame is masked by it.
+_MASKED_DB = 60.0
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far what int8 draws is from what float32 draws, frame by frame.
+
+    Attributes
+    ----------
+    n_states : int
+    n_other_scores : int
+        States that compose anything else, by even one digit.
+    mean_db, largest_db : float
+        Log-spectral distance of a frame.
+    outliers : float
+        Share of frames more than `OUTLIER_DB` apart.
+    """
+
+    n_states: int
+    n_other_scores: int
+    mean_db: float
+    largest_db: float
+    outliers: float
+
+    def check(self) -> None:
+        """Refuse what somebody might hear.
+
+        Raises
+        ------
+        ExportError
+        """
+        if self.n_other_scores:
+            raise _refusal(
+                f"other digits in {self.n_other_scores} of {self.n_states} states",
+                "the same in all",
+            )
+        # Asked for the good, which a NaN is not.
+        bounds = {"mean": MOST_MEAN_DB, "largest": MOST_DB}
+        for name, most in bounds.items():
+            if not getattr(self, f"{name}_db") <= most:
+                found = f"a {name} log-spectral distance of {getattr(self, f'{name}_db'):.2f} dB"
+                raise _refusal(found, f"at most {most:g} dB")
+        if not self.outliers <= MOST_OUTLIERS:
+            found = f"{self.outliers:.1%} of the frames more than {OUTLIER_DB:g} dB away"
+            raise _refusal(found, f"at most {MOST_OUTLIERS:.0%}")
+
+
+def _refusal(found: str, expected: str) -> ExportError:
+    return ExportError(
+        f"int8: found {found}, expected {expected}; no file was written: export with "
+        "--quantize none"
+    )
+
+
+def check_faster(rounded: Speed, plain: Speed) -> None:
+    """Refuse to be a little worse for nothing.
+
+    Raises
+    ------
+    ExportError
+    """
+    if not rounded.frame_ms < plain.frame_ms:
+        found = f"{rounded.frame_ms:.4f} ms a frame"
+        raise _refusal(found, f"less than the {plain.frame_ms:.4f} ms of float32 on this machine")
+
+
+def to_int8(model: ModelProto) -> ModelProto:
+    """Round the weights of the render half's matrix products to int8, a scale for each column.
+
+    What they are multiplied with is rounded while it is computed, by plain operators:
+    DynamicQuantizeLinear, MatMulInteger.
+    """
+    # Takes a second to import, and only this one export in a hundred needs it.
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    rounded = ModelProto()
+    rounded.CopyFrom(model)
+    products = [n for n in nodes_behind(rounded.graph, "log_magnitude") if n.op_type == "Gemm"]
+    # Shapes noted for the weights of a Gemm would contradict the MatMul that it is turned into.
+    del rounded.graph.value_info[:]
+    with _quiet(), TemporaryDirectory() as folder:
+        file = Path(folder) / "int8.onnx"
+        quantize_dynamic(
+            rounded,
+            file,
+            op_types_to_quantize=["MatMul"],
+            nodes_to_quantize=[f"{node.name}_MatMul" for node in products],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+        )
+        rounded = onnx.load(file)
+    n_rounded = sum(node.op_type == "MatMulInteger" for node in rounded.graph.node)
+    assert n_rounded == len(products) > 0, f"{n_rounded} of {len(products)} products were rounded"
+    return rounded
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself the quantizer's advice to optimise the graph first: the box does that."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def compare(plain: Network, rounded: Network) -> Distance:
+    """Draw the same frames with both, in every state of the panel or a sample of them."""
+    card = plain.card
+    n_other, distances = 0, []
+    for asked in questions(card.n_switches, card.n_variation, card.beats_per_loop):
+        score = plain.compose(asked.switches, asked.variation)
+        n_other += not np.array_equal(score, rounded.compose(asked.switches, asked.variation))
+        drawn = (network.magnitude(score, asked.position) for network in (plain, rounded))
+        # At its own floor a model means silence.
+        distances.append(spectral_distance_db(*drawn, silence=math.exp(card.log_floor)))
+    frames = np.concatenate(distances)
+    return Distance(
+        n_states=len(distances),
+        n_other_scores=n_other,
+        mean_db=float(frames.mean()),
+        largest_db=float(frames.max()),
+        outliers=float((frames > OUTLIER_DB).mean()),
+    )
+
+
+def spectral_distance_db(
+    a: NDArray[np.float32], b: NDArray[np.float32], *, silence: float
+) -> NDArray[np.float32]:
+    """Root mean square over the bins of the difference in level, frame by frame.
+
+    Parameters
+    ----------
+    a, b : (n_frames, n_bins)
+        Magnitudes. What the loudest bin of `a`'s frame masks counts as being at that threshold.
+    silence : float
+        The magnitude below which nothing is heard in any frame.
+
+    Returns
+    -------
+    (n_frames,), dB
+    """
+    loudest = a.max(axis=1, keepdims=True)
+    threshold = np.maximum(loudest * np.float32(10 ** (-_MASKED_DB / 20)), np.float32(silence))
+    levels = (20 * np.log10(np.maximum(magnitude, threshold)) for magnitude in (a, b))
+    difference = np.subtract(*levels)
+    distance: NDArray[np.float32] = np.sqrt((difference**2).mean(axis=1))
+    return distance

@@ -1,0 +1,1 @@
+"""A device reached over ssh: pairing, and sending a model."""

@@ -1,0 +1,53 @@
+"""The owner's login to a box: a key, and an ssh that leaves the one of whoever rehearses alone."""
+
+import os
+import sys
+from pathlib import Path
+
+from tests.appliance.shell import run
+
+BOX = "box"
+
+
+class Login:
+    """What is needed to get into a box as root by the name ``box``.
+
+    Attributes
+    ----------
+    public_key : str
+        Belongs into root's authorized_keys over there.
+    ssh : tuple of str
+        A command line up to the command.
+    """
+
+    def __init__(self, folder: Path, address: str, port: int = 22) -> None:
+        folder.mkdir(mode=0o700, parents=True)
+        key, config, self._bin = folder / "key", folder / "config", folder / "bin"
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+        self.public_key = key.with_suffix(".pub").read_text()
+        escaped = address.replace("%", "%%")
+        config.write_text(
+            f"Host {BOX}\n HostName {escaped}\n Port {port}\n IdentityFile {key}\n"
+            f" UserKnownHostsFile {folder}/known_hosts\n StrictHostKeyChecking accept-new\n"
+            " LogLevel ERROR\n ConnectTimeout 10\n ServerAliveInterval 10\n"
+        )
+        self._bin.mkdir()
+        ssh = self._bin / "ssh"
+        ssh.write_text(f'#!/bin/sh\nexec {_which("ssh")} -F {config} "$@"\n')
+        ssh.chmod(0o755)
+        self.ssh = (str(ssh), "-oBatchMode=yes", f"root@{BOX}")
+        self.identity = folder / "pushing-key"
+
+    def switchboard(self, *words: str | Path, timeout_seconds: float = 120) -> str:
+        """What a verb of the workstation's prints."""
+        return run(*self.command(*words), timeout_seconds=timeout_seconds)
+
+    def command(self, *words: str | Path) -> list[str]:
+        """The command line of `switchboard`, with this login's ssh in its path."""
+        program = Path(sys.executable).with_name("switchboard")
+        path = f"PATH={self._bin}:{os.environ['PATH']}"
+        return ["env", path, str(program), *map(str, words)]
+
+
+def _which(program: str) -> str:
+    return run("which", program).strip()

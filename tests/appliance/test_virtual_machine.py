@@ -1,0 +1,261 @@
+"""Stage C: the box as an emulated machine, with the kernel's own GPIO lines and sound card.
+
+gpiozero and lgpio are the unmodified ones, on lines of gpio-sim; the card is snd-aloop, recorded
+from its other end. The processor is emulated and some hundred times too slow: what comes out is
+judged, and never when. The tests tell one story, in this order.
+"""
+
+import base64
+import hashlib
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from device.playback.state import Bits
+from device.switches.pinout import DEFAULT_PINS
+from tests.appliance import probe_model as voice
+from tests.appliance.box import MODELS, assert_models_whole
+from tests.appliance.conftest import to_be_had
+from tests.appliance.login import BOX as HOST
+from tests.appliance.login import Login
+from tests.appliance.root_filesystem import GUEST, borrowed, run_in
+from tests.appliance.shell import run, wait_until
+from tests.appliance.virtual_machine import Guest, free_port, make_disk
+from tests.appliance.wheelhouse import wheelhouse
+
+pytestmark = pytest.mark.bounded(1800)
+
+SERVICE = "switchboard"
+SWITCHBOARD = "/usr/local/bin/switchboard"
+SETTINGS = "/etc/switchboard/switchboard.toml"
+TREE_SECONDS = 1800
+READY_SECONDS = 900
+SIZES = voice.SLIGHT_VOICE
+N_SWITCHES = len(DEFAULT_PINS)
+N_CUTS = 3
+RECORD = (
+    f"arecord --quiet --device=hw:Loopback,1,0 --file-type=raw --format=FLOAT_LE"
+    f" --rate={SIZES.sample_rate} --channels=1"
+)
+WAV_HEADER_BYTES = 44
+PIECE = 128
+
+
+class Machine:
+    """Disk, login and whatever boots from them."""
+
+    def __init__(self, tree: Path, folder: Path) -> None:
+        self._tree, self._folder, self._port = tree, folder, free_port()
+        self.login = Login(folder / "login", "127.0.0.1", self._port)
+        self._make_disk()
+        self.boot()
+
+    def boot(self) -> None:
+        """Switch it on, and wait until it plays."""
+        disk, log = self._folder / "disk", self._folder / "console"
+        self.guest = Guest(self._tree, disk, self.login, self._port, log=log)
+        self.run = self.guest.run
+        self.settled()
+
+    def pull_plug(self) -> None:
+        """Everything that is not on the disk is gone."""
+        self.guest.close()
+
+    def settled(self) -> None:
+        """Wait until the service has told that it plays."""
+        wait_until(
+            lambda: self._state() == "active",
+            "the instrument",
+            timeout_seconds=READY_SECONDS,
+            every_seconds=2,
+        )
+
+    def set(self, bits: Bits) -> None:
+        """Put every switch into its position: closed is pulled to ground."""
+        pulls = [f"echo pull-{'down' if on else 'up'} >{pull(i)}" for i, on in enumerate(bits)]
+        self.run("sh", "-c", "; ".join(pulls))
+
+    def listen(self, seconds: int) -> NDArray[np.float32]:
+        """What the other end of the card hears, without the gaps of a machine that is too slow."""
+        coded = self.run("sh", "-c", f"{RECORD} --duration={seconds} | base64")
+        return without_gaps(np.frombuffer(base64.b64decode(coded), np.float32))
+
+    def journal(self) -> str:
+        """The last of what the service said."""
+        return self.run("journalctl", "--boot", "--output=cat", "--lines=60", f"--unit={SERVICE}")
+
+    def _state(self) -> str:
+        return self.run("systemctl", "show", "--property=ActiveState", "--value", SERVICE).strip()
+
+    def _make_disk(self) -> None:
+        """A fresh system on which the installer ran, with a voice that the emulator can sing."""
+        with borrowed(self._tree, self._folder / "root") as root:
+            run("sh", Path(__file__).with_name("guest.sh"), root)
+            authorized = root / "root/.ssh/authorized_keys"
+            authorized.parent.mkdir(mode=0o700, exist_ok=True)
+            authorized.write_text(self.login.public_key)
+            with to_be_had("the wheelhouse"):
+                wheelhouse("x86_64", "3.11", root / "wheelhouse")
+            run_in(root, "sh", "/wheelhouse/systemd/install.sh", timeout_seconds=300)
+            shutil.rmtree(root / "wheelhouse")
+            settings = root / SETTINGS.lstrip("/")
+            text = settings.read_text()
+            settings.write_text(text.replace('speaker = "card"', 'speaker = "Loopback"'))
+            self._add_voice(root)
+            make_disk(root, self._folder / "disk")
+
+    def _add_voice(self, root: Path) -> None:
+        store = root / MODELS.lstrip("/")
+        file = voice.build(store / "voice", SIZES)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        file.rename(store / f"{digest}.onnx")
+        as_service = ("setpriv", "--reuid=switchboard", "--regid=switchboard", "--clear-groups")
+        run_in(root, "chown", "--recursive", "switchboard:", MODELS, timeout_seconds=60)
+        run_in(root, *as_service, SWITCHBOARD, "models", "activate", digest, timeout_seconds=120)
+
+
+@pytest.fixture(scope="module")
+def box(needs, scratch) -> Iterator[Machine]:
+    needs("mmdebstrap", "mkfs.ext4", "qemu-system-x86_64", "ssh-keygen")
+    with to_be_had("the root tree"):
+        tree = GUEST.built(timeout_seconds=TREE_SECONDS)
+    box = Machine(tree, scratch / "guest")
+    try:
+        yield box
+    finally:
+        box.pull_plug()
+
+
+def test_it_plays_from_power_on_on_the_pins_of_the_kernel(box):
+    assert "gpio" in box.run("systemctl", "show", "--property=SupplementaryGroups", SERVICE)
+    assert voice.heard(box.listen(15), SIZES.sample_rate, SIZES) == (False,) * SIZES.n_switches
+
+
+@pytest.mark.parametrize("switch", range(SIZES.n_switches))
+def test_every_switch_is_heard(box, switch):
+    bits = tuple(i == switch for i in range(N_SWITCHES))
+    box.set(bits)
+
+    hear(box, bits)
+
+
+def test_the_switches_read_at_the_start_are_the_truth(box):
+    bits = (True, False, True) + (False,) * (N_SWITCHES - 3)
+    box.run("systemctl", "stop", SERVICE)
+    box.set(bits)
+    box.run("systemctl", "start", SERVICE, timeout_seconds=READY_SECONDS)
+
+    hear(box, bits)
+
+
+def test_a_bouncing_switch_ends_where_it_was_put(box):
+    # Twenty edges within some milliseconds, on closing and on opening.
+    for closed in (False, True, False):
+        levels = [closed ^ bool(n % 2) for n in range(20, -1, -1)]
+        edges = "; ".join(f"echo pull-{'down' if on else 'up'} >{pull(1)}" for on in levels)
+        box.run("sh", "-c", edges)
+
+        hear(box, (True, closed, True) + (False,) * (N_SWITCHES - 3))
+
+
+def test_the_audio_loop_alone_runs_at_real_time_priority(box):
+    pid = box.run("systemctl", "show", "--property=MainPID", "--value", SERVICE).strip()
+    threads = box.run("ps", "-L", "-o", "cls=,rtprio=", "-p", pid).splitlines()
+
+    assert [t.split() for t in threads].count(["FF", "20"]) == 1
+    assert len(threads) > 1
+    assert all(t.split() in (["FF", "20"], ["TS", "-"]) for t in threads)
+
+
+def test_its_memory_is_locked(box):
+    pid = box.run("systemctl", "show", "--property=MainPID", "--value", SERVICE).strip()
+    locked = box.run("cat", f"/proc/{pid}/status").split("VmLck:")[1].split()[0]
+
+    assert int(locked) > 0
+
+
+def test_what_the_card_plays_is_what_was_computed_bit_for_bit(box, measured):
+    # The same music twice, as a recording and through the card. No flips: how soon the composer is
+    # done with one depends on the hour.
+    model = box.run("readlink", "-f", f"{MODELS}/active").strip()
+    box.run("systemctl", "stop", SERVICE)
+    box.run("tee", "/run/script", stdin="0 101\n")
+    play = f"{SWITCHBOARD} play --model {model} --switches script:/run/script --seconds 6 --still"
+    box.run("sh", "-c", f"cd /run && {play} --speaker wav:/run/computed.wav", timeout_seconds=600)
+    record = f"{RECORD} --duration=600 /run/played & recorder=$!; sleep 5"
+    box.run(
+        "sh",
+        "-c",
+        f"{record}; {play} --speaker Loopback; sleep 5; kill $recorder",
+        timeout_seconds=900,
+    )
+    box.run("systemctl", "start", SERVICE, timeout_seconds=READY_SECONDS)
+
+    computed = without_gaps(
+        np.frombuffer(fetched(box, "/run/computed.wav")[WAV_HEADER_BYTES:], np.int16)
+    )
+    played = np.frombuffer(fetched(box, "/run/played"), np.float32)
+    heard = without_gaps(np.rint(played * np.float32(32767)).astype(np.int16))
+    # The emulated machine runs dry every second; a piece across such a place is another one.
+    pieces = heard[: len(heard) // PIECE * PIECE].reshape(-1, PIECE)
+    found = [piece.tobytes() in computed.tobytes() for piece in pieces]
+    measured("of what the card played, found bit for bit", 100 * np.mean(found), "%")
+    assert sum(found) * PIECE > 3 * SIZES.sample_rate
+    assert np.mean(found) > 0.8
+
+
+@pytest.mark.parametrize("cut", range(N_CUTS))
+def test_it_plays_after_the_plug_was_pulled_during_a_push(box, cut, tmp_path):
+    login, rng = box.login, random.Random(cut)
+    login.switchboard("pair", f"root@{HOST}", "--identity", login.identity, timeout_seconds=600)
+    model = voice.build(tmp_path / "next.onnx", SIZES, n_variation=3 + cut)
+
+    words = login.command("push", HOST, model, "--identity", login.identity)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as push:
+        time.sleep(rng.uniform(1, 40))
+        box.pull_plug()
+        said = push.communicate(timeout=120)[0].decode()
+    box.boot()
+
+    assert "recovery complete" in box.run("dmesg")
+    assert "EXT4-fs error" not in box.run("dmesg")
+    assert_models_whole(box.run)
+    # What was acknowledged is on the disk, even if the emulator was too slow to keep playing it.
+    if "from the next bar on" in said:
+        assert digest_of(model) in box.run("ls", MODELS)
+    hear(box, (False,) * N_SWITCHES)
+
+
+def pull(switch: int) -> str:
+    """The file in which a switch's position is written."""
+    return f"/run/pins/sim_gpio{DEFAULT_PINS[switch]}/pull"
+
+
+def fetched(box: Machine, path: str) -> bytes:
+    return base64.b64decode(box.run("base64", path))
+
+
+def without_gaps(samples: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Where the emulated machine was late, its card put zeros; music has next to none."""
+    return samples[samples != 0]
+
+
+def hear(box: Machine, bits: Bits) -> None:
+    """Wait until the sound says that the switches stand so."""
+    wanted = bits[: SIZES.n_switches]
+    wait_until(
+        lambda: voice.heard(box.listen(10), SIZES.sample_rate, SIZES) == wanted,
+        f"the sound of {wanted}",
+        timeout_seconds=300,
+    )
+
+
+def digest_of(model: Path) -> str:
+    return hashlib.sha256(model.read_bytes()).hexdigest()

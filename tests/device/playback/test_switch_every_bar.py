@@ -1,0 +1,87 @@
+"""Forty take-overs on forty consecutive bars, played as a box plays by default.
+
+A bar line falls anywhere in a block, on its first frame too; there the old voice is asked for
+nothing. What is heard is compared with silence and with its own level, since a tape hisses.
+"""
+
+from itertools import cycle
+
+import numpy as np
+import pytest
+
+from device.model.network import Network
+from device.playback.transition import Stage
+from device.synthesis.voice import Performance, Voice
+from tests.support import tiny_model as tiny
+
+N_BARS = 40
+BEATS_PER_BAR = 4
+# The bundled model's window and hop, at a tempo with short bars.
+SHAPE = {"n_fft": 1024, "hop_length": 256, "metadata": {"tempo_bpm": "160.0"}}
+OTHER_SHAPE = {"n_fft": 512, "hop_length": 128, "metadata": {"tempo_bpm": "160.0"}}
+PANEL = (True, False, True)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        name: Network.open(tiny.build(folder / f"{number}.onnx", **sizes))
+        for number, (name, sizes) in enumerate(
+            [("one", SHAPE), ("same", {**SHAPE, "beats_per_loop": 8}), ("other", OTHER_SHAPE)]
+        )
+    }
+
+
+class TakenOver:
+    """Plays one voice after the other, and notes where in a block each of them began."""
+
+    def __init__(self, first, performance):
+        self.performance = performance
+        self.stage = Stage(Voice(first, performance))
+        self.blocks = []
+        self.n_first_blocks = 0
+
+    def take_over(self, network, *, at_once=False):
+        old = self.stage.voice
+        rate = old.vocoder.sample_rate
+        new = Voice(network, self.performance, sample_rate=rate, after=old)
+        self.stage.cue(new, at_once=at_once)
+        while self.stage.voice is not new or not self.stage.is_free:
+            n_frames = old.n_frames
+            self.blocks.append(self.stage.block(PANEL))
+            if self.stage.voice is new:
+                self.n_first_blocks += old.n_frames == n_frames
+        return new
+
+    def play_to(self, beat):
+        while self.stage.voice.beat < beat:
+            self.blocks.append(self.stage.block(PANEL))
+
+
+@pytest.mark.parametrize(
+    ("tape", "successor", "at_once"),
+    [
+        (Performance().tape, "same", False),
+        (1.0, "same", True),
+        (Performance().tape, "other", False),
+        (1.0, "other", True),
+    ],
+)
+def test_forty_bars_in_a_row_have_a_take_over_each_and_the_music_goes_on(
+    networks, tape, successor, at_once
+):
+    player = TakenOver(networks["one"], Performance(tape=tape))
+    for bar, name in zip(range(1, N_BARS + 1), cycle([successor, "one"]), strict=False):
+        # Not always in the same place of a bar, so that a take-over at once falls anywhere.
+        player.play_to(BEATS_PER_BAR * (bar - 1) + (bar % 7) / 2)
+        new = player.take_over(networks[name], at_once=at_once)
+        assert new.beat >= BEATS_PER_BAR * (bar if not at_once else bar - 1)
+    samples = np.concatenate(player.blocks)
+    assert np.isfinite(samples).all()
+    windows = samples[: len(samples) // 441 * 441].reshape(-1, 441)  # 20 ms
+    level = np.sqrt(np.mean(windows**2, axis=1))[20:]
+    assert level.min() > 0.05 * np.median(level)
+    if not at_once and successor == "same":
+        # Bar lines on the first frame of a block are among them.
+        assert player.n_first_blocks >= 4

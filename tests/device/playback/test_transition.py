@@ -1,0 +1,211 @@
+"""The stage: one voice takes another's place, and nobody hears a seam."""
+
+import numpy as np
+import pytest
+
+from device.model.network import Network
+from device.playback.transition import Stage
+from device.synthesis.voice import Performance, Voice
+from tests.support import tiny_model as tiny
+
+RATE = 22050
+PANEL = (True, False, True, True, False)
+FIRST_CUE_SECONDS, SECONDS = 1.0, 6.0
+SILENCE = 1e-3
+
+# Who takes over from the tiny model (22,050 Hz, window 256, hop 64, 3 switches, 120 bpm).
+NEWCOMERS = {
+    "same shape": {},
+    "other switches and tempo": {"n_switches": 5, "metadata": {"tempo_bpm": "100.0"}},
+    "fewer switches": {"n_switches": 2},
+    "other loop": {"beats_per_loop": 8},
+    "other window": {"n_fft": 512},
+    "window of another shape": {"metadata": {"window": "asymmetric"}},
+    "other hop and window": {"n_fft": 512, "hop_length": 128},
+    "higher rate": {"sample_rate": 32000, "n_fft": 512, "hop_length": 128, "n_switches": 4},
+    "lower rate": {"sample_rate": 16000},
+}
+SAME_SHAPE = ["same shape", "other switches and tempo", "fewer switches", "other loop"]
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("newcomers")
+    return {
+        name: Network.open(tiny.build(folder / f"{i}.onnx", **changes))
+        for i, (name, changes) in enumerate(NEWCOMERS.items())
+    }
+
+
+@pytest.fixture
+def meet(network, networks):
+    """A voice of the tiny model on a stage, and a newcomer that may follow it."""
+
+    def meet(name, **performance):
+        performance = Performance(**{"tape": 0.0, "seed": 2, **performance})
+        old = Voice(network, performance)
+        new = Voice(networks[name], performance, sample_rate=RATE, after=old)
+        return Stage(old), new
+
+    return meet
+
+
+def listen(stage, n_samples, panel=PANEL):
+    """At least so many samples, and how many had been played when the next voice was alone."""
+    blocks, first, changed_at, n_played = [], stage.voice, None, 0
+    while n_played < n_samples:
+        blocks.append(stage.block(panel))
+        n_played += len(blocks[-1])
+        if changed_at is None and stage.voice is not first:
+            changed_at = n_played
+    return np.concatenate(blocks), changed_at
+
+
+def longest_silence_ms(samples):
+    loud = np.flatnonzero(np.abs(samples) > SILENCE)
+    return 1e3 * np.diff(loud).max() / RATE
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("name", NEWCOMERS)
+def test_there_is_neither_a_gap_nor_a_click_where_another_model_takes_over(meet, name, at_once):
+    stage, new = meet(name)
+    before, _ = listen(stage, FIRST_CUE_SECONDS * RATE)
+    stage.cue(new, at_once=at_once)
+    after, changed_at = listen(stage, (SECONDS - FIRST_CUE_SECONDS) * RATE)
+    samples, changed_at = np.concatenate([before, after]), len(before) + changed_at
+    assert stage.voice is new
+    assert longest_silence_ms(samples[RATE // 5 :]) < 5
+    curvature = np.abs(np.diff(samples, 2))
+    seam = slice(changed_at - round(0.2 * RATE), changed_at + round(0.1 * RATE))
+    elsewhere = np.r_[curvature[RATE // 5 : seam.start], curvature[seam.stop :]]
+    assert curvature[seam].max() <= 1.5 * np.percentile(elsewhere, 99.9)
+
+
+@pytest.mark.parametrize("name", NEWCOMERS)
+def test_a_newcomer_is_heard_alone_from_the_next_bar_on(meet, name):
+    stage, new = meet(name)
+    listen(stage, FIRST_CUE_SECONDS * RATE)
+    stage.cue(new)
+    while stage.voice is not new:
+        earlier = stage.voice.heard_beat
+        stage.block(PANEL)
+    # What was heard last was before the bar line, what comes next is after it.
+    assert earlier < 4.0 <= new.beat
+    assert new.heard_beat == pytest.approx(4.0, abs=0.3)
+
+
+@pytest.mark.parametrize("name", NEWCOMERS)
+def test_the_bar_lines_of_both_models_fall_together(meet, name):
+    stage, new = meet(name)
+    old, beats_per_second = stage.voice, stage.voice.transport.beats_per_second
+    listen(stage, FIRST_CUE_SECONDS * RATE)
+    stage.cue(new)
+    n_played, began_at = 0, old.heard_beat
+    while stage.voice is not new:
+        n_played += len(stage.block(PANEL))
+    # So long ago the bar line was heard, counted by the clock and by the new model's own beats.
+    by_clock = n_played / RATE - (4.0 - began_at) / beats_per_second
+    by_beats = (new.heard_beat - 4.0) / new.transport.beats_per_second
+    hop_seconds = new.transport.hop_seconds
+    tolerance = hop_seconds if name in SAME_SHAPE else 1.5 / RATE
+    assert by_beats == pytest.approx(by_clock, abs=tolerance)
+
+
+@pytest.mark.parametrize("name", NEWCOMERS)
+def test_only_models_of_one_shape_share_the_state_of_an_inversion(meet, name):
+    stage, new = meet(name)
+    assert (new.vocoder is stage.voice.vocoder) == (name in SAME_SHAPE)
+
+
+def test_a_newcomer_of_the_same_shape_goes_on_in_the_very_frame(meet, network):
+    stage, new = meet("same shape")
+    twin, _ = listen(Stage(Voice(network, Performance(tape=0.0, seed=2))), 3 * RATE)
+    before, _ = listen(stage, RATE)
+    stage.cue(new)
+    after, _ = listen(stage, 2.5 * RATE)
+    assert stage.voice is new
+    # The same model again, at the line where a turn of its loop ends: there is nothing to hear.
+    assert np.array_equal(np.concatenate([before, after])[: len(twin)], twin)
+
+
+def test_at_once_is_with_the_next_frame_where_the_shape_is_the_same(meet):
+    stage, new = meet("same shape")
+    listen(stage, RATE)
+    beat = stage.voice.beat
+    stage.cue(new, at_once=True)
+    stage.block(PANEL)
+    assert stage.voice is new
+    assert new.beat == pytest.approx(beat + new.block_frames * new.transport.beats_per_frame)
+
+
+def test_at_once_takes_no_longer_than_the_newcomer_needs_to_find_its_voice(meet):
+    stage, new = meet("higher rate")
+    listen(stage, RATE)
+    stage.cue(new, at_once=True)
+    _, changed_at = listen(stage, RATE)
+    assert changed_at / RATE < 0.2
+
+
+def test_a_newcomer_plays_at_its_own_tempo_unless_the_player_fixed_one(meet):
+    for tempo_bpm, expected in ((None, 100.0), (90.0, 90.0)):
+        stage, new = meet("other switches and tempo", tempo_bpm=tempo_bpm)
+        stage.cue(new, at_once=True)
+        stage.block(PANEL)
+        assert stage.voice.transport.tempo_bpm == expected
+
+
+def test_the_panel_is_fitted_to_each_model(meet):
+    stage, new = meet("other switches and tempo")
+    stage.block(PANEL)
+    assert stage.voice.sounding == PANEL[:3]
+    stage.cue(new, at_once=True)
+    stage.block(PANEL[:4])
+    assert stage.voice.sounding == (*PANEL[:4], False)
+
+
+def test_of_two_newcomers_before_the_bar_the_last_one_plays(meet, networks):
+    stage, first = meet("higher rate")
+    stage.cue(first)
+    stage.block(PANEL)
+    second = Voice(networks["other loop"], Performance(tape=0.0), after=stage.voice)
+    assert stage.is_free
+    stage.cue(second)
+    listen(stage, 3 * RATE)
+    assert stage.voice is second
+
+
+def test_while_two_voices_fade_the_stage_is_not_free(meet):
+    stage, new = meet("other window")
+    # Well into the music: before its first beat is heard there is nothing to fade from.
+    for _ in range(RATE // stage.voice.block_samples):
+        stage.block(PANEL)
+    stage.cue(new, at_once=True)
+    was_free = []
+    while stage.voice is not new:
+        stage.block(PANEL)
+        was_free.append(stage.is_free)
+    assert not any(was_free[:-1])
+    assert was_free[-1]
+
+
+@pytest.mark.parametrize("name", ["same shape", "higher rate"])
+def test_the_voice_before_may_come_back(meet, name):
+    stage, new = meet(name)
+    old = stage.voice
+    for voice in (new, old, new, old):
+        stage.cue(voice)
+        samples, changed_at = listen(stage, 2.5 * RATE)
+        assert stage.voice is voice
+        assert longest_silence_ms(samples) < 5
+        curvature = np.abs(np.diff(samples, 2))
+        assert curvature[: changed_at + 500].max() <= 1.5 * np.percentile(curvature, 99.9)
+
+
+def test_the_sound_keeps_the_rate_of_the_first_model(meet):
+    stage, new = meet("higher rate")
+    stage.cue(new, at_once=True)
+    listen(stage, RATE)
+    n_blocks = 100
+    n_samples = sum(len(stage.block(PANEL)) for _ in range(n_blocks))
+    assert n_samples / RATE == pytest.approx(n_blocks * new.block_samples / 32000, rel=1e-3)

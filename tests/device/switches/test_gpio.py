@@ -1,0 +1,169 @@
+"""Pins, on gpiozero's mock factory; what it does not do (bounce) is in test_switches."""
+
+import subprocess
+import sys
+
+import pytest
+
+from device.errors import SwitchesUnavailable
+from device.switches.gpio import GpioSwitches
+
+gpiozero = pytest.importorskip("gpiozero", reason="gpiozero is not installed")
+
+PINS = (5, 6, 13)
+
+
+@pytest.fixture
+def factory(monkeypatch):
+    from gpiozero.pins.mock import MockFactory
+
+    mock = MockFactory()
+    monkeypatch.setattr(gpiozero.Device, "pin_factory", mock)
+    yield mock
+    mock.reset()
+
+
+class Clock:
+    def __init__(self):
+        self.now = 10.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_pin_pulled_to_ground_is_on(factory):
+    clock = Clock()
+    with GpioSwitches(PINS, clock=clock) as panel:
+        assert panel.n_switches == 3
+        assert panel.read(0.0) == (False, False, False)
+        factory.pin(6).drive_low()
+        assert panel.read(0.0) == (False, True, False)
+        clock.now += 1
+        factory.pin(6).drive_high()
+        assert panel.read(0.0) == (False, False, False)
+        assert not panel.finished
+
+
+def test_a_switch_closed_before_the_start_is_on_at_once(factory):
+    with GpioSwitches(PINS, clock=Clock()) as panel:
+        factory.pin(13).drive_low()
+        assert panel.read(0.0) == (False, False, True)
+
+
+def test_a_pin_that_bounces_is_one_flip(factory):
+    clock = Clock()
+    with GpioSwitches(PINS, clock=clock, lockout_seconds=0.03) as panel:
+        states = []
+        for drive in ("drive_low", "drive_high", "drive_low"):
+            getattr(factory.pin(5), drive)()
+            states.append(panel.read(0.0)[0])
+            clock.now += 0.005
+        assert states == [True, True, True]
+
+
+def test_no_edges_are_asked_for(factory):
+    with GpioSwitches(PINS, clock=Clock()):
+        assert all(factory.pin(pin).when_changed is None for pin in PINS)
+
+
+def test_closed_pins_can_be_opened_again_and_closing_twice_is_fine(factory):
+    panel = GpioSwitches(PINS)
+    panel.close()
+    panel.close()
+    with GpioSwitches(PINS) as again:
+        assert again.read(0.0) == (False, False, False)
+
+
+def test_a_pin_that_is_taken_is_refused_and_the_others_are_let_go(factory):
+    with gpiozero.InputDevice(13), pytest.raises(SwitchesUnavailable, match="choose the keyboard"):
+        GpioSwitches(PINS)
+    with GpioSwitches(PINS) as panel:
+        assert panel.n_switches == 3
+
+
+def test_a_pin_that_does_not_exist_is_refused(factory):
+    with pytest.raises(SwitchesUnavailable, match=r"expected switches on the pins 5, 99 \(BCM\)"):
+        GpioSwitches((5, 99))
+
+
+def test_a_machine_without_pins_is_told_apart(monkeypatch):
+    def no_factory():
+        raise gpiozero.exc.BadPinFactory("Unable to load any default pin factory!")
+
+    monkeypatch.setattr(gpiozero.Device, "pin_factory", None)
+    monkeypatch.setattr(gpiozero.Device, "_default_pin_factory", staticmethod(no_factory))
+    with pytest.raises(SwitchesUnavailable, match="found Unable to load any default pin factory"):
+        GpioSwitches(PINS)
+
+
+def test_an_error_of_the_pin_library_is_translated(factory, monkeypatch):
+    lgpio_error = pytest.importorskip("lgpio", reason="lgpio is not installed").error
+
+    def refuse(*_, **__):
+        raise lgpio_error("can not open gpiochip")
+
+    monkeypatch.setattr(gpiozero, "InputDevice", refuse)
+    with pytest.raises(SwitchesUnavailable, match="found 'can not open gpiochip'"):
+        GpioSwitches(PINS)
+
+
+@pytest.mark.parametrize("n_failures", [1, 2])
+def test_a_line_that_is_busy_on_closing_is_tried_once_more(factory, monkeypatch, n_failures):
+    slept = []
+    panel = GpioSwitches(PINS, sleep=slept.append)
+    close, failures = gpiozero.InputDevice.close, list(range(n_failures))
+
+    def busy_close(device):
+        if failures:
+            failures.pop()
+            raise RuntimeError("GPIO busy")
+        close(device)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gpiozero.InputDevice, "close", busy_close)
+        panel.close()
+    assert slept == [0.01]
+
+
+def test_gpiozero_is_imported_only_for_a_panel_of_pins():
+    code = "import sys, device.switches.gpio; assert 'gpiozero' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_switch_to_the_supply_is_on_when_its_pin_is_high(factory):
+    with GpioSwitches(PINS, clock=Clock(), active_high=True) as panel:
+        assert panel.read(0.0) == (False, False, False)
+        assert factory.pin(5).pull == "down"
+        factory.pin(6).drive_high()
+        assert panel.read(0.0) == (False, True, False)
+
+
+@pytest.mark.parametrize("active_high", [False, True])
+def test_a_resistor_on_the_board_leaves_the_one_in_the_pi_off(factory, active_high):
+    with GpioSwitches(PINS, clock=Clock(), active_high=active_high, pulled_outside=True) as panel:
+        assert factory.pin(5).pull == "floating"
+        for pin in PINS:
+            (factory.pin(pin).drive_low if active_high else factory.pin(pin).drive_high)()
+        assert panel.read(0.0) == (False, False, False)
+        (factory.pin(13).drive_high if active_high else factory.pin(13).drive_low)()
+        assert panel.read(0.0) == (False, False, True)
+
+
+def test_a_loose_wire_is_named_once_and_held(factory):
+    clock, said = Clock(), []
+    with GpioSwitches(PINS, clock=clock, report=said.append) as panel:
+        for i in range(200):
+            (factory.pin(6).drive_low if i % 2 else factory.pin(6).drive_high)()
+            seen = panel.read(0.0)
+            clock.now += 0.058
+        assert seen == (False, False, False)
+        assert panel.chattering == (False, True, False)
+        factory.pin(6).drive_low()
+        for _ in range(50):
+            seen = panel.read(0.0)
+            clock.now += 0.058
+    assert seen == (False, True, False)
+    assert said == [
+        "switch 2 (BCM 6, header pin 31) chatters, and is held where it was: see to its wire",
+        "switch 2 (BCM 6, header pin 31) is calm",
+    ]

@@ -1,0 +1,75 @@
+"""The wiring table and diagram, made from a configuration."""
+
+from dataclasses import replace
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from device.switches.pinout import DEFAULT_PINS
+from device.switches.wiring import Wiring, diagram
+
+SVG = "{http://www.w3.org/2000/svg}"
+PANEL = Wiring(DEFAULT_PINS, labels=("warmth", "drums & <bass>"), lamps={"beat": 22})
+
+
+def words(wiring):
+    return [text.text for text in Xml.fromstring(diagram(wiring)).iter(f"{SVG}text")]
+
+
+def ends_of_lines(wiring):
+    for line in Xml.fromstring(diagram(wiring)).iter(f"{SVG}line"):
+        x1, y1, x2, y2 = (float(line.get(name)) for name in ("x1", "y1", "x2", "y2"))
+        yield line.get("stroke"), (x1, y1), (x2, y2)
+
+
+def test_the_table_names_every_part_its_pin_and_its_other_end():
+    assert PANEL.rows()[:2] == [
+        ("switch 1 warmth", "5", "29", "GND"),
+        ("switch 2 drums & <bass>", "6", "31", "GND"),
+    ]
+    assert PANEL.rows()[7:] == [
+        ("switch 8", "16", "36", "GND"),
+        ("lamp beat", "22", "15", "330 Ω, LED, GND"),
+    ]
+    assert replace(PANEL, active_high=True).rows()[0][-1] == "3V3"
+
+
+def test_the_diagram_shows_the_whole_header_and_every_part():
+    said = words(PANEL)
+    assert {str(pin) for pin in range(1, 41)} <= set(said)
+    assert {"1  warmth", "2  drums & <bass>", "8", "lamp: beat"} <= set(said)
+    assert "Each switch: closed to ground is on; pull-up inside the Pi." in said
+
+
+def test_the_diagram_follows_the_configuration():
+    said = words(replace(PANEL, active_high=True, pulled_outside=True, lamps={}))
+    assert "Each switch: closed to 3.3 V is on; pull-down 10 kΩ on your board." in said
+    assert not any("lamp" in word for word in said)
+
+
+@pytest.mark.parametrize("active_high", [False, True])
+@pytest.mark.parametrize("pins", [DEFAULT_PINS, (2, 3, 4), (14, 15), (26,), tuple(range(2, 28))])
+def test_every_wire_is_connected_at_both_ends(pins, active_high):
+    """Each line's ends lie on a circle (pad, contact, joint), on another line, or on a symbol."""
+    wiring = Wiring(pins, active_high=active_high)
+    root = Xml.fromstring(diagram(wiring))
+    circles = [
+        (float(c.get("cx")), float(c.get("cy")), float(c.get("r")))
+        for c in root.iter(f"{SVG}circle")
+    ]
+    lines = list(ends_of_lines(wiring))
+    corners = [end for _, *ends in lines for end in ends]
+    for _, *ends in lines:
+        for x, y in ends:
+            on_circle = any((x - cx) ** 2 + (y - cy) ** 2 <= (r + 1) ** 2 for cx, cy, r in circles)
+            # Only an open switch ends in the air: its blade.
+            in_the_air = any(abs(x - cx) == 6 and cy - y == 14 for cx, cy, _ in circles)
+            assert on_circle or in_the_air or corners.count((x, y)) > 1
+
+
+def test_what_cannot_work_and_what_may_be_in_the_way_is_told():
+    wiring = Wiring((5, 5, 40, 19), lamps={"beat": 5})
+    assert wiring.problems() == ["BCM 40 is not on the header", "BCM 5 is used twice"]
+    assert wiring.rivals() == ["BCM 19: a sound card on the header (I2S)"]
+    assert PANEL.problems() == PANEL.rivals() == []
+    assert "BCM 40" not in words(wiring)

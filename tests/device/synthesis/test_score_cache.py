@@ -1,0 +1,217 @@
+"""Scores composed ahead: what is ready, what is forgotten, and how the helper ends."""
+
+import threading
+import time
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from device.model.network import BUNDLED_MODEL
+from device.model.summary import read_card
+from device.synthesis.score_cache import MOST_BYTES, Scores
+from device.synthesis.variation import Wander
+
+OFF = (False, False, False)
+PATIENCE_SECONDS = 10.0
+
+
+def flips_of(bits):
+    return [(*bits[:i], not bits[i], *bits[i + 1 :]) for i in range(len(bits))]
+
+
+class CountingNetwork:
+    """The tiny network, with a note of every compose."""
+
+    def __init__(self, network):
+        self.card = network.card
+        self.composed = []
+        self._network = network
+        self._changed = threading.Condition()
+
+    def compose(self, switches, variation):
+        score = self._network.compose(switches, variation)
+        with self._changed:
+            self.composed.append(tuple(bool(s) for s in switches))
+            self._changed.notify_all()
+        return score
+
+    def wait_for(self, n_composed):
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: len(self.composed) >= n_composed, PATIENCE_SECONDS
+            )
+
+
+@pytest.fixture
+def counting(network):
+    return CountingNetwork(network)
+
+
+@pytest.fixture
+def make_scores(counting):
+    opened = []
+
+    def make(**options):
+        opened.append(Scores(counting, Wander(2, seed=3), **options))
+        return opened[-1]
+
+    yield make
+    for scores in opened:
+        scores.close()
+
+
+def helpers():
+    return [thread for thread in threading.enumerate() if thread.name == "scores"]
+
+
+def test_a_score_is_the_networks_for_those_bits_and_that_turn(make_scores, network):
+    expected = network.compose(np.array([1, 0, 1], np.float32), Wander(2, seed=3).at(5))
+    assert np.array_equal(make_scores(ahead=False).get((True, False, True), 5), expected)
+
+
+def test_a_score_is_composed_once(make_scores, counting):
+    scores = make_scores(ahead=False)
+    assert scores.get(OFF, 0) is scores.get(OFF, 0)
+    assert (scores.n_misses, len(counting.composed)) == (1, 1)
+
+
+def test_without_a_helper_only_what_is_asked_for_is_composed(make_scores, counting):
+    scores = make_scores(ahead=False)
+    for turn in range(4):
+        scores.get(OFF, turn)
+    assert counting.composed == [OFF] * 4
+
+
+def test_every_flip_and_the_next_turn_are_found_ready(make_scores, counting):
+    scores = make_scores(ahead=True)
+    scores.get(OFF, 0)
+    assert counting.wait_for(5)  # the state itself, three flips, the next turn
+    # What each of the flips needs beyond what is there: 2 flips and a turn, 1 and 1, 0 and 1.
+    for flip, n_composed in zip(flips_of(OFF), (8, 10, 11), strict=True):
+        scores.get(flip, 0)
+        assert counting.wait_for(n_composed)
+    scores.get(OFF, 1)
+    assert scores.n_misses == 1
+
+
+def test_a_jump_of_several_switches_is_a_miss_and_still_right(make_scores, counting, network):
+    scores = make_scores(ahead=True)
+    scores.get(OFF, 0)
+    assert counting.wait_for(5)
+    found = scores.get((True, True, True), 0)
+    expected = network.compose(np.ones(3, np.float32), Wander(2, seed=3).at(0))
+    assert np.array_equal(found, expected)
+    assert scores.n_misses == 2
+
+
+def test_it_makes_no_difference_whether_the_helper_came_first(make_scores, counting):
+    on_demand, ahead = make_scores(ahead=False), make_scores(ahead=True)
+    for turn, bits in enumerate(product((False, True), repeat=3)):
+        assert np.array_equal(on_demand.get(bits, turn), ahead.get(bits, turn))
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_old_turns_are_forgotten(make_scores, ahead):
+    scores = make_scores(ahead=ahead)
+    states = list(product((False, True), repeat=3))
+    for turn in range(50):
+        scores.get(states[turn % 8], turn)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while ahead and (states[1], 50) not in scores._pages and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert {turn for _, turn in scores._pages} == ({49, 50} if ahead else {49})
+    assert len(scores._pages) == (5 if ahead else 1)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_closing_ends_the_helper_and_may_be_repeated(counting, ahead):
+    with Scores(counting, Wander(2, seed=0), ahead=ahead) as scores:
+        scores.get(OFF, 0)
+    scores.close()
+    scores.close()
+    assert helpers() == []
+
+
+def test_states_of_a_turn_that_never_ends_are_forgotten_too(make_scores, counting, monkeypatch):
+    monkeypatch.setattr("device.synthesis.score_cache.MOST_PAGES", 3)
+    scores = make_scores(ahead=False)
+    states = list(product((False, True), repeat=3))
+    for bits in states:
+        scores.get(bits, 0)
+    assert [bits for bits, _ in scores._pages] == states[-3:]
+    scores.get(states[-1], 0)
+    assert scores.n_misses == len(states)
+
+
+def test_closing_does_not_wait_for_scores_nobody_will_play(network):
+    let_go, begun = threading.Event(), threading.Event()
+
+    class SlowNetwork(CountingNetwork):
+        def compose(self, switches, variation):
+            if threading.current_thread().name == "scores":
+                begun.set()
+                let_go.wait(0.2)
+            return super().compose(switches, variation)
+
+    slow = SlowNetwork(network)
+    scores = Scores(slow, Wander(2, seed=0), ahead=True)
+    scores.get(OFF, 0)
+    assert begun.wait(PATIENCE_SECONDS)
+    scores.close()
+    let_go.set()
+    # The one that had begun is finished, the other three are not begun.
+    assert len(slow.composed) <= 2
+
+
+def test_a_closed_store_still_answers(make_scores):
+    scores = make_scores(ahead=True)
+    scores.close()
+    assert scores.get(OFF, 7).shape == (16, 8)
+
+
+class LargeNetwork:
+    """Scores of a chosen size, and a count of those that are alive."""
+
+    def __init__(self, n_switches, n_bytes):
+        self.card = SimpleNamespace(
+            n_switches=n_switches, n_slots=1024, n_channels=n_bytes // 4 // 1024
+        )
+
+    def compose(self, switches, variation):
+        # Zeros that are never touched take no memory.
+        return np.zeros((self.card.n_slots, self.card.n_channels), np.float32)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("mebibytes", [1, 3, 8, 16, 31, 100])
+def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes, ahead):
+    n_bytes = mebibytes * 2**20
+    rng = np.random.default_rng(mebibytes)
+    bits = (False,) * 10
+    with Scores(LargeNetwork(10, n_bytes), Wander(2, seed=0), ahead=ahead) as scores:
+        for step in range(60):
+            if step % 3:
+                flip = int(rng.integers(10))
+                bits = (*bits[:flip], not bits[flip], *bits[flip + 1 :])
+            turn = step // 20
+            playing = scores.get(bits, turn)
+            if ahead:
+                scores._wanted.put((bits, turn))
+                deadline = time.monotonic() + PATIENCE_SECONDS
+                room = MOST_BYTES // n_bytes
+                while room > 1 and (bits, turn + 1) not in scores._pages:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.001)
+            # One more is there for a moment, before the oldest goes.
+            held = sum(score.nbytes for score in list(scores._pages.values()))
+            assert held <= max(MOST_BYTES, n_bytes) + n_bytes * ahead
+            assert scores.get(bits, turn) is playing
+    settled = sum(score.nbytes for score in scores._pages.values())
+    assert settled <= max(MOST_BYTES, n_bytes)
+
+
+def test_the_bundled_model_keeps_every_flip_and_the_next_turn():
+    card = read_card(BUNDLED_MODEL)
+    assert (card.n_switches + 2) * card.n_slots * card.n_channels * 4 <= MOST_BYTES

@@ -1,0 +1,80 @@
+"""Frames, beats and the grid on which flips wait."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from device.synthesis.transport import Quantize, Transport, next_boundary
+from tests.support.tiny_model import Sizes, describe
+
+CARD = describe(Sizes())
+YEAR_OF_FRAMES = 365 * 24 * 3600 * CARD.sample_rate // CARD.hop_length
+
+
+@given(first=st.integers(0, YEAR_OF_FRAMES), n=st.integers(1, 40), tempo=st.floats(20, 400))
+def test_a_frame_has_the_same_beat_whatever_block_it_comes_in(first, n, tempo):
+    transport = Transport.of(CARD, tempo)
+    together = transport.beats(first, n)
+    alone = np.concatenate([transport.beats(first + i, 1) for i in range(n)])
+    assert np.array_equal(together, alone)
+
+
+def test_a_minute_has_as_many_beats_as_the_tempo_says():
+    transport = Transport.of(CARD, 90.0)
+    frames_a_minute = 60 * CARD.sample_rate / CARD.hop_length
+    assert transport.beats(10**6, 1)[0] == pytest.approx(10**6 / frames_a_minute * 90)
+
+
+def test_time_does_not_drift_over_a_year():
+    beat = Transport.of(CARD).beats(YEAR_OF_FRAMES, 1)[0]
+    exact = YEAR_OF_FRAMES * CARD.hop_length * 120 / (60 * CARD.sample_rate)
+    assert beat == pytest.approx(exact, abs=1e-6)
+
+
+@pytest.mark.parametrize(("asked", "found"), [(None, 120.0), (87.5, 87.5)])
+def test_the_tempo_is_the_models_own_unless_another_is_asked_for(asked, found):
+    assert Transport.of(CARD, asked).tempo_bpm == found
+
+
+@given(st.floats(0, 1e9))
+def test_positions_in_the_loop_are_single_precision_from_zero_to_its_length(beat):
+    position = Transport.of(CARD).in_loop(np.array([beat]))
+    assert position.dtype == np.float32
+    assert 0 <= position[0] <= CARD.beats_per_loop
+
+
+def test_positions_start_again_with_every_turn():
+    found = Transport.of(CARD).in_loop(np.array([0.0, 3.5, 4.0, 4.25, 83.0]))
+    assert found.tolist() == [0.0, 3.5, 0.0, 0.25, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "beats"), [("off", 0.0), ("16th", 0.25), ("beat", 1.0), ("bar", 4.0)]
+)
+def test_grids_are_named_as_musicians_name_them(name, beats):
+    assert Quantize(name).beats == beats
+
+
+@pytest.mark.parametrize(
+    ("beat", "grid", "boundary"),
+    [
+        (1.3, 0.0, 1.3),
+        (1.3, 0.25, 1.5),
+        (1.3, 1.0, 2.0),
+        (1.3, 4.0, 4.0),
+        (4.0, 4.0, 4.0),
+        (4.0 + 1e-12, 4.0, 4.0),
+        (4.01, 4.0, 8.0),
+        (0.0, 4.0, 0.0),
+    ],
+)
+def test_a_flip_waits_for_the_next_line_of_the_grid(beat, grid, boundary):
+    assert next_boundary(beat, grid) == boundary
+
+
+@given(st.floats(0, 1e6), st.sampled_from([0.25, 1.0, 4.0]))
+def test_the_next_line_is_on_the_grid_and_less_than_one_cell_away(beat, grid):
+    boundary = next_boundary(beat, grid)
+    assert boundary % grid == 0
+    assert -1e-8 * grid <= boundary - beat <= grid

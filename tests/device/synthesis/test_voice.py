@@ -1,0 +1,288 @@
+"""The voice: what a panel state sounds like, and when a flip is heard."""
+
+import math
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from device.audio.loudness import true_peak_db
+from device.model.network import Network
+from device.synthesis.spectrogram import Glide
+from device.synthesis.tape import CEILING
+from device.synthesis.transport import Quantize
+from device.synthesis.vocoder import CARE
+from device.synthesis.voice import Performance, Voice
+
+OFF, FIRST, ALL = (False,) * 3, (True, False, False), (True,) * 3
+HOP = 64
+FRAMES_PER_BEAT = 22050 * 60 / 120 / HOP
+# At this tempo a turn of the loop is 700 frames, so that turns can be compared frame by frame.
+EVEN_TEMPO, FRAMES_PER_TURN = 60 * 22050 * 4 / (HOP * 700), 700
+
+clean = {"tape": 0.0}
+
+
+@pytest.fixture
+def play(network):
+    """Plays a panel that changes at some frames, and gives the samples."""
+    opened = []
+
+    def play(flips, n_frames, *, ahead=False, **performance):
+        # Flips come at multiples of four frames.
+        voice = Voice(network, Performance(**{"block_frames": 4, **performance}), ahead=ahead)
+        opened.append(voice)
+        blocks, bits = [], OFF
+        while voice.n_frames < n_frames:
+            bits = flips.get(voice.n_frames, bits)
+            blocks.append(voice.block(bits))
+        return np.concatenate(blocks)[: n_frames * HOP]
+
+    yield play
+    for voice in opened:
+        voice.close()
+
+
+LOOK_AHEAD = CARE.look_ahead
+
+
+class Eavesdropper:
+    """Stands before the inversion and keeps the magnitudes, as last revised."""
+
+    def __init__(self, voice):
+        self.heard = []
+        self._inversion = voice.vocoder.inversion
+        voice.vocoder.inversion = self
+
+    def process(self, magnitudes):
+        self.heard.extend(magnitudes.copy())
+        return self._inversion.process(magnitudes)
+
+    def revise(self, magnitudes):
+        self.heard[-len(magnitudes) :] = magnitudes.copy()
+        self._inversion.revise(magnitudes)
+
+
+def turns(network, **performance):
+    """Magnitudes of three turns of the loop, (3, frames, bins)."""
+    voice = Voice(network, Performance(tempo_bpm=EVEN_TEMPO, **performance))
+    ear = Eavesdropper(voice)
+    while voice.n_frames < 3 * FRAMES_PER_TURN:
+        voice.block(FIRST)
+    return np.stack(ear.heard[: 3 * FRAMES_PER_TURN]).reshape(3, FRAMES_PER_TURN, -1)
+
+
+def departure(one, other):
+    """The first frame in which two performances differ, None if they do not."""
+    different = np.flatnonzero(one != other)
+    return int(different[0]) // HOP if len(different) else None
+
+
+def test_a_block_is_as_long_as_it_says_and_in_single_precision(network):
+    voice = Voice(network, Performance(block_frames=5))
+    block = voice.block(ALL)
+    assert (block.shape, block.dtype) == ((voice.block_samples,), np.float32)
+    assert voice.block_samples == 5 * HOP
+
+
+def test_the_same_switches_model_and_seed_are_the_same_samples(play):
+    assert np.array_equal(play({0: ALL, 400: FIRST}, 1000), play({0: ALL, 400: FIRST}, 1000))
+
+
+def test_another_seed_is_other_music_even_on_a_clean_tape(play):
+    # The first hops are silent in any music: they belong to frames before the first.
+    one, other = play({}, 100, seed=1, **clean), play({}, 100, seed=2, **clean)
+    assert 0 < departure(one, other) <= LOOK_AHEAD
+
+
+@pytest.mark.parametrize("block_frames", [2, 3, 8, 16, 50])
+def test_the_block_size_does_not_change_the_music(play, block_frames):
+    # Well into the second turn, so that a change of score falls inside a block.
+    assert np.array_equal(
+        play({0: ALL}, 900, block_frames=1), play({0: ALL}, 900, block_frames=block_frames)
+    )
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    flips=st.dictionaries(
+        st.integers(0, 18).map(lambda n: 16 * n), st.tuples(*[st.booleans()] * 3), max_size=5
+    ),
+    block_frames=st.sampled_from([2, 4, 8, 16]),
+    quantize=st.sampled_from(Quantize),
+)
+def test_flips_that_fall_between_blocks_sound_alike_in_all_block_sizes(
+    play, flips, block_frames, quantize
+):
+    one = play(flips, 304, block_frames=1, quantize=quantize)
+    assert np.array_equal(one, play(flips, 304, block_frames=block_frames, quantize=quantize))
+
+
+def test_composing_ahead_does_not_change_the_music(play):
+    flips = {0: ALL, 80: FIRST, 160: OFF, 480: (False, True, True), 800: ALL}
+    assert np.array_equal(play(flips, 1000, ahead=True), play(flips, 1000, ahead=False))
+
+
+@pytest.mark.parametrize("switch", range(3))
+def test_every_switch_is_heard_in_the_block_that_reads_it(play, switch):
+    flipped = tuple(i == switch for i in range(3))
+    one, other = play({}, 400, **clean), play({200: flipped}, 400, **clean)
+    assert departure(one, other) == 200
+    assert np.std(other[300 * HOP :] - one[300 * HOP :]) > 0.1 * np.std(one)
+
+
+def test_a_switch_turned_off_again_leaves_no_trace_in_the_frames(network):
+    voice, plain = (Voice(network, Performance(**clean)) for _ in range(2))
+    heard, expected = Eavesdropper(voice), Eavesdropper(plain)
+    for number in range(40):
+        voice.block(ALL if 10 <= number < 20 else OFF)
+        plain.block(OFF)
+    assert np.array_equal(heard.heard[200:], expected.heard[200:])
+
+
+@pytest.mark.parametrize(
+    ("quantize", "grid"),
+    [(Quantize.SIXTEENTH, 0.25), (Quantize.BEAT, 1.0), (Quantize.BAR, 4.0)],
+)
+@pytest.mark.parametrize("flipped_at", [8, 200, 600])
+def test_a_quantised_flip_sounds_in_the_first_frame_on_the_next_line(
+    play, quantize, grid, flipped_at
+):
+    # The next line is that of what is still to be heard, not of what is drawn ahead.
+    first_open = flipped_at - LOOK_AHEAD
+    line = math.ceil(first_open / FRAMES_PER_BEAT / grid) * grid
+    expected = math.ceil(line * FRAMES_PER_BEAT - 1e-6)
+    n_frames = expected + 50
+    one = play({}, n_frames, quantize=quantize)
+    heard = departure(one, play({flipped_at: ALL}, n_frames, quantize=quantize))
+    assert expected <= heard <= expected + LOOK_AHEAD
+
+
+def test_a_panel_that_is_set_before_the_start_does_not_wait_for_the_bar(play):
+    assert np.array_equal(play({0: ALL}, 50, quantize=Quantize.BAR), play({0: ALL}, 50))
+
+
+def test_a_flip_taken_back_before_its_bar_is_never_heard(play):
+    there_and_back = play({80: ALL, 160: OFF}, 800, quantize=Quantize.BAR)
+    assert departure(there_and_back, play({}, 800, quantize=Quantize.BAR)) is None
+
+
+def test_of_several_flips_before_the_bar_the_last_panel_sounds(play):
+    in_steps = play({80: FIRST, 160: (True, True, False), 240: ALL}, 800, quantize=Quantize.BAR)
+    assert np.array_equal(in_steps, play({80: ALL}, 800, quantize=Quantize.BAR))
+
+
+def test_what_waits_is_not_yet_said_to_sound(network):
+    voice = Voice(network, Performance(quantize=Quantize.BAR, block_frames=4))
+    while voice.beat < 1.0:
+        voice.block(OFF)
+    voice.block(ALL)
+    assert voice.sounding == OFF
+    while voice.beat < 4.0:
+        voice.block(ALL)
+    assert voice.sounding == ALL
+
+
+def test_held_still_every_turn_has_the_same_magnitudes(network):
+    first, second, third = turns(network, still=True)
+    assert np.array_equal(first, second)
+    assert np.array_equal(second, third)
+
+
+def test_left_to_wander_no_turn_comes_back(network):
+    first, second, third = turns(network)
+    assert np.abs(first - second).max() > 0.01 * first.max()
+    assert np.abs(second - third).max() > 0.01 * first.max()
+
+
+def test_a_change_of_score_is_a_glide_from_the_last_frame():
+    glide = Glide(2)
+    glide.apply(np.zeros((1, 2), np.float32))
+    glide.start()
+    frames = np.ones((5, 2), np.float32)
+    glide.apply(frames[:2])
+    glide.apply(frames[2:])
+    assert frames[:, 0].tolist() == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_a_flip_during_a_glide_starts_from_where_the_glide_is():
+    glide = Glide(1)
+    glide.apply(np.zeros((1, 1), np.float32))
+    glide.start()
+    first = np.ones((2, 1), np.float32)
+    glide.apply(first)
+    glide.start()
+    second = np.zeros((4, 1), np.float32)
+    glide.apply(second)
+    assert second[:, 0].tolist() == [0.375, 0.25, 0.125, 0.0]
+
+
+def test_a_flip_does_not_click(play):
+    samples = play({200: ALL}, 600, **clean)
+    curvature = np.abs(np.diff(samples, 2))
+    around = slice(199 * HOP, 206 * HOP)
+    assert curvature[around].max() <= curvature[300 * HOP :].max()
+
+
+@pytest.mark.parametrize("gain_db", [0.0, 20.0, 60.0])
+def test_no_gain_gets_past_the_ceiling(play, gain_db):
+    assert np.abs(play({0: ALL}, 400, gain_db=gain_db)).max() <= np.float32(CEILING)
+
+
+@pytest.mark.parametrize("bits", [OFF, FIRST, ALL])
+@pytest.mark.parametrize("gain_db", [0.0, 6.0, 14.0])
+def test_music_that_is_turned_up_keeps_its_true_peak_below_one_decibel(play, bits, gain_db):
+    assert true_peak_db(play({0: bits}, 1000, gain_db=gain_db)) < -1.0
+
+
+def test_music_at_the_highest_volume_keeps_its_true_peak_below_one_decibel(play):
+    assert true_peak_db(play({0: ALL}, 1000, gain_db=12.0)) < -1.0
+
+
+def test_the_gain_is_in_decibels(play):
+    loud, soft = play({}, 100, **clean), play({}, 100, gain_db=-20.0, **clean)
+    assert soft == pytest.approx(0.1 * loud, abs=1e-7)
+
+
+def test_another_tempo_plays_the_same_loop_faster(network):
+    voice = Voice(network, Performance(tempo_bpm=240.0))
+    while voice.n_frames < 1000:
+        voice.block(OFF)
+    assert voice.beat == pytest.approx(2 * 1000 / FRAMES_PER_BEAT)
+
+
+def test_beats_count_from_the_start_and_do_not_wrap(network):
+    voice = Voice(network, Performance(block_frames=50))
+    for _ in range(20):
+        voice.block(OFF)
+    assert voice.beat == pytest.approx(1000 / FRAMES_PER_BEAT)
+    assert voice.beat > voice.card.beats_per_loop
+
+
+def test_a_model_with_an_asymmetric_window_plays_and_answers_a_flip_sooner(network, build_model):
+    other = Network.open(build_model(metadata={"window": "asymmetric"}))
+    hann, asymmetric = (Voice(model, Performance(**clean)) for model in (network, other))
+    levels = [np.std([voice.block(FIRST) for _ in range(60)]) for voice in (hann, asymmetric)]
+    assert levels[1] == pytest.approx(levels[0], rel=0.2)
+    assert asymmetric.vocoder.halfway_seconds < hann.vocoder.halfway_seconds
+    # The window's peak is a third, and not half, of the frame after its first sample.
+    sooner = hann.vocoder.delay_seconds - asymmetric.vocoder.delay_seconds
+    assert sooner == pytest.approx((256 // 2 - 256 // 3) / 22050)
+    assert asymmetric.heard_beat > hann.heard_beat
+
+
+def test_scores_that_were_not_ready_are_counted(network):
+    voice = Voice(network, Performance())
+    for bits in (OFF, ALL, OFF, FIRST):
+        voice.block(bits)
+    assert voice.n_misses == 3
+
+
+def test_closing_ends_the_helper_and_may_be_repeated(network):
+    voice = Voice(network, Performance(), ahead=True)
+    voice.block(ALL)
+    voice.close()
+    voice.close()
+    assert "scores" not in {thread.name for thread in threading.enumerate()}

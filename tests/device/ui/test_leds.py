@@ -1,0 +1,82 @@
+"""Lamps on the panel, on gpiozero's mock factory."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from device.errors import SwitchesUnavailable
+from device.ui.leds import BEAT, BEAT_SECONDS, FAULT, PLAYING, Lamps
+from tests.device.ui.test_systemd import STATE
+
+gpiozero = pytest.importorskip("gpiozero", reason="gpiozero is not installed")
+
+PINS = {PLAYING: 17, FAULT: 27, BEAT: 22}
+
+
+@pytest.fixture
+def factory(monkeypatch):
+    from gpiozero.pins.mock import MockFactory
+
+    mock = MockFactory()
+    monkeypatch.setattr(gpiozero.Device, "pin_factory", mock)
+    yield mock
+    mock.reset()
+
+
+def shines(factory, pins=PINS):
+    return {name for name, pin in pins.items() if factory.pin(pin).state}
+
+
+def wait_until(condition):
+    until = time.monotonic() + 10
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.005)
+    assert condition()
+
+
+def test_the_lamps_say_that_it_plays_what_the_beat_is_and_that_something_is_wrong(factory):
+    wrong = []
+    with Lamps(PINS, lambda: bool(wrong)) as lamps:
+        state = replace(STATE, latency_ms=0.0, seconds=0.0)
+        assert shines(factory) == set()
+        lamps(state)
+        wait_until(lambda: shines(factory) == {PLAYING, BEAT})
+        lamps(replace(state, seconds=BEAT_SECONDS))
+        wait_until(lambda: shines(factory) == {PLAYING})
+        lamps(replace(state, seconds=0.8, beat=1))
+        wait_until(lambda: shines(factory) == {PLAYING, BEAT})
+        wrong.append("a loose wire")
+        lamps(replace(state, seconds=1.0, beat=1))
+        wait_until(lambda: shines(factory) == {PLAYING, FAULT})
+    # Let go of: an input drives no lamp.
+    assert {factory.pin(pin).function for pin in PINS.values()} == {"input"}
+
+
+def test_only_the_lamps_that_are_wired_are_switched(factory):
+    with Lamps({BEAT: 22}, lambda: True) as lamps:
+        lamps(replace(STATE, latency_ms=0.0, seconds=0.0))
+        wait_until(lambda: factory.pin(22).state)
+        assert [pin.info.name for pin in factory.pins.values()] == ["GPIO22"]
+
+
+def test_a_lamp_shines_when_its_sound_is_heard_and_the_loop_does_not_wait_for_that(factory):
+    with Lamps({PLAYING: 17}, lambda: False) as lamps:
+        started = time.monotonic()
+        lamps(replace(STATE, latency_ms=300.0))
+        assert not factory.pin(17).state
+        wait_until(lambda: factory.pin(17).state)
+        assert time.monotonic() - started >= 0.3
+
+
+def test_a_lamp_on_a_pin_that_is_not_there_is_refused_by_name(factory):
+    with pytest.raises(
+        SwitchesUnavailable, match=r"lamp 'beat': found .* expected an LED on BCM 99"
+    ):
+        Lamps({BEAT: 99}, lambda: False)
+
+
+def test_closing_twice_is_fine(factory):
+    lamps = Lamps(PINS, lambda: False)
+    lamps.close()
+    lamps.close()

@@ -1,0 +1,197 @@
+"""The status file: what it says, when it is replaced, and when it is believed."""
+
+import json
+import math
+import os
+import threading
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from device.errors import OutputError, StatusMissing, StatusStale
+from device.playback.share_code import Place
+from device.store.verdict_log import Refusal
+from device.ui.status_file import FIELDS, STALE_SECONDS, StatusFile, facts_of, read_status
+from tests.support.instrument_state import snapshot
+
+PATIENCE_SECONDS = 20.0
+REFUSAL = Refusal("cd" * 32, "too loud", 1_700_000_000.0)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "status.json"
+
+
+@pytest.fixture
+def open_file(path, monkeypatch):
+    monkeypatch.setattr("device.ui.status_file.WRITE_SECONDS", 0.01)
+    opened = []
+
+    def open_file(at=path, **changes):
+        sources = {
+            "origin": lambda digest: f"the origin of {digest[:2]}",
+            "last_refusal": lambda: REFUSAL,
+            "degrees": lambda: 48.5,
+            "clock": lambda: 1000.0,
+            **changes,
+        }
+        opened.append(StatusFile(at, **sources))
+        return opened[-1]
+
+    yield open_file
+    for file in opened:
+        file.close()
+
+
+def until(condition):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def content(path):
+    until(path.is_file)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_it_says_all_that_is_known_of_a_playing_box(open_file, path):
+    open_file()(
+        snapshot(
+            bar=16,
+            beat=2,
+            sounding=(False, False),
+            n_underruns=3,
+            n_late=4,
+            n_passes=0,
+            n_lowered=2,
+            fixed_tempo_bpm=76.0,
+            position=67.25,
+            seconds=53.4,
+        )
+    )
+    facts = content(path)
+    assert set(facts) == FIELDS
+    assert facts["model"] == {"title": "Rain", "digest": "ab" * 32, "origin": "the origin of ab"}
+    assert (facts["switches"], facts["sounding"]) == ("10", "00")
+    assert (facts["bar"], facts["beat"], facts["tempo_bpm"]) == (17, 3, 76.0)
+    assert facts["switch_to_sound_p50_ms"] == 5.0 + 118.0
+    assert facts["switch_to_sound_p99_ms"] == 9.0 + 118.0
+    assert (facts["underruns"], facts["late_blocks"]) == (3, 4)
+    assert facts["governor"] == {"n_passes": 0, "n_lowered": 2}
+    assert (facts["temperature_celsius"], facts["seconds_played"]) == (48.5, 53.4)
+    assert facts["last_refusal"]["reason"] == "too loud"
+    assert (facts["written_at"], facts["uptime_seconds"]) == (1000.0, 0.0)
+    assert Place.parse(facts["share"]).beat == 67.25
+
+
+def test_what_is_not_known_is_null():
+    facts = facts_of(
+        snapshot(switch_p50_ms=math.nan, switch_p99_ms=math.nan, level_db=-math.inf), origin="file"
+    )
+    assert facts["switch_to_sound_p50_ms"] is facts["level_db"] is None
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+
+
+def test_it_follows_the_instrument_and_is_always_whole(open_file, path):
+    file = open_file()
+    for bar in range(1, 40):
+        file(snapshot(bar=bar))
+        if path.exists():
+            assert content(path)["bar"] <= bar + 1
+    until(lambda: content(path)["bar"] == 40)
+    assert [p.name for p in path.parent.iterdir() if not p.name.startswith(".")] == [path.name]
+
+
+def test_while_no_block_is_played_the_file_grows_old(open_file, path):
+    clock = [1000.0]
+    file = open_file(clock=lambda: clock[0])
+    state = snapshot()
+    file(state)
+    assert content(path)["written_at"] == 1000.0
+    clock[0] += 1
+    file(state)
+    time.sleep(0.1)
+    assert content(path)["written_at"] == 1000.0
+    file(snapshot())
+    until(lambda: content(path)["written_at"] == 1001.0)
+
+
+def test_to_be_told_a_state_costs_the_audio_loop_an_assignment(open_file, path):
+    @dataclass(frozen=True)
+    class Untouchable:
+        def __getattr__(self, name):
+            raise AssertionError(name)
+
+    file = StatusFile(path, origin=lambda _: "", last_refusal=lambda: None, degrees=lambda: None)
+    file._helper.close()
+    file(Untouchable())
+
+
+def test_a_clean_end_takes_the_file_away_and_the_thread_with_it(open_file, path):
+    with open_file() as file:
+        file(snapshot())
+        until(path.is_file)
+    assert list(path.parent.iterdir()) == []
+    assert "status" not in {thread.name for thread in threading.enumerate()}
+    file.close()
+
+
+def test_a_disk_that_is_full_for_a_while_is_no_end(open_file, path, monkeypatch):
+    full = [True]
+    write = StatusFile._write
+
+    def writing(self, state):
+        if full[0]:
+            raise OSError(28, "No space left on device")
+        write(self, state)
+
+    monkeypatch.setattr(StatusFile, "_write", writing)
+    file = open_file()
+    file(snapshot())
+    time.sleep(0.05)
+    full[0] = False
+    file(snapshot(bar=7))
+    assert content(path)["bar"] == 8
+
+
+@pytest.mark.parametrize("name", ["none/status.json", "."])
+def test_a_place_where_no_file_can_be_is_refused_at_once(open_file, tmp_path, name):
+    with pytest.raises(OutputError, match="no writable folder"):
+        open_file(tmp_path / name)
+
+
+def test_a_fresh_file_is_believed_and_an_old_one_is_not(open_file, path):
+    open_file()(snapshot())
+    until(path.is_file)
+    assert read_status(path, now=1000.0 + STALE_SECONDS)["bar"] == 1
+    with pytest.raises(StatusStale, match=r"12 s ago.*hangs or is dead"):
+        read_status(path, now=1012.0)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "[]", "{}", '{"written_at": "now"}', '{"written_at": 1.0}']
+)
+def test_what_is_no_status_is_as_good_as_none(path, text):
+    if text is not None:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(StatusMissing, match="switchboard play"):
+        read_status(path, now=1.0)
+
+
+@pytest.mark.parametrize("ahead", [2.0, 3600.0, 1e12, float("inf"), float("nan")])
+def test_a_status_from_the_future_is_not_alive(open_file, path, ahead):
+    open_file()(snapshot())
+    until(path.is_file)
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**facts, "written_at": 1000.0 + ahead}), encoding="utf-8")
+    with pytest.raises(StatusStale, match="ahead of this machine's clock"):
+        read_status(path, now=1000.0)
+
+
+def test_a_status_that_is_a_pipe_is_none_and_nobody_waits_for_it(path):
+    os.mkfifo(path)
+    with pytest.raises(StatusMissing):
+        read_status(path, now=1000.0)

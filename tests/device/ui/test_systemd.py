@@ -1,0 +1,204 @@
+"""What the box tells its service manager, and what it asks of the kernel."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from device.ui import systemd as service
+from device.ui.systemd import Courtesy, Heartbeat, Manager, put_first, stay_in_memory
+from tests.support import tiny_model as tiny
+from tests.support.instrument_state import snapshot
+
+STATE = snapshot(n_underruns=2, n_late=1)
+
+
+class FakeSystemd:
+    """The other end of the line."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.path)
+
+    def heard(self):
+        """Everything told so far, a list of lines per message."""
+        messages = []
+        self._socket.setblocking(False)
+        while True:
+            try:
+                messages.append(self._socket.recv(4096).decode().splitlines())
+            except BlockingIOError:
+                return messages
+
+    def close(self):
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(tmp_path):
+    fake = FakeSystemd(tmp_path / "notify")
+    yield fake
+    fake.close()
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_the_first_block_is_ready_and_later_ones_feed_the_watchdog_once_a_second(systemd):
+    clock = Clock()
+    with Manager(systemd.path) as manager:
+        heartbeat = Heartbeat(manager, lambda state: f"bar {state.bar}", clock=clock)
+        for bar in range(25):
+            heartbeat(replace(STATE, bar=bar))
+            clock.now += 0.125
+    assert systemd.heard() == [
+        ["READY=1", "WATCHDOG=1", "STATUS=bar 0"],
+        ["WATCHDOG=1", "STATUS=bar 8"],
+        ["WATCHDOG=1", "STATUS=bar 16"],
+        ["WATCHDOG=1", "STATUS=bar 24"],
+    ]
+
+
+def test_nobody_is_told_where_no_manager_is():
+    with Manager.of({}) as manager:
+        assert not manager.is_there
+        Heartbeat(manager, lambda _: "alone")(STATE)
+        manager.tell("READY=1")
+
+
+def test_a_manager_that_does_not_listen_stops_no_music(systemd):
+    manager = Manager.of({"NOTIFY_SOCKET": systemd.path})
+    for _ in range(2000):  # more than its queue holds
+        manager.tell("WATCHDOG=1")
+    systemd.close()
+    Path(systemd.path).unlink()
+    manager.tell("WATCHDOG=1")
+    manager.close()
+    manager.close()
+    manager.tell("WATCHDOG=1")
+
+
+def test_an_abstract_address_is_understood():
+    name = f"switchboard-test-{os.getpid()}"
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end,
+        Manager(f"@{name}") as manager,
+    ):
+        end.bind(f"\0{name}")
+        manager.tell("READY=1")
+        assert end.recv(100) == b"READY=1"
+
+
+def test_the_status_line_says_what_is_heard_where():
+    class Speaker:
+        name, is_there = "Headphones", True
+
+    speaker = Speaker()
+    assert service.status_line(STATE, speaker) == (
+        "playing 'Rain' on Headphones; switches 10; 2 underruns, 1 late blocks"
+    )
+    speaker.is_there = False
+    assert "unheard, waiting for Headphones" in service.status_line(STATE, speaker)
+
+
+def test_the_loop_asks_for_real_time_and_goes_on_without(monkeypatch):
+    said, asked = [], []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *words: asked.append(words))
+    put_first(said.append)
+    assert said == []
+    thread, policy, _ = asked[0]
+    assert thread == 0
+    assert policy & os.SCHED_RESET_ON_FORK
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    put_first(said.append)
+    assert "LimitRTPRIO=20" in said[0]
+
+
+def test_only_the_thread_that_asks_gets_real_time():
+    def refused():
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(service.LOOP_PRIORITY))
+        except OSError:
+            return True
+        return False
+
+    policies, said = {}, []
+
+    def helper():
+        policies["helper"] = os.sched_getscheduler(0)
+
+    def loop():
+        if refused():
+            return
+        put_first(said.append)
+        policies["loop"] = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+        thread = threading.Thread(target=helper)
+        thread.start()
+        thread.join()
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    thread.join()
+    if not policies:
+        pytest.skip("this machine does not allow real-time priority")
+    assert policies == {"loop": os.SCHED_FIFO, "helper": os.SCHED_OTHER}
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("late_of_ten", "gives_back"), [(10, True), (6, True), (5, False), (0, False)]
+)
+def test_a_loop_that_is_always_late_lets_the_rest_of_the_machine_go_first(
+    monkeypatch, late_of_ten, gives_back
+):
+    said, policies = [], [os.SCHED_FIFO | os.SCHED_RESET_ON_FORK]
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: policies[-1])
+    monkeypatch.setattr(os, "sched_setscheduler", lambda _, policy, __: policies.append(policy))
+    courtesy, n_late = Courtesy(said.append, n_blocks=10), 0
+    for block in range(50):
+        n_late += block % 10 < late_of_ten
+        courtesy(replace(STATE, n_late=n_late))
+    assert (policies[-1] == os.SCHED_OTHER) == gives_back
+    assert len(said) == gives_back
+
+
+def test_memory_is_locked_only_where_that_cannot_make_later_allocations_fail(monkeypatch):
+    said = []
+    monkeypatch.setattr(service.resource, "getrlimit", lambda _: (65536, 65536))
+    stay_in_memory(said.append)
+    assert "LimitMEMLOCK=infinity" in said[0]
+
+
+def test_as_a_service_it_tells_when_it_plays_and_when_it_stops(systemd, tmp_path):
+    tiny.build(tmp_path / "tiny.onnx")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", "import sys; from device.cli import main; sys.exit(main())"),
+            *("play", "--service", "--model", "tiny.onnx"),
+            *("--switches", "demo", "--speaker", "silent", "--seconds", "1.5"),
+        ],
+        env={**os.environ, "NOTIFY_SOCKET": systemd.path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    heard = systemd.heard()
+    assert heard[0][0] == "READY=1"
+    assert sum("WATCHDOG=1" in lines for lines in heard) >= 2
+    assert heard[-1] == ["STOPPING=1"]

@@ -1,0 +1,182 @@
+"""The live terminal, on a recorded console."""
+
+import io
+import math
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from device.ui.terminal import Face, Panel
+from tests.support.instrument_state import snapshot
+
+STATE = snapshot(
+    title="First Light",
+    labels=(
+        "Drums",
+        "Bass",
+        "Keys",
+        "Vinyl",
+        "Melody",
+        "A label longer than a box",
+        "7",
+        "8",
+    ),
+    bits=(True, False, True, False, False, False, False, False),
+    sounding=(True, False, False, False, False, False, False, False),
+    bar=9,
+    beat=1,
+    n_beats=4,
+    bar_in_loop=1,
+    bars_per_loop=8,
+    tempo_bpm=78.0,
+    level_db=-12.0,
+    seconds=3723.0,
+    n_flips=5,
+    switch_p50_ms=12.4,
+    switch_p99_ms=31.2,
+    latency_ms=92.0,
+    n_underruns=0,
+    n_late=0,
+)
+SIZES = [(80, 24), (120, 40), (60, 24), (44, 20), (30, 24), (20, 24)]
+
+
+def console_of(width, height=24):
+    return Console(file=io.StringIO(), force_terminal=True, width=width, height=height)
+
+
+def picture(state, width=80, height=24):
+    console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
+    face = Face()
+    face.take(state)
+    console.print(face)
+    return console.file.getvalue()
+
+
+def with_switches(n):
+    off = (False,) * n
+    return replace(STATE, labels=("A long label",) * n, bits=off, sounding=off)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("n_switches", [1, 2, 3, 5, 8, 16])
+def test_the_picture_fits_the_terminal(width, height, n_switches):
+    lines = picture(with_switches(n_switches), width, height).splitlines()
+    assert all(cell_len(line) <= width for line in lines)
+    assert len(lines) < 24
+
+
+def test_the_picture_tells_everything_a_player_asks():
+    text = picture(STATE)
+    for part in (
+        "First Light",
+        "78 bpm",
+        "1:02:03",
+        "2.2 of 8",
+        "-12.0 dB",
+        "12 ms",
+        "92 ms",
+    ):
+        assert part in text
+
+
+def test_switches_that_are_on_off_and_waiting_look_different():
+    text = picture(STATE)
+    assert "┃ ● Drums" in text
+    assert "│ ○ Bass" in text
+    assert "┃ ◐ Keys" in text
+
+
+def test_without_room_for_boxes_there_is_a_lamp_per_switch():
+    text = picture(STATE, width=28)
+    assert "┃" not in text
+    assert "1 ● Drums" in text
+
+
+def test_the_beat_moves_one_mark_at_a_time():
+    marks = [
+        picture(replace(STATE, bar_in_loop=bar, beat=beat)).count("■")
+        for bar in range(8)
+        for beat in range(4)
+    ]
+    assert marks == list(range(1, 33))
+
+
+def test_trouble_is_mentioned_only_when_there_is_some():
+    assert "dropout" not in picture(STATE)
+    assert "late" not in picture(STATE)
+    assert "2 dropouts   1 late block" in picture(replace(STATE, n_underruns=2, n_late=1))
+
+
+def test_silence_and_no_flip_yet_are_readable():
+    text = picture(replace(STATE, level_db=-math.inf, switch_p50_ms=math.nan, n_flips=0))
+    assert "silent" in text
+    assert "none yet" in text
+    assert "nan" not in text
+
+
+def test_labels_are_shown_as_they_are_written():
+    labels = ("[red]x[/red]", *STATE.labels[1:])
+    assert "[red]x[/red]" in picture(replace(STATE, labels=labels))
+
+
+def test_a_panel_redraws_by_itself_and_shows_the_last_state_at_the_end():
+    console = console_of(80)
+    with Panel(console) as panel:
+        panel.show(STATE)
+        deadline = time.monotonic() + 5
+        while "First Light" not in console.file.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert "First Light" in console.file.getvalue()
+        panel.show(replace(STATE, title="Last Light"))
+    assert "Last Light" in console.file.getvalue()
+
+
+def test_the_cursor_comes_back_and_no_thread_stays_even_after_an_exception():
+    console = console_of(80)
+    with pytest.raises(ZeroDivisionError), Panel(console) as panel:
+        panel.show(STATE)
+        raise ZeroDivisionError
+    assert console.file.getvalue().rstrip().endswith("\x1b[?25h")
+    assert "panel" not in {thread.name for thread in threading.enumerate()}
+    panel.close()
+
+
+def test_showing_costs_the_audio_loop_nothing_but_an_assignment():
+    panel = Panel(console_of(80))
+    panel.show(STATE)
+    assert panel._console.file.getvalue() == ""
+
+
+def test_the_switches_are_drawn_anew_only_when_they_change(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("device.ui.terminal._switches", lambda *args: drawn.append(args) or "")
+    console, face = console_of(80), Face()
+    later = replace(STATE, beat=2, level_db=-3.0)
+    for state in (
+        STATE,
+        later,
+        replace(STATE, bits=STATE.sounding),
+    ):
+        face.take(state)
+        console.print(face)
+    assert len(drawn) == 2
+
+
+def test_where_there_is_no_terminal_nothing_is_drawn():
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with Panel(console) as panel:
+        panel.show(STATE)
+    assert console.file.getvalue() == ""
+
+
+def test_a_help_line_of_ones_own_replaces_the_keys():
+    console = console_of(80)
+    with Panel(console, help_line="flip a switch") as panel:
+        panel.show(STATE)
+    assert "flip a switch" in console.file.getvalue()
+    assert "r random" not in console.file.getvalue()

@@ -1,0 +1,141 @@
+"""A model's trial: which states are heard, how loud they are, how long a block takes."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from device.errors import ModelTooSlow, UnsoundModel
+from device.model.contract import WINDOWS
+from device.model.network import BUNDLED_MODEL, Network
+from device.synthesis.windows import analysis_window
+from device.updates.runtime_checks import (
+    LOUDEST_DB,
+    MOST_STATES,
+    rms_db,
+    sample_states,
+    try_sound,
+    try_speed,
+)
+
+
+class Changed:
+    """The tiny network, with other frames or another score."""
+
+    def __init__(self, network, frames=None, score=None):
+        self.card = network.card
+        self._network, self._frames, self._score = network, frames, score
+
+    def compose(self, switches, variation):
+        score = self._network.compose(switches, variation)
+        return score if self._score is None else self._score(switches, score)
+
+    def log_magnitude(self, score, position):
+        frames = self._network.log_magnitude(score, position)
+        return frames if self._frames is None else self._frames(frames)
+
+
+def states(n_switches):
+    return sample_states(n_switches, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("n_switches", [1, 3, 6])
+def test_few_states_are_all_heard(n_switches):
+    assert len({tuple(s) for s in states(n_switches)}) == 2**n_switches
+
+
+@pytest.mark.parametrize("n_switches", [7, 8, 16])
+def test_of_many_states_the_ends_each_switch_and_random_ones_are_heard(n_switches):
+    heard = [tuple(map(int, s)) for s in states(n_switches)]
+    assert len(heard) == len(set(heard)) == MOST_STATES
+    for n_on in (0, 1, n_switches - 1, n_switches):
+        some = {bits for bits in heard if sum(bits) == n_on}
+        assert len(some) == (1 if n_on in (0, n_switches) else n_switches)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_the_level_of_a_sine_is_that_of_its_samples(window):
+    n_fft, amplitude = 1024, 0.5
+    sine = amplitude * np.sin(2 * np.pi * 20.3 * np.arange(n_fft) / n_fft)
+    frame = np.log(np.abs(np.fft.rfft(analysis_window(window, n_fft) * sine)) + 1e-12).astype(
+        np.float32
+    )
+    found = rms_db(frame[None], n_fft=n_fft, log_floor=-30.0)
+    assert found == pytest.approx(20 * np.log10(amplitude / np.sqrt(2)), abs=0.1)
+
+
+def test_the_floor_is_silence_and_no_number_is_too_large_to_measure():
+    floor = np.full((2, 513), -3.0, np.float32)
+    assert rms_db(floor, n_fft=1024, log_floor=-3.0) == pytest.approx(-120, abs=0.1)
+    assert rms_db(floor + 2000, n_fft=1024, log_floor=-3.0) == np.inf
+
+
+@pytest.mark.parametrize("bundled", [False, True])
+def test_a_good_model_sounds(network, bundled):
+    network = Network.open(BUNDLED_MODEL) if bundled else network
+    sound = try_sound(network)
+    assert sound.n_states == min(2**network.card.n_switches, MOST_STATES)
+    assert -40 < sound.quietest_db < sound.loudest_db < -10
+
+
+def test_a_panel_that_is_silent_everywhere_is_refused(network):
+    silent = Changed(network, frames=lambda frames: np.full_like(frames, network.card.log_floor))
+    with pytest.raises(UnsoundModel, match="-120 dB in the loudest of 8 states"):
+        try_sound(silent)
+
+
+def test_one_state_may_be_silent(network):
+    quiet = Changed(network, score=lambda switches, score: score * switches.any())
+    assert try_sound(quiet).quietest_db == -120.0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_state_with_a_number_that_is_none_is_refused_by_name(network, value):
+    def spoil(switches, score):
+        return np.where(tuple(switches) == (1, 0, 1), np.float32(value), score)
+
+    with pytest.raises(UnsoundModel, match="state 101: found numbers that are not finite"):
+        try_sound(Changed(network, score=spoil))
+
+
+def test_a_state_louder_than_full_scale_is_refused_by_name(network):
+    gain = np.float32(10 ** ((LOUDEST_DB + 40) / 20))
+    with pytest.raises(UnsoundModel, match=r"state 000: found \d+ dB, expected 0 dB at most"):
+        try_sound(Changed(network, score=lambda _, score: gain * score))
+
+
+class Ticks:
+    """A clock on which everything takes as long as it is told to, one after another."""
+
+    def __init__(self, *seconds):
+        self._times = iter(t for n in range(1000) for t in (n * 10, n * 10 + self._of(seconds, n)))
+
+    def _of(self, seconds, n):
+        return seconds[min(n // 15, len(seconds) - 1)]
+
+    def __call__(self):
+        return next(self._times)
+
+
+def test_a_block_that_takes_too_long_is_refused(network):
+    # A block of the tiny model sounds for 14.5 ms.
+    speed = try_speed(network, deadline_share=0.5, clock=Ticks(0.014, 0.007))
+    assert (speed.compose_ms, speed.block_ms) == (14.0, 7.0)
+    assert speed.deadline_ms == pytest.approx(14.5, abs=0.1)
+    with pytest.raises(ModelTooSlow, match=r"block: found 8\.0 ms .* expected 7\.3 ms at most"):
+        try_speed(network, deadline_share=0.5, clock=Ticks(0.014, 0.008))
+    with pytest.raises(ModelTooSlow, match=r"compose half: found 15\.0 ms .* expected 14\.5 ms"):
+        try_speed(network, deadline_share=0.5, clock=Ticks(0.015, 0.007))
+
+
+def test_a_single_hiccup_is_not_the_models_fault(network):
+    class Hiccup(Ticks):
+        def _of(self, seconds, n):
+            return 5.0 if n % 15 == 7 else 0.001
+
+    assert try_speed(network, deadline_share=0.5, clock=Hiccup()).block_ms == 1.0
+
+
+def test_random_states_are_the_same_every_time():
+    assert all(np.array_equal(a, b) for a, b in zip(states(8), states(8), strict=True))
+    assert any(not np.array_equal(a, b) for a, b in pairwise(states(8)))

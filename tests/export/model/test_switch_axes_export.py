@@ -1,0 +1,71 @@
+"""Whatever the network sees, and wherever its switches get their meaning, the box plays it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from device.model.network import Network
+from export.model.graph import BoxGraph
+from export.model.model_file import export_run
+from tests.support.tiny_run import ANALYSIS, CONFIG, N_SLOTS, networks
+from training.features.descriptors import NAMES
+from training.run.config import FinishedRun
+
+LINEAR = replace(ANALYSIS, bands="linear", n_bands=129, n_linear=0)
+MEL = replace(ANALYSIS, bands="mel", n_linear=0)
+WAYS = [
+    replace(CONFIG, switches="components", analysis=LINEAR),
+    replace(CONFIG, switches="labels", labels="drums,bass,minor", analysis=MEL),
+]
+
+
+def run_of(config):
+    """A run that learnt nothing, but has the statistics that the panel needs."""
+    made = networks(config, N_SLOTS)
+    rng = torch.Generator().manual_seed(1)
+    described = torch.randn(100, len(NAMES), generator=rng)
+    made.axes.fit(described, (torch.randn(100, 3, generator=rng) > 0).float())
+    made.axes.settle(torch.randn(100, 7, generator=rng), described)
+    with torch.no_grad():
+        made.composer.latent.weight *= 30
+        made.codec.mean.copy_(torch.linspace(-1, 1, config.analysis.n_bands))
+    return FinishedRun(config, N_SLOTS, 80.0, made, made.axes.names(), {"corpus": {}})
+
+
+STATE = (
+    torch.tensor([1.0, 0.0, 1.0]),
+    torch.linspace(-1, 1, 4),
+    torch.arange(8) / 8,
+)
+
+
+@pytest.mark.parametrize("config", WAYS, ids=lambda config: config.switches)
+def test_the_graph_draws_bins_whatever_the_network_sees(config):
+    run = run_of(config)
+    graph, (bits, variation, position) = BoxGraph(run).eval(), STATE
+    with torch.no_grad():
+        score, _ = graph.compose(bits, variation)
+        frames = graph.render(score, position)
+    torch.testing.assert_close(frames, drawn(run, *STATE))
+
+
+def test_the_box_needs_nothing_new(tmp_path):
+    run = run_of(WAYS[0])
+    export_run(run, tmp_path / "model.onnx", title="Tiny")
+    box = Network.open(tmp_path / "model.onnx")
+    assert box.card.switch_labels == run.switch_labels
+    bits, variation, position = (part.numpy() for part in STATE)
+    frames = box.log_magnitude(box.compose(bits, variation), position)
+    torch.testing.assert_close(torch.from_numpy(frames), drawn(run, *STATE))
+
+
+@torch.no_grad()
+def drawn(run, bits, variation, position):
+    """The same frames by torch and the analysis' own way back, step by step."""
+    made, analysis = run.networks, run.config.analysis
+    latent = made.axes.latent(bits[None], variation[None])
+    rows = made.codec.writer(made.composer.classes(latent).float() - 2)[0]
+    slots = position * 4
+    bands = made.codec.render(rows[slots.long() % N_SLOTS], slots % 1)
+    return bands @ torch.from_numpy(analysis.expansion).T

@@ -1,0 +1,181 @@
+"""A sender's words, and processes that start in milliseconds, to be killed by the hundred.
+
+They are forked from a server that has imported everything and opened nothing.
+"""
+
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from device.cli import main
+from device.errors import ModelRefused, StoreError
+from device.model.network import Network
+from device.store.store import ModelStore
+from device.store.upload import Incoming
+from device.updates.receiver import Sender, receive
+from device.updates.validation import Verdict, examine
+from device.updates.validation_worker import Limits, answer, bind
+
+# pytest because a child imports what its parent was started with.
+_PRELOADED = [
+    "pytest",
+    "device.model.network",
+    "device.updates.runtime_checks",
+    "device.system.termination",
+    "device.playback.instrument",
+    "device.playback.model_selection",
+    "device.playback.model_switcher",
+    "device.audio.measurement",
+    "device.commands.bench",
+    "device.commands.play",
+    "device.commands.render",
+    "device.commands.sweep",
+    "rich.progress",
+    "tests.support.forked_processes",
+]
+
+
+def context() -> Any:
+    """Where to start processes from."""
+    warm = multiprocessing.get_context("forkserver")
+    warm.set_forkserver_preload(_PRELOADED)
+    return warm
+
+
+def header(content: bytes, **changes: Any) -> bytes:
+    """What a sender announces before it sends this."""
+    announced = {"sha256": hashlib.sha256(content).hexdigest(), "n_bytes": len(content)}
+    return json.dumps({**announced, "again": False, **changes}).encode() + b"\n"
+
+
+class WarmChild:
+    """`device.updates.validation.Child` that is forked instead of started."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        receiver, sender = context().Pipe(duplex=False)
+        self._process = context().Process(target=_examine, args=(sender, path, limits))
+        self._process.start()
+        sender.close()
+        self.stdout = io.FileIO(os.dup(receiver.fileno()))
+        receiver.close()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self) -> int:
+        self._process.join()
+        status = self._process.exitcode
+        self._process.close()
+        return status
+
+
+def warm_examine(path: Path, report: Any = lambda check: None) -> Verdict:
+    """`device.updates.validation.examine`, with its limits, in a tenth of the time."""
+    return examine(path, report=report, start=WarmChild)
+
+
+def run_command(folder: Path, args: list[str], marker: Any) -> None:
+    """Run a command of the box in a folder, where ``said`` takes what it prints.
+
+    Parameters
+    ----------
+    marker : multiprocessing.Event
+        Set when a network is asked for many frames.
+    """
+    os.chdir(folder)
+    sys.stdout = sys.stderr = Path("said").open("w", encoding="utf-8")  # noqa: SIM115
+    compute = Network.log_magnitude
+
+    def marked(self: Network, score: Any, position: Any) -> Any:
+        if len(position) > 40:
+            marker.set()
+        return compute(self, score, position)
+
+    Network.log_magnitude = marked  # type: ignore[method-assign]
+    sys.exit(main(args))
+
+
+def _examine(sender: Any, path: Path, limits: Limits) -> None:
+    bind(limits)
+    answer(path, limits, lambda line: _write(sender.fileno(), line))
+
+
+def _write(descriptor: int, line: dict[str, Any]) -> None:
+    os.write(descriptor, (json.dumps(line) + "\n").encode())
+
+
+# What is done to a disk step by step. An audit hook sees names change; the rest is wrapped below.
+_STEPS = {"open", "os.rename", "os.remove", "os.symlink", "os.mkdir"}
+
+
+def dying_receive(
+    directory: Path, request: Path, accepted: bool, taken: Any, last_step: int
+) -> None:
+    """Receive a model, counting the steps in `taken`, and be killed before the one after the last.
+
+    Who may die between any two steps may die anywhere: nothing else reaches the disk.
+    """
+
+    def step() -> None:
+        taken.value += 1
+        if taken.value > last_step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(lambda event, _args: step() if event in _STEPS else None)
+    os.fsync = _after(step, os.fsync)
+    Incoming.write = _after(step, Incoming.write)
+    plain_receive(directory, request, accepted)
+
+
+def announced_receive(directory: Path, request: Path, accepted: bool, began: Any) -> None:
+    """Receive a model, and say when it begins."""
+    began.set()
+    plain_receive(directory, request, accepted)
+
+
+def plain_receive(directory: Path, request: Path, accepted: bool) -> None:
+    """Receive a model that is accepted or refused without a look at it."""
+    verdict = Verdict(accepted, 0.0, "" if accepted else "sound", "", 0 if accepted else 34)
+    with request.open("rb") as source:
+        receive(
+            ModelStore(directory),
+            Sender(source.fileno()),
+            lambda event: None,
+            examine=lambda path, report: verdict,
+        )
+
+
+def _after(first: Any, then: Any) -> Any:
+    def both(*args: Any) -> Any:
+        first()
+        return then(*args)
+
+    return both
+
+
+def busy(directory: Path, seed: int, contents: list[bytes], n_turns: int) -> None:
+    """Add, activate, go back, roll back and remove at random, like several programs at once."""
+    rng = random.Random(seed)
+    store = ModelStore(directory, keep=3)
+    for _ in range(n_turns):
+        with suppress(StoreError, ModelRefused):
+            digest = store.add(io.BytesIO(rng.choice(contents)))
+            rng.choice(
+                [
+                    lambda: store.activate(digest),  # noqa: B023
+                    lambda: store.activate(None),
+                    lambda: store.roll_back("it hums"),
+                    lambda: store.accept(digest),  # noqa: B023
+                    lambda: store.remove(digest),  # noqa: B023
+                    store.starting,
+                    store.tidy,
+                ]
+            )()

@@ -1,0 +1,160 @@
+"""Every 16th note becomes a few digits, and any frame can be drawn from them alone."""
+
+import pytest
+import torch
+
+from tests.support.tiny_run import ANALYSIS, CONFIG, N_SLOTS, networks
+from training.networks.codec import Grain, codec_loss, quantise, spread_loss, wrap
+
+N_LOOPS = 3
+N_FRAMES = N_SLOTS * ANALYSIS.frames_per_slot
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return networks().codec
+
+
+@pytest.fixture
+def log_bands():
+    return torch.randn(N_LOOPS, N_FRAMES, ANALYSIS.n_bands, generator=torch.manual_seed(4))
+
+
+@pytest.fixture
+def offset():
+    return torch.tensor([0.0, 0.3, 0.9])
+
+
+def test_a_loop_becomes_digits_a_score_and_frames_again(codec, log_bands, offset):
+    digits = codec.encode(log_bands, offset)
+    assert digits.shape == (N_LOOPS, N_SLOTS, CONFIG.n_digits)
+    assert codec.writer(digits).shape == (N_LOOPS, N_SLOTS, CONFIG.n_channels)
+    assert codec.decode(digits, offset).shape == log_bands.shape
+
+
+def test_digits_are_whole_numbers_within_the_levels(codec, log_bands, offset):
+    digits = codec.encode(100 * log_bands, offset).detach()
+    torch.testing.assert_close(digits, digits.round())
+    assert digits.abs().max() <= CONFIG.n_levels // 2
+    assert len(digits.round().unique()) > 1
+
+
+@pytest.mark.parametrize("n_levels", [3, 5, 9])
+def test_every_level_can_be_reached_and_none_beyond(n_levels):
+    digits = quantise(torch.linspace(-20, 20, 4001), n_levels).round().unique()
+    assert digits.tolist() == list(range(-(n_levels // 2), n_levels // 2 + 1))
+
+
+def test_gradients_reach_the_encoder_through_rounding(codec, log_bands, offset):
+    codec.zero_grad()
+    codec.decode(codec.encode(log_bands, offset), offset).square().mean().backward()
+    for name, parameter in codec.encoder.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_the_score_of_a_rotated_loop_is_the_rotated_score(codec, log_bands, offset):
+    digits = codec.encode(log_bands, offset)
+    rotated = log_bands.roll(3 * ANALYSIS.frames_per_slot, dims=1)
+    torch.testing.assert_close(codec.encode(rotated, offset), digits.roll(3, dims=1))
+    score = codec.writer(digits)
+    torch.testing.assert_close(codec.writer(digits.roll(3, dims=1)), score.roll(3, dims=1))
+
+
+def test_wrapping_joins_the_end_to_the_start():
+    assert wrap(torch.arange(5), 2).tolist() == [3, 4, 0, 1, 2, 3, 4, 0, 1]
+
+
+def test_frames_do_not_see_each_other(codec):
+    rows, phase = torch.randn(20, CONFIG.n_channels), torch.rand(20)
+    some = torch.tensor([17, 2, 5])
+    torch.testing.assert_close(
+        codec.render(rows[some], phase[some]), codec.render(rows, phase)[some]
+    )
+
+
+def test_a_slot_hears_its_neighbours_but_not_the_far_side_of_the_loop(codec):
+    digits = torch.zeros(1, 32, CONFIG.n_digits)
+    changed = digits.clone()
+    changed[0, 0] = 1
+    differs = (codec.writer(digits) != codec.writer(changed)).any(dim=-1)[0]
+    assert differs[0]
+    assert differs[1]
+    assert differs[-1]
+    assert not differs[10:22].any()
+
+
+def test_normalising_and_rendering_undo_each_other(codec, log_bands):
+    other = networks().codec
+    other.mean.fill_(-2.0)
+    other.std.fill_(3.0)
+    rows, phase = torch.randn(4, CONFIG.n_channels), torch.rand(4)
+    expected = codec.renderer(rows, phase)
+    torch.testing.assert_close(other.normalise(other.render(rows, phase)), expected)
+
+
+def test_a_coarser_grid_draws_the_frames_that_lie_on_both(codec, log_bands, offset):
+    digits = codec.encode(log_bands, offset)
+    fine = codec.decode(digits, torch.zeros(N_LOOPS))
+    coarse = codec.decode(digits, torch.zeros(N_LOOPS), ANALYSIS.frames_per_slot // 2)
+    torch.testing.assert_close(coarse, fine[:, ::2])
+
+
+def test_grain_scatters_like_noise_and_is_the_same_every_time():
+    grain = Grain(n_channels=24, n_bands=192)
+    rows = torch.randn(500, 24, generator=torch.manual_seed(6)).repeat_interleave(8, dim=0)
+    phase = torch.arange(8).div(8).repeat(500)
+    scatter = grain(rows, phase)
+    assert torch.equal(scatter, Grain(n_channels=24, n_bands=192)(rows, phase))
+    assert scatter.median().abs() < 0.05
+    assert scatter.abs().mean() == pytest.approx(1, abs=0.05)
+    across_slots = torch.corrcoef(scatter.view(500, -1)[:20])
+    assert (across_slots - torch.eye(20)).abs().max() < 0.5
+
+
+def test_frames_are_grained_where_the_spread_is_wide_and_there_alone(codec):
+    renderer = networks().codec.renderer
+    rows, phase = torch.randn(40, CONFIG.n_channels), torch.rand(40)
+    middle, _ = renderer.expect(rows, phase)
+    with torch.no_grad():
+        renderer.spread.weight.zero_()
+        renderer.spread.bias.fill_(-20.0)
+        renderer.spread.bias[5] = 3.0
+    strayed = (renderer(rows, phase) - middle).abs().mean(dim=0)
+    assert strayed[5] > 0.1
+    assert strayed[:5].max() < 1e-6
+
+
+def test_the_spread_that_costs_least_is_how_far_bands_are_missed():
+    missed = torch.randn(4000, generator=torch.manual_seed(5)) * 0.3
+    fitting = missed.abs().mean().log().expand(4000)
+    costs = [float(spread_loss(fitting + change, missed)) for change in (-0.5, 0.0, 0.5)]
+    assert costs[1] == min(costs)
+
+
+def test_the_spread_watches_and_does_not_teach(codec):
+    codec.zero_grad()
+    rows, phase = torch.randn(6, CONFIG.n_channels), torch.rand(6)
+    middle, log_spread = codec.renderer.expect(rows, phase)
+    spread_loss(log_spread, middle).backward()
+    taught = {name for name, p in codec.named_parameters() if p.grad is not None}
+    assert taught == {"renderer.spread.weight", "renderer.spread.bias"}
+
+
+def test_equal_frames_cost_nothing_and_different_ones_something():
+    target = torch.randn(5, 4, 32)
+    assert codec_loss(target, target) == 0
+    assert codec_loss(target + 0.1, target) > 0
+    assert codec_loss(target + 1.0, target) > codec_loss(target + 0.1, target)
+
+
+def test_an_error_where_something_sounds_costs_more_than_in_silence():
+    silence, sound = torch.full((2, 4, 32), -1.0), torch.full((2, 4, 32), 1.0)
+    assert codec_loss(sound + 0.1, sound) > codec_loss(silence + 0.1, silence)
+
+
+def test_all_is_computed_where_the_networks_are():
+    # No accelerator is needed to see a tensor left behind: "meta" refuses others' tensors too.
+    codec = networks().codec.to("meta")
+    log_bands = torch.zeros(2, N_FRAMES, ANALYSIS.n_bands, device="meta")
+    offset = torch.zeros(2, device="meta")
+    assert codec.decode(codec.encode(log_bands, offset), offset).device.type == "meta"

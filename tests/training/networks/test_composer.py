@@ -1,0 +1,123 @@
+"""Switches and variation become digits, and sound as the switches say."""
+
+import pytest
+import torch
+
+from tests.support.tiny_run import CONFIG, N_SLOTS, networks
+from training.networks.composer import Reading, aim_loss, composer_loss, frozen, played
+
+N_LOOPS = 6
+
+
+@pytest.fixture(scope="module")
+def made():
+    return networks()
+
+
+@pytest.fixture
+def classes():
+    shape = (N_LOOPS, N_SLOTS, CONFIG.n_digits)
+    return torch.randint(0, CONFIG.n_levels, shape, generator=torch.manual_seed(1))
+
+
+@pytest.fixture
+def prior():
+    nothing = torch.zeros(N_LOOPS, CONFIG.n_variation)
+    return Reading(nothing, nothing)
+
+
+def states(made, bits):
+    """Panel states in random variations, as the composer wants them."""
+    return made.axes.latent(bits, torch.randn(len(bits), CONFIG.n_variation))
+
+
+def test_a_state_becomes_logits_of_every_digit(made):
+    logits = made.composer(states(made, torch.zeros(2, CONFIG.n_switches)))
+    assert logits.shape == (2, N_SLOTS, CONFIG.n_digits, CONFIG.n_levels)
+
+
+def test_a_panel_state_is_a_loop_that_lies_in_its_corner(made):
+    switches, variation = torch.tensor([[0.0, 1.0, 1.0]]), torch.randn(1, CONFIG.n_variation)
+    latent = made.axes.latent(switches, variation)
+    corner = made.axes.corner(switches)
+    assert (corner.sign() == torch.tensor([[-1.0, 1.0, 1.0]])).all()
+    assert corner.abs().unique().tolist() == [CONFIG.reach]
+    torch.testing.assert_close(latent, torch.cat([corner, variation], dim=1))
+
+
+def test_what_is_played_is_the_loudest_logit(made):
+    latent = states(made, torch.ones(2, CONFIG.n_switches))
+    chosen, logits = made.composer.classes(latent), made.composer(latent)
+    assert chosen.dtype == torch.int64
+    assert torch.equal(chosen, logits.argmax(dim=-1))
+    hard = torch.nn.functional.one_hot(chosen, CONFIG.n_levels).float()
+    torch.testing.assert_close(played(logits), hard, atol=1e-6, rtol=0)
+
+
+def test_gradients_reach_the_levels_that_are_not_played():
+    logits = torch.tensor([[[[2.0, 0.0, -1.0]]]], requires_grad=True)
+    played(logits)[..., 1].sum().backward()
+    assert (logits.grad != 0).all()
+
+
+def test_loops_of_a_batch_do_not_mix(made, classes):
+    latent = states(made, torch.eye(3))
+    together = made.composer(latent)
+    torch.testing.assert_close(made.composer(latent[1:2]), together[1:2])
+    torch.testing.assert_close(made.reader(classes[2:3]).mean, made.reader(classes).mean[2:3])
+
+
+def test_a_loop_is_read_as_a_gaussian(made, classes):
+    reading = made.reader(classes)
+    assert reading.mean.shape == reading.log_variance.shape == (N_LOOPS, CONFIG.n_variation)
+    assert torch.equal(reading.sample(torch.zeros_like(reading.mean)), reading.mean)
+
+
+def test_gradients_reach_reader_and_composer(made, classes):
+    reading = made.reader(classes)
+    noise = torch.randn(N_LOOPS, CONFIG.n_variation)
+    position = torch.randn(N_LOOPS, CONFIG.n_switches)
+    logits = made.composer(torch.cat([position, reading.sample(noise)], dim=1))
+    parts = composer_loss(logits, classes, reading)
+    (parts.cross_entropy + parts.divergence).backward()
+    for network in (made.reader, made.composer):
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+
+
+def test_a_posterior_that_is_the_prior_costs_nothing(prior, classes):
+    logits = torch.zeros(*classes.shape, CONFIG.n_levels)
+    assert composer_loss(logits, classes, prior).divergence == 0
+    wide = Reading(prior.mean + 1, prior.log_variance)
+    assert composer_loss(logits, classes, wide).divergence == pytest.approx(CONFIG.n_variation / 2)
+
+
+def test_cross_entropy_counts_nats_per_loop(prior, classes):
+    logits = torch.zeros(*classes.shape, CONFIG.n_levels)
+    expected = N_SLOTS * CONFIG.n_digits * torch.tensor(float(CONFIG.n_levels)).log()
+    torch.testing.assert_close(composer_loss(logits, classes, prior).cross_entropy, expected)
+
+
+def test_a_sound_that_is_what_the_switches_say_costs_nothing():
+    expected = torch.randn(6, 5)
+    assert aim_loss(expected, expected, 3) == 0
+    assert aim_loss(expected + torch.randn(6, 5), expected, 3) > 0
+
+
+def test_what_a_variation_does_to_all_its_states_costs_less_than_what_a_switch_should_not():
+    expected = torch.randn(6, 5)
+    common, alone = torch.zeros(6, 5), torch.zeros(6, 5)
+    common[:3], alone[::3] = 1.0, 1.0
+    in_common = aim_loss(expected + common, expected, 3)
+    assert in_common < 0.5 * aim_loss(expected + 1.5**0.5 * alone, expected, 3)
+    assert in_common > 0
+
+
+def test_gradients_pass_through_what_is_frozen_and_leave_it_alone(made, classes):
+    reader = networks().reader
+    one_hot = torch.nn.functional.one_hot(classes, CONFIG.n_levels).float().requires_grad_()
+    with frozen(reader):
+        reader.read(one_hot).mean.sum().backward()
+    assert one_hot.grad.abs().sum() > 0
+    assert all(p.grad is None and p.requires_grad for p in reader.parameters())

@@ -1,0 +1,136 @@
+"""Several processes train what one would have trained."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.support.tiny_run import CONFIG, networks, same_bits, toy_features, trained, weights
+from training.run.config import TrainingError
+from training.run.distributed import ALONE, Crew
+from training.run.stages import CodecStage, ComposerStage, encode_corpus
+from training.run.trainer import Budget, Trainer
+
+ROOT = Path(__file__).parents[3]
+HALF_EACH = replace(CONFIG, codec_share=0.5, critic_weight=0.0)
+N_STEPS = 6
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("n", [1, 7, 24])
+def test_parts_are_everything_once_and_their_weighted_means_the_mean(size, n):
+    crew = [Crew(rank, size) for rank in range(size)]
+    values = torch.arange(n).double().square()
+    parts = [values[member.part(n)] for member in crew]
+    pairs = list(zip(crew, parts, strict=True))
+    assert torch.equal(torch.cat(parts), values)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    weighed = [member.weight(n) * part.nanmean().nan_to_num() for member, part in pairs]
+    torch.testing.assert_close(sum(weighed) / size, values.mean())
+
+
+def gradients(stage, parameters):
+    loss, _ = stage.loss(3, 0.9)
+    return torch.cat(
+        [g.flatten() for g in torch.autograd.grad(loss, parameters, materialize_grads=True)]
+    )
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("switches", ["discovered", "components"])
+def test_gradients_of_a_crew_average_to_those_of_one(size, switches):
+    # What persuades the critic is compared with its own part of the music alone.
+    config = replace(CONFIG, switches=switches, critic_weight=0.0, panel_variations=size)
+    features = toy_features()
+    made = networks(config)
+    classes = encode_corpus(made, features, config)
+
+    def stages(crew):
+        yield CodecStage(made, features, config, crew)
+        yield ComposerStage(made, classes, features, config, crew)
+
+    for stage in stages(ALONE):
+        stage.begin()
+    members = [list(stages(Crew(rank, size))) for rank in range(size)]
+    for alone, *crew in zip(stages(ALONE), *members, strict=True):
+        parts = [gradients(stage, stage.parameters) for stage in crew]
+        together = sum(parts) / size
+        expected = gradients(alone, alone.parameters)
+        torch.testing.assert_close(together, expected, atol=1e-3, rtol=1e-3)
+        assert not torch.equal(parts[0], parts[1])
+
+
+def test_a_crew_among_which_variations_do_not_divide_evenly_still_trains():
+    config, features = replace(CONFIG, panel_variations=3), toy_features()
+    made = networks(config)
+    classes = encode_corpus(made, features, config)
+    for rank in range(2):
+        stage = ComposerStage(made, classes, features, config, Crew(rank, 2))
+        stage.begin()
+        assert gradients(stage, stage.parameters).isfinite().all()
+
+
+def test_a_crew_with_more_members_than_a_batch_has_parts_is_refused(tmp_path):
+    with pytest.raises(TrainingError, match=r"found 9 processes, expected 3 at most"):
+        trained(tmp_path, HALF_EACH, N_STEPS, crew=Crew(0, 9))
+
+
+def member(directory):
+    """What one of two processes does: train, then resume what the leader saved."""
+    from training.run.distributed import crew_of_torchrun
+
+    torch.set_num_threads(1)
+    with crew_of_torchrun() as crew:
+        first = trained(directory, HALF_EACH, N_STEPS, crew=crew)
+        again = Trainer(
+            # Only the leader's disk has the checkpoint.
+            directory if crew.leads else directory / "elsewhere",
+            networks(HALF_EACH),
+            toy_features(),
+            HALF_EACH,
+            budget=Budget(N_STEPS, None),
+            report=lambda *_: None,
+            crew=crew,
+        )
+        again.resume()
+    assert same_bits(weights(again.networks), weights(first.networks))
+    torch.save(weights(first.networks), directory / f"rank-{crew.rank}.pt")
+
+
+def test_two_processes_train_what_one_trains(tmp_path):
+    alone = weights(trained(tmp_path / "alone", HALF_EACH, N_STEPS).networks)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(tmp_path)],
+            env={**os.environ, **meeting, "RANK": rank, "PYTHONPATH": str(ROOT)},
+        )
+        for rank in ("0", "1")
+    ]
+    try:
+        assert [process.wait(300) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    leader, other = (torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1))
+    assert same_bits(leader, other)
+    for name, tensor in alone.items():
+        # Axes are rotated components of what comes of the weights: rounding grows on that way.
+        near = 1e-3 if name.startswith("axes.") else 1e-4
+        torch.testing.assert_close(leader[name], tensor, atol=near, rtol=1e-3, msg=name)
+    curves = [(tmp_path / part / "curves.csv") for part in ("", "alone")]
+    first, second = (path.read_text().count("\n") for path in curves)
+    assert first == second > 4
+
+
+if __name__ == "__main__":
+    member(Path(sys.argv[1]))

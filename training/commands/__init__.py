@@ -1,0 +1,1 @@
+"""The verbs `corpus`, `train`, `study` and `audition`."""

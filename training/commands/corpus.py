@@ -1,0 +1,202 @@
+"""Commands that make a corpus: `switchboard corpus studio`, `folder` and `fma`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from device.commands.number_types import Finite
+from device.console import say
+from training.reporting.progress import shown_progress
+
+_OUT = click.option(
+    "--out",
+    "directory",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of the corpus. A run that was interrupted goes on here.",
+)
+_WORKERS = click.option(
+    "--workers",
+    "n_workers",
+    type=click.IntRange(min=1),
+    default=lambda: os.cpu_count() or 1,
+    show_default="all cores",
+    help="Processes to work with; the result is the same.",
+)
+
+
+_KEY = click.option(
+    "--key",
+    metavar="NOTE",
+    help="Move every piece to this major key or its relative minor, such as C or Eb.",
+)
+
+
+@click.group()
+def corpus() -> None:
+    """Make the music that a network learns from."""
+
+
+@corpus.command()
+@click.option(
+    "--minutes",
+    type=Finite(min=0.2),
+    default=600.0,
+    show_default=True,
+    help="How much music. More than before extends a corpus.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Which series of loops.",
+)
+@click.option(
+    "--soundfont",
+    metavar="FILE.sf2",
+    type=click.Path(path_type=Path),
+    help="General MIDI sound font for better instruments; needs FluidSynth.",
+)
+@click.option(
+    "--stems", "with_stems", is_flag=True, help="Keep every layer by itself, too (6 x the space)."
+)
+@_OUT
+@_WORKERS
+def studio(
+    minutes: float,
+    seed: int,
+    soundfont: Path | None,
+    with_stems: bool,
+    directory: Path,
+    n_workers: int,
+) -> None:
+    """Play a corpus in the studio: seeded loops, nothing to download, CC0."""
+    from training.corpus.generator.corpus_writer import write_studio_corpus
+
+    with _reported(directory, "loops") as on_progress:
+        write_studio_corpus(
+            directory,
+            seed=seed,
+            minutes=minutes,
+            soundfont=soundfont,
+            with_stems=with_stems,
+            n_workers=n_workers,
+            on_progress=on_progress,
+        )
+
+
+@corpus.command()
+@click.argument("music", type=click.Path(path_type=Path))
+@_OUT
+@_KEY
+@_WORKERS
+def folder(music: Path, directory: Path, key: str | None, n_workers: int) -> None:
+    """Cut a folder of MUSIC (mp3, ogg, flac, wav, aiff, m4a) into loops of sixteen beats."""
+    from training.corpus.recordings.folder import write_folder_corpus
+
+    with _reported(directory, "files") as on_progress:
+        write_folder_corpus(directory, music, key=key, n_workers=n_workers, on_progress=on_progress)
+    _print_skipped(directory)
+
+
+@corpus.command()
+@click.argument("archive", metavar="FMA_DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--subset",
+    type=click.Choice(["small", "medium", "large", "full"]),
+    required=True,
+    help="Which fma_SUBSET folder to read.",
+)
+@click.option(
+    "--genre",
+    "genres",
+    multiple=True,
+    default=["Lo-Fi"],
+    show_default=True,
+    help="Title as in genres.csv; its sub-genres count too. May be given several times.",
+)
+@click.option(
+    "--licences",
+    metavar="LIST",
+    default="",
+    help="Take only these, such as by,by-sa,cc0; also by-nc, by-nc-sa, by-nd, by-nc-nd, "
+    "public-domain, other, or names as in tracks.csv.  [default: all]",
+)
+@_OUT
+@_KEY
+@_WORKERS
+def fma(
+    archive: Path,
+    subset: str,
+    genres: tuple[str, ...],
+    licences: str,
+    directory: Path,
+    key: str | None,
+    n_workers: int,
+) -> None:
+    """Cut tracks of the Free Music Archive into loops of sixteen beats.
+
+    FMA_DIR holds fma_metadata and the folder of the subset, as published.
+    """
+    from training.corpus.recordings.fma import write_fma_corpus
+
+    with _reported(directory, "files") as on_progress:
+        write_fma_corpus(
+            directory,
+            archive,
+            subset=subset,
+            genres=genres,
+            licences=[name.strip() for name in licences.split(",") if name.strip()],
+            key=key,
+            n_workers=n_workers,
+            on_progress=on_progress,
+        )
+    _print_skipped(directory)
+
+
+@contextmanager
+def _reported(directory: Path, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show progress while a corpus is made, and one line of facts afterwards."""
+    started = time.monotonic()
+    shares_done: list[float] = []
+    with shown_progress(unit) as show:
+
+        def on_progress(n_done: int, n_total: int) -> None:
+            shares_done.append(n_done / n_total)
+            show(n_done, n_total)
+
+        yield on_progress
+    _print_summary(directory, time.monotonic() - started, shares_done[-1] - shares_done[0])
+
+
+def _print_summary(directory: Path, seconds: float, share_new: float) -> None:
+    from training.corpus.reader import Corpus
+
+    facts = Corpus.open(directory).provenance_summary()
+    line = f"{directory}: {facts['n_loops']} loops, {facts['hours']:.2f} hours"
+    if share_new > 0.0:
+        speed = share_new * facts["hours"] * 3600.0 / seconds
+        line += f", {seconds:.0f} s, {speed:.0f} x real time"
+    else:
+        line += ", was complete already"
+    say(line)
+
+
+def _print_skipped(directory: Path, n_shown: int = 5) -> None:
+    from training.corpus.reader import Corpus
+
+    skipped = Corpus.open(directory).header["skipped"]
+    if not skipped:
+        return
+    say(f"{len(skipped)} skipped, all listed in {directory / 'corpus.json'}:")
+    for entry in skipped[:n_shown]:
+        say(f"  {entry['path']}: {entry['reason']}")
+    if len(skipped) > n_shown:
+        say(f"  and {len(skipped) - n_shown} more")

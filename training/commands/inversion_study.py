@@ -1,0 +1,67 @@
+"""`switchboard study`. Heavy imports wait until the verb runs."""
+
+import json
+from pathlib import Path
+
+import click
+
+from device.commands.number_types import Finite
+from device.console import say
+from device.system.outputs import check_output, is_standard_output
+
+
+@click.command()
+@click.argument("audio", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The report, an HTML page."
+)
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Every row as JSON, beside it."
+)
+@click.option(
+    "--without-librosa",
+    is_flag=True,
+    help="Only the box's own way, for a fraction of the work.",
+)
+@click.option(
+    "--seconds", type=Finite(min=1.0), help="Only so much of the music.  [default: all of it]"
+)
+@click.option(
+    "--window",
+    "windows",
+    type=click.Choice([str(2**power) for power in range(6, 13)]),
+    multiple=True,
+    help="Only this window; may be given several times.  [default: all of them]",
+)
+def study(
+    audio: Path,
+    out: Path,
+    json_path: Path | None,
+    without_librosa: bool,
+    seconds: float | None,
+    windows: tuple[str, ...],
+) -> None:
+    """Take AUDIO apart and together again at every window; report what it costs and does."""
+    from training.corpus.reader import CorpusError
+    from training.inversion_study.experiment import WINDOWS, Plan, read_music, run
+    from training.inversion_study.page import build
+    from training.reporting.html import write_text
+    from training.reporting.progress import shown_progress
+
+    for path in filter(None, (out, json_path)):
+        check_output(path)
+    samples = read_music(audio, at_most_seconds=seconds)
+    plan = Plan(sorted(map(int, windows)) or WINDOWS, with_librosa=not without_librosa)
+    try:
+        with shown_progress("rows") as show:
+            found = run(audio.name, samples, plan, on_progress=show)
+    except MemoryError as error:
+        raise CorpusError(
+            f"{audio}: found no memory for {len(samples):,} samples at once; study less of it with "
+            "--seconds"
+        ) from error
+    n_bytes = write_text(out, build(found))
+    if json_path:
+        write_text(json_path, json.dumps(found.to_dict(), indent=1) + "\n")
+    line = f"{out}: {len(found.rows)} rows, {n_bytes / 1e6:.1f} MB"
+    say(line, err=any(map(is_standard_output, filter(None, (out, json_path)))))

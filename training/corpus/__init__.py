@@ -1,0 +1,1 @@
+"""A corpus on disk: its format, its reader, its writers."""

@@ -1,0 +1,155 @@
+"""A corpus out of the studio: a seed and a number of minutes become shards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from training.corpus import reader as corpus
+from training.corpus.generator import soundfont as soundfonts
+from training.corpus.generator.loop import GENERATOR, render_loop
+from training.corpus.generator.plan import LAYERS
+
+TEMPO_BPM = 80.0
+LOOPS_PER_SHARD = 64
+_LOOPS_PER_HELD_OUT = 50
+_SMALLEST_SPLIT = 20  # from this many loops on, one is always held out
+LICENCE = "CC0-1.0"
+_LOOP_SECONDS = corpus.BEATS_PER_LOOP * 60.0 / TEMPO_BPM
+
+
+class ShardJob(NamedTuple):
+    """One shard to render: loops `first` up to but not including `last`."""
+
+    directory: Path
+    shard: int
+    seed: int
+    first: int
+    last: int
+    soundfont: Path | None
+    with_stems: bool
+
+
+def write_studio_corpus(
+    directory: Path,
+    *,
+    seed: int,
+    minutes: float,
+    soundfont: Path | None = None,
+    with_stems: bool = False,
+    n_workers: int = 1,
+    on_progress: Callable[[int, int], None] = lambda n_done, n_loops: None,
+) -> None:
+    """Render a corpus, or what is missing of it.
+
+    Parameters
+    ----------
+    directory
+        Where to; a corpus begun there with the same seed is continued or extended.
+    seed, minutes
+        Which series of loops, and how much of it.
+    soundfont, with_stems
+        See `training.corpus.generator.loop.render_loop`; the stems go beside the shards.
+    n_workers
+        Number of processes; it does not change a sample.
+    on_progress
+        Called with the numbers of loops done and wanted, first with what was there before.
+
+    Raises
+    ------
+    CorpusError
+        If the directory holds something else.
+    SoundFontError
+        If the sound font cannot be played.
+    """
+    parameters = {
+        "generator": GENERATOR,
+        "seed": seed,
+        "minutes": minutes,
+        "stems": list(LAYERS) if with_stems else None,
+        **soundfonts.facts(soundfont),
+    }
+    if soundfont is not None:
+        soundfonts.SoundFont(soundfont)  # fail before anything is written
+    corpus.begin(directory, "studio", parameters, may_grow=("minutes",))
+    corpus.remove_leftovers(directory)
+    n_loops = math.ceil(minutes * 60.0 / _LOOP_SECONDS)
+    starts = range(0, n_loops, LOOPS_PER_SHARD)
+    jobs = [
+        ShardJob(
+            directory, shard, seed, first, min(first + LOOPS_PER_SHARD, n_loops), soundfont,
+            with_stems,
+        )
+        for shard, first in enumerate(starts)
+    ]  # fmt: skip
+    missing = [
+        job
+        for job in jobs
+        if (corpus.n_loops_written(directory, job.shard) or 0) < job.last - job.first
+    ]
+    n_done = n_loops - sum(job.last - job.first for job in missing)
+    on_progress(n_done, n_loops)
+    for n_rendered in corpus.run_in_workers(_render_shard, missing, n_workers):
+        n_done += n_rendered
+        on_progress(n_done, n_loops)
+    corpus.finish(directory, len(jobs), tempo_bpm=TEMPO_BPM)
+
+
+def _render_shard(job: ShardJob) -> int:
+    loops = (_prepared(job, index) for index in range(job.first, job.last))
+    return corpus.write_shard(job.directory, job.shard, loops)
+
+
+def render_with_margins(seed: int, index: int) -> corpus.Audio:
+    """Play one loop of a corpus without the corpus, (margin + loop + margin,)."""
+    bars = corpus.BEATS_PER_LOOP // 4
+    return _around(render_loop(seed, index, tempo_bpm=TEMPO_BPM, bars=bars).audio)
+
+
+def _prepared(job: ShardJob, index: int) -> corpus.PreparedLoop:
+    loop = render_loop(
+        job.seed,
+        index,
+        tempo_bpm=TEMPO_BPM,
+        bars=corpus.BEATS_PER_LOOP // 4,
+        soundfont=job.soundfont,
+        with_stems=job.with_stems,
+    )
+    return corpus.PreparedLoop(
+        id=f"studio-{job.seed}-{index:06d}",
+        audio=_around(loop.audio),
+        beats=np.linspace(0.0, len(loop.audio), corpus.BEATS_PER_LOOP + 1).tolist(),
+        held_out=is_held_out(job.seed, index),
+        labels=loop.labels,
+        provenance=_provenance(job, index),
+        stems=loop.stems and {layer: _around(stem) for layer, stem in loop.stems.items()},
+    )
+
+
+def _around(audio: corpus.Audio) -> corpus.Audio:
+    """The loop goes round, so its margins are its own other end."""
+    return np.pad(audio, corpus.MARGIN, mode="wrap")
+
+
+def _provenance(job: ShardJob, index: int) -> dict[str, Any]:
+    made_by = {"generator": GENERATOR, "seed": job.seed, "index": index}
+    if job.soundfont is None:
+        return {**made_by, "licence": LICENCE}
+    # Its recordings are somebody's, and a sound font does not say under which terms.
+    return {**made_by, "licence": None, "soundfont": job.soundfont.name}
+
+
+def is_held_out(seed: int, index: int) -> bool:
+    """Hold out one composition of every fifty, chosen by hash.
+
+    The choice falls among the first twenty of each fifty, so that a small corpus has one too and
+    an extended corpus keeps its split.
+    """
+    fifty, place = divmod(index, _LOOPS_PER_HELD_OUT)
+    digest = sha256(f"studio-{seed}-{fifty}".encode()).digest()
+    return place == int.from_bytes(digest[:8], "big") % _SMALLEST_SPLIT

@@ -1,0 +1,132 @@
+"""One loop of the studio: plan, arrange, add up the notes, mix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.corpus.generator.arrangement import Arrangement, Note, arrange
+from training.corpus.generator.instruments import INSTRUMENTS
+from training.corpus.generator.mix import Audio, mix, take_stems
+from training.corpus.generator.note_cache import NoteBank
+from training.corpus.generator.plan import LAYERS, Plan, draw_plan
+from training.corpus.reader import SAMPLE_RATE
+
+GENERATOR = "lo-fi studio 1"
+"""Name of what this package plays; a new number whenever the same seed sounds different."""
+
+BEATS_PER_BAR = 4
+_SHORTEST_NOTE_SECONDS = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A seamless loop and what is known about it."""
+
+    audio: Audio  # (n_samples,) at SAMPLE_RATE, beat 0 first
+    labels: dict[str, Any]
+    stems: dict[str, Audio] | None = None  # what every layer brings, each (n_samples,)
+
+
+def render_loop(
+    seed: int,
+    index: int,
+    *,
+    tempo_bpm: float = 80.0,
+    bars: int = 4,
+    fix: Mapping[str, Any] | None = None,
+    soundfont: Path | None = None,
+    with_stems: bool = False,
+) -> Loop:
+    """Render one loop of the endless series that a seed stands for.
+
+    Parameters
+    ----------
+    seed, index
+        Which series, and which loop of it; together they decide everything.
+    tempo_bpm, bars
+        Length of the loop: ``bars * 4`` beats.
+    fix
+        Decisions of the plan to overrule, such as ``{"bass_on": False}``; all others stay.
+    soundfont
+        General MIDI sound font to play the instruments with; None: synthesise them.
+    with_stems
+        Keep what every layer brings into the mix, too.
+
+    Returns
+    -------
+    Loop
+        Dry mono audio, (n_samples,), and the plan as labels.
+
+    Raises
+    ------
+    PlanError
+        If `fix` names an unknown decision or value, or leaves no layer on.
+    SoundFontError
+        If the sound font cannot be played.
+    """
+    plan = draw_plan(seed, index, fix)
+    arrangement = arrange(plan, seed, index, tempo_bpm=tempo_bpm, bars=bars)
+    n_samples = round(bars * BEATS_PER_BAR * 60.0 / tempo_bpm * SAMPLE_RATE)
+    layers = render_layers(arrangement, plan, n_samples, soundfont=soundfont)
+    audio = mix(layers, arrangement.hits, plan, tempo_bpm=tempo_bpm)
+    stems = None
+    if with_stems:
+        stems = take_stems(layers, arrangement.hits, plan, tempo_bpm=tempo_bpm)
+    chord_names = list(arrangement.chord_names)
+    labels = {**plan.labels(), "tempo_bpm": tempo_bpm, "bars": bars, "chord_names": chord_names}
+    return Loop(audio, labels, stems)
+
+
+def render_layers(
+    arrangement: Arrangement, plan: Plan, n_samples: int, *, soundfont: Path | None = None
+) -> dict[str, Audio]:
+    """Add up the notes of every layer, each (n_samples,) and wrapped round; silent where off."""
+    bank = _bank(soundfont)
+    layers = {layer: np.zeros(n_samples, dtype=np.float32) for layer in LAYERS}
+    for layer, notes in arrangement.notes.items():
+        for note in notes:
+            _add_round(layers[layer], _held(note, bank), note.start_seconds)
+    takes = {"kick": plan.kick_take, "snare": plan.snare_take, "ghost": plan.snare_take}
+    for hit in arrangement.hits:
+        stroke = bank.drum(plan.kit, hit.drum, takes.get(hit.drum, plan.hat_take))
+        sound = stroke.samples * np.float32(hit.gain * stroke.scale)
+        _add_round(layers["drums"], sound, hit.start_seconds)
+    return layers
+
+
+@lru_cache(maxsize=1)
+def _bank(soundfont: Path | None) -> NoteBank:
+    """Return this process's bank; it fills as loops ask for notes."""
+    if soundfont is None:
+        return NoteBank()
+    from training.corpus.generator.soundfont import SoundFont
+
+    return NoteBank(player=SoundFont(soundfont).play_note)
+
+
+def _held(note: Note, bank: NoteBank) -> Audio:
+    """Return a note held for its length and let go, (n_samples,)."""
+    sample, gain = bank.note(note.instrument, note.key, note.velocity)
+    length_seconds = max(note.length_seconds, _SHORTEST_NOTE_SECONDS)
+    n_held = int(length_seconds * SAMPLE_RATE)
+    n_release = int(INSTRUMENTS[note.instrument].release_seconds * SAMPLE_RATE)
+    n_samples = min(n_held + n_release, len(sample))
+    sound = sample.samples[:n_samples] * np.float32(gain * sample.scale)
+    n_tail = min(n_release, n_samples)
+    sound[n_samples - n_tail :] *= np.linspace(1.0, 0.0, n_tail, dtype=np.float32) ** 2
+    return sound
+
+
+def _add_round(layer: Audio, sound: Audio, start_seconds: float) -> None:
+    """Add a sound to a loop; what passes the end goes on at the beginning."""
+    place = round(start_seconds * SAMPLE_RATE) % len(layer)
+    while len(sound) > 0:
+        n_fitting = min(len(sound), len(layer) - place)
+        layer[place : place + n_fitting] += sound[:n_fitting]
+        sound, place = sound[n_fitting:], 0

@@ -1,0 +1,262 @@
+"""Audio files: what they hold, what they say about themselves, and where they are broken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.corpus.reader import SAMPLE_RATE, Audio, CorpusError
+from training.corpus.recordings.containers import SplicedFile, Survey, survey
+
+SUFFIXES = frozenset({".mp3", ".ogg", ".oga", ".opus", ".flac", ".wav", ".aif", ".aiff", ".m4a"})
+
+_FULL_SCALE = 0.999
+_BLOCK_TENTHS = 60  # read six seconds at a time
+_USUAL_CHANNELS = 8  # of more, shorter blocks: memory stays bounded
+_SAMPLE_RATES = range(1000, 1_000_001)
+_NO_SEEK = 39  # libsndfile's SFE_BAD_SEEK: how a stream of unknown length says that it is over
+
+LONGEST_HOURS = 12
+"""Longest recording that is decoded."""
+LARGEST_SAMPLE = 1e5
+"""Of files in floating point; some have the scale of 16-bit integers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A decoded file.
+
+    Attributes
+    ----------
+    audio
+        (n_samples,), float32, mono at `SAMPLE_RATE`.
+    clipped
+        (n_tenths,), float32: share of every tenth of a second that was cut off at full scale, in
+        any channel, before mixing down hid it.
+    broken_after_seconds
+        Where the decoder gave up, if it did; the audio is what came before.
+    """
+
+    audio: Audio
+    clipped: NDArray[np.float32]
+    broken_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What is known about who made a piece, and what may be done with it."""
+
+    artist: str | None = None
+    title: str | None = None
+    licence: str | None = None
+
+
+def decode(path: Path) -> Recording:
+    """Decode a file to mono at `SAMPLE_RATE`: what is really there, whatever its header says.
+
+    Raises
+    ------
+    CorpusError
+        If no decoder takes it, or it holds what is no sound: samples that are not numbers or are
+        far beyond full scale, a sample rate of no recorder, more hours or bytes than fit.
+    """
+    try:
+        return _decode(path)
+    except CorpusError:
+        raise
+    except MemoryError as error:
+        raise CorpusError("takes more memory to decode than there is") from error
+    except Exception as error:
+        # A file may hold anything, and so may fail in any way.
+        raise CorpusError(f"unreadable ({type(error).__name__}: {error})") from error
+
+
+def _decode(path: Path) -> Recording:
+    import soundfile
+
+    try:
+        with _hushed_decoders(), _opened(path) as (file, found):
+            return _read(file, found)
+    except (soundfile.LibsndfileError, OSError) as error:
+        cause = getattr(error, "error_string", str(error)).rstrip(".")
+        return _decode_with_ffmpeg(path, cause)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Survey]]:
+    """Open a file for decoding, with a corrected header where its own would end it too early."""
+    import soundfile
+
+    name = os.fsencode(path)  # soundfile takes names as text only where they are UTF-8
+    with ExitStack() as stack:
+        file = stack.enter_context(soundfile.SoundFile(name))
+        found = survey(path, file.format, file.samplerate, file.frames)
+        if found.splice is not None:
+            raw = stack.enter_context(path.open("rb"))
+            file = stack.enter_context(soundfile.SoundFile(SplicedFile(raw, found.splice)))
+        yield file, found
+
+
+@contextmanager
+def _hushed_decoders() -> Iterator[None]:
+    """Keep mpg123, which comments on every broken frame, away from the terminal."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _read(file: Any, found: Survey) -> Recording:
+    """Mix down and resample block by block: an hour in stereo never lies in memory whole."""
+    import soxr
+
+    if file.samplerate not in _SAMPLE_RATES:
+        raise CorpusError(
+            f"unreadable (sample rate {file.samplerate:,} Hz, expected {_SAMPLE_RATES.start:,} to "
+            f"{_SAMPLE_RATES.stop - 1:,} Hz)"
+        )
+    resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32")
+    parts: list[Audio] = []
+    clipped: list[NDArray[np.float32]] = []
+    blocks = _Blocks(file, found.n_sound)
+    for block in blocks:
+        _check_samples(block)
+        parts.append(resampler.resample_chunk(block.mean(axis=1)))
+        clipped.append(_clipped_shares(block, file.samplerate))
+        if blocks.n_decoded > LONGEST_HOURS * 3600 * file.samplerate:
+            raise CorpusError(f"longer than {LONGEST_HOURS} hours: cut it into several files")
+    parts.append(resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
+    shares = np.concatenate([*clipped, np.zeros(0, dtype=np.float32)])
+    is_broken = blocks.failed or found.is_cut_off or (found.n_claimed or 0) > blocks.n_decoded
+    seconds = round(blocks.n_decoded / file.samplerate, 1) if is_broken else None
+    return Recording(np.concatenate(parts), shares, seconds)
+
+
+class _Blocks:
+    """The sound of an open file in blocks, (n, n_channels), as far as it can be decoded.
+
+    Attributes
+    ----------
+    n_decoded
+        Sample frames given so far.
+    failed
+        Whether the decoder met what it could not read.
+    """
+
+    def __init__(self, file: Any, n_most: int | None) -> None:
+        self._file, self._n_most = file, n_most
+        self.n_decoded, self.failed = 0, False
+
+    def __iter__(self) -> Iterator[Audio]:
+        # Not soundfile's own blocks: at the end of a file that is shorter than its header says
+        # they give the last block again and again.
+        channels = self._file.channels
+        n_tenths = _BLOCK_TENTHS * _USUAL_CHANNELS // max(channels, _USUAL_CHANNELS)
+        n_block = max(n_tenths, 1) * (self._file.samplerate // 10)
+        is_over = False
+        while not is_over:
+            n_wanted = n_block if self._n_most is None else min(n_block, self._left)
+            block, is_over = self._next(np.full((n_wanted, channels), np.nan, dtype=np.float32))
+            self.n_decoded += len(block)
+            if len(block):
+                yield block
+            is_over = is_over or len(block) < n_block
+
+    @property
+    def _left(self) -> int:
+        return max((self._n_most or 0) - self.n_decoded, 0)
+
+    def _next(self, block: Audio) -> tuple[Audio, bool]:
+        """Fill a block of NaN; return what was decoded of it, and whether the decoder is over."""
+        import soundfile
+
+        try:
+            return self._file.read(len(block), out=block), False
+        except soundfile.LibsndfileError as error:
+            # What was decoded before the error is there, but not its number.
+            n_given = len(block) - int(np.argmax(~np.isnan(block[::-1, 0])))
+            given = block[: n_given if not np.isnan(block[:, 0]).all() else 0]
+            if not (self.n_decoded or len(given)):
+                raise
+            self.failed = self.failed or error.code != _NO_SEEK
+            return given, True
+
+
+def _check_samples(block: Audio) -> None:
+    largest = float(np.abs(block).max())
+    if not np.isfinite(largest):
+        raise CorpusError("unreadable (holds samples that are not finite numbers)")
+    if largest > LARGEST_SAMPLE:
+        raise CorpusError(
+            f"unreadable (holds a sample of {largest:.3g}, expected -1 to 1, at most "
+            f"±{LARGEST_SAMPLE:,.0f})"
+        )
+
+
+def _clipped_shares(block: Audio, sample_rate: int) -> NDArray[np.float32]:
+    """Share of samples at full scale, three in a row at least, (n_tenths,) of (n, n_channels)."""
+    full = np.abs(block) >= _FULL_SCALE
+    runs = full[:-2] & full[1:-1] & full[2:]
+    n_tenth = sample_rate // 10
+    n_tenths = -(-len(block) // n_tenth)
+    padded = np.zeros(n_tenths * n_tenth, dtype=np.float32)
+    padded[: len(runs)] = runs.any(axis=1)
+    shares: NDArray[np.float32] = padded.reshape(n_tenths, n_tenth).mean(axis=1)
+    return shares
+
+
+def _decode_with_ffmpeg(path: Path, cause: str) -> Recording:
+    """Try ffmpeg, which knows more kinds of files (m4a) but may not be installed."""
+    if shutil.which("ffmpeg") is None:
+        raise CorpusError(f"unreadable ({cause}; ffmpeg, which might, is not installed)")
+    # From files only: a playlist in disguise could name anything.
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe"]
+    command += ["-i", f"file:{path}", "-vn", "-t", str(LONGEST_HOURS * 3600)]
+    command += ["-f", "f32le", "-ac", "1", "-ar", str(SAMPLE_RATE), "-"]
+    decoded = subprocess.run(command, capture_output=True, check=False)
+    audio = np.frombuffer(decoded.stdout[: len(decoded.stdout) // 4 * 4], dtype="<f4")
+    if not len(audio):
+        raise CorpusError(f"unreadable ({cause}; ffmpeg cannot read it either)")
+    _check_samples(audio)
+    shares = _clipped_shares(audio[:, None], SAMPLE_RATE)
+    is_broken = decoded.returncode != 0 or bool(decoded.stderr)
+    seconds = round(len(audio) / SAMPLE_RATE, 1) if is_broken else None
+    return Recording(audio.astype(np.float32), shares, seconds)
+
+
+def read_tags(path: Path) -> Tags:
+    """Read artist, title and licence, where the file states them in a form that can be read."""
+    from tinytag import TinyTag
+
+    try:
+        tag = TinyTag.get(path)
+    except Exception:  # noqa: BLE001 (what is no tag may fail in any way, and is no tag)
+        return Tags()
+    licences = tag.other.get("license") or tag.other.get("copyright") or [""]
+    return Tags(_text(tag.artist), _text(tag.title), _text(licences[0]))
+
+
+def _text(value: str | None) -> str | None:
+    return readable((value or "").strip()) or None
+
+
+def readable(text: str) -> str:
+    r"""Return text that can be encoded: what is not UTF-8 in a name or tag becomes ``\xNN``."""
+    try:
+        raw = text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # surrogates that stand for no byte
+        raw = text.encode(errors="backslashreplace")
+    return raw.decode(errors="backslashreplace")

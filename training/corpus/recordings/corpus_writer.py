@@ -1,0 +1,330 @@
+"""Recordings become shards: decode, find beats, bars and key, cut into loops, note what is left.
+
+One piece makes one shard, so an interrupted run loses the pieces it was at and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from device.audio.loudness import integrated_lufs
+from training.corpus import reader as corpus
+from training.corpus.reader import (
+    BEATS_PER_LOOP,
+    MARGIN,
+    SAMPLE_RATE,
+    Audio,
+    CorpusError,
+    PreparedLoop,
+)
+from training.corpus.recordings import beats as rhythm
+from training.corpus.recordings import keys
+from training.corpus.recordings.audio_files import Recording, Tags, decode, read_tags
+from training.corpus.recordings.rejection import find_fault
+from training.corpus.recordings.splits import LoopOrigin, choose_held_out
+
+# Where the studio's loops lie.
+LOUDNESS_LUFS = -21.0
+PEAK_LIMIT = 0.92
+# What is below is rumble or an offset, which no speaker plays and every level counts.
+LOWEST_HZ = 20.0
+
+_CLEAR_KEY = 0.02  # margin below which a key is a guess, and no reason to move a piece
+_SHORTEST_SAMPLES = keys.HOP * 8
+# Ten times what an hour of music takes, at 32 kbit/s, and time for a slow machine to get going.
+_LEAST_SECONDS, _SECONDS_PER_MB = 900.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something that did not become a loop, and why."""
+
+    path: str
+    reason: str
+    start_seconds: float | None = None
+
+
+class Piece(NamedTuple):
+    """A recording to cut."""
+
+    path: Path
+    name: str
+    tags: Tags | None = None
+    """Known from elsewhere; None: the file's own."""
+    facts: Mapping[str, Any] = {}
+    """More to keep with every loop."""
+
+
+class _Job(NamedTuple):
+    directory: Path
+    shard: int
+    piece: Piece
+    signature: int | None
+
+
+class _Heard(NamedTuple):
+    """What is known about a whole piece when its loops are cut."""
+
+    recording: Recording
+    key: keys.Key
+    semitones: int
+    moved: Audio  # the recording, transposed
+    provenance: dict[str, Any]
+
+
+# -- the whole corpus -----------------------------------------------------------------------
+
+
+def write_recordings(
+    directory: Path,
+    pieces: Sequence[Piece],
+    *,
+    source: str,
+    parameters: Mapping[str, Any],
+    refused: Sequence[Skip] = (),
+    key: str | None = None,
+    n_workers: int = 0,
+    on_progress: Callable[[int, int], None] = lambda n_done, n_pieces: None,
+) -> None:
+    """Make a corpus of recordings, or what is missing of it.
+
+    What cannot be read and stretches that make no loop are skipped, each with its reason in
+    ``corpus.json``; nothing of the sort stops the run. With workers, that includes files that take
+    too much time or memory or end the process that reads them.
+
+    Parameters
+    ----------
+    directory
+        Where to; a corpus begun there from the same pieces is continued.
+    source, parameters
+        See `training.corpus.reader.begin`.
+    refused
+        What was left out before.
+    key
+        Major key to move every piece to (its relative minor is the same to us); None: leave them.
+    n_workers
+        Number of processes, which does not change a sample; 0: this very process, which a file
+        that crashes a decoder takes with it.
+    on_progress
+        Called with the numbers of pieces done and wanted, first with what was there before.
+
+    Raises
+    ------
+    CorpusError
+        If no loop is found, or the directory holds something else.
+    """
+    signature = _signature(key)
+    listing = {"n_files": len(pieces), "listing": _listing(pieces), "key": key}
+    corpus.begin(directory, source, {**parameters, **listing})
+    corpus.remove_leftovers(directory)
+    jobs = [_Job(directory, shard, piece, signature) for shard, piece in enumerate(pieces)]
+    missing = [job for job in jobs if corpus.n_loops_written(directory, job.shard) is None]
+    n_done = len(jobs) - len(missing)
+    on_progress(n_done, len(jobs))
+    # The longest first: no core waits for a last long one.
+    missing.sort(key=lambda job: -_n_bytes(job.piece.path))
+    done = (
+        corpus.run_guarded(_cut_piece, missing, n_workers, lost=_give_up, seconds=_longest_seconds)
+        if n_workers
+        else map(_cut_piece, missing)
+    )
+    for _ in done:
+        n_done += 1
+        on_progress(n_done, len(jobs))
+    corpus.remove_leftovers(directory)  # of workers that were lost
+    _finish(jobs, refused)
+
+
+def _n_bytes(path: Path) -> int:
+    """Return the size of a file; 0 if it went away since it was listed."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _longest_seconds(job: _Job) -> float:
+    return _LEAST_SECONDS + _SECONDS_PER_MB * _n_bytes(job.piece.path) / 1e6
+
+
+def _give_up(job: _Job, what_it_did: str) -> None:
+    """Write the shard of a piece whose worker was lost: no loops, and the reason."""
+    skip = Skip(job.piece.name, f"unreadable (its worker {what_it_did})")
+    corpus.write_json(_skips_path(job), [asdict(skip)])
+    corpus.write_shard(job.directory, job.shard, [])
+
+
+def _signature(key: str | None) -> int | None:
+    if key is not None and key not in keys.SIGNATURES:
+        raise CorpusError(f"key is {key!r}, expected one of: {', '.join(keys.SIGNATURES)}")
+    return None if key is None else keys.SIGNATURES[key]
+
+
+def _listing(pieces: Sequence[Piece]) -> str:
+    """Return a digest that changes when files come, go or are replaced."""
+    lines = "".join(f"{piece.path} {_n_bytes(piece.path)}\n" for piece in pieces)
+    return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _finish(jobs: Sequence[_Job], refused: Sequence[Skip]) -> None:
+    directory = jobs[0].directory
+    skipped = [asdict(skip) for skip in refused] + [s for job in jobs for s in _read_skips(job)]
+    with_loops = [job.shard for job in jobs if corpus.n_loops_written(directory, job.shard)]
+    if not with_loops:
+        _remove_corpus(jobs)
+        example = f"; for example {skipped[0]['path']}: {skipped[0]['reason']}" if skipped else ""
+        raise CorpusError(
+            f"none of the {len(jobs)} files gave a loop, expected at least one with "
+            f"{BEATS_PER_LOOP} steady beats{example}"
+        )
+    records = [
+        (shard, record) for shard in with_loops for record in corpus.read_records(directory, shard)
+    ]
+    split_by = _split(directory, records)
+    tempo_bpm = float(np.median([record["labels"]["tempo_bpm"] for _, record in records]))
+    corpus.finish(
+        directory, len(jobs), tempo_bpm=tempo_bpm, skipped=skipped, facts={"split_by": split_by}
+    )
+
+
+def _split(directory: Path, records: Sequence[tuple[int, dict[str, Any]]]) -> str | None:
+    loops = [LoopOrigin(shard, record["id"], record["provenance"]) for shard, record in records]
+    split = choose_held_out(loops)
+    for shard in sorted({loop.shard for loop in loops}):
+        corpus.hold_out(
+            directory, shard, {name for place, name in split.held_out if place == shard}
+        )
+    return split.by
+
+
+def _remove_corpus(jobs: Sequence[_Job]) -> None:
+    directory = jobs[0].directory
+    for job in jobs:
+        _skips_path(job).unlink(missing_ok=True)
+        corpus.remove_shard(directory, job.shard)
+    (directory / "corpus.json").unlink()
+    if not any(directory.iterdir()):
+        directory.rmdir()
+
+
+# -- one piece ------------------------------------------------------------------------------
+
+
+def _cut_piece(job: _Job) -> None:
+    """Write the shard of one piece; whatever is wrong with it is noted, not raised."""
+    skips: list[Skip] = []
+    try:
+        loops = list(_loops(job, skips))
+    except CorpusError as error:
+        loops = []
+        skips.append(Skip(job.piece.name, str(error)))
+    except MemoryError:
+        loops = []
+        skips.append(Skip(job.piece.name, "takes more memory than there is"))
+    except Exception as error:  # noqa: BLE001 (no file may end the others, whatever it holds)
+        loops = []
+        skips.append(Skip(job.piece.name, f"unreadable ({type(error).__name__}: {error})"))
+    # Before the shard: it exists if and only if its records do, and then its skips must too.
+    corpus.write_json(_skips_path(job), [asdict(skip) for skip in skips])
+    corpus.write_shard(job.directory, job.shard, loops)
+
+
+def _skips_path(job: _Job) -> Path:
+    return job.directory / f"skipped-{job.shard:05d}.json"
+
+
+def _read_skips(job: _Job) -> list[dict[str, Any]]:
+    skips: list[dict[str, Any]] = corpus.read_json(_skips_path(job))
+    return skips
+
+
+def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
+    name, recording = job.piece.name, decode(job.piece.path)
+    seconds = len(recording.audio) / SAMPLE_RATE
+    if not recording.audio.any():
+        raise CorpusError("silent" if len(recording.audio) else "empty (not a single sample)")
+    if recording.broken_after_seconds is not None:
+        reason = f"broken after {recording.broken_after_seconds} s; what came before was used"
+        skips.append(Skip(name, reason, recording.broken_after_seconds))
+    if len(recording.audio) < _SHORTEST_SAMPLES:
+        raise CorpusError(f"shorter than one loop: only {seconds:.1f} s")
+    chroma = keys.find_chroma(recording.audio)
+    heard = _heard(job, recording, keys.find_key(chroma))
+    n_segments = 0
+    for segment in rhythm.find_segments(recording.audio, chroma, keys.HOP):
+        fault = find_fault(recording.audio, segment.beats, segment.clarity, recording.clipped)
+        if fault:
+            skips.append(Skip(name, fault, _seconds(segment.beats[0])))
+        else:
+            yield _loop(job, heard, segment, n_segments)
+        n_segments += 1
+    if n_segments == 0:
+        fewer = f"fewer than {BEATS_PER_LOOP} steady beats in {seconds:.1f} s"
+        raise CorpusError(f"shorter than one loop: {fewer}")
+
+
+def _heard(job: _Job, recording: Recording, key: keys.Key) -> _Heard:
+    semitones = 0 if job.signature is None else key.semitones_to(job.signature)
+    if job.signature is not None and key.margin < _CLEAR_KEY:
+        raise CorpusError(f"in no clear key ({key.name} by {key.margin:.3f}), so not transposed")
+    with job.piece.path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    tags = job.piece.tags or read_tags(job.piece.path)
+    provenance = {"path": job.piece.name, "sha256": digest, **asdict(tags), **job.piece.facts}
+    moved = keys.transpose(recording.audio, semitones)
+    return _Heard(recording, key, semitones, moved, provenance)
+
+
+def _loop(job: _Job, heard: _Heard, segment: rhythm.Segment, number: int) -> PreparedLoop:
+    # Played faster or slower, all beats move alike.
+    speed = len(heard.recording.audio) / len(heard.moved)
+    grid = rhythm.smooth_beats(segment.beats) / speed
+    first, last = round(float(grid[0])), math.ceil(grid[-1])
+    digest = heard.provenance["sha256"]
+    return PreparedLoop(
+        id=f"{job.shard:05d}-{digest[:12]}-{number:04d}",
+        audio=_levelled(_without_offset(_with_margins(heard.moved, first, last + 1))),
+        beats=(grid - grid[0]).tolist(),
+        held_out=False,
+        labels={
+            "tempo_bpm": round(rhythm.tempo_bpm(grid), 2),
+            "pulse_clarity": round(segment.clarity, 3),
+            "recorded_key": heard.key.name,
+            "key_margin": round(heard.key.margin, 3),
+            "transposed_semitones": heard.semitones,
+        },
+        provenance={**heard.provenance, "start_seconds": _seconds(segment.beats[0])},
+    )
+
+
+def _seconds(sample: np.int64) -> float:
+    return round(float(sample) / SAMPLE_RATE, 3)
+
+
+def _with_margins(audio: Audio, first: int, last: int) -> Audio:
+    """Cut a stretch with its real surroundings; beyond the ends of the file there is silence."""
+    before, after = first - MARGIN, last + MARGIN
+    inside = audio[max(before, 0) : after]
+    return np.pad(inside, (max(-before, 0), max(after - len(audio), 0)))
+
+
+def _without_offset(audio: Audio) -> Audio:
+    from scipy.signal import butter, sosfiltfilt
+
+    high_pass = butter(2, LOWEST_HZ, "highpass", fs=SAMPLE_RATE, output="sos")
+    return np.asarray(sosfiltfilt(high_pass, audio), dtype=np.float32)
+
+
+def _levelled(audio: Audio) -> Audio:
+    """Make all loops as loud to the ear, or as loud as their peaks allow."""
+    missing_lu = LOUDNESS_LUFS - integrated_lufs(audio[MARGIN:-MARGIN], SAMPLE_RATE)
+    gain = min(10 ** (missing_lu / 20), PEAK_LIMIT / float(np.abs(audio).max()))
+    levelled: Audio = audio * np.float32(gain)
+    return levelled

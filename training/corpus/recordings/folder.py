@@ -1,0 +1,112 @@
+"""A corpus out of a folder of music: any tempo, any key, no labels needed."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from training.corpus.reader import CorpusError
+from training.corpus.recordings.audio_files import SUFFIXES, readable
+from training.corpus.recordings.corpus_writer import Piece, Skip, write_recordings
+
+
+def write_folder_corpus(
+    directory: Path,
+    music: Path,
+    *,
+    key: str | None = None,
+    n_workers: int = 0,
+    on_progress: Callable[[int, int], None] = lambda n_done, n_files: None,
+) -> None:
+    """Make a corpus of all the music under a folder, or what is missing of it.
+
+    Parameters are those of `training.corpus.recordings.corpus_writer.write_recordings`.
+
+    Raises
+    ------
+    CorpusError
+        If there is no audio, no usable loop, or the directory holds something else.
+    """
+    found = find_music(music)
+    pieces = [Piece(path, readable(str(path.relative_to(music)))) for path in found.paths]
+    write_recordings(
+        directory,
+        pieces,
+        source="folder",
+        parameters={"folder": str(music.resolve())},
+        refused=found.refused,
+        key=key,
+        n_workers=n_workers,
+        on_progress=on_progress,
+    )
+
+
+class Found(NamedTuple):
+    """Audio files, in order of their paths, and what could not be looked into."""
+
+    paths: list[Path]
+    refused: list[Skip]
+
+
+def find_music(music: Path) -> Found:
+    """Find all audio files under a folder, also in folders that it links to, each folder once.
+
+    Raises
+    ------
+    CorpusError
+        If it is no folder, or holds no audio.
+    """
+    if not music.is_dir():
+        raise CorpusError(f"{music} is not a directory: give the folder that holds the music")
+    found = Found([], [])
+    known: set[tuple[int, int]] = set()
+    # Links after all that is really there: a folder keeps the name it has without them.
+    waiting = deque([music])
+    while waiting:
+        waiting.extend(_look_into(waiting.popleft(), music, known, found))
+    if not found.paths:
+        endings = " ".join(sorted(SUFFIXES))
+        example = "; ".join(f"{skip.path}: {skip.reason}" for skip in found.refused[:1])
+        raise CorpusError(
+            f"{music} holds no audio files, expected some of {endings}"
+            + (f"; for example {example}" if example else "")
+        )
+    found.paths.sort()
+    return found
+
+
+def _look_into(
+    start: Path, music: Path, known: set[tuple[int, int]], found: Found
+) -> Iterator[Path]:
+    """Go through a folder, and yield the links to other folders that are in it."""
+
+    def refuse(path: str | Path, reason: str) -> None:
+        found.refused.append(Skip(str(Path(path).relative_to(music)), reason))
+
+    def refuse_folder(error: OSError) -> None:
+        refuse(error.filename, f"cannot be looked into ({error.strerror})")
+
+    for name, folders, files in os.walk(start, onerror=refuse_folder):
+        folder = Path(name)
+        if not _is_new(folder, known):
+            folders.clear()
+            continue
+        folders.sort()
+        yield from (folder / each for each in folders if (folder / each).is_symlink())
+        for path in (folder / each for each in sorted(files)):
+            if path.is_symlink() and not os.access(path, os.F_OK):
+                refuse(path, "a link to nothing that can be reached")
+            elif path.suffix.lower() in SUFFIXES and path.is_file():
+                found.paths.append(path)
+
+
+def _is_new(folder: Path, known: set[tuple[int, int]]) -> bool:
+    """Say whether a folder is seen for the first time, by whatever name."""
+    status = folder.stat()
+    identity = status.st_dev, status.st_ino
+    is_new = identity not in known
+    known.add(identity)
+    return is_new

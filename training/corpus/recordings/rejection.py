@@ -1,0 +1,81 @@
+"""Why a stretch of a recording makes no loop."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.corpus.reader import SAMPLE_RATE, Audio
+from training.corpus.recordings.beats import BEATS_PER_BAR
+
+_SILENCE_DB = -50.0
+_CLIPPED_SHARE = 1e-3  # of all samples at full scale, in runs: the master was cut off
+_STEADY_CLARITY = 0.4
+_SPEECH_CLARITY = 0.5  # speech never comes near this; what does has a beat, and is music
+_SPEECH_STEADINESS = 0.25
+_N_FFT, _HOP = 4096, 1024
+_LOWEST_HZ, _HIGHEST_HZ = 100.0, 1300.0
+_HELD_FRAMES = 9  # 0.42 s, longer than a syllable
+
+
+def find_fault(
+    audio: Audio, beats: NDArray[np.int64], clarity: float, clipped: NDArray[np.float32]
+) -> str | None:
+    """Say why sixteen beats of a recording make no loop; None if they do.
+
+    Parameters
+    ----------
+    audio
+        The recording, (n_samples,).
+    beats
+        (BEATS_PER_LOOP + 1,), samples.
+    clarity
+        Of the loop's pulse, at most 1.
+    clipped
+        Share of every tenth of a second that is cut off at full scale, (n_tenths,).
+    """
+    quietest_db = min(
+        _level_db(audio[first:last])
+        for first, last in zip(
+            beats[:-BEATS_PER_BAR:BEATS_PER_BAR], beats[BEATS_PER_BAR::BEATS_PER_BAR], strict=True
+        )
+    )
+    if quietest_db < _SILENCE_DB:
+        return f"silent (a bar of it is below {_SILENCE_DB:.0f} dBFS RMS)"
+    first_tenth, last_tenth = (int(beat) * 10 // SAMPLE_RATE for beat in (beats[0], beats[-1]))
+    clipped_share = float(clipped[first_tenth : last_tenth + 1].mean())
+    if clipped_share > _CLIPPED_SHARE:
+        return f"clipped ({clipped_share:.1%} of its samples at full scale)"
+    if clarity < _SPEECH_CLARITY:
+        return _find_no_music(audio[beats[0] : beats[-1]], clarity)
+    return None
+
+
+def _find_no_music(loop: Audio, clarity: float) -> str | None:
+    steadiness = pitch_steadiness(loop)
+    if steadiness < _SPEECH_STEADINESS:
+        return f"speech-like (pulse clarity {clarity:.2f}, pitch steadiness {steadiness:.2f})"
+    if clarity < _STEADY_CLARITY:
+        return f"no steady beat (pulse clarity {clarity:.2f}, at least {_STEADY_CLARITY} expected)"
+    return None
+
+
+def _level_db(audio: Audio) -> float:
+    return 20.0 * float(np.log10(np.sqrt(np.mean(audio**2)) + 1e-9))
+
+
+def pitch_steadiness(loop: Audio) -> float:
+    """Return the share of energy between 100 and 1,300 Hz that holds its pitch, 0 to 1.
+
+    What is left of every bin by a median over 0.42 s: notes stay, gliding voices and drums go
+    (the horizontal half of Fitzgerald, "Harmonic/Percussive Separation using Median Filtering",
+    2010).
+    """
+    import librosa
+    from scipy.ndimage import median_filter
+
+    spectrum = np.abs(librosa.stft(loop, n_fft=_N_FFT, hop_length=_HOP))
+    first, last = (round(edge * _N_FFT / SAMPLE_RATE) for edge in (_LOWEST_HZ, _HIGHEST_HZ))
+    band = spectrum[first:last]
+    held = np.minimum(median_filter(band, size=(1, _HELD_FRAMES)), band)
+    return float(np.sum(held**2) / max(float(np.sum(band**2)), 1e-12))

@@ -1,1 +1,0 @@
-"""Ears: a recording in numbers, and how far one collection of recordings is from another."""

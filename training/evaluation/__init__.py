@@ -1,0 +1,1 @@
+"""Every state of a model rendered, measured and put on one page."""

@@ -1,0 +1,165 @@
+"""An audition's charts: the model in one colour, the inversion alone in the other."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from markupsafe import Markup
+
+from device.plain_text import visible
+from training.evaluation.effect_names import WORDS
+from training.evaluation.evaluate import Audition
+from training.evaluation.release_gate import (
+    LOUDEST_PEAK_DB,
+    MOST_DEFECT_DISTANCE,
+    MOST_DISTANCE,
+    MOST_LU,
+)
+from training.metrics.audio_metrics import GROUPS, NAMES
+from training.reporting.html import FIRST, INK, MUTED, RULE, SECOND, chart, chart_style
+from training.reporting.text import typeset
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MODEL, _INVERSION = SECOND, FIRST
+_LIMIT: dict[str, Any] = {"color": MUTED, "lw": 1, "ls": (0, (1, 2))}
+# Shifts further than this are drawn at the edge.
+_FURTHEST_SHIFT = 3.0
+# A change of one standard deviation is a dot of this area.
+_DOT_AREA = 55.0
+# A change this small is not drawn.
+_FAINTEST = 0.15
+
+
+def draw(audition: Audition) -> dict[str, Markup]:
+    """Every chart by its name, as SVG; those of held-out music only where there was some."""
+    makers: dict[str, tuple[Callable[[Audition], Figure], str]] = {
+        "effects": (_effects, "What every switch changes, figure by figure"),
+        "flips": (_flips, "Distance in sound over the number of switches that differ"),
+        "loudness": (_loudness, "How many takes are how loud, and their true peaks"),
+    }
+    if audition.reference is not None:
+        makers["families"] = (_families, "Distance from held-out music by family of figures")
+        makers["shifts"] = (_shifts, "How far every figure is off, model and inversion")
+    with chart_style():
+        return {name: chart(make(audition), name, alt) for name, (make, alt) in makers.items()}
+
+
+def _figure(height: float, **grid: Any) -> "tuple[Figure, Any]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.6, height), layout="constrained")
+    return figure, figure.subplots(**grid)
+
+
+def _effects(audition: Audition) -> "Figure":
+    """Dots as large as the change, in the colour of its direction."""
+    changes = [{e.name: e.change for e in switch.effects} for switch in audition.switches]
+    names = [name for name in NAMES if max(abs(c[name]) for c in changes) >= 2 * _FAINTEST]
+    figure, axes = _figure(0.22 * len(names) + 0.9)
+    for x, change in enumerate(changes):
+        for y, name in enumerate(names):
+            if abs(change[name]) >= _FAINTEST:
+                colour = SECOND if change[name] > 0 else FIRST
+                axes.scatter(x, y, _DOT_AREA * abs(change[name]), color=colour, lw=0)
+    axes.set_yticks(range(len(names)), [f"{WORDS[name][0]} · {name}" for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    labels = [f"{s.number + 1}\n{_broken(visible(s.label))}" for s in audition.switches]
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_xlim(-0.6, len(labels) - 0.4)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _broken(label: str) -> str:
+    """Words below each other, as columns are narrow."""
+    return "\n".join(label.split(maxsplit=1))
+
+
+def _families(audition: Audition) -> "Figure":
+    limits = {**MOST_DISTANCE, "defect": MOST_DEFECT_DISTANCE}
+    names = list(GROUPS)
+    figure, axes = _figure(2.6)
+    bars_of = [
+        ("the model", audition.distances, _MODEL),
+        ("inversion alone", audition.inversion_distances, _INVERSION),
+        ("half the music from the other half", audition.halves_distances, RULE),
+    ]
+    for n, (label, distances, colour) in enumerate(bars_of):
+        places = np.arange(len(names)) + 0.28 * (n - 1)
+        bars = axes.bar(places, [distances[g] for g in names], 0.25, color=colour, label=label)
+        axes.bar_label(bars, fmt="%.2f", padding=2, color=MUTED, fontsize=7.5)
+    for x, group in enumerate(names):
+        if group in limits:
+            axes.plot([x - 0.42, x + 0.42], [limits[group]] * 2, **(_LIMIT | {"color": INK}))
+    axes.plot([], [], **(_LIMIT | {"color": INK}), label="the gate's limit")
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylabel("sd of held-out music")
+    axes.grid(visible=False, axis="x")
+    axes.legend(ncols=4, loc="upper right")
+    axes.set_ylim(0, 1.25 * max(axes.get_ylim()[1], 1.0))
+    return figure
+
+
+def _shifts(audition: Audition) -> "Figure":
+    figure, columns = _figure(3.9, ncols=2)
+    halves = [("level", "defect", "timbre"), ("sharp", "rhythm")]
+    for axes, groups in zip(columns, halves, strict=True):
+        names = [name for group in groups for name in GROUPS[group]]
+        for comparisons, colour, size in (
+            (audition.inversion_comparisons, _INVERSION, 4.5),
+            (audition.comparisons, _MODEL, 6),
+        ):
+            shifts = {each.name: each.shift for each in comparisons}
+            _dots(axes, [shifts[name] for name in names], colour, size)
+        axes.set_yticks(range(len(names)), names, fontsize=7.5)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlim(-_FURTHEST_SHIFT - 0.2, _FURTHEST_SHIFT + 0.2)
+        axes.axvline(0, color=MUTED, lw=1)
+        axes.set_xlabel("shift of the median, sd of held-out music")
+        axes.set_title(", ".join(groups))
+    return figure
+
+
+def _dots(axes: "Axes", shifts: Sequence[float], colour: str, size: float) -> None:
+    clipped = np.clip(shifts, -_FURTHEST_SHIFT, _FURTHEST_SHIFT)
+    axes.plot(clipped, range(len(shifts)), "o", color=colour, markersize=size)
+
+
+def _flips(audition: Audition) -> "Figure":
+    likeness = audition.likeness
+    rows = likeness.by_flips
+    figure, axes = _figure(2.8)
+    across = [row.n_flips for row in rows]
+    axes.vlines(
+        across, [r.low for r in rows], [r.high for r in rows], color=SECOND, lw=5, alpha=0.35
+    )
+    axes.plot(across, [row.middle for row in rows], "o-", color=SECOND, label="states")
+    axes.axhline(likeness.between_takes, color=FIRST, lw=1.2, label="takes of one state")
+    axes.axhline(likeness.twin_distance, **_LIMIT, label="half of that: the same to a listener")
+    axes.set_xticks(across)
+    axes.set_xlabel("switches that differ")
+    axes.set_ylabel("distance in sound, sd")
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _loudness(audition: Audition) -> "Figure":
+    figure, (loudness, peaks) = _figure(2.4, ncols=2)
+    lufs = audition.loudness
+    middle = float(np.median(lufs))
+    loudness.hist(lufs, 24, color=SECOND)
+    loudness.axvspan(middle - MOST_LU, middle + MOST_LU, color=FIRST, alpha=0.12, lw=0)
+    loudness.set_title(f"Loudness (LUFS), and {MOST_LU:g} LU around the middle")
+    peaks.hist([take.true_peak_db for take in audition.takes.values()], 24, color=SECOND)
+    peaks.axvline(LOUDEST_PEAK_DB, **(_LIMIT | {"color": INK}))
+    peaks.set_title(typeset(f"True peak (dBTP), and the limit of {LOUDEST_PEAK_DB:g}"))
+    for axes in (loudness, peaks):
+        axes.set_ylabel("takes")
+        axes.grid(visible=False, axis="x")
+    return figure

@@ -1,0 +1,88 @@
+"""What switches do, in words: made of the figures, and short enough for a label."""
+
+from collections.abc import Mapping, Sequence
+
+from training.evaluation.switch_effects import Effect, Switch
+
+# Figure → what more and less of it are called. Figures of one name say the same thing.
+WORDS: Mapping[str, tuple[str, str]] = {
+    "lufs": ("louder", "softer"),
+    "true_peak_db": ("higher peaks", "lower peaks"),
+    "crest_db": ("punchier", "flatter"),
+    "dyn_range_db": ("more contrast", "more even"),
+    "silence_share": ("more pauses", "fewer pauses"),
+    "dc": ("more offset", "less offset"),
+    "clip_share": ("more clipping", "less clipping"),
+    "click_rate": ("more clicks", "fewer clicks"),
+    "block_z": ("choppier", "smoother"),
+    "hf_floor_db": ("more hiss", "less hiss"),
+    "centroid": ("brighter", "darker"),
+    "rolloff95": ("brighter", "darker"),
+    "flatness_db": ("noisier", "cleaner"),
+    "band_sub": ("more sub bass", "less sub bass"),
+    "band_low": ("more bass", "less bass"),
+    "band_mid": ("more middle", "less middle"),
+    "band_hi": ("more treble", "less treble"),
+    "band_air": ("more air", "less air"),
+    "perc_db": ("more drums", "fewer drums"),
+    "spec_sparsity": ("fuller", "thinner"),
+    "phase_dev": ("rougher", "smoother tones"),
+    "peak_sharp_db": ("clearer tones", "hazier tones"),
+    "mod_4_12": ("livelier", "calmer"),
+    "mod_12_30": ("quicker edges", "slower edges"),
+    "mod_30_80": ("grainier", "less grainy"),
+    "quef_hi": ("more pitched", "less pitched"),
+    "melgrad_t": ("crisper", "softer edges"),
+    "melgrad_f": ("more pitched", "less pitched"),
+    "onset_kurt": ("lonelier beats", "more beats"),
+    "onset_rate": ("busier", "sparser"),
+    "grid_excess": ("tighter", "looser"),
+    "pulse_clarity": ("steadier", "freer"),
+    "tempo_bpm": ("feels faster", "feels slower"),
+    "loop_repeat": ("more loop", "more story"),
+}
+_MOST_WORDS = 3
+# Below this many standard deviations a change is not worth a word, unless it is the strongest.
+_WORTH_A_WORD = 0.5
+
+
+def word(effect: Effect) -> str:
+    """What this change is called."""
+    more, less = WORDS[effect.name]
+    return more if effect.change > 0 else less
+
+
+def named_effects(switch: Switch) -> list[Effect]:
+    """The strongest effects, of each name one."""
+    by_word: dict[str, Effect] = {}
+    for effect in switch.effects:
+        by_word.setdefault(word(effect), effect)
+    named = list(by_word.values())[:_MOST_WORDS]
+    return [effect for effect in named if effect is named[0] or abs(effect.change) >= _WORTH_A_WORD]
+
+
+def sentence(switch: Switch) -> str:
+    """Say, such as "on: brighter (+1.4 sd), busier (+1.1 sd); the same in 9 of 10 panels"."""
+    named = named_effects(switch)
+    effects = ", ".join(f"{word(effect)} ({effect.change:+.1f} sd)" for effect in named)
+    return f"on: {effects}; {panels(min(effect.share for effect in named))}"
+
+
+def panels(share: float) -> str:
+    """In how many states of the other switches a change goes the way it mostly goes."""
+    if share == 1:
+        return "the same in every panel"
+    tenths = int(10 * share)
+    return f"the same in {tenths} of 10 panels"
+
+
+def names_by_sound(switches: Sequence[Switch]) -> tuple[str, ...]:
+    """A name for every switch after what it does most; no two alike while words last.
+
+    Whose effect is strongest is named first.
+    """
+    names: dict[int, str] = {}
+    for switch in sorted(switches, key=lambda switch: -abs(switch.effects[0].change)):
+        free = (word(e) for e in switch.effects if word(e) not in names.values())
+        names[switch.number] = next(free, word(switch.effects[0]))
+    return tuple(names[switch.number] for switch in switches)

@@ -1,0 +1,71 @@
+"""What an audition found, written into the model it is about; the graph stays as it is."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from device.errors import ContractError
+from device.files import sha256_of, written_whole
+from device.model.contract import CONTRACT_VERSION, ModelCard
+from device.model.network import Network
+from device.model.summary import read_card
+from device.system.outputs import not_written, regular_target
+
+# Scores that an audition owns: those of an earlier one go.
+_OURS = ("audition_", "inversion_")
+
+
+def inscribe(model: Path, labels: Sequence[str], scores: Mapping[str, float]) -> str:
+    """Write labels and scores into a model file, whole or not at all; its new hash.
+
+    Everything else of its card stays, provenance and golden vector included, and other scores too.
+    The file is opened as a box would open it before it takes the old one's place.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    # A link stays what it is.
+    model = regular_target(model)
+    card = read_card(model)
+    kept = {name: v for name, v in card.scores.items() if not name.startswith(_OURS)}
+    card = replace(
+        card,
+        contract_version=CONTRACT_VERSION,
+        switch_labels=tuple(labels),
+        scores={**kept, **scores},
+        # A file from before version 3 has no magnitudes: its log floor is all there is.
+        golden=card.golden if card.golden.magnitude else card.golden.with_magnitude(card.log_floor),
+    )
+    content, partial = _content(model, card), model.with_name(f".{model.name}.part")
+    try:
+        with written_whole(model, partial) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            _check(partial, card)
+    except OSError as error:
+        raise not_written(model, error) from error
+    return sha256_of(model)
+
+
+def _content(model: Path, card: ModelCard) -> bytes:
+    import onnx
+
+    whole = onnx.load(model, load_external_data=False)
+    del whole.metadata_props[:]
+    for key, value in card.to_metadata().items():
+        whole.metadata_props.add(key=key, value=value)
+    content: bytes = whole.SerializeToString()
+    return content
+
+
+def _check(partial: Path, card: ModelCard) -> None:
+    """Open it, which replays the golden vector."""
+    if Network.open(partial).card != card:
+        raise ContractError(
+            f"{partial.name}: found another card on the disk than was written, expected the same; "
+            "write it somewhere else"
+        )

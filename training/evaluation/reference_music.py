@@ -1,0 +1,209 @@
+"""The music a model is held against: held out from training, as it is and through our inversion."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.errors import SwitchboardError
+from device.model.contract import ModelCard
+from device.synthesis.griffin_lim import GriffinLim
+from device.synthesis.vocoder import CARE
+from training.corpus.reader import HELD_OUT, MARGIN, SAMPLE_RATE, Corpus, run_in_workers
+from training.metrics.audio_metrics import describe, resampled
+from training.metrics.reconstruction import stft_magnitude, streamed
+from training.metrics.spectra import as_recorded
+
+Samples = NDArray[np.float32]
+
+N_LOOPS = 64
+# Of fewer, distances say more about who was chosen than about the model.
+FEWEST_LOOPS = 8
+# Loops that a listener gets to hear.
+_N_SHOWN = 2
+
+
+class NoHeldOutMusic(SwitchboardError, ValueError):
+    """Nothing to hold a model against, where its scores were asked for."""
+
+    exit_code = 26
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One loop of a corpus, or of the studio where `corpus` is None."""
+
+    corpus: Path | None
+    seed: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoopJob:
+    """A loop, and the shape of the spectrogram that the model inverts."""
+
+    loop: Loop
+    n_fft: int
+    hop_length: int
+    sample_rate: int
+    is_shown: bool
+    window: str = "hann"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A loop's figures, as it is and rebuilt; and both sounds, where somebody will listen."""
+
+    loop: Loop
+    figures: NDArray[np.float64]
+    rebuilt_figures: NDArray[np.float64]
+    sounds: tuple[Samples, Samples] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Music:
+    """What was held out.
+
+    Attributes
+    ----------
+    source : str
+        Where it comes from, in words.
+    """
+
+    source: str
+    loops: tuple[Loop, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Held-out music, heard.
+
+    Attributes
+    ----------
+    figures, rebuilt_figures : (n_loops, n_figures)
+    sounds : tuple
+        Of some loops: as it is, rebuilt; at `SAMPLE_RATE`.
+    """
+
+    music: Music
+    figures: NDArray[np.float64]
+    rebuilt_figures: NDArray[np.float64]
+    sounds: tuple[tuple[Samples, Samples], ...]
+
+
+# -- finding it -----------------------------------------------------------------------------
+
+
+def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | None:
+    """Held-out loops of a corpus; without one, what the studio held out from this very model.
+
+    None where a model was trained on music that its file cannot bring back.
+
+    Raises
+    ------
+    NoHeldOutMusic
+        If the corpus holds out too little.
+    CorpusError
+        If it is none.
+    """
+    if against is None:
+        return _studio_music(card, n_loops)
+    corpus = Corpus.open(against)
+    held_out = corpus.indices(HELD_OUT)
+    if len(held_out) < FEWEST_LOOPS:
+        raise NoHeldOutMusic(
+            f"{against}: found {len(held_out)} held-out loops, expected {FEWEST_LOOPS} at least: "
+            "make a larger corpus of the same music, or audition without --against"
+        )
+    # Evenly over all of it: neighbours may be parts of one piece.
+    places = np.unique(np.linspace(0, len(held_out) - 1, n_loops).round().astype(int))
+    loops = tuple(Loop(against, 0, int(held_out[place])) for place in places)
+    return Music(f"{len(loops)} of {len(held_out)} held-out loops of {against.name}", loops)
+
+
+def _studio_music(card: ModelCard, n_loops: int) -> Music | None:
+    from training.corpus.generator.corpus_writer import LICENCE, is_held_out
+
+    corpus: Any = card.provenance.get("corpus")
+    if not isinstance(corpus, dict) or corpus.get("source") != "studio":
+        return None
+    seed = corpus.get("seed")
+    # A sound font's licence is unknown, and its instruments are not in the model.
+    if not isinstance(seed, int) or seed < 0 or corpus.get("licences") != [LICENCE]:
+        return None
+    held_out = (index for index in count() if is_held_out(seed, index))
+    loops = tuple(Loop(None, seed, index) for index in islice(held_out, n_loops))
+    source = f"{n_loops} loops of the studio that seed {seed} held out, rendered again"
+    return Music(source, loops)
+
+
+# -- hearing it -----------------------------------------------------------------------------
+
+
+def hear_all(
+    music: Music, card: ModelCard, n_workers: int, on_done: Callable[[], None]
+) -> Reference:
+    """Listen to all loops and their round trips, in as many processes."""
+    jobs = [
+        LoopJob(loop, card.n_fft, card.hop_length, card.sample_rate, number < _N_SHOWN, card.window)
+        for number, loop in enumerate(music.loops)
+    ]
+    found = {}
+    for heard in run_in_workers(hear, jobs, n_workers):
+        found[heard.loop] = heard
+        on_done()
+    in_order = [found[loop] for loop in music.loops]
+    return Reference(
+        music,
+        np.stack([heard.figures for heard in in_order]),
+        np.stack([heard.rebuilt_figures for heard in in_order]),
+        tuple(heard.sounds for heard in in_order if heard.sounds is not None),
+    )
+
+
+def hear(job: LoopJob) -> Heard:
+    """Listen to one loop, as it is and through our inversion."""
+    audio = _audio(job.loop)
+    rebuilt = as_recorded(round_trip(audio, job))[MARGIN:-MARGIN]
+    original = as_recorded(audio)[MARGIN:-MARGIN]
+    return Heard(
+        job.loop,
+        describe(original, SAMPLE_RATE),
+        describe(rebuilt, SAMPLE_RATE),
+        (original, rebuilt) if job.is_shown else None,
+    )
+
+
+def round_trip(audio: Samples, job: LoopJob) -> Samples:
+    """True magnitudes through the box's inversion, at the model's own sample rate and window."""
+    at_model_rate = resampled(audio, SAMPLE_RATE, job.sample_rate)
+    inversion = GriffinLim(
+        n_fft=job.n_fft,
+        hop_length=job.hop_length,
+        window=job.window,
+        look_ahead=CARE.look_ahead,
+        n_passes=CARE.n_passes,
+    )
+    magnitude = stft_magnitude(at_model_rate, job.n_fft, job.hop_length, window=job.window)
+    rebuilt = streamed(inversion, magnitude, len(at_model_rate))
+    back = resampled(rebuilt, job.sample_rate, SAMPLE_RATE)[: len(audio)]
+    return np.pad(back, (0, len(audio) - len(back)))
+
+
+def _audio(loop: Loop) -> Samples:
+    """A loop with a margin on both sides."""
+    if loop.corpus is not None:
+        return _corpus(loop.corpus).audio(loop.index)
+    from training.corpus.generator.corpus_writer import render_with_margins
+
+    return render_with_margins(loop.seed, loop.index)
+
+
+@lru_cache(maxsize=1)
+def _corpus(directory: Path) -> Corpus:
+    return Corpus.open(directory)

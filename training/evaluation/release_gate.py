@@ -1,0 +1,145 @@
+"""The release gate: what a model must reach before it may be the one that ships."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from device.errors import SwitchboardError
+from training.evaluation.evaluate import Audition
+
+PARTS = ("likeness", "defects", "switches")
+
+# Mean distance of a family of figures from held-out music, in standard deviations.
+MOST_DISTANCE = {"sharp": 1.1, "timbre": 0.6, "rhythm": 0.7}
+MOST_DEFECT_DISTANCE = 0.6
+# Figures that fall when a decoder is blurry, and how far their median may be off.
+SHIFTS = ("quef_hi", "mod_4_12", "melgrad_t")
+MOST_SHIFT = 0.8
+LEAST_COHERENCE, COHERENT_SHARE = 0.6, 0.75
+LEAST_RECOGNISED = 0.95
+MOST_LU = 3.0
+LOUDEST_PEAK_DB = -1.0
+
+
+class GateMissed(SwitchboardError, ValueError):
+    """A model that plays, and is not good enough to ship."""
+
+    exit_code = 27
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One condition of the gate.
+
+    Attributes
+    ----------
+    part : str
+        One of `PARTS`.
+    found : float or None
+        None where nothing could be measured: that is a miss.
+    is_least : bool
+        Whether `limit` is the least there may be; else the most.
+    """
+
+    part: str
+    name: str
+    found: float | None
+    limit: float
+    unit: str
+    is_least: bool
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there was anything to measure."""
+        return self.found is not None
+
+    @property
+    def verdict(self) -> str:
+        """Met, missed, or a dash."""
+        if not self.is_measured:
+            return "–"
+        return "met" if self.is_met else "missed"
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the model gets past it; what is no number does not."""
+        if self.found is None:
+            return False
+        return self.found >= self.limit if self.is_least else self.found <= self.limit
+
+    @property
+    def expected(self) -> str:
+        """The condition, in words."""
+        return f"at {'least' if self.is_least else 'most'} {_number(self.limit, self.unit)}"
+
+    @property
+    def measured(self) -> str:
+        """What was found, in words."""
+        return "not measured" if self.found is None else _number(self.found, self.unit)
+
+
+def thresholds(audition: Audition) -> list[Threshold]:
+    """Every condition, with what this audition found."""
+    makers: list[Callable[[Audition], Iterator[Threshold]]] = [_likeness, _defects, _switches]
+    return [threshold for make in makers for threshold in make(audition)]
+
+
+def check(found: Collection[Threshold], title: str) -> None:
+    """Let a model pass or not.
+
+    Raises
+    ------
+    GateMissed
+        Naming every condition that is not met.
+    """
+    missed = [threshold for threshold in found if not threshold.is_met]
+    if missed:
+        reasons = "; ".join(f"{t.name}: found {t.measured}, expected {t.expected}" for t in missed)
+        raise GateMissed(
+            f"model {title!r} misses {len(missed)} of {len(found)} conditions of the gate: "
+            f"{reasons}; train it further, or ship another model"
+        )
+
+
+def _likeness(audition: Audition) -> Iterator[Threshold]:
+    distance = audition.distances
+    for group, most in MOST_DISTANCE.items():
+        name = f"distance from held-out music, {group}"
+        yield Threshold("likeness", name, distance.get(group), most, "sd", is_least=False)
+    shifts = {each.name: abs(each.shift) for each in audition.comparisons}
+    for figure in SHIFTS:
+        name = f"shift of {figure}"
+        yield Threshold("likeness", name, shifts.get(figure), MOST_SHIFT, "sd", is_least=False)
+
+
+def _defects(audition: Audition) -> Iterator[Threshold]:
+    def at_most(name: str, found: float | None, limit: float, unit: str = "") -> Threshold:
+        return Threshold("defects", name, found, limit, unit, is_least=False)
+
+    found = audition.distances.get("defect")
+    yield at_most("distance from held-out music, defect", found, MOST_DEFECT_DISTANCE, "sd")
+    yield at_most("dead states", len(audition.dead), 0)
+    yield at_most("loudness, furthest from its median", audition.loudness_range_lu, MOST_LU, "LU")
+    yield at_most("loudest true peak", audition.loudest_peak_db, LOUDEST_PEAK_DB, "dBTP")
+
+
+def _switches(audition: Audition) -> Iterator[Threshold]:
+    def at_least(name: str, found: float, limit: float, unit: str = "") -> Threshold:
+        return Threshold("switches", name, found, limit, unit, is_least=True)
+
+    switches, likeness = audition.switches, audition.likeness
+    n_coherent = sum(switch.coherence >= LEAST_COHERENCE for switch in switches)
+    n_wanted = -int(-COHERENT_SHARE * len(switches) // 1)
+    yield at_least(f"switches of coherence {LEAST_COHERENCE:g} or more", n_coherent, n_wanted)
+    least = 100 * min(switch.recognised for switch in switches)
+    yield at_least("recognition of the least clear switch", least, 100 * LEAST_RECOGNISED, "%")
+    moves = min(switch.moves for switch in switches)
+    yield at_least("movement of the weakest switch", moves, likeness.twin_distance, "sd")
+    yield at_least(
+        "distance of the two nearest states", likeness.least_distance, likeness.twin_distance, "sd"
+    )
+
+
+def _number(value: float, unit: str) -> str:
+    if not unit:
+        return f"{value:g}"
+    return f"{value:.1f} %" if unit == "%" else f"{value:.2f} {unit}"

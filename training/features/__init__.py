@@ -1,0 +1,1 @@
+"""Loops as the networks see them: spectrogram analysis, bands, descriptors, the dataset."""

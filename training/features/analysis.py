@@ -1,0 +1,148 @@
+"""From audio to what the network sees: log-magnitude bands on a grid of positions in the loop.
+
+A frame is an STFT frame whose window has its peak at a *position in beats*, so music of any tempo
+lies on the same grid and no audio is stretched. Bins are grouped into bands
+(`training.features.bands`). The
+way back is a fixed linear map that the exported graph carries.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from device.model.contract import SLOTS_PER_BEAT
+from device.synthesis.windows import analysis_window, window_peak
+from training.features.bands import mel_centres, warped_centres
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """How audio becomes frames.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz.
+    n_fft, hop_length : int
+        Samples. `hop_length` is what the box will advance by; analysis itself is free of it.
+    floor : float
+        STFT magnitude below which everything counts as silence.
+    n_bands : int
+    n_linear : int
+        Of warped bands, so many are single bins, the lowest; 0 for other kinds.
+    frames_per_slot : int
+        Frames on the grid of one 16th note.
+    bands : str
+        Their kind, one of `training.features.bands.KINDS`.
+    window : str
+        One of `device.model.contract.WINDOWS`.
+    """
+
+    sample_rate: int = 22_050
+    n_fft: int = 1_024
+    hop_length: int = 256
+    floor: float = 0.15
+    n_bands: int = 192
+    n_linear: int = 144
+    frames_per_slot: int = 16
+    bands: str = "warped"
+    window: str = "hann"
+
+    @classmethod
+    def shaped(
+        cls, bands: str, n_fft: int, hop_length: int | None = None, window: str = "hann"
+    ) -> Self:
+        """Sizes that fit a window: the same Hz in every band, a quarter of it for the hop.
+
+        Mel bands are an eighth of `n_fft`, the customary 128 of 1,024.
+        """
+        # Bands of a window of 1,024, and how many of them are single bins.
+        sizes = {"warped": (192, 144), "mel": (128, 0)}
+        n_bands, n_linear = (round(size * n_fft / 1_024) for size in sizes.get(bands, (0, 0)))
+        return cls(
+            n_fft=n_fft,
+            hop_length=hop_length or n_fft // 4,
+            n_bands=n_bands or n_fft // 2 + 1,
+            n_linear=n_linear,
+            bands=bands,
+            window=window,
+        )
+
+    @property
+    def log_floor(self) -> float:
+        """Natural log of `floor`."""
+        return math.log(self.floor)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of STFT bins."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def peak(self) -> int:
+        """The sample of a frame that lies at its position."""
+        return window_peak(self.window, self.n_fft)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able fields."""
+        return asdict(self)
+
+    @cached_property
+    def band_centres(self) -> NDArray[np.float64]:
+        """Centre of each band in bins, (n_bands,), rising from 0 to n_bins - 1."""
+        if self.bands == "linear":
+            return np.arange(self.n_bins, dtype=np.float64)
+        if self.bands == "mel":
+            return mel_centres(self.n_bands, self.n_bins, self.sample_rate)
+        return warped_centres(self.n_bands, self.n_linear, self.n_bins)
+
+    @cached_property
+    def expansion(self) -> NDArray[np.float32]:
+        """Bands to bins by interpolation between centres, (n_bins, n_bands); rows add up to 1."""
+        bins = np.arange(self.n_bins)
+        identity = np.eye(self.n_bands)
+        rows = [np.interp(bins, self.band_centres, unit) for unit in identity]
+        return np.stack(rows, axis=1).astype(np.float32)
+
+    @cached_property
+    def reduction(self) -> NDArray[np.float32]:
+        """Bins to bands by the mean under the same triangles, (n_bands, n_bins)."""
+        triangles = self.expansion.T
+        return np.asarray(triangles / triangles.sum(axis=1, keepdims=True), dtype=np.float32)
+
+    def log_bands(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-magnitude bands of un-windowed frames.
+
+        Parameters
+        ----------
+        frames : (n_frames, n_fft)
+
+        Returns
+        -------
+        (n_frames, n_bands), natural log, not below `log_floor`.
+        """
+        window = torch.from_numpy(analysis_window(self.window, self.n_fft)).to(torch.float32)
+        magnitude = torch.fft.rfft(torch.from_numpy(frames) * window).abs()
+        bands = magnitude @ torch.from_numpy(self.reduction).T
+        log_bands: NDArray[np.float32] = bands.clamp_min(self.floor).log().numpy()
+        return log_bands
+
+    def magnitude(self, log_bands: Tensor) -> Tensor:
+        """Expand to bins, silence where the log is at the floor: (..., n_bands) → (..., n_bins)."""
+        expansion = torch.from_numpy(self.expansion).to(log_bands)
+        return ((log_bands @ expansion.T).exp() - self.floor).clamp_min(0.0)
+
+    def grid(self, n_slots: int, offset: float = 0.0) -> NDArray[np.float64]:
+        """Positions in beats of a loop's frames, (n_slots * frames_per_slot,).
+
+        `offset` in [0, 1) shifts the grid by that part of its own step.
+        """
+        step = 1.0 / (SLOTS_PER_BEAT * self.frames_per_slot)
+        frames = np.arange(n_slots * self.frames_per_slot, dtype=np.float64)
+        return (frames + offset) * step

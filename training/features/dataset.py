@@ -1,0 +1,236 @@
+"""The analysed corpus, computed once and memory-mapped: what the trainer reads.
+
+Beside the shards of a corpus lies ``features-KEY.npy``, float16 (n_loops, n_frames, n_bands), the
+log bands of every loop, where KEY names the analysis. Each loop's grid is shifted by a random part
+of its own step, so that over a corpus every phase of a slot is seen.
+"""
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from device.errors import OutputError, SwitchboardError
+from device.model.contract import SLOTS_PER_BEAT
+from training.corpus.reader import TRAIN, Corpus, CorpusError
+from training.features.analysis import Analysis
+
+_CHECKED_AT_ONCE = 64  # loops
+_ROUNDING = 0.05  # nepers, more than half precision rounds by
+
+
+@dataclass(frozen=True)
+class Features:
+    """Frames of all loops, split into what is trained on and what is held out.
+
+    Attributes
+    ----------
+    log_bands : (n_loops, n_frames, n_bands), float16, memory-mapped
+    offsets : (n_loops,), float32
+        Shift of each loop's grid in parts of a frame.
+    train, held_out : (n,), int64
+        Numbers of loops.
+    n_slots : int
+    labels : (n_loops, n_labels), float32
+        What the owner says of the loops; no columns unless switches are made of it.
+    """
+
+    log_bands: NDArray[np.float16]
+    offsets: NDArray[np.float32]
+    train: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    n_slots: int
+    labels: NDArray[np.float32]
+
+
+def open_features(
+    corpus: Corpus,
+    analysis: Analysis,
+    *,
+    labels: NDArray[np.float32] | None = None,
+    n_workers: int = 1,
+    on_progress: Callable[[int, int], None] = lambda n_done, n_loops: None,
+) -> Features:
+    """Analyse a corpus, or reopen what was analysed before; what of that is damaged is done again.
+
+    Parameters
+    ----------
+    labels : (n_loops, n_labels)
+        Of `training.switch_axes.labels`; none of them if left out.
+    n_workers : int
+        Threads; the work is in the Fourier transform, which lets go of the interpreter lock.
+    on_progress : callable
+        Called with the numbers of loops analysed and of all; not at all if nothing is to be done.
+
+    Raises
+    ------
+    CorpusError
+        If its sample rate is not the analysis', none of its loops is for training, or its sound is
+        damaged.
+    OutputError
+        If there is no room beside it for the analysis.
+    """
+    is_train = np.array([record.split == TRAIN for record in corpus.records], dtype=np.bool_)
+    _check(corpus, analysis, is_train)
+    path = corpus.directory / f"features-{_key(corpus, analysis)}.npy"
+    with _alone(corpus.directory):
+        log_bands = _analysed(path, _shape(corpus, analysis), analysis)
+        if log_bands is None:
+            _analyse(corpus, analysis, path, n_workers=n_workers, on_progress=on_progress)
+            log_bands = np.load(path, mmap_mode="r")
+    return Features(
+        log_bands=log_bands,
+        offsets=_offsets(len(corpus)),
+        train=np.flatnonzero(is_train),
+        held_out=np.flatnonzero(~is_train),
+        n_slots=SLOTS_PER_BEAT * corpus.beats_per_loop,
+        labels=np.zeros((len(corpus), 0), np.float32) if labels is None else labels,
+    )
+
+
+def _check(corpus: Corpus, analysis: Analysis, is_train: NDArray[np.bool_]) -> None:
+    if corpus.sample_rate != analysis.sample_rate:
+        raise CorpusError(
+            f"{corpus.directory}: found a sample rate of {corpus.sample_rate} Hz, the analysis "
+            f"expects {analysis.sample_rate}; set analysis.sample_rate={corpus.sample_rate}"
+        )
+    if not is_train.any():
+        raise CorpusError(
+            f"{corpus.directory}: found no loop to train on among its {len(corpus)}; "
+            "make a longer corpus"
+        )
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Let one process analyse at a time; who comes second waits, and finds the work done.
+
+    The lock is the kernel's, so a killed process leaves none behind.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _offsets(n_loops: int) -> NDArray[np.float32]:
+    # The sequence is additive (golden ratio): even coverage whatever the number of loops.
+    return ((np.arange(n_loops) * 0.618033988749895) % 1.0).astype(np.float32)
+
+
+def _key(corpus: Corpus, analysis: Analysis) -> str:
+    # What decides the frames and nothing else: another hop finds the work done.
+    decisive: list[float | str] = [
+        analysis.sample_rate,
+        analysis.n_fft,
+        analysis.floor,
+        analysis.frames_per_slot,
+    ]
+    if analysis.window != "hann":  # the only one there was: what was made then keeps its name
+        decisive.append(analysis.window)
+    centres = analysis.band_centres.round(6).tolist()
+    identity = json.dumps([decisive, centres, [record.id for record in corpus.records]])
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+def _shape(corpus: Corpus, analysis: Analysis) -> tuple[int, int, int]:
+    n_frames = SLOTS_PER_BEAT * corpus.beats_per_loop * analysis.frames_per_slot
+    return len(corpus), n_frames, analysis.n_bands
+
+
+def _analysed(
+    path: Path, shape: tuple[int, int, int], analysis: Analysis
+) -> NDArray[np.float16] | None:
+    """What was analysed before; None if there is nothing, or nothing that an analysis gives."""
+    try:
+        found: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError):
+        return None
+    if found.dtype != np.float16 or found.shape != shape:
+        return None
+    # Of what was damaged on the disk, half the numbers are none or beyond all bounds.
+    loudest = analysis.n_fft * max(1.0, float(analysis.reduction.sum(axis=1).max()))
+    lowest = analysis.log_floor - _ROUNDING
+    highest = max(analysis.log_floor, math.log(loudest)) + _ROUNDING
+    for start in range(0, len(found), _CHECKED_AT_ONCE):
+        part = torch.from_numpy(np.array(found[start : start + _CHECKED_AT_ONCE]))
+        least, most = torch.aminmax(part)
+        # Written so that what is not a number fails.
+        if not (least >= lowest and most <= highest):
+            return None
+    return found
+
+
+def _analyse(
+    corpus: Corpus,
+    analysis: Analysis,
+    path: Path,
+    *,
+    n_workers: int,
+    on_progress: Callable[[int, int], None],
+) -> None:
+    shape, offsets = _shape(corpus, analysis), _offsets(len(corpus))
+    n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
+    # A name without the process: what a killed analysis left is written over by the next.
+    partial = path.with_suffix(".part.npy")
+
+    def analyse_loop(i: int) -> None:
+        positions = analysis.grid(n_slots, float(offsets[i]))
+        frames = corpus.frames(i, positions, analysis.n_fft, analysis.peak)
+        store[i] = analysis.log_bands(frames)
+
+    try:
+        store = _reserved(partial, shape)
+        on_progress(0, len(store))
+        with _threads(n_workers) as pool:
+            for n_done, _ in enumerate(pool.map(analyse_loop, range(len(store))), 1):
+                on_progress(n_done, len(store))
+        store.flush()
+        partial.replace(path)
+    except OSError as error:
+        if isinstance(error, SwitchboardError):
+            raise
+        n_bytes = math.prod(shape) * np.dtype(np.float16).itemsize
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); the analysis of a corpus lies "
+            f"beside it: make room for {n_bytes / 2**20:,.0f} MiB there, or copy the corpus"
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def _reserved(path: Path, shape: tuple[int, int, int]) -> np.memmap[Any, np.dtype[np.float16]]:
+    """Make an array on the disk that has its room there already.
+
+    On a full disk writing to a map would end the process, without an exception.
+    """
+    store: np.memmap[Any, np.dtype[np.float16]] = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float16, shape=shape
+    )
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return store
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that, when interrupted, end after what they are at."""
+    pool = ThreadPoolExecutor(n)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)

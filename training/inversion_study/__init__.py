@@ -1,0 +1,1 @@
+"""What a spectrogram's window costs, and what it does to the sound."""

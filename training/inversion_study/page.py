@@ -1,0 +1,130 @@
+"""A study as a page: what it found, what it sounds like, its charts and all of its rows."""
+
+import math
+import platform
+from importlib.metadata import version
+
+from training.corpus.reader import SAMPLE_RATE
+from training.inversion_study.charts import draw
+from training.inversion_study.experiment import EXCERPT_SECONDS, Row, Study
+from training.inversion_study.methods import N_MELS
+from training.inversion_study.summary import find, way
+from training.metrics.reconstruction import Samples
+from training.reporting.html import Column, Sound, common_gain, render, sound
+from training.reporting.text import duration, typeset
+
+_COLUMNS = [
+    Column("window", "samples"),
+    Column("method", is_number=False),
+    Column("from", is_number=False),
+    Column("iterations"),
+    Column("frames"),
+    Column("values", "a frame"),
+    Column("mel", "s"),
+    Column("Griffin-Lim", "s"),
+    Column("work", "% of a core"),
+    Column("MSE"),
+    Column("own SC", "dB"),
+    Column("SC 2048", "dB"),
+    Column("LSD", "dB"),
+    Column("latency", "ms"),
+]
+_SHORT_WINDOW, _LONG_WINDOW = 64, 2048
+
+
+def build(study: Study) -> str:
+    """The whole page, as HTML."""
+    sounds, gain = _sounds(study)
+    packages = ("lofi-switchboard", "librosa", "numpy", "scipy")
+    return render(
+        "study.html",
+        title=f"The window study: {study.title}",
+        study=study,
+        length=duration(study.seconds),
+        sample_rate=SAMPLE_RATE,
+        n_mels=N_MELS,
+        with_librosa=bool(study.select(method="librosa")),
+        findings=find(study),
+        charts=draw(study),
+        sounds=sounds,
+        sounds_megabytes=sum(len(item.uri) for item in sounds) / 1e6,
+        excerpt_seconds=min(EXCERPT_SECONDS, study.seconds),
+        gain=gain,
+        gain_db=20 * math.log10(gain),
+        columns=_COLUMNS,
+        groups=_groups(study),
+        notes=_notes(study),
+        versions=[f"{name} {version(name)}" for name in packages],
+        machine=f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}",
+    )
+
+
+# -- what there is to hear ------------------------------------------------------------------
+
+
+def _sounds(study: Study) -> tuple[list[Sound], float]:
+    heard = _heard(study)
+    excerpts = [study.original, *(study.excerpts[row] for row in heard.values())]
+    gain = common_gain(excerpts)
+
+    def embed(label: str, samples: Samples, note: str) -> Sound:
+        return sound(label, samples * samples.dtype.type(gain), SAMPLE_RATE, note=note)
+
+    original = embed("original", study.original, "what all of them were made of")
+    rebuilt = [embed(label, study.excerpts[row], _note(row)) for label, row in heard.items()]
+    return [original, *rebuilt], gain
+
+
+def _heard(study: Study) -> dict[str, Row]:
+    """The extremes by librosa where it was tried, else by the box; and the best of the box."""
+    method = "librosa" if study.select(method="librosa") else "box"
+    heard = {}
+    for spectrogram in ("linear", "mel"):
+        for n_fft in (_SHORT_WINDOW, _LONG_WINDOW):
+            rows = study.select(method=method, spectrogram=spectrogram, n_fft=n_fft)
+            if rows:
+                heard[f"{spectrogram} {n_fft}"] = max(rows, key=lambda row: row.n_iterations)
+    ours = study.select(method="box", spectrogram="linear")
+    if ours:
+        best = min(ours, key=lambda row: row.lsd_db)
+        heard[f"the box, {best.n_fft}"] = best
+    return heard
+
+
+def _note(row: Row) -> str:
+    return typeset(f"{way(row)}: {row.lsd_db:.2f} dB away, {row.core_percent:.1f} % of a core")
+
+
+# -- all that was measured ------------------------------------------------------------------
+
+
+def _groups(study: Study) -> list[list[tuple[str, list[str]]]]:
+    windows = sorted({row.n_fft for row in study.rows})
+    return [[_cells(row) for row in study.select(n_fft=window)] for window in windows]
+
+
+def _cells(row: Row) -> tuple[str, list[str]]:
+    kind = "second" if row.method == "box" else "first"
+    return kind, [
+        f"{row.n_fft}",
+        row.method,
+        row.spectrogram,
+        f"{row.n_iterations}",
+        f"{row.n_frames:,}",
+        f"{row.n_values:,}",
+        f"{row.mel_seconds:.2f}" if row.is_mel else "–",
+        f"{row.griffin_lim_seconds:.2f}",
+        f"{row.core_percent:.2f}",
+        f"{row.mean_squared_error:.4f}",
+        typeset(f"{row.sc_db:.1f}"),
+        typeset(f"{row.sc_foreign_db:.1f}"),
+        f"{row.lsd_db:.2f}",
+        "all" if row.latency_ms is None else f"{row.latency_ms:.0f}",
+    ]
+
+
+def _notes(study: Study) -> list[str]:
+    """What was refused or done otherwise."""
+    refused = [f"{method}, window {n_fft}: {reason}" for method, n_fft, reason in study.refused]
+    others = {f"{row.method}, window {row.n_fft}: {row.note}" for row in study.rows if row.note}
+    return refused + sorted(others)

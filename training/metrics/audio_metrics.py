@@ -1,0 +1,81 @@
+"""All figures of one recording, by name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.audio.loudness import SILENCE_LUFS
+from training.metrics.levels import defects, levels
+from training.metrics.rhythm import rhythm
+from training.metrics.spectra import SAMPLE_RATE, Samples
+from training.metrics.timbre import timbre
+
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "level": ("lufs", "true_peak_db", "crest_db", "dyn_range_db", "silence_share"),
+        "defect": ("dc", "clip_share", "click_rate", "block_z", "hf_floor_db"),
+        "timbre": (
+            "centroid",
+            "rolloff95",
+            "flatness_db",
+            "band_sub",
+            "band_low",
+            "band_mid",
+            "band_hi",
+            "band_air",
+            "perc_db",
+            "spec_sparsity",
+        ),
+        "sharp": (
+            "phase_dev",
+            "peak_sharp_db",
+            "mod_4_12",
+            "mod_12_30",
+            "mod_30_80",
+            "quef_hi",
+            "melgrad_t",
+            "melgrad_f",
+            "onset_kurt",
+        ),
+        "rhythm": ("onset_rate", "grid_excess", "pulse_clarity", "tempo_bpm", "loop_repeat"),
+    }
+)
+NAMES = tuple(name for names in GROUPS.values() for name in names)
+
+# All but the level itself is heard at this one, so that louder is not also brighter or busier.
+_HEARD_AT_LUFS = -20.0
+# Shorter than this there is no rhythm to speak of; silence follows.
+_SHORTEST = SAMPLE_RATE // 4
+
+
+def describe(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
+    """Figures of a mono recording, (n_samples,), in the order of `NAMES`: (len(NAMES),).
+
+    What is not finite counts as silence; `device.audio.measurement` finds it.
+    """
+    heard = np.nan_to_num(at_our_rate(samples, sample_rate), posinf=0.0, neginf=0.0)
+    heard = np.pad(heard, (0, max(0, _SHORTEST - len(heard))))
+    figures = {**levels(heard), **defects(heard)}
+    lufs = figures["lufs"]
+    if lufs > SILENCE_LUFS:
+        heard = heard * np.float32(10 ** ((_HEARD_AT_LUFS - lufs) / 20))
+    figures |= {**timbre(heard), **rhythm(heard)}
+    return np.array([figures[name] for name in NAMES])
+
+
+def at_our_rate(samples: Samples, sample_rate: int) -> Samples:
+    """Bring a recording to `SAMPLE_RATE`."""
+    return resampled(samples, sample_rate, SAMPLE_RATE)
+
+
+def resampled(samples: Samples, before: int, after: int) -> Samples:
+    """Bring a recording from one sample rate to another, in Hz."""
+    samples = samples.astype(np.float32, copy=False)
+    if before == after:
+        return samples
+    import soxr
+
+    brought: Samples = soxr.resample(samples, before, after)
+    return brought

@@ -1,1 +1,0 @@
-"""Music that others made, as a corpus: a folder of files or the Free Music Archive."""

@@ -1,0 +1,1 @@
+"""Progress, text and HTML shared by all reports."""

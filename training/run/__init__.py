@@ -1,0 +1,1 @@
+"""One training: its configuration, its folder, its stages."""

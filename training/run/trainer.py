@@ -1,0 +1,418 @@
+"""The trainer: first the codec, then the composer on its digits, one budget for both.
+
+Batches depend on their step alone, and checkpoints hold weights, optimiser and counters, so a run
+that was killed goes on exactly where its latest checkpoint stood. What it had written down after
+that checkpoint is forgotten, for it will be done, and written down, again.
+"""
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from training.corpus.reader import is_positive, is_whole
+from training.features.dataset import Features
+from training.run.config import (
+    CODEC_ORIGIN,
+    CODEC_SETTINGS,
+    PANEL_SETTINGS,
+    START_ORIGIN,
+    STRETCH_SLOTS,
+    Config,
+    FinishedRun,
+    Networks,
+    TrainingError,
+    blamed,
+    check_contents,
+    explained,
+    load_saved,
+    replaced,
+    save_atomically,
+    save_json,
+)
+from training.run.distributed import ALONE, Crew, Loss
+from training.run.stages import STAGES, CodecStage, ComposerStage, Stage, encode_corpus
+
+CHECKPOINT_SECONDS = 60.0
+REPORT_STEPS = 50
+WARM_UP_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: so many steps, or so many minutes; the other is None."""
+
+    steps: int | None
+    minutes: float | None
+
+    def part(self, share: float) -> "Budget":
+        """Take a share of it."""
+        if self.steps is not None:
+            return Budget(max(1, round(self.steps * share)), None)
+        assert self.minutes is not None
+        return Budget(None, self.minutes * share)
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Say how much is used up, from 0 at the start to 1."""
+        if self.steps is not None:
+            return step / self.steps
+        assert self.minutes is not None
+        return seconds / (60 * self.minutes)
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint. `stage` counts those that are done."""
+
+    stage: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+def _is_progress(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and value.keys() == {"stage", "step", "seconds"}
+        and is_whole(value["stage"], 0)
+        and value["stage"] <= len(STAGES)
+        and is_whole(value["step"], 0)
+        and (value["seconds"] == 0 or is_positive(value["seconds"]))
+    )
+
+
+# What `checkpoint.pt` holds.
+_CHECKPOINT: Mapping[str, tuple[Any, str]] = {
+    "config": (lambda value: isinstance(value, Mapping), "the settings of the run"),
+    "networks": (lambda value: isinstance(value, Mapping), "weights"),
+    "progress": (_is_progress, "stage, step and seconds"),
+    "optimiser": (
+        lambda value: value is None or isinstance(value, dict),
+        "the optimiser's state, or none",
+    ),
+}
+
+
+class Curves:
+    """``curves.csv``, what was written down of a run: one row per stage, step and figure."""
+
+    COLUMNS = ("stage", "step", "seconds", "figure", "value")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def cut(self, at: Progress) -> None:
+        """Keep what was written down until a moment, nothing for a run that begins."""
+        try:
+            kept = [row for row in self._rows() if _moment(row) <= (at.stage, at.step)]
+        except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
+            raise TrainingError(
+                f"{self.path}: found a damaged row, expected stage, step, seconds, figure and "
+                "value; bring back a copy, or remove the file to go on without its curves"
+            ) from error
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([self.COLUMNS, *(row.values() for row in kept)])
+        with replaced(self.path) as file:
+            file.write(text.getvalue().encode())
+
+    def append(self, stage: str, at: Progress, figures: Mapping[str, float]) -> None:
+        """Write figures down."""
+        with explained(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(
+                [stage, at.step, f"{at.seconds:.1f}", name, f"{value:.5g}"]
+                for name, value in figures.items()
+            )
+
+    def _rows(self) -> Iterator[dict[str, str]]:
+        if self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                # A killed run may have left half a row.
+                rows = csv.DictReader(file)
+                if tuple(rows.fieldnames or ()) != self.COLUMNS:
+                    raise KeyError("stage")
+                yield from (row for row in rows if None not in row.values())
+
+
+def _moment(row: Mapping[str, str]) -> tuple[int, int]:
+    # What the picture of the curves will read, too.
+    float(row["value"])
+    return STAGES.index(row["stage"]), int(row["step"])
+
+
+class Trainer:
+    """Runs stages one after another, with checkpoints.
+
+    Parameters
+    ----------
+    directory : Path
+        The run.
+    budget : Budget
+        For all stages together.
+    report : callable
+        Called after every step with (stage name, progress 0…1, figures).
+    clock : callable
+        Seconds, monotonic.
+    crew : Crew
+        Who trains; all but the leader neither write nor report.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        networks: Networks,
+        features: Features,
+        config: Config,
+        *,
+        budget: Budget,
+        report: Callable[[str, float, dict[str, float]], None],
+        clock: Callable[[], float] = time.monotonic,
+        crew: Crew = ALONE,
+    ) -> None:
+        self.directory = directory
+        self.networks = networks
+        self.features = features
+        self.config = config
+        self.budget = budget
+        self.report = report
+        self.clock = clock
+        self.crew = crew
+        most = min(config.codec_slots // STRETCH_SLOTS, config.composer_loops, len(features.train))
+        if crew.size > most:
+            raise TrainingError(
+                f"found {crew.size} processes, expected {most} at most: a batch has no more parts "
+                "(codec_slots, composer_loops, loops to train on)"
+            )
+        self.progress = Progress()
+        self.curves = Curves(directory / "curves.csv")
+        self._optimiser_state: dict[str, Any] | None = None
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the latest state is."""
+        return self.directory / "checkpoint.pt"
+
+    def resume(self) -> None:
+        """Take over the latest checkpoint.
+
+        Raises
+        ------
+        TrainingError
+            If there is none, or it cannot be read, or was made with other settings.
+        """
+        saved = self.crew.from_leader(self._latest)
+        with blamed(self.checkpoint_path):
+            check_contents(saved, _CHECKPOINT)
+            before = Config.from_dict(saved["config"])
+        self._check_same_settings(before)
+        with blamed(self.checkpoint_path):
+            self.networks.load(saved["networks"])
+        self.progress = Progress(**saved["progress"])
+        self._optimiser_state = saved["optimiser"]
+
+    def _latest(self) -> dict[str, Any]:
+        if not self.checkpoint_path.is_file():
+            raise TrainingError(
+                f"{self.directory}: no checkpoint.pt found to resume; leave --resume out"
+            )
+        return load_saved(self.checkpoint_path)
+
+    def adopt(self, run: FinishedRun) -> None:
+        """Begin with the codec of a finished run.
+
+        Raises
+        ------
+        TrainingError
+            If the settings ask for another codec.
+        """
+        self._check_fits(run, CODEC_SETTINGS, "--codec")
+        self.networks.codec.load_state_dict(run.networks.codec.state_dict())
+        self._begin_with(run, CODEC_ORIGIN, stage=STAGES.index(ComposerStage.name))
+
+    def train_further(self, run: FinishedRun) -> None:
+        """Begin with all networks of a finished run.
+
+        Raises
+        ------
+        TrainingError
+            If the settings ask for other networks.
+        """
+        self._check_fits(run, CODEC_SETTINGS + PANEL_SETTINGS, "--from")
+        self.networks.load(run.networks.state())
+        skipped = STAGES.index(ComposerStage.name) if self.config.codec_share == 0 else 0
+        self._begin_with(run, START_ORIGIN, stage=skipped)
+
+    def _check_fits(self, run: FinishedRun, names: tuple[str, ...], option: str) -> None:
+        for name in names:
+            found, asked = getattr(run.config, name), getattr(self.config, name)
+            if found != asked:
+                raise TrainingError(
+                    f"{option}: found a run with {name} {found}, asked for {asked}; ask for the "
+                    f"same, or train without {option}"
+                )
+
+    def _begin_with(self, run: FinishedRun, origin: str, *, stage: int) -> None:
+        self.progress = Progress(stage=stage)
+        if self.crew.leads:
+            save_json(self.directory / origin, run.provenance)
+        self._save(None)
+
+    def _check_same_settings(self, before: Config) -> None:
+        made_with = before.to_dict()
+        for name, asked in self.config.to_dict().items():
+            if made_with[name] != asked:
+                raise TrainingError(
+                    f"{self.directory}: the checkpoint was made with {name} {made_with[name]}, "
+                    f"asked for {asked}; give the same settings, or another --out"
+                )
+
+    def train(self) -> None:
+        """Run, or finish, all stages.
+
+        Raises
+        ------
+        TrainingError
+            If a gradient is not finite.
+        """
+        if self.crew.leads:
+            self.curves.cut(self.progress)
+        for number, share in enumerate(self._shares):
+            if number == self.progress.stage:
+                if share == 0:
+                    raise TrainingError(
+                        "setting codec_share: found 0 and no codec to begin with, expected more "
+                        "than 0; or take a codec with --codec RUN"
+                    )
+                stage = self._stage(number)
+                self._train_stage(stage, self.budget.part(share))
+                stage.finish()
+                self.progress = Progress(stage=number + 1)
+                self._optimiser_state = None
+                self._save(None)
+
+    @property
+    def _shares(self) -> tuple[float, float]:
+        """Parts of the budget that stages get."""
+        return self.config.codec_share, 1 - self.config.codec_share
+
+    def done_of_run(self, done: float) -> float:
+        """Say how much of the whole budget is used up, when so much of the stage's is."""
+        stage = self.progress.stage
+        return sum(self._shares[:stage]) + self._shares[stage] * done
+
+    def _stage(self, number: int) -> Stage:
+        stage: Stage
+        if number == 0:
+            stage = CodecStage(self.networks, self.features, self.config, self.crew)
+        else:
+            classes = encode_corpus(self.networks, self.features, self.config)
+            with self._precision():
+                stage = ComposerStage(self.networks, classes, self.features, self.config, self.crew)
+        if self.progress.step == 0:
+            stage.begin()
+        # All have computed this, but on unlike machines not to the bit.
+        self.crew.follow(t for state in self.networks.state().values() for t in state.values())
+        return stage
+
+    def _train_stage(self, stage: Stage, budget: Budget) -> None:
+        optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)
+        if self._optimiser_state is not None:
+            self._take_up(optimiser, self._optimiser_state)
+        loss = self.crew.join(stage.loss, stage.parameters)
+        at = self.progress
+        started, saved = self.clock() - at.seconds, self.clock()
+        while (done := budget.progress(at.step, at.seconds)) < 1:
+            rate = stage.peak_rate * _schedule(at.step, done)
+            figures = self._step(stage, loss, optimiser, rate, done)
+            at.step += 1
+            # One clock for all, or one would stop while another waits for its gradients.
+            at.seconds = self.crew.from_leader(lambda: self.clock() - started)
+            reached = budget.progress(at.step, at.seconds)
+            if self.crew.leads:
+                if reached >= 1 or at.step % REPORT_STEPS == 0:
+                    self._write_down(stage, figures)
+                self.report(stage.name, reached, figures)
+            if self.clock() - saved > CHECKPOINT_SECONDS:
+                self._save(optimiser)
+                saved = self.clock()
+
+    def _take_up(self, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+        try:
+            optimiser.load_state_dict(state)
+            _check_fits_parameters(optimiser)
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise TrainingError(
+                f"{self.checkpoint_path}: found an optimiser that does not fit the networks, "
+                "expected that of this run; bring back a copy, or train again"
+            ) from error
+
+    def _step(
+        self,
+        stage: Stage,
+        joined: Loss,
+        optimiser: torch.optim.Optimizer,
+        rate: float,
+        done: float,
+    ) -> dict[str, float]:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        with self._precision():
+            loss, figures = joined(self.progress.step, done)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        norm = nn.utils.clip_grad_norm_(stage.parameters, 1.0)
+        if not norm.isfinite():
+            # Before the weights take harm: the checkpoint is still a good one.
+            raise TrainingError(
+                f"{self.directory}: step {self.progress.step} of the {stage.name} found a gradient "
+                f"of {norm.item()}, expected a number; train again with a smaller {stage.name}_rate"
+            )
+        optimiser.step()
+        return self.crew.average(figures)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.config.precision == "bfloat16":
+            return torch.autocast(self.networks.codec.mean.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _write_down(self, stage: Stage, figures: dict[str, float]) -> None:
+        with torch.no_grad():
+            self.curves.append(stage.name, self.progress, {**figures, **stage.evaluate()})
+
+    def _save(self, optimiser: torch.optim.Optimizer | None) -> None:
+        if not self.crew.leads:
+            return
+        content = {
+            "config": self.config.to_dict(),
+            "networks": self.networks.state(),
+            "progress": vars(self.progress),
+            "optimiser": None if optimiser is None else optimiser.state_dict(),
+        }
+        save_atomically(self.checkpoint_path, content)
+
+
+def _check_fits_parameters(optimiser: torch.optim.Optimizer) -> None:
+    """Compare what is known of each parameter with it, before its first step does."""
+    for group in optimiser.param_groups:
+        for name, default in optimiser.defaults.items():
+            if type(group[name]) is not type(default) and name != "lr":
+                raise TypeError(name)
+        for parameter in group["params"]:
+            known = optimiser.state[parameter]
+            for name in ("exp_avg", "exp_avg_sq") if known else ():
+                if known[name].shape != parameter.shape or not known[name].isfinite().all():
+                    raise ValueError(name)
+            if known and not float(known["step"]) >= 0:
+                raise ValueError("step")
+
+
+def _schedule(step: int, done: float) -> float:
+    """Warm up, then down to a fiftieth along a cosine."""
+    cosine = 0.5 * (1 + float(np.cos(np.pi * min(done, 1.0))))
+    return min(1.0, (step + 1) / WARM_UP_STEPS) * max(0.02, cosine)

@@ -1,1 +1,0 @@
-"""The window study: what a spectrogram's window costs, and what it does to the sound."""

@@ -1,0 +1,1 @@
+"""What a switch changes: directions found in a latent space, or labels."""

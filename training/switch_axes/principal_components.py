@@ -1,0 +1,63 @@
+"""Switches as principal components of what a composer learnt by itself, the way of Avant-Garfield.
+
+The composer is trained as an autoencoder that knows nothing of switches: the reader finds all of
+its latent. Afterwards the latents of the corpus are analysed. A switch steps along one of their
+strongest components, from so many standard deviations below the mean to as many above, and the
+variation moves along all others. Nothing is promised of how that sounds.
+"""
+
+import torch
+from torch import Tensor
+
+from training.switch_axes.discovered import Axes, more_is_on
+
+
+class ComponentAxes(Axes):
+    """Principal components of the latent, known when the composer is finished.
+
+    Attributes
+    ----------
+    mean : (n_latent,)
+    steps : (n_latent, n_latent)
+        Columns are components, strongest first, each one standard deviation of the corpus long.
+    """
+
+    is_aimed = False
+    mean: Tensor
+    steps: Tensor
+
+    def __init__(self, n_switches: int, n_variation: int, *, reach: float) -> None:
+        super().__init__(n_switches, n_variation, reach=reach)
+        self.n_read = n_switches + n_variation
+        self.register_buffer("mean", torch.zeros(self.n_read))
+        self.register_buffer("steps", torch.eye(self.n_read))
+
+    def fit(self, described: Tensor, labels: Tensor) -> None:
+        """Learn no more than what descriptors are like."""
+        del labels
+        self.take_measure(described)
+
+    def locate(self, described: Tensor, labels: Tensor) -> Tensor:
+        """Nowhere: the reader has to find everything, (n_loops, 0)."""
+        del labels
+        return described[:, :0]
+
+    def settle(self, latent: Tensor, described: Tensor) -> None:
+        """Find the components, and what one step along those of the switches sounds like."""
+        precise = latent.double()
+        strength, direction = torch.linalg.eigh(torch.cov(precise.T, correction=0))
+        deviation = strength.flip(0).clamp_min(1e-12).sqrt()
+        direction, n_switches = direction.flip(1), self.effect.shape[1]
+        position = (precise - precise.mean(dim=0)) @ direction / deviation
+        standard = self.standardise(described).double()
+        # Positions are independent and of unit spread: covariances are slopes.
+        effect = standard.T @ position[:, :n_switches] / len(position)
+        sign = torch.ones_like(deviation)
+        sign[:n_switches] = more_is_on(effect)
+        self.mean.copy_(precise.mean(dim=0))
+        self.steps.copy_(direction * deviation * sign)
+        self.effect.copy_(effect * sign[:n_switches])
+
+    def latent(self, switches: Tensor, variation: Tensor) -> Tensor:
+        """From the mean, one step along every component that is asked for."""
+        return self.mean + super().latent(switches, variation) @ self.steps.T
