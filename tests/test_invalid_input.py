@@ -23,8 +23,8 @@ from tests.support import faulty_models as unruly
 from tests.support import malicious_models as hostile
 from tests.support import tiny_model as tiny
 from tests.support.fma_archive import write_tables
+from training.corpus.format import CorpusError
 from training.corpus.generator.soundfont import SoundFontError
-from training.corpus.reader import CorpusError
 from training.evaluation.reference_music import NoHeldOutMusic
 from training.run.config import TrainingError
 

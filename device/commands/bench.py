@@ -33,7 +33,7 @@ def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
     from device.model.network import BUNDLED_MODEL, Network, interrupt
     from device.playback.instrument import Instrument
     from device.playback.statistics import resident_mb
-    from device.synthesis.voice import Performance
+    from device.synthesis.performance import Performance
     from device.system.termination import Ending
 
     with Ending(interrupt) as ending, ExitStack() as stack:
@@ -75,7 +75,7 @@ def _flips(n_switches: int, seconds: float, seed: int) -> Any:
     """A script of single flips, one switch at a time, seeded."""
     import numpy as np
 
-    from device.switches.base import ScriptSwitches
+    from device.switches.script import ScriptSwitches
 
     rng = np.random.default_rng(seed)
     bits = [False] * n_switches

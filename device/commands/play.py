@@ -132,14 +132,15 @@ def play(
         _list_speakers()
         return
     options.check_not_said_twice(place)
-    from device.audio.speaker import WavSpeaker, open_speaker
+    from device.audio.open_speaker import open_speaker
+    from device.audio.wav_file import WavSpeaker
     from device.model.network import interrupt
     from device.playback.instrument import Instrument, Listener
     from device.playback.model_loader import Wings
     from device.playback.model_switcher import TakeOver
-    from device.switches.base import misfit
+    from device.switches.bits import misfit
+    from device.synthesis.performance import Performance
     from device.synthesis.transport import Quantize
-    from device.synthesis.voice import Performance
     from device.system.termination import Ending
     from device.system.threads import Attendance
     from device.ui.display import open_display
@@ -161,7 +162,7 @@ def play(
         say, listeners = display.say, list[Listener]([display.show, Attendance(display.say)])
         models = _open_store(store, model, say)
         network = _open_network(place, model, models, say)
-        performance = performance.at(place) if place is not None else performance
+        performance = place.applied_to(performance) if place is not None else performance
         panel = Wiring(pins, active_high=active_high, pulled_outside=pull == "outside")
         n_switches = network.card.n_switches
         bank = stack.enter_context(
@@ -220,7 +221,7 @@ def _kind(switches: str) -> str:
 
 
 def _duration(kind: str, seconds: float | None) -> float | None:
-    from device.switches.base import DEMO_SECONDS
+    from device.switches.script import DEMO_SECONDS
 
     return DEMO_SECONDS if kind == "demo" and seconds is None else seconds
 
@@ -258,7 +259,9 @@ def _open_switches(
 ) -> Any:
     import numpy as np
 
-    from device.switches.base import FixedSwitches, demo_switches, format_bits, load_script
+    from device.switches.base import FixedSwitches
+    from device.switches.bits import format_bits
+    from device.switches.script import demo_switches, load_script
 
     if kind == "demo":
         return FixedSwitches(place.bits) if place else demo_switches(n_switches)
@@ -288,7 +291,7 @@ def _open_switches(
 
 def _know(ending: "Ending", bank: Any, sink: Any) -> None:
     """What is to be done before the process is ended by force."""
-    from device.audio.speaker import WavSpeaker
+    from device.audio.wav_file import WavSpeaker
 
     if isinstance(sink, WavSpeaker):
         ending.save(sink.end)
@@ -319,14 +322,8 @@ def _lamps(pins: dict[str, int | None], sink: Any, bank: Any) -> Iterator[list[A
 @contextmanager
 def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
     """Listeners that keep the service manager informed, at the audio loop's own priority."""
-    from device.ui.systemd import (
-        Courtesy,
-        Heartbeat,
-        Manager,
-        put_first,
-        status_line,
-        stay_in_memory,
-    )
+    from device.system.realtime import Courtesy, put_first, stay_in_memory
+    from device.ui.systemd import Heartbeat, Manager, status_line
 
     with Manager.of(os.environ) as manager:
         stay_in_memory(say)

@@ -38,12 +38,13 @@ def render(
     if bits is None and place is None:
         raise click.UsageError("Missing option '--bits' or '--share'.")
     options.check_not_said_twice(place)
-    from device.audio.speaker import WavSpeaker
+    from device.audio.wav_file import WavSpeaker
     from device.model.network import BUNDLED_MODEL, Network, interrupt
     from device.playback.instrument import Instrument
     from device.playback.model_selection import find_store, open_shared
-    from device.switches.base import FixedSwitches, parse_bits
-    from device.synthesis.voice import Performance
+    from device.switches.base import FixedSwitches
+    from device.switches.bits import parse_bits
+    from device.synthesis.performance import Performance
     from device.system.termination import Ending
 
     performance = Performance(
@@ -52,7 +53,7 @@ def render(
     with Ending(interrupt) as ending:
         if place is not None:
             network = open_shared(place, model, find_store(None))
-            state, performance = place.bits, performance.at(place)
+            state, performance = place.bits, place.applied_to(performance)
         else:
             network = Network.open(model or BUNDLED_MODEL)
             state = parse_bits(bits or "", network.card.n_switches)

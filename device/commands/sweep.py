@@ -15,8 +15,8 @@ from device.console import say, say_json
 if TYPE_CHECKING:
     from device.audio.measurement import Survey
     from device.model.network import Network
-    from device.playback.state import Bits
-    from device.synthesis.voice import Performance
+    from device.switches.bits import Bits
+    from device.synthesis.performance import Performance
     from device.system.termination import Ending
 
 SILENT_LUFS = -35.0
@@ -50,8 +50,8 @@ def sweep(
     from device.console import Steady
     from device.errors import OutputError
     from device.model.network import BUNDLED_MODEL, Network, interrupt
-    from device.switches.base import format_bits
-    from device.synthesis.voice import Performance
+    from device.switches.bits import format_bits
+    from device.synthesis.performance import Performance
     from device.system.termination import Ending
 
     performance = Performance(
@@ -87,7 +87,7 @@ def _render(
     import numpy as np
 
     from device.audio.measurement import survey
-    from device.audio.speaker import WavSpeaker
+    from device.audio.wav_file import WavSpeaker
     from device.synthesis.voice import Voice
 
     sample_rate = network.card.sample_rate

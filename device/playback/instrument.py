@@ -16,12 +16,14 @@ from device.closeable import Closing
 from device.errors import Interrupted
 from device.model.network import Network
 from device.playback.governor import Governor
-from device.playback.state import Bits, InstrumentState
+from device.playback.state import InstrumentState
 from device.playback.statistics import Percentiles, level_db
 from device.playback.transition import Stage
-from device.switches.base import Switches, fit
+from device.switches.base import Switches
+from device.switches.bits import Bits, fit
+from device.synthesis.performance import Performance
 from device.synthesis.transport import BEATS_PER_BAR
-from device.synthesis.voice import Performance, Voice
+from device.synthesis.voice import Voice
 from device.system.threads import ROLL
 
 Listener = Callable[[InstrumentState], None]

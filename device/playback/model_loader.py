@@ -13,7 +13,7 @@ from device.model.network import BUNDLED_MODEL, Network
 from device.playback.model_selection import Report, bundled_digest, open_stored, take_back
 from device.playback.state import InstrumentState
 from device.store.store import ModelStore
-from device.switches.base import misfit
+from device.switches.bits import misfit
 from device.synthesis.transport import BEATS_PER_BAR, next_boundary
 from device.synthesis.voice import Voice
 from device.system.threads import ROLL, Helper

@@ -22,11 +22,12 @@ bits       meaning
 1021 is a prime, so every code in which one character is wrong or two are swapped is found out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from device.errors import ShareCodeError
-from device.playback.state import Bits, InstrumentState
-from device.switches.base import format_bits
+from device.playback.state import InstrumentState
+from device.switches.bits import Bits, format_bits
+from device.synthesis.performance import Performance
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -68,6 +69,16 @@ class Place:
     def beat(self) -> float:
         """Beats since the start."""
         return self.n_slots / _SLOTS_PER_BEAT
+
+    def applied_to(self, performance: Performance) -> Performance:
+        """The same way of playing, of the music that this code names."""
+        return replace(
+            performance,
+            seed=self.seed,
+            tempo_bpm=self.tempo_bpm,
+            still=self.still,
+            start_beat=self.beat,
+        )
 
     @property
     def code(self) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-Bits = tuple[bool, ...]
+from device.switches.bits import Bits
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from device.closeable import Closing
 from device.errors import ModelFailed
-from device.playback.state import Bits
+from device.switches.bits import Bits
 from device.synthesis.transport import BEATS_PER_BAR, next_boundary
 from device.synthesis.voice import Voice
 

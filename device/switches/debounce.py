@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from device.playback.state import Bits
+from device.switches.bits import Bits
 
 # A bucket that fills by one with every change and leaks. A hand flips a switch six times a second
 # for a second or two; whatever goes on like that is no hand.
@@ -77,3 +77,27 @@ class ChatterGuard:
         if self._tell is not None and contact.chatters != before:
             self._tell(i, contact.chatters)
         return obeyed
+
+
+LOCKOUT_SECONDS = 0.03
+
+
+class Debounce:
+    """Believes a contact that moved at once, then is deaf to it for the lockout.
+
+    So a flip costs no latency, and bounce is swallowed whether the contact closes or opens. After
+    the lockout the level is read again: what the output says is then what the panel says.
+    """
+
+    def __init__(self, n: int, lockout_seconds: float) -> None:
+        self._lockout_seconds = lockout_seconds
+        self._levels = [False] * n
+        self._deaf_until = [float("-inf")] * n
+
+    def update(self, raw: Bits, now: float) -> Bits:
+        """Return the contacts as believed at `now` (seconds of any steady clock)."""
+        for i, level in enumerate(raw):
+            if level != self._levels[i] and now >= self._deaf_until[i]:
+                self._levels[i] = level
+                self._deaf_until[i] = now + self._lockout_seconds
+        return tuple(self._levels)

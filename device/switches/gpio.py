@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from device.console import unfailing
 from device.errors import SwitchesUnavailable
-from device.playback.state import Bits
-from device.switches.base import LOCKOUT_SECONDS, Debounce, OpenSwitches
-from device.switches.debounce import ChatterGuard
+from device.switches.base import OpenSwitches
+from device.switches.bits import Bits
+from device.switches.debounce import LOCKOUT_SECONDS, ChatterGuard, Debounce
 from device.switches.pinout import describe
 
 if TYPE_CHECKING:

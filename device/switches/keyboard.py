@@ -13,8 +13,8 @@ import numpy as np
 
 from device.console import unfailing
 from device.errors import SwitchesUnavailable
-from device.playback.state import Bits
-from device.switches.base import OpenSwitches, fit
+from device.switches.base import OpenSwitches
+from device.switches.bits import Bits, fit
 
 # r and q are commands, so they are no switches.
 SWITCH_KEYS = "123456789abcdefghijklmnopstuvwxyz"

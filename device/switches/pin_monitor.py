@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from device.plain_text import visible
-from device.playback.state import Bits
-from device.switches.base import LOCKOUT_SECONDS
+from device.switches.bits import Bits
+from device.switches.debounce import LOCKOUT_SECONDS
 from device.switches.pinout import header_pin
 
 POLL_SECONDS = 0.001

@@ -10,7 +10,7 @@ import numpy as np
 from device.closeable import Closing
 from device.errors import ModelFailed
 from device.model.network import Network, Score
-from device.playback.state import Bits
+from device.switches.bits import Bits
 from device.synthesis.variation import Wander
 from device.system.threads import Helper
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from device.closeable import Closing
 from device.errors import ModelFailed
 from device.model.network import Network, Score
-from device.playback.state import Bits
+from device.switches.bits import Bits
 from device.synthesis.score_cache import Page, Scores
 from device.synthesis.transport import Quantize, Transport, next_boundary
 from device.synthesis.variation import Wander

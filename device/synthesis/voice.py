@@ -1,7 +1,7 @@
 """The voice: panel state in, a block of sound out. No clock, no device, no thread of its own."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,63 +10,15 @@ from device.closeable import Closing
 from device.errors import ModelFailed
 from device.model.contract import ModelCard
 from device.model.network import Network
-from device.playback.share_code import Place
-from device.playback.state import Bits
-from device.switches.base import fit
+from device.switches.bits import Bits, fit
 from device.synthesis.griffin_lim import GriffinLim
+from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import Spectrogram
 from device.synthesis.tape import Tape
-from device.synthesis.transport import Quantize, Transport
+from device.synthesis.transport import Transport
 from device.synthesis.vocoder import Vocoder, shape_of
 
 Samples = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Performance:
-    """How to play; together with model, switches and seed it decides every sample.
-
-    Attributes
-    ----------
-    seed : int
-        Of the variation and the tape.
-    tempo_bpm : float or None
-        None plays at the model's own tempo.
-    quantize : Quantize
-    still : bool
-        Hold the variation.
-    tape : float
-        0 clean to 1 worn.
-    gain_db : float
-        Before the limiter.
-    volume_limit_db : float
-        Lowers the limiter's ceiling: 0 or less.
-    block_frames : int
-        Hops handed over in one go; switches are read once per block. It changes latency and load,
-        and not the music.
-    start_beat : float
-        Where in the endless music to begin.
-    """
-
-    seed: int = 1
-    tempo_bpm: float | None = None
-    quantize: Quantize = Quantize.OFF
-    still: bool = False
-    tape: float = 0.25
-    gain_db: float = 0.0
-    volume_limit_db: float = 0.0
-    block_frames: int = 5
-    start_beat: float = 0.0
-
-    def at(self, place: Place) -> "Performance":
-        """The same way of playing, of the music that a share code names."""
-        return replace(
-            self,
-            seed=place.seed,
-            tempo_bpm=place.tempo_bpm,
-            still=place.still,
-            start_beat=place.beat,
-        )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from typing import Self
 from device.closeable import Closing
 from device.console import unfailing
 from device.errors import Interrupted
-from device.playback.state import InstrumentState
 
 FIRST_PAUSE_SECONDS = 0.05
 MOST_PAUSE_SECONDS = 4.0
@@ -226,7 +225,7 @@ class Attendance:
         self._next_at = float("-inf")
         self._said = roll.troubles
 
-    def __call__(self, state: InstrumentState) -> None:
+    def __call__(self, state: object) -> None:
         """Another block was taken by the speaker."""
         del state
         now = self._clock()

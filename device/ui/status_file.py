@@ -17,7 +17,7 @@ from device.files import read_object
 from device.playback.share_code import place_of
 from device.playback.state import InstrumentState
 from device.store.verdict_log import Refusal
-from device.switches.base import format_bits
+from device.switches.bits import format_bits
 from device.system.outputs import check_output, regular_target
 from device.system.threads import ROLL, Helper, Roll
 

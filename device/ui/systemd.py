@@ -5,27 +5,17 @@ names in the environment. The watchdog is fed by the audio loop alone, from insi
 loop that hangs in a sound card stops feeding it, and is started again.
 """
 
-import ctypes
-import os
-import resource
 import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from device.audio.speaker import Report, Speaker
+from device.audio.speaker import Speaker
 from device.closeable import Closing
-from device.console import unfailing
 from device.plain_text import visible
 from device.playback.state import InstrumentState
 
 HEARTBEAT_SECONDS = 1.0
-# Above every ordinary process, below the kernel's own interrupt threads (50).
-LOOP_PRIORITY = 20
-# Some six seconds of music.
-COURTESY_BLOCKS = 100
-
-_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
 class Manager(Closing):
@@ -124,60 +114,3 @@ def status_line(state: InstrumentState, speaker: Speaker) -> str:
         f"playing {state.title!r} {where}; switches {bits}; "
         f"{state.n_underruns} underruns, {state.n_late} late blocks"
     )
-
-
-def put_first(report: Report) -> None:
-    """Run the calling thread, the audio loop's, before ordinary processes, where that is allowed.
-
-    Threads and processes it starts later run as ordinary ones: helpers must not outrun the loop.
-    """
-    try:
-        os.sched_setscheduler(
-            0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(LOOP_PRIORITY)
-        )
-    except OSError as error:
-        report(
-            f"no real-time priority ({error.strerror}): a busy machine may be heard; allow it with "
-            f"LimitRTPRIO={LOOP_PRIORITY} in the unit"
-        )
-
-
-class Courtesy:
-    """A listener that gives real time back where the machine is too slow for the model.
-
-    A loop that is always late never waits for the speaker; ahead of everything else it would keep
-    the whole machine from working, and whoever wants to mend that from logging in.
-    """
-
-    def __init__(self, report: Report, *, n_blocks: int = COURTESY_BLOCKS) -> None:
-        self._report = unfailing(report)
-        self._n_blocks = n_blocks
-        self._n_seen = 0
-        self._n_late_before = 0
-
-    def __call__(self, state: InstrumentState) -> None:
-        """Another block was taken by the speaker."""
-        self._n_seen += 1
-        if self._n_seen % self._n_blocks:
-            return
-        n_late = state.n_late - self._n_late_before
-        self._n_late_before = state.n_late
-        if 2 * n_late > self._n_blocks and os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK:
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-            self._report(
-                f"{n_late} of {self._n_blocks} blocks were late: this machine is too slow for the "
-                "model, so the rest of it goes first from now on; export a smaller network"
-            )
-
-
-def stay_in_memory(report: Report) -> None:
-    """Keep what the process has touched out of swap, where that is allowed."""
-    # With a limit, later allocations would fail instead of merely staying unlocked.
-    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
-        report("memory is not locked: a swapping machine may be heard; allow it with "
-               "LimitMEMLOCK=infinity in the unit")  # fmt: skip
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    # ONFAULT: only pages that are used. All of them would be every thread's whole stack.
-    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT):
-        report(f"memory is not locked ({os.strerror(ctypes.get_errno())})")

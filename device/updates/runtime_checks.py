@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from device.errors import ModelTooSlow, UnsoundModel
 from device.model.network import Network
-from device.switches.base import format_bits
+from device.switches.bits import format_bits
 from device.synthesis.griffin_lim import GriffinLim
+from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import DRAWN_AHEAD_FRAMES
-from device.synthesis.voice import Performance
 
 MOST_STATES = 64
 # RMS of a state in dB of full scale: a full-scale sine has -3. The limiter takes the odd peak, but

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def export(run: Path, out: Path, title: str, quantize: str) -> None:
     """Turn a finished RUN into the one file that a box plays."""
     from export.model.model_file import export_run
-    from training.run.config import open_run
+    from training.run.run_folder import open_run
 
     done = export_run(open_run(run), out, title=title, rounded=quantize == "int8")
     say(f"{out}: {done.n_bytes / 2**20:.1f} MiB, read back from the disk and compared")

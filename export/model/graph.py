@@ -14,7 +14,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from torch import Tensor, nn
 
 from device.model.contract import SLOTS_PER_BEAT
-from training.run.config import FinishedRun
+from training.run.run_folder import FinishedRun
 
 OPSET = 20
 # The newest file format that onnxruntime 1.19, the oldest on a box, can read.

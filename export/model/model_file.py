@@ -28,8 +28,8 @@ from export.model import quantization as int8
 from export.model.benchmark import Speed, measure_speed
 from export.model.graph import BoxGraph, Weights, for_the_box, to_onnx, weights
 from export.model.parity import ExportError, Parity, TracedGraph
-from training.run.config import FinishedRun
 from training.run.provenance import commit
+from training.run.run_folder import FinishedRun
 
 GOLDEN_TOLERANCE = 0.02
 _N_GOLDEN_CANDIDATES = 64

@@ -14,7 +14,7 @@ from device.errors import SwitchboardError
 from device.model.contract import SLOTS_PER_BEAT
 from device.model.network import Network
 from export.model.graph import CODES, BoxGraph
-from training.run.config import FinishedRun
+from training.run.run_folder import FinishedRun
 
 LARGEST_DIFFERENCE = 1e-3
 SMALLEST_AGREEMENT = 0.999

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from device.closeable import Closing
-from device.playback.state import Bits
+from device.switches.bits import Bits
 
 N_PINS = 28
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from device.playback.state import Bits
+from device.switches.bits import Bits
 from tests.support import tiny_model as tiny
 
 VOICE = tiny.Sizes(n_switches=5, n_fft=1024, hop_length=256)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from device.playback.state import Bits
+from device.switches.bits import Bits
 from tests.appliance import probe_model as voice
 from tests.appliance.audio_capture import AUDIBLE, SAMPLE_RATE
 from tests.appliance.box import MODELS, UNITS, Box, assert_models_whole

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from device.playback.state import Bits
+from device.switches.bits import Bits
 from device.switches.pinout import DEFAULT_PINS
 from tests.appliance import probe_model as voice
 from tests.appliance.box import MODELS, assert_models_whole

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from rich.console import Console
 
-from device.audio.speaker import WavSpeaker
+from device.audio.wav_file import WavSpeaker
 from device.cli import main
 from device.store.store import ModelStore
 from device.switches.pin_monitor import Watch, table
@@ -26,7 +26,7 @@ from device.ui.terminal import Face, Panel
 from export.commands.push import _table
 from tests.support import tiny_model as tiny
 from tests.support.instrument_state import snapshot
-from training.corpus.reader import read_json, write_json
+from training.corpus.format import read_json, write_json
 from training.evaluation.label_sheet import build as build_sheet
 from training.reporting.html import chart, chart_style, render
 

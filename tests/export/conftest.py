@@ -9,7 +9,7 @@ from device.model.network import Network
 from export.model import model_file
 from export.model.graph import BoxGraph, to_onnx
 from tests.support.tiny_run import finished
-from training.run.config import open_run
+from training.run.run_folder import open_run
 
 # Tensors this small are slower on more threads, and much slower beside other work.
 torch.set_num_threads(1)

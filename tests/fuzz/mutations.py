@@ -319,7 +319,8 @@ def plays(path: Path) -> bool:
 
 def _play(path: Path) -> None:
     from device.model.network import Network
-    from device.synthesis.voice import Performance, Voice
+    from device.synthesis.performance import Performance
+    from device.synthesis.voice import Voice
 
     bind(Limits())
     network = Network.open(path)

@@ -27,8 +27,8 @@ from device.model.network import BUNDLED_MODEL, Network
 from device.playback.instrument import Instrument
 from device.playback.statistics import resident_mb
 from device.switches.gpio import GpioSwitches
-from device.synthesis.voice import Performance
-from device.ui.systemd import put_first
+from device.synthesis.performance import Performance
+from device.system.realtime import put_first
 
 PINS = (5, 6, 13, 26, 24, 25, 12, 16)
 STORM_EVERY_SECONDS = 30.0

@@ -7,7 +7,7 @@ import csv
 import soundfile
 
 from tests.support.synthetic_music import song
-from training.corpus.reader import SAMPLE_RATE
+from training.corpus.format import SAMPLE_RATE
 
 GENRES = """genre_id,#tracks,parent,title,top_level
 12,32923,0,Rock,12

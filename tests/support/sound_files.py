@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import soundfile
 
-from training.corpus.reader import SAMPLE_RATE
+from training.corpus.format import SAMPLE_RATE
 
 KINDS = {
     "mp3": {"format": "MP3"},

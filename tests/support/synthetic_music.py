@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import soundfile
 
-from training.corpus.reader import SAMPLE_RATE
+from training.corpus.format import SAMPLE_RATE
 
 # A minor, F, C, G: the notes of C major, one chord a bar.
 CHORDS = ((57, 60, 64), (53, 57, 60), (48, 52, 55), (55, 59, 62))

@@ -8,7 +8,9 @@ from training.commands.train import train
 from training.corpus.generator.corpus_writer import write_studio_corpus
 from training.features.analysis import Analysis
 from training.features.dataset import Features
-from training.run.config import Config, Networks, open_run
+from training.run.config import Config
+from training.run.networks import Networks
+from training.run.run_folder import open_run
 from training.run.trainer import Budget, Trainer
 
 ANALYSIS = Analysis(n_fft=256, hop_length=64, n_bands=32, n_linear=24, frames_per_slot=4)

@@ -13,7 +13,7 @@ from device.commands.play import play
 from device.config import load_settings
 from device.errors import SwitchboardError
 from device.switches.wiring import Wiring, diagram
-from device.ui.systemd import LOOP_PRIORITY
+from device.system.realtime import LOOP_PRIORITY
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 SERVICES = ("switchboard.service", "switchboard-fallback.service")

@@ -42,7 +42,7 @@ def study(
     windows: tuple[str, ...],
 ) -> None:
     """Take AUDIO apart and together again at every window; report what it costs and does."""
-    from training.corpus.reader import CorpusError
+    from training.corpus.format import CorpusError
     from training.inversion_study.experiment import WINDOWS, Plan, read_music, run
     from training.inversion_study.page import build
     from training.reporting.html import write_text

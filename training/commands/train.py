@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from training.corpus.reader import Corpus
     from training.features.dataset import Features
-    from training.run.config import Config, FinishedRun, Networks
+    from training.run.config import Config
+    from training.run.networks import Networks
+    from training.run.run_folder import FinishedRun
     from training.run.trainer import Trainer
 
 
@@ -149,8 +151,9 @@ def train(
     from training.corpus.reader import Corpus
     from training.features.dataset import open_features
     from training.reporting.progress import Reached, shown_progress, shown_training
-    from training.run.config import Networks, open_run, read_origins
     from training.run.distributed import crew_of_torchrun
+    from training.run.networks import Networks
+    from training.run.run_folder import open_run, read_origins
     from training.run.trainer import Budget, Trainer
 
     if threads:
@@ -168,10 +171,13 @@ def train(
         labelled = said.read(music)
         if not resume and crew.leads:
             _prepare(out, config)
-        n_workers = torch.get_num_threads()
         with shown_progress("loops", what="analysing", err=False) as analysed:
             features = open_features(
-                music, config.analysis, labels=labelled, n_workers=n_workers, on_progress=analysed
+                music,
+                config.analysis,
+                labels=labelled,
+                n_workers=torch.get_num_threads(),
+                on_progress=analysed,
             )
         networks = Networks.build(config, features.n_slots).to(where)
         with shown_training(hidden=not crew.leads) as shown, _told_when_interrupted(out):
@@ -339,7 +345,8 @@ def _override(raw: dict[str, Any], item: str) -> None:
 
 
 def _prepare(out: Path, config: "Config") -> None:
-    from training.run.config import TrainingError, save_json
+    from training.run.config import TrainingError
+    from training.run.run_folder import save_json
 
     for name in ("checkpoint.pt", "model.pt"):
         if (out / name).exists():
@@ -365,8 +372,8 @@ def _finish(
 ) -> None:
     import torch
 
-    from training.run.config import FinishedRun, save_run
     from training.run.provenance import commit, machine
+    from training.run.run_folder import FinishedRun, save_run
     from training.run.switch_report import examine
 
     labels = networks.axes.names()

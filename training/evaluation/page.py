@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from device.switches.base import format_bits
+from device.switches.bits import format_bits
 from training.evaluation.charts import draw
 from training.evaluation.effect_names import named_effects, panels, word
 from training.evaluation.evaluate import Audition

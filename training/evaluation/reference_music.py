@@ -14,7 +14,9 @@ from device.errors import SwitchboardError
 from device.model.contract import ModelCard
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.vocoder import CARE
-from training.corpus.reader import HELD_OUT, MARGIN, SAMPLE_RATE, Corpus, run_in_workers
+from training.corpus.format import HELD_OUT, MARGIN, SAMPLE_RATE
+from training.corpus.parallel import run_in_workers
+from training.corpus.reader import Corpus
 from training.metrics.audio_metrics import describe, resampled
 from training.metrics.reconstruction import stft_magnitude, streamed
 from training.metrics.spectra import as_recorded

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from device.model.contract import ModelCard
 from device.model.network import Network
-from device.playback.state import Bits
-from device.synthesis.voice import Performance, Voice
-from training.corpus.reader import run_in_workers
+from device.switches.bits import Bits
+from device.synthesis.performance import Performance
+from device.synthesis.voice import Voice
+from training.corpus.parallel import run_in_workers
 from training.metrics.audio_metrics import NAMES, at_our_rate, describe
 from training.metrics.spectra import SAMPLE_RATE, as_recorded
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from device.switches.base import format_bits
+from device.switches.bits import format_bits
 from training.evaluation.effect_names import sentence
 from training.evaluation.evaluate import Audition
 from training.evaluation.release_gate import thresholds

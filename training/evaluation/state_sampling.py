@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 
-from device.playback.state import Bits
+from device.switches.bits import Bits
 
 MOST_STATES = 256
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from device.playback.state import Bits
+from device.switches.bits import Bits
 from training.evaluation.state_sampling import flipped
 from training.metrics.audio_metrics import NAMES
 

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from device.errors import OutputError, SwitchboardError
 from device.model.contract import SLOTS_PER_BEAT
-from training.corpus.reader import TRAIN, Corpus, CorpusError
+from training.corpus.format import TRAIN, CorpusError
+from training.corpus.reader import Corpus
 from training.features.analysis import Analysis
 
 _CHECKED_AT_ONCE = 64  # loops

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training.corpus.reader import SAMPLE_RATE, CorpusError
+from training.corpus.format import SAMPLE_RATE, CorpusError
 from training.corpus.recordings.audio_files import decode
 from training.inversion_study.methods import (
     N_MELS,

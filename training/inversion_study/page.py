@@ -4,7 +4,7 @@ import math
 import platform
 from importlib.metadata import version
 
-from training.corpus.reader import SAMPLE_RATE
+from training.corpus.format import SAMPLE_RATE
 from training.inversion_study.charts import draw
 from training.inversion_study.experiment import EXCERPT_SECONDS, Row, Study
 from training.inversion_study.methods import N_MELS

@@ -5,7 +5,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.features.descriptors import describe
-from training.run.config import Config, Networks
+from training.run.config import Config
+from training.run.networks import Networks
 
 # Coarse, for speed, and fine enough to hear whether attacks keep to one swing: 23 ms at 80 BPM.
 FRAMES_PER_SLOT = 8

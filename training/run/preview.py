@@ -15,8 +15,10 @@ from device.synthesis.griffin_lim import GriffinLim
 from training.corpus.reader import Corpus
 from training.features.analysis import Analysis
 from training.features.dataset import Features
-from training.run.config import Config, Networks, explained, replaced
+from training.run.config import Config
 from training.run.describe_codes import compose
+from training.run.networks import Networks
+from training.run.run_folder import explained, replaced
 
 N_PREVIEWS = 3
 

@@ -17,9 +17,10 @@ from training.networks.codec import codec_loss, spread_loss
 from training.networks.composer import Reading, aim_loss, composer_loss, frozen, played
 from training.networks.discriminator import HIDDEN, judging_loss, persuasion_loss
 from training.networks.modulation_loss import modulation_loss
-from training.run.config import STRETCH_SLOTS, Config, Networks
+from training.run.config import STRETCH_SLOTS, Config
 from training.run.describe_codes import hear, hear_corpus
 from training.run.distributed import ALONE, Crew
+from training.run.networks import Networks
 
 _BATCH = 64
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from device.model.contract import SLOTS_PER_BEAT
 from device.synthesis.variation import Wander
 from training.features.descriptors import BEATS_PER_BAR
-from training.run.config import Config, Networks
+from training.run.config import Config
 from training.run.describe_codes import compose, hear_corpus, hear_panel
+from training.run.networks import Networks
 
 # Ten minutes of four bars at 80 BPM.
 N_TURNS = 50

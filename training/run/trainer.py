@@ -18,18 +18,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.corpus.reader import is_positive, is_whole
+from training.corpus.format import is_positive, is_whole
 from training.features.dataset import Features
-from training.run.config import (
+from training.run.config import CODEC_SETTINGS, PANEL_SETTINGS, STRETCH_SLOTS, Config, TrainingError
+from training.run.distributed import ALONE, Crew, Loss
+from training.run.networks import Networks
+from training.run.run_folder import (
     CODEC_ORIGIN,
-    CODEC_SETTINGS,
-    PANEL_SETTINGS,
     START_ORIGIN,
-    STRETCH_SLOTS,
-    Config,
     FinishedRun,
-    Networks,
-    TrainingError,
     blamed,
     check_contents,
     explained,
@@ -38,7 +35,6 @@ from training.run.config import (
     save_atomically,
     save_json,
 )
-from training.run.distributed import ALONE, Crew, Loss
 from training.run.stages import STAGES, CodecStage, ComposerStage, Stage, encode_corpus
 
 CHECKPOINT_SECONDS = 60.0

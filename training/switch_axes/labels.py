@@ -18,8 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.corpus.reader import TRAIN, Corpus, CorpusError, LoopRecord
-from training.switch_axes.discovered import FURTHEST, Axes
+from training.corpus.format import TRAIN, CorpusError
+from training.corpus.reader import Corpus
+from training.corpus.records import LoopRecord
+from training.switch_axes.axes import FURTHEST, Axes
 
 # The share of loops that a yes, or a no, must have: fewer teach nothing.
 _RAREST = 0.01

@@ -9,7 +9,8 @@ variation moves along all others. Nothing is promised of how that sounds.
 import torch
 from torch import Tensor
 
-from training.switch_axes.discovered import Axes, more_is_on
+from training.switch_axes.axes import Axes
+from training.switch_axes.discovered import more_is_on
 
 
 class ComponentAxes(Axes):

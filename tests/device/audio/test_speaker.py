@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from device.audio import sound_card as card_module
+from device.audio.open_speaker import open_speaker
 from device.audio.sound_card import Card, CardSpeaker, list_cards
-from device.audio.speaker import SilentSpeaker, WavSpeaker, open_speaker
+from device.audio.speaker import SilentSpeaker
+from device.audio.wav_file import WavSpeaker
 from device.errors import OutputError, SpeakerUnavailable
 
 RATE = 22_050

@@ -9,10 +9,12 @@ import pytest
 
 from device.closeable import Closing
 from device.playback.instrument import Instrument
-from device.switches.base import FixedSwitches, OpenSwitches, ScriptSwitches
+from device.switches.base import FixedSwitches, OpenSwitches
+from device.switches.script import ScriptSwitches
 from device.synthesis.griffin_lim import GriffinLim
+from device.synthesis.performance import Performance
 from device.synthesis.transport import Quantize
-from device.synthesis.voice import Performance, Voice
+from device.synthesis.voice import Voice
 
 RATE, HOP = 22050, 64
 OFF, ALL = (False,) * 3, (True,) * 3

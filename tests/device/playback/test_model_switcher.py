@@ -20,8 +20,10 @@ from device.playback.model_selection import open_active
 from device.playback.model_switcher import TakeOver
 from device.store.start_counter import MOST_CRASHES, MOST_STARTS
 from device.store.store import ModelStore
-from device.switches.base import FixedSwitches, ScriptSwitches, format_bits
-from device.synthesis.voice import Performance
+from device.switches.base import FixedSwitches
+from device.switches.bits import format_bits
+from device.switches.script import ScriptSwitches
+from device.synthesis.performance import Performance
 from device.updates.validation import examine
 from tests.support import faulty_models as unruly
 from tests.support import tiny_model as tiny

@@ -5,7 +5,8 @@ import pytest
 
 from device.model.network import Network
 from device.playback.transition import Stage
-from device.synthesis.voice import Performance, Voice
+from device.synthesis.performance import Performance
+from device.synthesis.voice import Voice
 from tests.support import tiny_model as tiny
 
 RATE = 22050

@@ -8,17 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.errors import BitsError, ScriptError
-from device.switches.base import (
-    DEMO_SCRIPT,
-    Debounce,
-    ScriptSwitches,
-    demo_switches,
-    fit,
-    format_bits,
-    load_script,
-    misfit,
-    parse_bits,
-)
+from device.switches.bits import fit, format_bits, misfit, parse_bits
+from device.switches.debounce import Debounce
+from device.switches.script import DEMO_SCRIPT, ScriptSwitches, demo_switches, load_script
 
 LOCKOUT = 0.03
 

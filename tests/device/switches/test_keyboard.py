@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from device.errors import SwitchesUnavailable
-from device.switches.base import format_bits
+from device.switches.bits import format_bits
 from device.switches.keyboard import KeyboardSwitches, key_help
 
 

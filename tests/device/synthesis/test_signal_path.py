@@ -23,10 +23,11 @@ from device.playback.statistics import level_db
 from device.playback.transition import Stage
 from device.switches.base import FixedSwitches
 from device.synthesis.griffin_lim import GriffinLim
+from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import Glide
 from device.synthesis.tape import Machine, Tape, limit
 from device.synthesis.vocoder import Vocoder
-from device.synthesis.voice import Performance, Voice
+from device.synthesis.voice import Voice
 from tests.support import tiny_model as tiny
 
 CARD = tiny.describe(tiny.Sizes())

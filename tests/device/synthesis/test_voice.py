@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from device.audio.loudness import true_peak_db
 from device.model.network import Network
+from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import Glide
 from device.synthesis.tape import CEILING
 from device.synthesis.transport import Quantize
 from device.synthesis.vocoder import CARE
-from device.synthesis.voice import Performance, Voice
+from device.synthesis.voice import Voice
 
 OFF, FIRST, ALL = (False,) * 3, (True, False, False), (True,) * 3
 HOP = 64

@@ -20,9 +20,10 @@ from device.playback.instrument import Instrument
 from device.playback.model_loader import Wings
 from device.store.store import ModelStore
 from device.switches.base import FixedSwitches
+from device.synthesis.performance import Performance
 from device.synthesis.score_cache import Scores
 from device.synthesis.variation import Wander
-from device.synthesis.voice import Performance, Voice
+from device.synthesis.voice import Voice
 from device.system.threads import ROLL, Attendance, Helper, Roll
 from device.ui.leds import PLAYING, Lamps
 from device.ui.status_file import StatusFile

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from device.system.realtime import LOOP_PRIORITY, Courtesy, put_first, stay_in_memory
 from device.ui import systemd as service
-from device.ui.systemd import Courtesy, Heartbeat, Manager, put_first, stay_in_memory
+from device.ui.systemd import Heartbeat, Manager
 from tests.support import tiny_model as tiny
 from tests.support.instrument_state import snapshot
 
@@ -131,7 +132,7 @@ def test_the_loop_asks_for_real_time_and_goes_on_without(monkeypatch):
 def test_only_the_thread_that_asks_gets_real_time():
     def refused():
         try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(service.LOOP_PRIORITY))
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(LOOP_PRIORITY))
         except OSError:
             return True
         return False

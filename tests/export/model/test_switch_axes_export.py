@@ -10,7 +10,7 @@ from export.model.graph import BoxGraph
 from export.model.model_file import export_run
 from tests.support.tiny_run import ANALYSIS, CONFIG, N_SLOTS, networks
 from training.features.descriptors import NAMES
-from training.run.config import FinishedRun
+from training.run.run_folder import FinishedRun
 
 LINEAR = replace(ANALYSIS, bands="linear", n_bands=129, n_linear=0)
 MEL = replace(ANALYSIS, bands="mel", n_linear=0)

@@ -15,7 +15,9 @@ from device.errors import SwitchboardError
 from tests.support.tiny_run import ANALYSIS, CONFIG, finished, invoke, same_bits, weights
 from training.commands.train import train
 from training.run import preview, trainer
-from training.run.config import Config, FinishedRun, Networks, TrainingError, open_run, save_run
+from training.run.config import Config, TrainingError
+from training.run.networks import Networks
+from training.run.run_folder import FinishedRun, open_run, save_run
 
 
 @pytest.fixture(scope="module")

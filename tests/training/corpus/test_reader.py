@@ -13,12 +13,13 @@ from click.testing import CliRunner
 
 from device.errors import SwitchboardError
 from training.commands.corpus import corpus as command
-from training.corpus import reader as corpus_format
+from training.corpus.format import BEATS_PER_LOOP, MARGIN, CorpusError
 from training.corpus.generator import corpus_writer as shards
 from training.corpus.generator.corpus_writer import is_held_out, write_studio_corpus
 from training.corpus.generator.loop import render_loop
 from training.corpus.generator.plan import LAYERS, draw_plan
-from training.corpus.reader import BEATS_PER_LOOP, MARGIN, Corpus, CorpusError, PreparedLoop
+from training.corpus.reader import Corpus
+from training.corpus.writer import PreparedLoop, begin, finish, write_shard
 
 BEATS = (np.arange(BEATS_PER_LOOP + 1) * 1000.0).tolist()
 
@@ -30,9 +31,9 @@ def prepared(name="one", held_out=False, seed=0):
 
 
 def write_small(directory, loops):
-    corpus_format.begin(directory, "studio", {"seed": 1})
-    corpus_format.write_shard(directory, 0, loops)
-    corpus_format.finish(directory, 1, tempo_bpm=80.0)
+    begin(directory, "studio", {"seed": 1})
+    write_shard(directory, 0, loops)
+    finish(directory, 1, tempo_bpm=80.0)
     return Corpus.open(directory)
 
 
@@ -233,10 +234,10 @@ def test_a_failing_write_leaves_no_file_behind(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    corpus_format.begin(tmp_path, "studio", {"seed": 1})
+    begin(tmp_path, "studio", {"seed": 1})
     monkeypatch.setattr(np, "save", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        corpus_format.write_shard(tmp_path, 0, [prepared()])
+        write_shard(tmp_path, 0, [prepared()])
     assert list(contents(tmp_path)) == ["corpus.json"]
 
 

@@ -17,6 +17,7 @@ from device.model.summary import read_card
 from tests.support import tiny_model as tiny
 from training.commands.evaluate import audition as command
 from training.corpus import reader as corpus
+from training.corpus.format import HELD_OUT
 from training.corpus.generator.corpus_writer import (
     is_held_out,
     render_with_margins,
@@ -252,7 +253,7 @@ def test_a_model_of_the_studio_brings_its_own_held_out_music_back(tmp_path):
     written = corpus.Corpus.open(tmp_path / "c")
     music = find_music(card_of(corpus=STUDIO | {"seed": seed}), None, 3)
     assert all(is_held_out(seed, loop.index) for loop in music.loops)
-    assert music.loops[0].index == written.indices(corpus.HELD_OUT)[0] == 0
+    assert music.loops[0].index == written.indices(HELD_OUT)[0] == 0
     np.testing.assert_allclose(render_with_margins(seed, 0), written.audio(0), atol=1e-4)
 
 

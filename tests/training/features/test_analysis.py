@@ -8,8 +8,9 @@ import torch
 
 from device.model.contract import WINDOWS
 from tests.support.tiny_run import ANALYSIS
-from training.corpus import reader as corpus_format
-from training.corpus.reader import BEATS_PER_LOOP, MARGIN, Corpus, PreparedLoop
+from training.corpus.format import BEATS_PER_LOOP, MARGIN
+from training.corpus.reader import Corpus
+from training.corpus.writer import PreparedLoop, begin, finish, write_shard
 from training.features.analysis import Analysis
 
 SIZES = [Analysis(), ANALYSIS, Analysis(n_fft=512, n_bands=96, n_linear=64)]
@@ -99,7 +100,7 @@ def clicks(directory, samples_per_beat):
         audio = np.zeros(2 * MARGIN + int(beats[-1]), np.float32)
         audio[MARGIN + beats[:-1].astype(int)] = 1.0
         loops.append(PreparedLoop(f"clicks-{number}", audio, beats.tolist(), False, {}, {}))
-    corpus_format.begin(directory, "studio", {"seed": 1})
-    corpus_format.write_shard(directory, 0, loops)
-    corpus_format.finish(directory, 1, tempo_bpm=80.0)
+    begin(directory, "studio", {"seed": 1})
+    write_shard(directory, 0, loops)
+    finish(directory, 1, tempo_bpm=80.0)
     return Corpus.open(directory)

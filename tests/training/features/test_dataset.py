@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tests.support.tiny_run import ANALYSIS
-from training.corpus import reader as corpus_format
-from training.corpus.reader import BEATS_PER_LOOP, MARGIN, Corpus, CorpusError, PreparedLoop
+from training.corpus.format import BEATS_PER_LOOP, MARGIN, CorpusError
+from training.corpus.reader import Corpus
+from training.corpus.writer import PreparedLoop, begin, finish, write_shard
 from training.features.analysis import Analysis
 from training.features.dataset import open_features
 
@@ -23,9 +24,9 @@ def noise_loop(number, held_out):
 
 def write_corpus(directory, held_out):
     loops = [noise_loop(number, held) for number, held in enumerate(held_out)]
-    corpus_format.begin(directory, "studio", {"seed": 1})
-    corpus_format.write_shard(directory, 0, loops)
-    corpus_format.finish(directory, 1, tempo_bpm=80.0)
+    begin(directory, "studio", {"seed": 1})
+    write_shard(directory, 0, loops)
+    finish(directory, 1, tempo_bpm=80.0)
     return Corpus.open(directory)
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from device.synthesis.griffin_lim import GriffinLim
 from training.commands.inversion_study import study as command
-from training.corpus.reader import SAMPLE_RATE, CorpusError
+from training.corpus.format import SAMPLE_RATE, CorpusError
 from training.inversion_study import methods as inversions
 from training.inversion_study.experiment import Plan, Row, Study, read_music, run
 from training.inversion_study.methods import BoxWay, LibrosaWay, n_empty_bands

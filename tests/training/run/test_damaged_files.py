@@ -15,10 +15,13 @@ import torch
 
 from device.cli import main
 from tests.support.tiny_run import ANALYSIS, CONFIG, N_SLOTS, finished, options, toy_features
-from training.corpus import reader as corpus_format
-from training.corpus.reader import BEATS_PER_LOOP, MARGIN, Corpus, CorpusError, PreparedLoop
+from training.corpus.format import BEATS_PER_LOOP, MARGIN, CorpusError
+from training.corpus.reader import Corpus
+from training.corpus.writer import PreparedLoop, begin, finish, write_shard
 from training.features.dataset import open_features
-from training.run.config import Config, Networks, TrainingError, open_run
+from training.run.config import Config, TrainingError
+from training.run.networks import Networks
+from training.run.run_folder import open_run
 from training.run.trainer import Budget, Trainer
 
 CORPUS, RUN = CorpusError.exit_code, TrainingError.exit_code
@@ -95,9 +98,9 @@ def small_corpus(tmp_path):
         PreparedLoop(f"noise-{number}", loop, BEATS, number > 0, {}, {})
         for number, loop in enumerate(audio)
     ]
-    corpus_format.begin(tmp_path / "small", "studio", {"seed": 1})
-    corpus_format.write_shard(tmp_path / "small", 0, loops)
-    corpus_format.finish(tmp_path / "small", 1, tempo_bpm=80.0)
+    begin(tmp_path / "small", "studio", {"seed": 1})
+    write_shard(tmp_path / "small", 0, loops)
+    finish(tmp_path / "small", 1, tempo_bpm=80.0)
     return tmp_path / "small"
 
 

@@ -5,8 +5,9 @@ import subprocess
 import pytest
 import torch
 
-from training.run.config import TrainingError, held_out_scores
+from training.run.config import TrainingError
 from training.run.provenance import commit, machine
+from training.run.run_folder import held_out_scores
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import torch
 
 from device.errors import OutputError
 from training.run import preview
-from training.run.config import TrainingError, load_saved, save_atomically, save_json
+from training.run.config import TrainingError
+from training.run.run_folder import load_saved, save_atomically, save_json
 from training.run.trainer import Curves, Progress
 
 

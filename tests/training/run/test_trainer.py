@@ -11,8 +11,10 @@ import torch
 
 from tests.support.tiny_run import CONFIG, N_SLOTS, networks, same_bits, toy_features, weights
 from training.run import trainer as trainer_module
-from training.run.config import FinishedRun, Networks, TrainingError
+from training.run.config import TrainingError
 from training.run.distributed import ALONE
+from training.run.networks import Networks
+from training.run.run_folder import FinishedRun
 from training.run.stages import ComposerStage, encode_corpus
 from training.run.trainer import Budget, Curves, Progress, Trainer
 

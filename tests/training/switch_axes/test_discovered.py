@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from training.features.descriptors import NAMES
-from training.switch_axes.discovered import WORDS, DiscoveredAxes, name, simplify
+from training.switch_axes.axes import WORDS, name
+from training.switch_axes.discovered import DiscoveredAxes, simplify
 
 N_SWITCHES = 3
 NO_LABELS = torch.zeros(0, 0)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.corpus.reader import HELD_OUT, TRAIN, CorpusError, LoopRecord
+from training.corpus.format import HELD_OUT, TRAIN, CorpusError
+from training.corpus.records import LoopRecord
 from training.features.descriptors import NAMES
 from training.switch_axes.labels import LabelledAxes, factors, read_tags, tag_names, tagged
 

@@ -7,7 +7,7 @@ import torch
 
 from tests.support.tiny_run import CONFIG, N_SLOTS, trained
 from training.features.descriptors import NAMES
-from training.run.config import Networks
+from training.run.networks import Networks
 from training.switch_axes.principal_components import ComponentAxes
 
 N_LOOPS, N_SWITCHES, N_VARIATION, REACH = 4_000, 2, 3, 1.5

@@ -10,17 +10,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.corpus import reader as corpus
+from training.corpus.format import BEATS_PER_LOOP, MARGIN, Audio
 from training.corpus.generator import soundfont as soundfonts
 from training.corpus.generator.loop import GENERATOR, render_loop
 from training.corpus.generator.plan import LAYERS
+from training.corpus.parallel import run_in_workers
+from training.corpus.records import n_loops_written
+from training.corpus.writer import PreparedLoop, begin, finish, remove_leftovers, write_shard
 
 TEMPO_BPM = 80.0
 LOOPS_PER_SHARD = 64
 _LOOPS_PER_HELD_OUT = 50
 _SMALLEST_SPLIT = 20  # from this many loops on, one is always held out
 LICENCE = "CC0-1.0"
-_LOOP_SECONDS = corpus.BEATS_PER_LOOP * 60.0 / TEMPO_BPM
+_LOOP_SECONDS = BEATS_PER_LOOP * 60.0 / TEMPO_BPM
 
 
 class ShardJob(NamedTuple):
@@ -76,8 +79,8 @@ def write_studio_corpus(
     }
     if soundfont is not None:
         soundfonts.SoundFont(soundfont)  # fail before anything is written
-    corpus.begin(directory, "studio", parameters, may_grow=("minutes",))
-    corpus.remove_leftovers(directory)
+    begin(directory, "studio", parameters, may_grow=("minutes",))
+    remove_leftovers(directory)
     n_loops = math.ceil(minutes * 60.0 / _LOOP_SECONDS)
     starts = range(0, n_loops, LOOPS_PER_SHARD)
     jobs = [
@@ -88,42 +91,40 @@ def write_studio_corpus(
         for shard, first in enumerate(starts)
     ]  # fmt: skip
     missing = [
-        job
-        for job in jobs
-        if (corpus.n_loops_written(directory, job.shard) or 0) < job.last - job.first
+        job for job in jobs if (n_loops_written(directory, job.shard) or 0) < job.last - job.first
     ]
     n_done = n_loops - sum(job.last - job.first for job in missing)
     on_progress(n_done, n_loops)
-    for n_rendered in corpus.run_in_workers(_render_shard, missing, n_workers):
+    for n_rendered in run_in_workers(_render_shard, missing, n_workers):
         n_done += n_rendered
         on_progress(n_done, n_loops)
-    corpus.finish(directory, len(jobs), tempo_bpm=TEMPO_BPM)
+    finish(directory, len(jobs), tempo_bpm=TEMPO_BPM)
 
 
 def _render_shard(job: ShardJob) -> int:
     loops = (_prepared(job, index) for index in range(job.first, job.last))
-    return corpus.write_shard(job.directory, job.shard, loops)
+    return write_shard(job.directory, job.shard, loops)
 
 
-def render_with_margins(seed: int, index: int) -> corpus.Audio:
+def render_with_margins(seed: int, index: int) -> Audio:
     """Play one loop of a corpus without the corpus, (margin + loop + margin,)."""
-    bars = corpus.BEATS_PER_LOOP // 4
+    bars = BEATS_PER_LOOP // 4
     return _around(render_loop(seed, index, tempo_bpm=TEMPO_BPM, bars=bars).audio)
 
 
-def _prepared(job: ShardJob, index: int) -> corpus.PreparedLoop:
+def _prepared(job: ShardJob, index: int) -> PreparedLoop:
     loop = render_loop(
         job.seed,
         index,
         tempo_bpm=TEMPO_BPM,
-        bars=corpus.BEATS_PER_LOOP // 4,
+        bars=BEATS_PER_LOOP // 4,
         soundfont=job.soundfont,
         with_stems=job.with_stems,
     )
-    return corpus.PreparedLoop(
+    return PreparedLoop(
         id=f"studio-{job.seed}-{index:06d}",
         audio=_around(loop.audio),
-        beats=np.linspace(0.0, len(loop.audio), corpus.BEATS_PER_LOOP + 1).tolist(),
+        beats=np.linspace(0.0, len(loop.audio), BEATS_PER_LOOP + 1).tolist(),
         held_out=is_held_out(job.seed, index),
         labels=loop.labels,
         provenance=_provenance(job, index),
@@ -131,9 +132,9 @@ def _prepared(job: ShardJob, index: int) -> corpus.PreparedLoop:
     )
 
 
-def _around(audio: corpus.Audio) -> corpus.Audio:
+def _around(audio: Audio) -> Audio:
     """The loop goes round, so its margins are its own other end."""
-    return np.pad(audio, corpus.MARGIN, mode="wrap")
+    return np.pad(audio, MARGIN, mode="wrap")
 
 
 def _provenance(job: ShardJob, index: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfilt
 
-from training.corpus.reader import SAMPLE_RATE
+from training.corpus.format import SAMPLE_RATE
 
 Signal = NDArray[np.float64]
 Voice = Callable[[float, float, float, np.random.Generator], Signal]

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from training.corpus.format import SAMPLE_RATE
 from training.corpus.generator.arrangement import Arrangement, Note, arrange
 from training.corpus.generator.instruments import INSTRUMENTS
 from training.corpus.generator.mix import Audio, mix, take_stems
 from training.corpus.generator.note_cache import NoteBank
 from training.corpus.generator.plan import LAYERS, Plan, draw_plan
-from training.corpus.reader import SAMPLE_RATE
 
 GENERATOR = "lo-fi studio 1"
 """Name of what this package plays; a new number whenever the same seed sounds different."""

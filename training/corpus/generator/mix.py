@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from training.corpus.format import SAMPLE_RATE
 from training.corpus.generator.arrangement import Hit
 from training.corpus.generator.plan import Plan
-from training.corpus.reader import SAMPLE_RATE
 
 Audio = NDArray[np.float32]
 Response = NDArray[np.complex64]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.corpus.reader import SAMPLE_RATE, Audio, CorpusError
+from training.corpus.format import SAMPLE_RATE, Audio, CorpusError
 from training.corpus.recordings.containers import SplicedFile, Survey, survey
 
 SUFFIXES = frozenset({".mp3", ".ogg", ".oga", ".opus", ".flac", ".wav", ".aif", ".aiff", ".m4a"})

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from training.corpus.reader import BEATS_PER_LOOP, SAMPLE_RATE, Audio
+from training.corpus.format import BEATS_PER_LOOP, SAMPLE_RATE, Audio
 
 BEATS_PER_BAR = 4
 HOP = 256

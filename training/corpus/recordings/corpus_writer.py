@@ -15,20 +15,30 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from device.audio.loudness import integrated_lufs
-from training.corpus import reader as corpus
-from training.corpus.reader import (
+from training.corpus.format import (
     BEATS_PER_LOOP,
     MARGIN,
     SAMPLE_RATE,
     Audio,
     CorpusError,
-    PreparedLoop,
+    read_json,
+    write_json,
 )
+from training.corpus.parallel import run_guarded
 from training.corpus.recordings import beats as rhythm
 from training.corpus.recordings import keys
 from training.corpus.recordings.audio_files import Recording, Tags, decode, read_tags
 from training.corpus.recordings.rejection import find_fault
 from training.corpus.recordings.splits import LoopOrigin, choose_held_out
+from training.corpus.records import n_loops_written, read_records, remove_shard
+from training.corpus.writer import (
+    PreparedLoop,
+    begin,
+    finish,
+    hold_out,
+    remove_leftovers,
+    write_shard,
+)
 
 # Where the studio's loops lie.
 LOUDNESS_LUFS = -21.0
@@ -122,23 +132,23 @@ def write_recordings(
     """
     signature = _signature(key)
     listing = {"n_files": len(pieces), "listing": _listing(pieces), "key": key}
-    corpus.begin(directory, source, {**parameters, **listing})
-    corpus.remove_leftovers(directory)
+    begin(directory, source, {**parameters, **listing})
+    remove_leftovers(directory)
     jobs = [_Job(directory, shard, piece, signature) for shard, piece in enumerate(pieces)]
-    missing = [job for job in jobs if corpus.n_loops_written(directory, job.shard) is None]
+    missing = [job for job in jobs if n_loops_written(directory, job.shard) is None]
     n_done = len(jobs) - len(missing)
     on_progress(n_done, len(jobs))
     # The longest first: no core waits for a last long one.
     missing.sort(key=lambda job: -_n_bytes(job.piece.path))
     done = (
-        corpus.run_guarded(_cut_piece, missing, n_workers, lost=_give_up, seconds=_longest_seconds)
+        run_guarded(_cut_piece, missing, n_workers, lost=_give_up, seconds=_longest_seconds)
         if n_workers
         else map(_cut_piece, missing)
     )
     for _ in done:
         n_done += 1
         on_progress(n_done, len(jobs))
-    corpus.remove_leftovers(directory)  # of workers that were lost
+    remove_leftovers(directory)  # of workers that were lost
     _finish(jobs, refused)
 
 
@@ -157,8 +167,8 @@ def _longest_seconds(job: _Job) -> float:
 def _give_up(job: _Job, what_it_did: str) -> None:
     """Write the shard of a piece whose worker was lost: no loops, and the reason."""
     skip = Skip(job.piece.name, f"unreadable (its worker {what_it_did})")
-    corpus.write_json(_skips_path(job), [asdict(skip)])
-    corpus.write_shard(job.directory, job.shard, [])
+    write_json(_skips_path(job), [asdict(skip)])
+    write_shard(job.directory, job.shard, [])
 
 
 def _signature(key: str | None) -> int | None:
@@ -176,7 +186,7 @@ def _listing(pieces: Sequence[Piece]) -> str:
 def _finish(jobs: Sequence[_Job], refused: Sequence[Skip]) -> None:
     directory = jobs[0].directory
     skipped = [asdict(skip) for skip in refused] + [s for job in jobs for s in _read_skips(job)]
-    with_loops = [job.shard for job in jobs if corpus.n_loops_written(directory, job.shard)]
+    with_loops = [job.shard for job in jobs if n_loops_written(directory, job.shard)]
     if not with_loops:
         _remove_corpus(jobs)
         example = f"; for example {skipped[0]['path']}: {skipped[0]['reason']}" if skipped else ""
@@ -184,23 +194,17 @@ def _finish(jobs: Sequence[_Job], refused: Sequence[Skip]) -> None:
             f"none of the {len(jobs)} files gave a loop, expected at least one with "
             f"{BEATS_PER_LOOP} steady beats{example}"
         )
-    records = [
-        (shard, record) for shard in with_loops for record in corpus.read_records(directory, shard)
-    ]
+    records = [(shard, record) for shard in with_loops for record in read_records(directory, shard)]
     split_by = _split(directory, records)
     tempo_bpm = float(np.median([record["labels"]["tempo_bpm"] for _, record in records]))
-    corpus.finish(
-        directory, len(jobs), tempo_bpm=tempo_bpm, skipped=skipped, facts={"split_by": split_by}
-    )
+    finish(directory, len(jobs), tempo_bpm=tempo_bpm, skipped=skipped, facts={"split_by": split_by})
 
 
 def _split(directory: Path, records: Sequence[tuple[int, dict[str, Any]]]) -> str | None:
     loops = [LoopOrigin(shard, record["id"], record["provenance"]) for shard, record in records]
     split = choose_held_out(loops)
     for shard in sorted({loop.shard for loop in loops}):
-        corpus.hold_out(
-            directory, shard, {name for place, name in split.held_out if place == shard}
-        )
+        hold_out(directory, shard, {name for place, name in split.held_out if place == shard})
     return split.by
 
 
@@ -208,7 +212,7 @@ def _remove_corpus(jobs: Sequence[_Job]) -> None:
     directory = jobs[0].directory
     for job in jobs:
         _skips_path(job).unlink(missing_ok=True)
-        corpus.remove_shard(directory, job.shard)
+        remove_shard(directory, job.shard)
     (directory / "corpus.json").unlink()
     if not any(directory.iterdir()):
         directory.rmdir()
@@ -232,8 +236,8 @@ def _cut_piece(job: _Job) -> None:
         loops = []
         skips.append(Skip(job.piece.name, f"unreadable ({type(error).__name__}: {error})"))
     # Before the shard: it exists if and only if its records do, and then its skips must too.
-    corpus.write_json(_skips_path(job), [asdict(skip) for skip in skips])
-    corpus.write_shard(job.directory, job.shard, loops)
+    write_json(_skips_path(job), [asdict(skip) for skip in skips])
+    write_shard(job.directory, job.shard, loops)
 
 
 def _skips_path(job: _Job) -> Path:
@@ -241,7 +245,7 @@ def _skips_path(job: _Job) -> Path:
 
 
 def _read_skips(job: _Job) -> list[dict[str, Any]]:
-    skips: list[dict[str, Any]] = corpus.read_json(_skips_path(job))
+    skips: list[dict[str, Any]] = read_json(_skips_path(job))
     return skips
 
 

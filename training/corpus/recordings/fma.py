@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from training.corpus.reader import CorpusError
+from training.corpus.format import CorpusError
 from training.corpus.recordings.audio_files import Tags
 from training.corpus.recordings.corpus_writer import Piece, Skip, write_recordings
 from training.corpus.recordings.licences import CODES, is_allowed

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from training.corpus.reader import CorpusError
+from training.corpus.format import CorpusError
 from training.corpus.recordings.audio_files import SUFFIXES, readable
 from training.corpus.recordings.corpus_writer import Piece, Skip, write_recordings
 

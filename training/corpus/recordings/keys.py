@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.corpus.format import SAMPLE_RATE, Audio
 from training.corpus.generator.harmony import PITCH_NAMES
-from training.corpus.reader import SAMPLE_RATE, Audio
 
 _OTHER_NAMES = {"Db": 1, "D#": 3, "Gb": 6, "G#": 8, "A#": 10}
 SIGNATURES = dict(zip(PITCH_NAMES, range(12), strict=True)) | _OTHER_NAMES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.corpus.reader import SAMPLE_RATE, Audio
+from training.corpus.format import SAMPLE_RATE, Audio
 from training.corpus.recordings.beats import BEATS_PER_BAR
 
 _SILENCE_DB = -50.0

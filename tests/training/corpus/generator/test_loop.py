@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.sound_font import write_sound_font
+from training.corpus.format import SAMPLE_RATE
 from training.corpus.generator.arrangement import arrange
 from training.corpus.generator.harmony import PROGRESSIONS, place_chords
 from training.corpus.generator.instruments import INSTRUMENTS, key_frequency, play_note
@@ -17,7 +18,6 @@ from training.corpus.generator.mix import PEAK_LIMIT, high_pass, low_pass
 from training.corpus.generator.note_cache import NoteBank
 from training.corpus.generator.plan import LAYERS, PlanError, draw_plan
 from training.corpus.generator.soundfont import SoundFont, SoundFontError
-from training.corpus.reader import SAMPLE_RATE
 
 SEED = 5
 N_SAMPLES = 264600  # 16 beats at 80 BPM

@@ -27,7 +27,9 @@ from tests.support.sound_files import (
 )
 from tests.support.synthetic_music import song
 from training.commands.corpus import corpus as command
-from training.corpus.reader import SAMPLE_RATE, Corpus, CorpusError, run_guarded, run_in_workers
+from training.corpus.format import SAMPLE_RATE, CorpusError
+from training.corpus.parallel import run_guarded, run_in_workers
+from training.corpus.reader import Corpus
 from training.corpus.recordings import audio_files
 from training.corpus.recordings import corpus_writer as cutting
 from training.corpus.recordings.audio_files import decode

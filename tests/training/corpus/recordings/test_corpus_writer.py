@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from device.audio.loudness import integrated_lufs
 from tests.support.synthetic_music import babble, click_track, song, tagged
 from training.commands.corpus import corpus as command
+from training.corpus.format import MARGIN, SAMPLE_RATE, CorpusError
 from training.corpus.generator.corpus_writer import write_studio_corpus
-from training.corpus.reader import MARGIN, SAMPLE_RATE, Corpus, CorpusError
+from training.corpus.reader import Corpus
 from training.corpus.recordings import audio_files, keys
 from training.corpus.recordings import beats as rhythm
 from training.corpus.recordings import corpus_writer as cutting

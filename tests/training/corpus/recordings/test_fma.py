@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.support.fma_archive import BY, BY_NC_SA, TRACKS, write_archive, write_tables
 from training.commands.corpus import corpus as command
-from training.corpus.reader import Corpus, CorpusError
+from training.corpus.format import CorpusError
+from training.corpus.reader import Corpus
 from training.corpus.recordings.fma import (
     Genre,
     choose_tracks,

@@ -1,0 +1,64 @@
+"""Which speaker a name means: a card, a recording, or silence."""
+
+from pathlib import Path
+
+from device.audio.speaker import Report, SilentSpeaker, Speaker
+from device.audio.wav_file import WavSpeaker
+from device.errors import OutputError, SpeakerUnavailable
+
+FALLBACK_PATH = Path("performance.wav")
+
+
+def open_speaker(
+    spec: str, sample_rate: int, *, live: bool, report: Report, patient: bool = False
+) -> Speaker:
+    """Open the speaker a player asked for.
+
+    Parameters
+    ----------
+    spec : str
+        ``auto`` (the default card, or a recording where there is none), ``card`` (the default card
+        or an error), ``silent``, ``wav:FILE``, or a part of a card's name.
+    live : bool
+        Whether a recording keeps real time.
+    report : callable
+        Takes one line for the player.
+    patient : bool
+        Wait for a card, unheard, instead of refusing or recording.
+
+    Raises
+    ------
+    SpeakerUnavailable, OutputError
+    """
+    if spec == "silent":
+        return SilentSpeaker(sample_rate)
+    if spec.startswith("wav:"):
+        return WavSpeaker(_wav_path(spec), sample_rate, paced=live)
+    if spec == "auto" and not patient:
+        return _open_card_or_recording(sample_rate, live=live, report=report)
+    name = None if spec in ("auto", "card") else spec
+    return _open_card(name, sample_rate, report=report, patient=patient)
+
+
+def _wav_path(spec: str) -> Path:
+    text = spec.removeprefix("wav:")
+    if not text:
+        raise OutputError("speaker 'wav:': found no file name, expected one; write wav:FILE")
+    return Path(text)
+
+
+def _open_card(
+    name: str | None, sample_rate: int, *, report: Report, patient: bool = False
+) -> Speaker:
+    # Imported here: PortAudio is loaded, and its cards are searched, only for who wants a card.
+    from device.audio.sound_card import CardSpeaker
+
+    return CardSpeaker(name, sample_rate, report=report, patient=patient)
+
+
+def _open_card_or_recording(sample_rate: int, *, live: bool, report: Report) -> Speaker:
+    try:
+        return _open_card(None, sample_rate, report=report)
+    except SpeakerUnavailable as error:
+        report(f"{error}; recording to {FALLBACK_PATH} meanwhile")
+        return WavSpeaker(FALLBACK_PATH, sample_rate, paced=live)

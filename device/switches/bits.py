@@ -1,0 +1,39 @@
+"""Switch states as text and as booleans, fitted to the size of a model."""
+
+from device.errors import BitsError
+
+Bits = tuple[bool, ...]
+
+
+def parse_bits(text: str, n_switches: int) -> Bits:
+    """Read a panel state written as one 0 or 1 per switch, first switch first.
+
+    Raises
+    ------
+    BitsError
+        If another character is in it, or it is not `n_switches` long.
+    """
+    if len(text) != n_switches or set(text) - {"0", "1"}:
+        raise BitsError(
+            f"switches: found {text!r}, expected {n_switches} characters 0 or 1; "
+            f"write one per switch, such as {'10' * (n_switches // 2) + '1' * (n_switches % 2)}"
+        )
+    return tuple(character == "1" for character in text)
+
+
+def format_bits(bits: Bits) -> str:
+    """Write a panel state as `parse_bits` reads it."""
+    return "".join("1" if bit else "0" for bit in bits)
+
+
+def fit(bits: Bits, n_switches: int) -> Bits:
+    """A panel state for a model with more or fewer switches: extra ignored, missing off."""
+    return bits[:n_switches] + (False,) * (n_switches - len(bits))
+
+
+def misfit(n_panel: int, n_model: int) -> str | None:
+    """What to tell the player of a panel with another number of switches, if it has."""
+    if n_panel == n_model:
+        return None
+    rest = "the extra ones are ignored" if n_panel > n_model else "the missing ones stay off"
+    return f"the panel has {n_panel} switches, the model {n_model}: {rest}"

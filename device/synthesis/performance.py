@@ -1,0 +1,42 @@
+"""How to play: everything beside model and switches that decides what is heard."""
+
+from dataclasses import dataclass
+
+from device.synthesis.transport import Quantize
+
+
+@dataclass(frozen=True)
+class Performance:
+    """How to play; together with model, switches and seed it decides every sample.
+
+    Attributes
+    ----------
+    seed : int
+        Of the variation and the tape.
+    tempo_bpm : float or None
+        None plays at the model's own tempo.
+    quantize : Quantize
+    still : bool
+        Hold the variation.
+    tape : float
+        0 clean to 1 worn.
+    gain_db : float
+        Before the limiter.
+    volume_limit_db : float
+        Lowers the limiter's ceiling: 0 or less.
+    block_frames : int
+        Hops handed over in one go; switches are read once per block. It changes latency and load,
+        and not the music.
+    start_beat : float
+        Where in the endless music to begin.
+    """
+
+    seed: int = 1
+    tempo_bpm: float | None = None
+    quantize: Quantize = Quantize.OFF
+    still: bool = False
+    tape: float = 0.25
+    gain_db: float = 0.0
+    volume_limit_db: float = 0.0
+    block_frames: int = 5
+    start_beat: float = 0.0

@@ -1,0 +1,175 @@
+"""What a corpus looks like on disk: names of files, constants, JSON, the header."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.errors import SwitchboardError
+from device.files import written_whole
+from device.system.outputs import regular_target
+
+FORMAT_VERSION = 1
+
+
+SAMPLE_RATE = 22050
+
+
+BEATS_PER_LOOP = 16
+
+
+MARGIN = 4096
+
+
+TRAIN, HELD_OUT = "train", "held-out"
+
+
+Audio = NDArray[np.float32]
+
+
+_FULL_SCALE = 32767.0
+
+
+_PARTIAL = ".partial"
+
+
+# No number of samples, loops or beats is larger.
+_MOST = 2**40
+
+
+_ANEW = "bring back a copy, or make the corpus again in an empty folder"
+
+
+_HEADER_KEYS = frozenset(
+    {"format_version", "source", "sample_rate", "beats_per_loop", "margin", "tempo_bpm"}
+    | {"n_shards", "n_loops"}
+)
+
+
+class CorpusError(SwitchboardError, ValueError):
+    """A corpus that cannot be read, or music of which none can be made."""
+
+    exit_code = 20
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Say whether a JSON value is a whole number, and not a smaller or an absurd one."""
+    return type(value) is int and least <= value <= _MOST
+
+
+def is_positive(value: Any) -> bool:
+    """Say whether a JSON value is a number above 0, and not an absurd one."""
+    return type(value) in (int, float) and 0 < value <= _MOST
+
+
+def _is_position(value: Any) -> bool:
+    return value == 0 or is_positive(value)
+
+
+def _audio_path(directory: Path, shard: int) -> Path:
+    return directory / f"shard-{shard:05d}.npy"
+
+
+def _stems_path(directory: Path, shard: int) -> Path:
+    return directory / f"stems-{shard:05d}.npy"
+
+
+def _records_path(directory: Path, shard: int) -> Path:
+    return directory / f"shard-{shard:05d}.json"
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file whole or not at all."""
+    # A name that is not UTF-8 holds lone surrogates: written as \\udcXX, which JSON reads back.
+    text = json.dumps(content, ensure_ascii=False, indent=1).encode(errors="backslashreplace")
+    with _written_whole(path) as file:
+        file.write(text)
+
+
+def _written_whole(path: Path) -> AbstractContextManager[BinaryIO]:
+    target = regular_target(path)
+    # Workers, and other commands, may write beside each other.
+    return written_whole(target, target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}"))
+
+
+def _check_header(directory: Path, header: Mapping[str, Any]) -> None:
+    stems, skipped = header.get("stems"), header.get("skipped", [])
+    expected = {
+        "source": (isinstance(header["source"], str), "a text"),
+        "sample_rate": (is_whole(header["sample_rate"], 1), "a whole number of Hz"),
+        "beats_per_loop": (is_whole(header["beats_per_loop"], 1), "a whole number, 1 or more"),
+        "margin": (is_whole(header["margin"], 0), "a whole number of samples"),
+        "tempo_bpm": (is_positive(header["tempo_bpm"]), "a positive number"),
+        "n_shards": (is_whole(header["n_shards"], 0), "a whole number"),
+        "n_loops": (is_whole(header["n_loops"], 0), "a whole number"),
+        "stems": (not stems or _is_list_of(stems, str), "names of layers, or none"),
+        "skipped": (
+            _is_list_of(skipped, dict)
+            and all({"path", "reason"} <= skip.keys() for skip in skipped),
+            "what was left out, each with path and reason",
+        ),
+    }
+    for name, (holds, what) in expected.items():
+        if not holds:
+            raise CorpusError(
+                f"{directory / 'corpus.json'}: found {name} {_shown(header[name])}, expected "
+                f"{what}; {_ANEW}"
+            )
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(each, kind) for each in value)
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _read_header(directory: Path) -> dict[str, Any]:
+    if not directory.is_dir():
+        raise CorpusError(
+            f"{directory} is not a directory: make a corpus with `switchboard corpus studio --out "
+            f"{directory}`"
+        )
+    path = directory / "corpus.json"
+    if not path.is_file():
+        raise CorpusError(
+            f"{directory} holds no corpus (corpus.json is missing): give a corpus directory, or an "
+            "empty one to make a corpus in"
+        )
+    header = read_json(path)
+    version = header.get("format_version") if isinstance(header, dict) else None
+    if not isinstance(header, dict) or version != FORMAT_VERSION:
+        raise CorpusError(
+            f"{path} has format version {_shown(version)}, expected {FORMAT_VERSION}; {_ANEW}"
+        )
+    return header
+
+
+def read_json(path: Path, *, remedy: str = _ANEW) -> Any:
+    """Read a JSON file of a corpus.
+
+    Parameters
+    ----------
+    remedy : str
+        What to do if it is damaged.
+
+    Raises
+    ------
+    CorpusError
+        If it is.
+    """
+    if path.exists() and not path.is_file():
+        raise CorpusError(f"{path} cannot be read (it is no regular file); {remedy}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorpusError(f"{path} cannot be read ({error}); {remedy}") from error

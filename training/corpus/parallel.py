@@ -1,0 +1,156 @@
+"""Jobs on worker processes that end with their parent; a worker that dies costs its job alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from threading import Thread
+from typing import Any, TypeVar
+
+from training.corpus.format import CorpusError
+
+_LEAST_MEMORY = 6 * 2**30  # address space of a worker [bytes]; torch alone reserves much of it
+
+
+Job = TypeVar("Job")
+
+
+Result = TypeVar("Result")
+
+
+def run_in_workers(
+    function: Callable[[Job], Result], jobs: Sequence[Job], n_workers: int
+) -> Iterator[Result]:
+    """Yield the results of all jobs as they come; with one worker, in this very process.
+
+    Raises
+    ------
+    CorpusError
+        If a worker died.
+    """
+    if n_workers <= 1 or len(jobs) <= 1:
+        yield from map(function, jobs)
+        return
+
+    def lost(_job: Job, reason: str) -> Result:
+        raise CorpusError(
+            f"a worker was lost (it {reason}), expected a result: run the command again, with "
+            "fewer --workers if memory is short"
+        )
+
+    yield from run_guarded(function, jobs, n_workers, lost=lost)
+
+
+def run_guarded(
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    n_workers: int,
+    *,
+    lost: Callable[[Job, str], Result],
+    seconds: Callable[[Job], float | None] = lambda _job: None,
+) -> Iterator[Result]:
+    """Yield the results of all jobs as they come, worked out in other processes.
+
+    A worker that dies or takes too long takes its own job with it and no other.
+
+    Parameters
+    ----------
+    n_workers
+        Processes beside this one, 1 at least. Each may use its share of the machine's memory.
+    lost
+        Called with a job that got no result and what its worker did, such as "was killed by
+        signal 11"; returns what stands for the result.
+    seconds
+        Longest time for a job, its worker's start included; None: any.
+    """
+    if not jobs:
+        return
+    n_workers = min(n_workers, len(jobs))
+    with _single_threaded_children(), _pool(n_workers) as pool:
+        futures = {pool.schedule(function, args=(job,), timeout=seconds(job)): job for job in jobs}
+        for future in as_completed(futures):
+            yield _result(future, futures[future], lost)
+
+
+def _result(future: Any, job: Job, lost: Callable[[Job, str], Result]) -> Result:
+    from pebble import ProcessExpired
+
+    try:
+        result: Result = future.result()
+    except ProcessExpired as error:
+        code = error.exitcode or 0
+        return lost(job, f"was killed by signal {-code}" if code < 0 else f"ended with {code}")
+    except TimeoutError as error:
+        if not _is_own_limit(error):
+            raise
+        return lost(job, f"took longer than {error.args[1]:.0f} s")
+    return result
+
+
+def _is_own_limit(error: TimeoutError) -> bool:
+    """Tell pebble's time limit, (message, seconds), from a function's own TimeoutError."""
+    return len(error.args) == 2 and isinstance(error.args[1], (int, float))
+
+
+@contextmanager
+def _pool(n_workers: int) -> Iterator[Any]:
+    from pebble import ProcessPool
+
+    pool: Any = ProcessPool(
+        n_workers,
+        context=get_context("spawn"),
+        initializer=_settle_in,
+        initargs=(_memory_share(n_workers),),
+    )
+    try:
+        yield pool
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _memory_share(n_workers: int) -> int:
+    """Return how much memory a worker may address [bytes]."""
+    n_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(n_bytes // n_workers, _LEAST_MEMORY)
+
+
+def _settle_in(n_bytes: int) -> None:
+    """Prepare a worker: what asks for too much memory gets an error, not all of the machine."""
+    import resource
+
+    _end_with_parent()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = n_bytes if hard == resource.RLIM_INFINITY else min(n_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+def _end_with_parent() -> None:
+    """Let a worker end when its parent is killed: the pool's workers would wait for ever."""
+
+    def watch() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _single_threaded_children() -> Iterator[None]:
+    """Let the children's numeric libraries use one thread each: the workers are the threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,117 @@
+"""All networks of a run, built from its configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from training.networks.codec import Codec
+from training.networks.composer import Composer, Reader
+from training.networks.discriminator import Critic
+from training.run.config import _SHOWN, Config, TrainingError
+from training.switch_axes.axes import Axes
+from training.switch_axes.discovered import DiscoveredAxes
+from training.switch_axes.labels import LabelledAxes
+from training.switch_axes.principal_components import ComponentAxes
+
+
+@dataclass
+class Networks:
+    """The networks of a run, and the axes between them and the panel."""
+
+    codec: Codec
+    composer: Composer
+    reader: Reader
+    axes: Axes
+    critic: Critic
+
+    @classmethod
+    def build(cls, config: Config, n_slots: int) -> Self:
+        """Fresh networks, initialised from the run's seed.
+
+        Raises
+        ------
+        TrainingError
+            If networks of these sizes do not fit into memory.
+        """
+        try:
+            return cls._build(config, n_slots)
+        except (MemoryError, RuntimeError) as error:
+            # torch's own text has several lines.
+            raise TrainingError(
+                f"found no memory for networks of these sizes ({str(error).splitlines()[0]}); "
+                "choose smaller ones"
+            ) from error
+
+    @classmethod
+    def _build(cls, config: Config, n_slots: int) -> Self:
+        torch.manual_seed(config.seed)
+        code = {"n_digits": config.n_digits, "n_levels": config.n_levels}
+        codec = Codec(
+            n_bands=config.analysis.n_bands,
+            frames_per_slot=config.analysis.frames_per_slot,
+            width=config.width,
+            n_channels=config.n_channels,
+            hidden=config.hidden,
+            **code,
+        )
+        composer = Composer(
+            n_slots=n_slots,
+            width=config.composer_width,
+            n_layers=config.composer_layers,
+            n_latent=config.n_switches + config.n_variation,
+            **code,
+        )
+        axes = _axes(config)
+        reader = Reader(n_slots=n_slots, n_read=axes.n_read, width=config.reader_width, **code)
+        critic = Critic(n_slots=n_slots, width=config.reader_width, **code)
+        return cls(codec, composer, reader, axes, critic)
+
+    def to(self, device: torch.device) -> Self:
+        """Move all to a device."""
+        for network in vars(self).values():
+            network.to(device)
+        return self
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """All weights."""
+        return {name: network.state_dict() for name, network in vars(self).items()}
+
+    def load(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Take weights over.
+
+        Raises
+        ------
+        TrainingError
+            If they are of another version, or no numbers.
+        """
+        for name, network in vars(self).items():
+            if not isinstance(state, Mapping) or name not in state:
+                raise TrainingError(f"weights of another version: found no {name}; train again")
+            found = state[name]
+            if not isinstance(found, Mapping) or not all(map(torch.is_tensor, found.values())):
+                raise TrainingError(f"weights of {name}: found none, expected tensors; train again")
+            try:
+                network.load_state_dict(found)
+            except RuntimeError as error:
+                # torch lists every one of them, each on a line.
+                reason = " ".join(str(error).split())
+                raise TrainingError(
+                    f"weights of another version: {name}: {reason[:_SHOWN]}; train again"
+                ) from error
+            for part, tensor in network.state_dict().items():
+                if not tensor.isfinite().all():
+                    raise TrainingError(
+                        f"weights of {name}: found {part} with what is no finite number; bring "
+                        "back a copy, or train again"
+                    )
+
+
+def _axes(config: Config) -> Axes:
+    """The way in which the switches of a run get their meaning."""
+    if config.switches == "labels":
+        return LabelledAxes(config.label_names, config.n_variation, reach=config.reach)
+    way = {"discovered": DiscoveredAxes, "components": ComponentAxes}[config.switches]
+    return way(config.n_switches, config.n_variation, reach=config.reach)
