@@ -3,7 +3,7 @@
 from typing import Self
 
 
-class Closing:
+class Closeable:
     """A context manager whose end is `close`, which may be called again."""
 
     def close(self) -> None:

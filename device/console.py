@@ -19,7 +19,7 @@ from device.plain_text import visible
 _COSTS_THE_LINE = (Exception, SystemExit)
 
 
-class Steady:
+class SafeStream:
     """A text stream whose writing never raises: what cannot be written is lost.
 
     Everything else is the stream's own, its encoding and whether it is a terminal among it. What
@@ -82,7 +82,7 @@ def say(*lines: str, err: bool = False) -> None:
     for line in lines:
         if err:
             # Looked up each time: who replaces it wants the line there.
-            stream = Steady(sys.stderr)
+            stream = SafeStream(sys.stderr)
             stream.write(visible(line) + "\n")
             stream.flush()
         else:
@@ -101,7 +101,7 @@ def take_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def unfailing(report: Callable[[str], object]) -> Callable[[str], None]:
+def without_errors(report: Callable[[str], object]) -> Callable[[str], None]:
     """The same report, whose failure costs its line and not the caller's work."""
 
     def attempt(line: str) -> None:

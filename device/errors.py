@@ -131,7 +131,7 @@ class ForbiddenGraph(SwitchboardError, ValueError):
     exit_code = 33
 
 
-class UnsoundModel(SwitchboardError, ValueError):
+class InvalidAudio(SwitchboardError, ValueError):
     """A panel state whose sound is not finite, far too loud, or a panel that is silent."""
 
     exit_code = 34

@@ -25,7 +25,7 @@ _NO_LOCK = (errno.EACCES, errno.ELOOP, errno.EINVAL, errno.ENXIO)
 
 
 @contextmanager
-def written_whole(path: Path, partial: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, partial: Path) -> Iterator[BinaryIO]:
     """Open a file that takes its name when it is complete; the old one stays whole until then.
 
     Parameters
@@ -45,7 +45,7 @@ def written_whole(path: Path, partial: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def linked_whole(link: Path, target: str, partial: Path) -> None:
+def atomic_symlink(link: Path, target: str, partial: Path) -> None:
     """Make a symbolic link, or turn one to another target, in one step.
 
     Parameters
@@ -145,13 +145,13 @@ def made_folder(folder: Path) -> None:
 
 
 def held(path: Path) -> BinaryIO:
-    """Open a new file and hold it, so that `remove_strays` knows that somebody still writes."""
+    """Open a new file and hold it, so that `remove_stale` knows that somebody still writes."""
     file = created(path)
     _lock(file.fileno())
     return file
 
 
-def remove_strays(folder: Path, pattern: str) -> None:
+def remove_stale(folder: Path, pattern: str) -> None:
     """Remove the files, links and pipes of these names that nobody holds."""
     for path in folder.glob(pattern):
         # One that cannot be removed is no reason to leave the others.
@@ -225,7 +225,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON file's object; what is missing, damaged or endless is as good as empty."""
     try:
         content = json.loads(read_text(path))

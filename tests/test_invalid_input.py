@@ -14,7 +14,7 @@ import pytest
 from device import errors
 from device.cli import main
 from device.model.contract import MAX_MODEL_BYTES
-from device.playback.share_code import Place
+from device.playback.share_code import SharedPosition
 from device.store.store import ModelStore
 from device.ui.status_file import FIELDS
 from export.remote.pairing import PairingError
@@ -45,7 +45,7 @@ SPEAKER = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker"
 CONFIG = "play --model tiny.onnx --seconds 0.5 --switches demo --speaker wav:out.wav --config"
 
 SHARE = "render --seconds 0.5 --out out.wav --share"
-CODE = Place("000000", (True,) * 8, seed=1, tempo_bpm=None, still=False, n_slots=7).code
+CODE = SharedPosition("000000", (True,) * 8, seed=1, tempo_bpm=None, still=False, n_slots=7).code
 OLD_STATUS = json.dumps({**dict.fromkeys(FIELDS), "written_at": 1.5, "pid": 77})
 
 
@@ -199,7 +199,7 @@ BAD = {
     "check of a loop": checked("loop.onnx", errors.ForbiddenGraph, "graph", "'Loop'"),
     "check of a large file": checked("large.onnx", errors.ModelTooLarge, "size", "at most"),
     "check of a bomb": checked("bomb.onnx", errors.ExaminationFailed, "golden vector", "bad_alloc"),
-    "check of NaN": checked("spoilt.onnx", errors.UnsoundModel, "sound", "state 001"),
+    "check of NaN": checked("spoilt.onnx", errors.InvalidAudio, "sound", "state 001"),
     "check of sloth": checked("slow.onnx", errors.ModelTooSlow, "speed", "on this machine"),
     "card of nothing": Bad("models show none.onnx", errors.ModelNotFound, ("none.onnx",)),
     "card of text": Bad(

@@ -18,7 +18,7 @@ _FLOOR_DB = -60.0
 
 
 @dataclass(frozen=True)
-class Survey:
+class AudioMeasurement:
     """Figures of one recording.
 
     Attributes
@@ -41,11 +41,11 @@ class Survey:
     picture: NDArray[np.float32]
 
 
-def survey(samples: Samples, sample_rate: int) -> Survey:
+def survey(samples: Samples, sample_rate: int) -> AudioMeasurement:
     """Measure a recording, (n,)."""
     is_finite = bool(np.isfinite(samples).all())
     clean = samples if is_finite else np.nan_to_num(samples, posinf=0.0, neginf=0.0)
-    return Survey(
+    return AudioMeasurement(
         lufs=integrated_lufs(clean, sample_rate),
         true_peak_db=true_peak_db(clean),
         silent_share=_silent_share(clean, sample_rate),
@@ -54,13 +54,13 @@ def survey(samples: Samples, sample_rate: int) -> Survey:
     )
 
 
-def distance_db(one: Survey, other: Survey) -> float:
+def distance_db(one: AudioMeasurement, other: AudioMeasurement) -> float:
     """Mean absolute difference of two pictures in dB."""
     n = min(len(one.picture), len(other.picture))
     return float(np.abs(one.picture[:n] - other.picture[:n]).mean())
 
 
-def nearest(surveys: list[Survey]) -> list[tuple[int, float]]:
+def nearest(surveys: list[AudioMeasurement]) -> list[tuple[int, float]]:
     """For each recording the number of the one most like it, and their distance in dB."""
     pictures = np.stack([s.picture for s in surveys])
     found = []

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from device.audio.resampler import Resampler
 from device.audio.speaker import BUFFER_SECONDS, Clock, Pacer, Report, Sleep
-from device.closeable import Closing
-from device.console import unfailing
+from device.closeable import Closeable
+from device.console import without_errors
 from device.errors import SpeakerUnavailable
 
 REOPEN_SECONDS = 1.0
@@ -56,7 +56,7 @@ class CardStream(Protocol):
         ...
 
 
-class SoundSystem(Protocol):
+class AudioBackend(Protocol):
     """What this module asks of PortAudio."""
 
     error: type[Exception]
@@ -81,7 +81,7 @@ class SoundSystem(Protocol):
 
 
 class PortAudio:
-    """`SoundSystem` on python-sounddevice.
+    """`AudioBackend` on python-sounddevice.
 
     Raises
     ------
@@ -163,12 +163,12 @@ def portaudio_problem() -> str | None:
     return None
 
 
-def list_cards(sound: SoundSystem | None = None) -> list[str]:
+def list_cards(sound: AudioBackend | None = None) -> list[str]:
     """Names of the cards that can play."""
     return [card.name for card in (sound or PortAudio()).cards()]
 
 
-class _Line:
+class _OpenCard:
     """An open card together with what brings mono samples into its rate and channels."""
 
     def __init__(self, stream: CardStream, sample_rate: int, rate: int, n_channels: int) -> None:
@@ -196,7 +196,7 @@ class _Line:
         self._stream.close()
 
 
-class CardSpeaker(Closing):
+class CardSpeaker(Closeable):
     """Plays on a card in real time, and plays on in silence while the card is away.
 
     Parameters
@@ -227,7 +227,7 @@ class CardSpeaker(Closing):
         latency_seconds: float = BUFFER_SECONDS,
         clock: Clock = time.monotonic,
         sleep: Sleep = time.sleep,
-        sound: SoundSystem | None = None,
+        sound: AudioBackend | None = None,
     ) -> None:
         self.n_underruns = 0
         self.name = name or "the default card"
@@ -235,13 +235,13 @@ class CardSpeaker(Closing):
         self._wanted = name
         self._sample_rate = sample_rate
         self._asked_latency = latency_seconds
-        self._report = unfailing(report)
+        self._report = without_errors(report)
         self._clock = clock
         self._sleep = sleep
         self._sound = sound or PortAudio()
         self._retry_at = 0.0
         self._pacer = Pacer(sample_rate, buffer_seconds=latency_seconds, clock=clock, sleep=sleep)
-        self._line: _Line | None = self._first(patient=patient)
+        self._line: _OpenCard | None = self._first(patient=patient)
 
     @property
     def is_there(self) -> bool:
@@ -258,7 +258,7 @@ class CardSpeaker(Closing):
         try:
             self.n_underruns += self._line.write(samples)
         except self._sound.error as error:
-            self._lose(self._line, error)
+            self._handle_disconnect(self._line, error)
             self._pacer.advance(len(samples))
 
     def close(self) -> None:
@@ -270,7 +270,7 @@ class CardSpeaker(Closing):
             self._sleep(line.latency_seconds)
             line.close()
 
-    def _first(self, *, patient: bool) -> _Line | None:
+    def _first(self, *, patient: bool) -> _OpenCard | None:
         try:
             return self._open()
         except SpeakerUnavailable as error:
@@ -280,7 +280,7 @@ class CardSpeaker(Closing):
             self._retry_at = self._clock() + REOPEN_SECONDS
             return None
 
-    def _open(self) -> _Line:
+    def _open(self) -> _OpenCard:
         card = _find_card(self._sound.cards(), self._wanted)
         rate, n_channels = self._accepted(card)
         try:
@@ -288,7 +288,7 @@ class CardSpeaker(Closing):
         except self._sound.error as error:
             raise _refused(card, str(error)) from error
         self.name = card.name
-        line = _Line(stream, self._sample_rate, rate, n_channels)
+        line = _OpenCard(stream, self._sample_rate, rate, n_channels)
         self.latency_seconds = line.latency_seconds
         return line
 
@@ -300,7 +300,7 @@ class CardSpeaker(Closing):
                     return rate, n_channels
         raise _refused(card, f"neither {self._sample_rate} nor {card.default_rate} Hz accepted")
 
-    def _lose(self, line: _Line, error: Exception) -> None:
+    def _handle_disconnect(self, line: _OpenCard, error: Exception) -> None:
         self._report(f"the card {self.name} is gone ({error}); the music goes on unheard")
         line.close()
         self._line = None

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from device.closeable import Closing
+from device.closeable import Closeable
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], None]
@@ -88,7 +88,7 @@ class Pacer:
         return self._played_at
 
 
-class SilentSpeaker(Closing):
+class SilentSpeaker(Closeable):
     """Plays nothing, in real time."""
 
     name = "silent"

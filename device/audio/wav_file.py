@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.audio.speaker import BUFFER_SECONDS, Clock, Pacer, Sleep
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import OutputError
 from device.system.outputs import Output, not_written
 
@@ -17,7 +17,7 @@ from device.system.outputs import Output, not_written
 _MAX_WAV_BYTES = 2**32 - 4096
 
 
-class WavSpeaker(Closing):
+class WavSpeaker(Closeable):
     """Records 16-bit mono PCM; a file takes its name when it is complete, see `Output`.
 
     Leaving the ``with`` block by a signal, Ctrl-C or SystemExit is a clean end and keeps what was

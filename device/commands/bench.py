@@ -34,9 +34,9 @@ def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
     from device.playback.instrument import Instrument
     from device.playback.statistics import resident_mb
     from device.synthesis.performance import Performance
-    from device.system.termination import Ending
+    from device.system.termination import TerminationHandler
 
-    with Ending(interrupt) as ending, ExitStack() as stack:
+    with TerminationHandler(interrupt) as ending, ExitStack() as stack:
         network = Network.open(model or BUNDLED_MODEL)
         flips, performance = _flips(network.card.n_switches, seconds, seed), Performance(seed=seed)
         speaker = stack.enter_context(SilentSpeaker(network.card.sample_rate))

@@ -14,7 +14,7 @@ from device.console import say, say_json
 
 if TYPE_CHECKING:
     from device.store.store import ModelStore
-    from device.updates.validation import Verdict
+    from device.updates.validation import ValidationResult
 
 BUNDLED = "bundled"
 _SHOWN_DIGITS = 12
@@ -135,18 +135,18 @@ def _admitted(name: str, content: bytes | None, store: "ModelStore", again: bool
     content : bytes or None
         Of the file that was named; None: it is in the store.
     """
-    from device.updates.install import admit, known
+    from device.updates.install import install, known_verdict
 
     if content is None:
         stored = store.find(name)
         store.check_whole(stored)
         content = _content(store.path(stored))
     digest = hashlib.sha256(content).hexdigest()
-    verdict = None if again else known(store, digest)
+    verdict = None if again else known_verdict(store, digest)
     if verdict is None:
         with store.incoming(len(content)) as incoming:
             incoming.write(content)
-            verdict = admit(store, incoming, lambda check: None)
+            verdict = install(store, incoming, lambda check: None)
         verdict.check_accepted(name)
         say(_accepted(verdict))
     verdict.check_accepted(name)
@@ -224,7 +224,7 @@ def _name(path: Path | None) -> str:
     return f"{digits} {title_of(path or BUNDLED_MODEL)!r}"
 
 
-def _accepted(verdict: "Verdict") -> str:
+def _accepted(verdict: "ValidationResult") -> str:
     return (
         "accepted in {seconds:.1f} s: {title!r}, {n_states} states at {quietest_db:.0f} to "
         "{loudest_db:.0f} dB, compose {compose_ms:.1f} ms, block {block_ms:.1f} ms of "

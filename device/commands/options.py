@@ -11,7 +11,7 @@ from device.store.store import DEFAULT_STORE
 from device.synthesis.transport import Quantize
 
 if TYPE_CHECKING:
-    from device.playback.share_code import Place
+    from device.playback.share_code import SharedPosition
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -26,15 +26,17 @@ def _model_path(ctx: click.Context, param: click.Parameter, value: Path | None) 
     return BUNDLED_MODEL
 
 
-def _place(_ctx: click.Context, _param: click.Parameter, value: str | None) -> "Place | None":
+def _place(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> "SharedPosition | None":
     if value is None:
         return None
-    from device.playback.share_code import Place
+    from device.playback.share_code import SharedPosition
 
-    return Place.parse(value)
+    return SharedPosition.parse(value)
 
 
-def check_not_said_twice(place: "Place | None") -> None:
+def check_not_said_twice(place: "SharedPosition | None") -> None:
     """Refuse a share code together with an option that it speaks for."""
     source = click.get_current_context().get_parameter_source
     for name in ("seed", "tempo", "still", "bits"):

@@ -19,8 +19,8 @@ from device.system.outputs import is_standard_output
 
 if TYPE_CHECKING:
     from device.model.network import Network
-    from device.playback.share_code import Place
-    from device.system.termination import Ending
+    from device.playback.share_code import SharedPosition
+    from device.system.termination import TerminationHandler
     from device.ui.display import Display
 
 
@@ -115,7 +115,7 @@ def play(
     speaker: str,
     seconds: float | None,
     status: Path | None,
-    place: "Place | None",
+    place: "SharedPosition | None",
     service: bool,
     seed: int,
     tempo: float | None,
@@ -136,13 +136,13 @@ def play(
     from device.audio.wav_file import WavSpeaker
     from device.model.network import interrupt
     from device.playback.instrument import Instrument, Listener
-    from device.playback.model_loader import Wings
-    from device.playback.model_switcher import TakeOver
-    from device.switches.bits import misfit
+    from device.playback.model_loader import ModelLoader
+    from device.playback.model_switcher import ModelSwitcher
+    from device.switches.bits import size_mismatch_warning
     from device.synthesis.performance import Performance
     from device.synthesis.transport import Quantize
-    from device.system.termination import Ending
-    from device.system.threads import Attendance
+    from device.system.termination import TerminationHandler
+    from device.system.threads import ThreadMonitor
     from device.ui.display import open_display
 
     performance = Performance(
@@ -154,12 +154,12 @@ def play(
         volume_limit_db=volume_limit,
         quantize=Quantize(quantize),
     )
-    with Ending(interrupt) as ending, ExitStack() as stack:
+    with TerminationHandler(interrupt) as ending, ExitStack() as stack:
         kind = "gpio" if service and switches == "auto" else _kind(switches)
         # Whoever wants to know how it goes: each is told once a block (see Instrument).
         display = stack.enter_context(open_display(kind, as_json=as_json))
         ending.tidy(display.close)
-        say, listeners = display.say, list[Listener]([display.show, Attendance(display.say)])
+        say, listeners = display.say, list[Listener]([display.show, ThreadMonitor(display.say)])
         models = _open_store(store, model, say)
         network = _open_network(place, model, models, say)
         performance = place.applied_to(performance) if place is not None else performance
@@ -168,7 +168,7 @@ def play(
         bank = stack.enter_context(
             _open_switches(kind, panel, n_switches, performance.seed, display, place)
         )
-        if warning := misfit(bank.n_switches, n_switches):
+        if warning := size_mismatch_warning(bank.n_switches, n_switches):
             say(warning)
         live = kind in ("gpio", "keyboard")
         sink = stack.enter_context(
@@ -192,8 +192,8 @@ def play(
         )
         listeners = instrument.listeners
         if models and model is None and place is None:
-            wings = Wings(models, instrument.voice_of, playing=network.digest, report=say)
-            listeners.append(stack.enter_context(TakeOver(instrument.stage, wings)))
+            wings = ModelLoader(models, instrument.voice_of, playing=network.digest, report=say)
+            listeners.append(stack.enter_context(ModelSwitcher(instrument.stage, wings)))
         listeners += stack.enter_context(_status_file(status, models, ending))
         ending.check()
         with ending.stopping(instrument.stop.set, status=0):
@@ -206,10 +206,10 @@ def play(
 def _open_store(store: Path | None, model: Path | None, say: Callable[[str], None]) -> Any:
     """The store to play from, with no more rights than its account has."""
     from device.playback.model_selection import find_store
-    from device.system.account import become_owner_of
+    from device.system.account import switch_to_owner_of
 
     models = find_store(store)
-    if models and model is None and (account := become_owner_of(models.directory)):
+    if models and model is None and (account := switch_to_owner_of(models.directory)):
         say(f"goes on as {account}, the account that {models.directory} belongs to")
     return models
 
@@ -227,17 +227,17 @@ def _duration(kind: str, seconds: float | None) -> float | None:
 
 
 def _open_network(
-    place: "Place | None", model: Path | None, models: Any, say: Callable[[str], None]
+    place: "SharedPosition | None", model: Path | None, models: Any, say: Callable[[str], None]
 ) -> "Network":
     """The model a share code names, or the file, or what the store has active, or the bundled."""
     from device.model.network import BUNDLED_MODEL, Network
-    from device.playback.model_selection import open_active, open_shared
+    from device.playback.model_selection import open_active_model, open_model_of_share_code
 
     if place is not None:
-        return open_shared(place, model, models)
+        return open_model_of_share_code(place, model, models)
     if models is None or model is not None:
         return Network.open(model or BUNDLED_MODEL)
-    return open_active(models, say)
+    return open_active_model(models, say)
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def _open_switches(
     n_switches: int,
     seed: int,
     display: "Display",
-    place: "Place | None",
+    place: "SharedPosition | None",
 ) -> Any:
     import numpy as np
 
@@ -289,7 +289,7 @@ def _open_switches(
     )
 
 
-def _know(ending: "Ending", bank: Any, sink: Any) -> None:
+def _know(ending: "TerminationHandler", bank: Any, sink: Any) -> None:
     """What is to be done before the process is ended by force."""
     from device.audio.wav_file import WavSpeaker
 
@@ -312,28 +312,30 @@ def _lamps(pins: dict[str, int | None], sink: Any, bank: Any) -> Iterator[list[A
     if not wired:
         yield []
         return
-    from device.ui.leds import Lamps
+    from device.ui.leds import StatusLeds
     from device.ui.systemd import is_heard
 
-    with Lamps(wired, lambda: not is_heard(sink) or any(bank.chattering)) as lamps:
+    with StatusLeds(wired, lambda: not is_heard(sink) or any(bank.chattering)) as lamps:
         yield [lamps]
 
 
 @contextmanager
 def _serving(sink: Any, say: Callable[[str], None]) -> Iterator[list[Any]]:
     """Listeners that keep the service manager informed, at the audio loop's own priority."""
-    from device.system.realtime import Courtesy, put_first, stay_in_memory
-    from device.ui.systemd import Heartbeat, Manager, status_line
+    from device.system.realtime import RealtimeGuard, lock_memory, set_realtime_priority
+    from device.ui.systemd import Heartbeat, SystemdNotifier, status_line
 
-    with Manager.of(os.environ) as manager:
-        stay_in_memory(say)
-        put_first(say)
-        yield [Heartbeat(manager, lambda state: status_line(state, sink)), Courtesy(say)]
+    with SystemdNotifier.of(os.environ) as manager:
+        lock_memory(say)
+        set_realtime_priority(say)
+        yield [Heartbeat(manager, lambda state: status_line(state, sink)), RealtimeGuard(say)]
         manager.tell("STOPPING=1")
 
 
 @contextmanager
-def _status_file(path: Path | None, store: Any, ending: "Ending") -> Iterator[list[Any]]:
+def _status_file(
+    path: Path | None, store: Any, ending: "TerminationHandler"
+) -> Iterator[list[Any]]:
     """A listener that writes the status file where one is wanted."""
     from device.system.account import is_root_elsewhere
     from device.ui.status_file import DEFAULT_STATUS, StatusFile

@@ -12,7 +12,7 @@ from device.console import say
 from device.system.outputs import is_standard_output
 
 if TYPE_CHECKING:
-    from device.playback.share_code import Place
+    from device.playback.share_code import SharedPosition
 
 
 @click.command()
@@ -27,7 +27,7 @@ def render(
     seconds: float,
     out: Path,
     model: Path | None,
-    place: "Place | None",
+    place: "SharedPosition | None",
     seed: int,
     tempo: float | None,
     still: bool,
@@ -41,18 +41,18 @@ def render(
     from device.audio.wav_file import WavSpeaker
     from device.model.network import BUNDLED_MODEL, Network, interrupt
     from device.playback.instrument import Instrument
-    from device.playback.model_selection import find_store, open_shared
+    from device.playback.model_selection import find_store, open_model_of_share_code
     from device.switches.base import FixedSwitches
     from device.switches.bits import parse_bits
     from device.synthesis.performance import Performance
-    from device.system.termination import Ending
+    from device.system.termination import TerminationHandler
 
     performance = Performance(
         seed=seed, tempo_bpm=tempo, still=still, tape=tape, gain_db=gain, block_frames=16
     )
-    with Ending(interrupt) as ending:
+    with TerminationHandler(interrupt) as ending:
         if place is not None:
-            network = open_shared(place, model, find_store(None))
+            network = open_model_of_share_code(place, model, find_store(None))
             state, performance = place.bits, place.applied_to(performance)
         else:
             network = Network.open(model or BUNDLED_MODEL)

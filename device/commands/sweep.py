@@ -13,11 +13,11 @@ from device.commands.number_types import Finite
 from device.console import say, say_json
 
 if TYPE_CHECKING:
-    from device.audio.measurement import Survey
+    from device.audio.measurement import AudioMeasurement
     from device.model.network import Network
     from device.switches.bits import Bits
     from device.synthesis.performance import Performance
-    from device.system.termination import Ending
+    from device.system.termination import TerminationHandler
 
 SILENT_LUFS = -35.0
 LOUD_PEAK_DB = -1.0
@@ -47,18 +47,18 @@ def sweep(
     from rich.console import Console
     from rich.progress import track
 
-    from device.console import Steady
+    from device.console import SafeStream
     from device.errors import OutputError
     from device.model.network import BUNDLED_MODEL, Network, interrupt
     from device.switches.bits import format_bits
     from device.synthesis.performance import Performance
-    from device.system.termination import Ending
+    from device.system.termination import TerminationHandler
 
     performance = Performance(
         seed=seed, tempo_bpm=tempo, still=still, tape=tape, gain_db=gain, block_frames=16
     )
-    console = Console(file=cast(IO[str], Steady(sys.stderr)))
-    with Ending(interrupt) as ending:
+    console = Console(file=cast(IO[str], SafeStream(sys.stderr)))
+    with TerminationHandler(interrupt) as ending:
         network = Network.open(model or BUNDLED_MODEL)
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -82,8 +82,8 @@ def _render(
     bits: "Bits",
     seconds: float,
     path: Path,
-    ending: "Ending",
-) -> "Survey":
+    ending: "TerminationHandler",
+) -> "AudioMeasurement":
     import numpy as np
 
     from device.audio.measurement import survey
@@ -105,7 +105,7 @@ def _render(
     return survey(samples, sample_rate)
 
 
-def _facts(names: list[str], surveys: "list[Survey]") -> dict[str, Any]:
+def _facts(names: list[str], surveys: "list[AudioMeasurement]") -> dict[str, Any]:
     from device.audio.measurement import nearest
 
     rows: list[dict[str, Any]] = [

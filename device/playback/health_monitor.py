@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from device.playback.state import InstrumentState
 
-PROBATION_SECONDS = 60.0
+MONITOR_SECONDS = 60.0
 # A machine that does something else as well may be late now and then without any fault of the
 # model's. One that is too slow is late again and again, and out within a second or two: so bounds
 # are for a short while.
@@ -15,7 +15,7 @@ LATE_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Misbehaviour:
+class Fault:
     """Why a model must go.
 
     Attributes
@@ -30,7 +30,7 @@ class Misbehaviour:
     at_once: bool
 
 
-class Probation:
+class HealthMonitor:
     """Watches one model from the snapshot in which it is first heard alone.
 
     Parameters
@@ -39,7 +39,7 @@ class Probation:
         Of music.
     """
 
-    def __init__(self, first: InstrumentState, *, seconds: float = PROBATION_SECONDS) -> None:
+    def __init__(self, first: InstrumentState, *, seconds: float = MONITOR_SECONDS) -> None:
         self._first = self._window = first
         self._seconds = seconds
         self._n_blocks = 0
@@ -48,10 +48,10 @@ class Probation:
         """Whether it has stood the test."""
         return state.seconds - self._first.seconds >= self._seconds
 
-    def judge(self, state: InstrumentState) -> Misbehaviour | None:
+    def judge(self, state: InstrumentState) -> Fault | None:
         """What is wrong with it, if anything; asked once a block, by the audio loop."""
         if state.failure is not None:
-            return Misbehaviour(state.failure, at_once=True)
+            return Fault(state.failure, at_once=True)
         # Nothing is subtracted: whatever this model has drawn, it has drawn since it was loaded.
         if state.n_not_finite:
             return self._misbehaviour(state, f"{state.n_not_finite} frames not finite", True)
@@ -66,8 +66,8 @@ class Probation:
             self._window, self._n_blocks = state, 0
         return None
 
-    def _misbehaviour(self, state: InstrumentState, what: str, at_once: bool) -> Misbehaviour:
+    def _misbehaviour(self, state: InstrumentState, what: str, at_once: bool) -> Fault:
         bits = "".join("1" if bit else "0" for bit in state.sounding)
         after = state.seconds - self._first.seconds
         reason = f"{what} with switches {bits}, {after:.1f} s after it took over"
-        return Misbehaviour(reason, at_once)
+        return Fault(reason, at_once)

@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.audio.speaker import Speaker
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import Interrupted
 from device.model.network import Network
 from device.playback.governor import Governor
 from device.playback.state import InstrumentState
 from device.playback.statistics import Percentiles, level_db
-from device.playback.transition import Stage
+from device.playback.transition import VoiceSwitcher
 from device.switches.base import Switches
 from device.switches.bits import Bits, fit
 from device.synthesis.performance import Performance
 from device.synthesis.transport import BEATS_PER_BAR
 from device.synthesis.voice import Voice
-from device.system.threads import ROLL
+from device.system.threads import THREADS
 
 Listener = Callable[[InstrumentState], None]
 
@@ -76,7 +76,7 @@ class Report:
         return {name: _rounded(value) for name, value in asdict(self).items()}
 
 
-class Instrument(Closing):
+class Instrument(Closeable):
     """Plays until it is stopped, the player quits or the time is up.
 
     Parameters
@@ -86,7 +86,8 @@ class Instrument(Closing):
     listeners : iterable of callable
         Each is called with the same snapshot once a block, as soon as the speaker has taken the
         block: a call says that the loop goes on. They know nothing of each other, run in the audio
-        loop, and so must return at once: keep the snapshot, or set a flag, and work in a `Helper`.
+        loop, and so must return at once: keep the snapshot, or set a flag, and work in a
+        `SupervisedThread`.
         What one raises is noted on the roll, and the music goes on.
     governed : bool
         Lower the inversion's passes while blocks run late. Not for a recording, which must not
@@ -109,7 +110,7 @@ class Instrument(Closing):
     ) -> None:
         self.performance = performance
         self._ahead = ahead
-        self.stage = Stage(Voice(network, performance, ahead=ahead))
+        self.stage = VoiceSwitcher(Voice(network, performance, ahead=ahead))
         self.switches = switches
         self.speaker = speaker
         self.stop = threading.Event()
@@ -214,7 +215,7 @@ class Instrument(Closing):
         if self.listeners:
             state = self._snapshot(panel, samples)
             for listener in self.listeners:
-                with ROLL.noting(_name_of(listener)):
+                with THREADS.noting(_name_of(listener)):
                     listener(state)
 
     def _fade_out(self, n_samples: int) -> None:

@@ -6,17 +6,22 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from device.closeable import Closing
-from device.console import unfailing
+from device.closeable import Closeable
+from device.console import without_errors
 from device.errors import ModelFailed, ModelOutOfReach, SwitchboardError
 from device.model.network import BUNDLED_MODEL, Network
-from device.playback.model_selection import Report, bundled_digest, open_stored, take_back
+from device.playback.model_selection import (
+    Report,
+    bundled_digest,
+    open_stored,
+    reject_and_roll_back,
+)
 from device.playback.state import InstrumentState
 from device.store.store import ModelStore
-from device.switches.bits import misfit
+from device.switches.bits import size_mismatch_warning
 from device.synthesis.transport import BEATS_PER_BAR, next_boundary
 from device.synthesis.voice import Voice
-from device.system.threads import ROLL, Helper
+from device.system.threads import THREADS, SupervisedThread
 
 POLL_SECONDS = 0.25
 # A model that could not be read is tried again after so long.
@@ -27,7 +32,7 @@ JOIN_SECONDS = 0.25
 Job = Callable[[], object]
 
 
-class Wings(Closing):
+class ModelLoader(Closeable):
     """A thread that looks at the store and makes ready what has become active there.
 
     All that takes time is done here: loading and warming a model, ending the voice of another, and
@@ -60,16 +65,16 @@ class Wings(Closing):
         self.state: InstrumentState | None = None
         self._store = store
         self._make = make
-        self._report = unfailing(report)
+        self._report = without_errors(report)
         self._poll_seconds = poll_seconds
         # What plays or is about to, and what must not even if the store should insist.
-        self._cast = playing
-        self._spurned: str | None = None
+        self._requested = playing
+        self._rejected: str | None = None
         self._unread: str | None = None
         self._again_at = 0.0
         self._ready: SimpleQueue[Voice] = SimpleQueue()
         self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._helper = Helper("wings", self._attend)
+        self._helper = SupervisedThread("wings", self._attend)
 
     def close(self) -> None:
         """Finish what was asked for and end the thread; idempotent."""
@@ -77,29 +82,29 @@ class Wings(Closing):
         self._helper.join(JOIN_SECONDS)
         self._helper.end()
         self._finish()
-        while voice := self.newcomer():
+        while voice := self.next_voice():
             voice.close()
 
-    def newcomer(self) -> Voice | None:
+    def next_voice(self) -> Voice | None:
         """A voice that is ready to be heard, once."""
         try:
             return self._ready.get_nowait()
         except Empty:
             return None
 
-    def retire(self, voice: Voice) -> None:
+    def release(self, voice: Voice) -> None:
         """Let go of a voice that will not be heard again."""
         self._jobs.put(voice.close)
 
-    def entered(self, state: InstrumentState) -> None:
+    def record_takeover(self, state: InstrumentState) -> None:
         """Note that the active model is heard, and might yet crash the box."""
-        self._jobs.put(self._store.entered)
-        if warning := misfit(len(state.panel), len(state.bits)):
+        self._jobs.put(self._store.record_takeover)
+        if warning := size_mismatch_warning(len(state.panel), len(state.bits)):
             self._jobs.put(lambda: self._report(warning))
 
-    def proven(self) -> None:
+    def confirm_running(self) -> None:
         """Note that the active model can be trusted."""
-        self._jobs.put(self._store.started)
+        self._jobs.put(self._store.confirm_running)
 
     def endured(self) -> None:
         """Note that the active model has played for long."""
@@ -109,7 +114,7 @@ class Wings(Closing):
         """Note that the music ends as it was told to."""
         self._jobs.put(self._store.stopped)
 
-    def condemn(self, digest: str, reason: str, *, instead: str) -> None:
+    def reject(self, digest: str, reason: str, *, instead: str) -> None:
         """Have a model refused for ever.
 
         Parameters
@@ -117,7 +122,7 @@ class Wings(Closing):
         instead : str
             Digest of the model that plays in its place.
         """
-        self._jobs.put(lambda: self._condemn(digest, reason, instead))
+        self._jobs.put(lambda: self._reject(digest, reason, instead))
 
     def _attend(self) -> None:
         try:
@@ -131,27 +136,27 @@ class Wings(Closing):
         while not self._jobs.empty():
             with suppress(Empty):
                 job = self._jobs.get_nowait()
-                with ROLL.noting("wings"):
+                with THREADS.noting("wings"):
                     job()
 
     def _look(self) -> None:
         path = self._store.active() or BUNDLED_MODEL
         digest = bundled_digest() if path == BUNDLED_MODEL else path.stem
-        if digest != self._spurned:
-            self._spurned = None
+        if digest != self._rejected:
+            self._rejected = None
         if digest == self._unread and time.monotonic() < self._again_at:
             return
-        if self.state is not None and digest not in (self._cast, self._spurned):
-            before, self._cast = self._cast, digest
+        if self.state is not None and digest not in (self._requested, self._rejected):
+            before, self._requested = self._requested, digest
             try:
                 self._ready.put(self._prepare(self._open(path), self.state))
             except (ModelOutOfReach, OSError) as error:
                 self._put_off(digest, str(error), self.state.digest)
             except SwitchboardError as error:
-                self._condemn(digest, str(error), self.state.digest)
+                self._reject(digest, str(error), self.state.digest)
             except BaseException:
                 # Says nothing about the model: it is looked at again.
-                self._cast = before
+                self._requested = before
                 raise
 
     def _open(self, path: Path) -> Network:
@@ -161,7 +166,7 @@ class Wings(Closing):
         """Try again later: what cannot be read says nothing about the model."""
         if digest != self._unread:
             self._report(f"model {digest[:12]} is left aside: {reason}")
-        self._cast, self._unread = instead, digest
+        self._requested, self._unread = instead, digest
         self._again_at = time.monotonic() + RETRY_SECONDS
         if digest != bundled_digest():
             self._store.set_aside(digest)
@@ -178,7 +183,7 @@ class Wings(Closing):
         self._report(f"{network.card.title!r} takes over at the next bar")
         return voice
 
-    def _condemn(self, digest: str, reason: str, instead: str) -> None:
-        self._cast, self._spurned = instead, digest
+    def _reject(self, digest: str, reason: str, instead: str) -> None:
+        self._requested, self._rejected = instead, digest
         if digest != bundled_digest():
-            take_back(self._store, digest, reason, self._report)
+            reject_and_roll_back(self._store, digest, reason, self._report)

@@ -8,7 +8,7 @@ from device.errors import ModelOutOfReach, ShareCodeError, SwitchboardError
 from device.files import sha256_of
 from device.model.contract import check_file
 from device.model.network import BUNDLED_MODEL, Network
-from device.playback.share_code import Place
+from device.playback.share_code import SharedPosition
 from device.store.store import DEFAULT_STORE, ModelStore
 
 Report = Callable[[str], None]
@@ -22,7 +22,7 @@ def find_store(directory: Path | None) -> ModelStore | None:
     return None if directory is None else ModelStore(directory)
 
 
-def open_active(store: ModelStore, report: Report) -> Network:
+def open_active_model(store: ModelStore, report: Report) -> Network:
     """Open what the store says is active, going back as long as that fails; at last the bundled.
 
     A model that cannot be read keeps its place in the store: what played before it plays instead.
@@ -32,8 +32,8 @@ def open_active(store: ModelStore, report: Report) -> Network:
     SwitchboardError
         If the bundled model does not open either.
     """
-    store.tidy()
-    while path := store.starting():
+    store.recover()
+    while path := store.record_start_attempt():
         try:
             return open_stored(store, path)
         except ModelOutOfReach as error:
@@ -43,7 +43,7 @@ def open_active(store: ModelStore, report: Report) -> Network:
                 store.stopped()
                 return _open_previous(store, report)
         except SwitchboardError as error:
-            if not take_back(store, path.stem, str(error), report):
+            if not reject_and_roll_back(store, path.stem, str(error), report):
                 break
     return Network.open(BUNDLED_MODEL)
 
@@ -78,7 +78,7 @@ def _open_previous(store: ModelStore, report: Report) -> Network:
     return Network.open(BUNDLED_MODEL)
 
 
-def take_back(store: ModelStore, digest: str, reason: str, report: Report) -> bool:
+def reject_and_roll_back(store: ModelStore, digest: str, reason: str, report: Report) -> bool:
     """Have a model refused, and what played before active again; whether it was written down."""
     report(f"model {digest[:12]} is taken back: {reason}")
     try:
@@ -89,7 +89,9 @@ def take_back(store: ModelStore, digest: str, reason: str, report: Report) -> bo
     return True
 
 
-def open_shared(place: Place, model: Path | None, store: ModelStore | None) -> Network:
+def open_model_of_share_code(
+    place: SharedPosition, model: Path | None, store: ModelStore | None
+) -> Network:
     """Open the model a share code was made with.
 
     Parameters

@@ -1,10 +1,10 @@
 """The take-over: a new model in the store reaches the music, and leaves it if it must."""
 
-from device.closeable import Closing
-from device.playback.health_monitor import PROBATION_SECONDS, Probation
-from device.playback.model_loader import Wings
+from device.closeable import Closeable
+from device.playback.health_monitor import MONITOR_SECONDS, HealthMonitor
+from device.playback.model_loader import ModelLoader
 from device.playback.state import InstrumentState
-from device.playback.transition import Stage
+from device.playback.transition import VoiceSwitcher
 from device.synthesis.voice import Voice
 
 # A model that plays so long at the start has not crashed the box there.
@@ -13,7 +13,7 @@ START_SECONDS = 10.0
 LONG_SECONDS = 3600.0
 
 
-class TakeOver(Closing):
+class ModelSwitcher(Closeable):
     """A listener of the instrument that lets newcomers on the stage and sends bad ones back.
 
     The voice that a newcomer replaces stays ready until the newcomer has stood its probation: to go
@@ -28,15 +28,15 @@ class TakeOver(Closing):
     """
 
     def __init__(
-        self, stage: Stage, wings: Wings, *, probation_seconds: float = PROBATION_SECONDS
+        self, stage: VoiceSwitcher, wings: ModelLoader, *, monitor_seconds: float = MONITOR_SECONDS
     ) -> None:
         self._stage = stage
         self._wings = wings
-        self._probation_seconds = probation_seconds
+        self._probation_seconds = monitor_seconds
         self._heard = stage.voice
-        self._cued: Voice | None = None
-        self._understudy: Voice | None = None
-        self._probation: Probation | None = None
+        self._scheduled: Voice | None = None
+        self._fallback_voice: Voice | None = None
+        self._probation: HealthMonitor | None = None
         self._started = False
         self._is_new = False
         self._endured = False
@@ -45,21 +45,21 @@ class TakeOver(Closing):
     def __call__(self, state: InstrumentState) -> None:
         """Another block has been played."""
         self._wings.state = state
-        self._greet(state)
+        self._record_takeover(state)
         self._note_start(state)
         if self._stage.voice is not self._heard:
             self._follow(state)
         if self._stage.is_free:
-            self._judge(state)
-            self._let_in()
+            self._check_health(state)
+            self._start_pending()
 
     def close(self) -> None:
         """Let go of every voice but the one that is heard; idempotent."""
         self._wings.close()
-        for voice in (self._cued, self._understudy):
+        for voice in (self._scheduled, self._fallback_voice):
             if voice is not None and voice is not self._stage.voice:
                 voice.close()
-        self._cued = self._understudy = None
+        self._scheduled = self._fallback_voice = None
 
     def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         # Ctrl-C and the end of the time are no crash, however early.
@@ -70,7 +70,7 @@ class TakeOver(Closing):
     def _note_start(self, state: InstrumentState) -> None:
         if not self._started and state.seconds >= START_SECONDS and self._probation is None:
             self._started = True
-            self._wings.proven()
+            self._wings.confirm_running()
         if not self._endured and state.seconds - self._since >= LONG_SECONDS:
             self._endured = True
             self._wings.endured()
@@ -78,51 +78,51 @@ class TakeOver(Closing):
     def _follow(self, state: InstrumentState) -> None:
         """Another voice is heard: a newcomer, or the understudy again."""
         before, self._heard = self._heard, self._stage.voice
-        self._cued = None
+        self._scheduled = None
         self._endured, self._since = False, state.seconds
-        if self._heard is self._understudy:
-            self._understudy = None
-            self._wings.retire(before)
+        if self._heard is self._fallback_voice:
+            self._fallback_voice = None
+            self._wings.release(before)
         else:
             self._release_understudy()
-            self._understudy = before
-            self._probation = Probation(state, seconds=self._probation_seconds)
+            self._fallback_voice = before
+            self._probation = HealthMonitor(state, seconds=self._probation_seconds)
             self._is_new = True
 
-    def _greet(self, state: InstrumentState) -> None:
+    def _record_takeover(self, state: InstrumentState) -> None:
         """Once the panel has had the time to follow the newcomer."""
         if self._is_new:
             self._is_new = False
-            self._wings.entered(state)
+            self._wings.record_takeover(state)
 
-    def _judge(self, state: InstrumentState) -> None:
-        if self._probation is None or self._understudy is None:
+    def _check_health(self, state: InstrumentState) -> None:
+        if self._probation is None or self._fallback_voice is None:
             return
         found = self._probation.judge(state)
         if found is not None:
             self._probation = None
-            self._cue(self._understudy, at_once=found.at_once)
-            digest, instead = state.digest, self._understudy.network.digest
-            self._wings.condemn(digest, found.reason, instead=instead)
+            self._schedule(self._fallback_voice, at_once=found.at_once)
+            digest, instead = state.digest, self._fallback_voice.network.digest
+            self._wings.reject(digest, found.reason, instead=instead)
         elif self._probation.is_over(state):
             self._probation = None
-            self._wings.proven()
+            self._wings.confirm_running()
             self._release_understudy()
 
-    def _let_in(self) -> None:
-        if self._cued is not None and self._cued is self._understudy:
+    def _start_pending(self) -> None:
+        if self._scheduled is not None and self._scheduled is self._fallback_voice:
             return  # One thing after the other.
-        newcomer = self._wings.newcomer()
-        if newcomer is not None:
-            self._cue(newcomer)
+        next_voice = self._wings.next_voice()
+        if next_voice is not None:
+            self._schedule(next_voice)
 
-    def _cue(self, voice: Voice, *, at_once: bool = False) -> None:
-        if self._cued is not None:
-            self._wings.retire(self._cued)
-        self._cued = voice
-        self._stage.cue(voice, at_once=at_once)
+    def _schedule(self, voice: Voice, *, at_once: bool = False) -> None:
+        if self._scheduled is not None:
+            self._wings.release(self._scheduled)
+        self._scheduled = voice
+        self._stage.schedule(voice, at_once=at_once)
 
     def _release_understudy(self) -> None:
-        if self._understudy is not None:
-            self._wings.retire(self._understudy)
-            self._understudy = None
+        if self._fallback_voice is not None:
+            self._wings.release(self._fallback_voice)
+            self._fallback_voice = None

@@ -40,7 +40,7 @@ _MISHEARD = str.maketrans("ILO", "110", "- \t\r\n")
 
 
 @dataclass(frozen=True)
-class Place:
+class SharedPosition:
     """Where in the music of which model.
 
     Attributes
@@ -90,7 +90,7 @@ class Place:
         return "-".join(text[i : i + _GROUP] for i in range(0, len(text), _GROUP))
 
     @classmethod
-    def parse(cls, code: str) -> "Place":
+    def parse(cls, code: str) -> "SharedPosition":
         """Read a share code.
 
         Raises
@@ -123,7 +123,7 @@ class _Reader:
         self._code = code
         self._rest = payload
 
-    def place(self) -> Place:
+    def place(self) -> SharedPosition:
         version, still, has_tempo = self._number(2), self._number(1), self._number(1)
         if version != _VERSION:
             raise _refusal(self._code, f"version {version}", f"version {_VERSION}")
@@ -135,7 +135,7 @@ class _Reader:
             raise _refusal(self._code, "more than a code holds", "a whole code")
         if tempo_bpm is not None and not 20 <= tempo_bpm <= 400:
             raise _refusal(self._code, f"{tempo_bpm} bpm", "20 to 400 bpm")
-        return Place(digest, bits, seed, tempo_bpm, bool(still), n_slots)
+        return SharedPosition(digest, bits, seed, tempo_bpm, bool(still), n_slots)
 
     def _take(self, n_bits: int) -> str:
         taken, self._rest = self._rest[:n_bits], self._rest[n_bits:]
@@ -154,9 +154,9 @@ class _Reader:
         return number
 
 
-def place_of(state: InstrumentState) -> Place:
+def position_of(state: InstrumentState) -> SharedPosition:
     """Where an instrument is."""
-    return Place(
+    return SharedPosition(
         digest=state.digest,
         bits=state.sounding,
         seed=state.seed,
@@ -166,9 +166,9 @@ def place_of(state: InstrumentState) -> Place:
     )
 
 
-def in_words(state: InstrumentState) -> str:
+def describe(state: InstrumentState) -> str:
     """What a player who asks is told."""
-    return f"switches {format_bits(state.bits)}   share code {place_of(state).code}"
+    return f"switches {format_bits(state.bits)}   share code {position_of(state).code}"
 
 
 def _packed(number: int) -> str:

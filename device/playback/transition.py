@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import ModelFailed
 from device.switches.bits import Bits
 from device.synthesis.transport import BEATS_PER_BAR, next_boundary
@@ -24,13 +24,13 @@ Samples = NDArray[np.float32]
 CROSSFADE_SECONDS = 0.05
 
 
-class Scene(Protocol):
+class Transition(Protocol):
     """What happens on the stage, block by block."""
 
     voice: Voice
 
     @property
-    def next_scene(self) -> "Scene":
+    def next_scene(self) -> "Transition":
         """What comes after this block: the scene itself, until it is over."""
         ...
 
@@ -44,7 +44,7 @@ class Scene(Protocol):
         ...
 
 
-class Solo:
+class NoTransition:
     """One voice, for ever."""
 
     begun = False
@@ -53,7 +53,7 @@ class Solo:
         self.voice = voice
 
     @property
-    def next_scene(self) -> Scene:
+    def next_scene(self) -> Transition:
         """The scene itself: it is never over."""
         return self
 
@@ -62,7 +62,7 @@ class Solo:
         return self.voice.block(panel)
 
 
-class HandOver:
+class BarTransition:
     """A voice that draws on where another stops, in the first frame that is not before a beat."""
 
     begun = False
@@ -73,9 +73,9 @@ class HandOver:
         self._beat = beat
 
     @property
-    def next_scene(self) -> Scene:
+    def next_scene(self) -> Transition:
         """The newcomer alone, once it is its turn."""
-        return Solo(self.voice) if self.voice is self._new else self
+        return NoTransition(self.voice) if self.voice is self._new else self
 
     def block(self, panel: Bits) -> Samples:
         """As many frames of the old voice as are before the beat, the rest of the new one."""
@@ -89,7 +89,7 @@ class HandOver:
         return np.concatenate([before, new.block(panel, old.block_frames - n_old)])
 
 
-class Interruption:
+class ImmediateTransition:
     """A voice that draws from now on, and anew what the other one has drawn ahead."""
 
     begun = False
@@ -99,9 +99,9 @@ class Interruption:
         self._new = new
 
     @property
-    def next_scene(self) -> Scene:
+    def next_scene(self) -> Transition:
         """The newcomer alone: there is only one block of this."""
-        return Solo(self.voice)
+        return NoTransition(self.voice)
 
     def block(self, panel: Bits) -> Samples:
         """What is left of the old voice's last block, and one of the new voice."""
@@ -129,9 +129,9 @@ class Crossfade:
         self._left: int | None = None
 
     @property
-    def next_scene(self) -> Scene:
+    def next_scene(self) -> Transition:
         """The newcomer alone, once the fade is over."""
-        return Solo(self._new) if self._left == 0 else self
+        return NoTransition(self._new) if self._left == 0 else self
 
     @property
     def begun(self) -> bool:
@@ -176,14 +176,14 @@ class Crossfade:
         return self._gain[n_fade - done] * old + self._gain[done] * new
 
 
-class Stage(Closing):
+class VoiceSwitcher(Closeable):
     """Plays one voice, and lets another take its place without a gap or a click.
 
     For one thread, the audio loop's.
     """
 
     def __init__(self, voice: Voice) -> None:
-        self._scene: Scene = Solo(voice)
+        self._scene: Transition = NoTransition(voice)
 
     @property
     def voice(self) -> Voice:
@@ -192,7 +192,7 @@ class Stage(Closing):
 
     @property
     def is_free(self) -> bool:
-        """Whether `cue` will be obeyed: no fade has begun."""
+        """Whether `schedule` will be obeyed: no fade has begun."""
         return not self._scene.begun
 
     def close(self) -> None:
@@ -205,15 +205,15 @@ class Stage(Closing):
         self._scene = self._scene.next_scene
         return samples
 
-    def cue(self, voice: Voice, *, at_once: bool = False) -> None:
+    def schedule(self, voice: Voice, *, at_once: bool = False) -> None:
         """Let a voice take over, at the next bar or as soon as can be, instead of any other."""
         old = self.voice
         if voice.vocoder is not old.vocoder:
             self._scene = Crossfade(old, voice, _fade_beat(old, voice, at_once=at_once))
         elif at_once:
-            self._scene = Interruption(old, voice)
+            self._scene = ImmediateTransition(old, voice)
         else:
-            self._scene = HandOver(old, voice, next_boundary(old.beat, BEATS_PER_BAR))
+            self._scene = BarTransition(old, voice, next_boundary(old.beat, BEATS_PER_BAR))
 
     def check(self) -> None:
         """Give up where the voice that is heard has failed and no other is to follow.
@@ -223,7 +223,7 @@ class Stage(Closing):
         ModelFailed
         """
         failure = self.voice.failure
-        if failure is not None and isinstance(self._scene, Solo):
+        if failure is not None and isinstance(self._scene, NoTransition):
             raise ModelFailed(str(failure)) from failure
 
 

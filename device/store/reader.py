@@ -13,7 +13,7 @@ from pathlib import Path
 from device.errors import ModelOutOfReach, StoreError
 from device.files import open_regular
 from device.model.contract import MAX_MODEL_BYTES
-from device.store.verdict_log import Refusal, Verdicts
+from device.store.verdict_log import Refusal, VerdictLog
 
 _MODEL_NAME = re.compile(r"([0-9a-f]{64})\.onnx")
 
@@ -42,7 +42,7 @@ class StoredModel:
     refused: str | None
 
 
-class Shelf:
+class StoreReader:
     """The models of a directory, which need not be there.
 
     Each name turns from one whole file to another in one step, so whoever looks waits for nobody.
@@ -50,7 +50,7 @@ class Shelf:
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
         self.directory = directory.absolute()
-        self._verdicts = Verdicts(self.directory / "verdicts.json", clock)
+        self._verdicts = VerdictLog(self.directory / "verdicts.json", clock)
 
     def active(self) -> Path | None:
         """The file that is to play, whole; None: the bundled model."""

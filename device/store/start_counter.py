@@ -8,7 +8,7 @@ crashed, was killed for its memory, or hung and was ended by the watchdog.
 from pathlib import Path
 from typing import Any
 
-from device.files import read_object, removed, write_object
+from device.files import read_json_object, removed, write_object
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -21,10 +21,11 @@ MOST_CRASHES = 4
 MOST_DOWNS = 5
 
 
-class Starts:
+class StartCounter:
     """A JSON file about the one model that was started last.
 
-    ``n``, ``boot`` and ``n_downs`` mean what they have always meant; a file without the other two,
+    ``n``, ``boot`` and ``n_reboots`` mean what they have always meant; a file without the other
+    two,
     of an older version, tells of no crash.
 
     Parameters
@@ -71,24 +72,24 @@ class Starts:
         """Another start."""
         self._write(digest, n=self.n_of(digest) + 1, n_crashes=self.n_crashes_of(digest))
 
-    def suspect(self, digest: str) -> None:
+    def mark_suspect(self, digest: str) -> None:
         """As good as crashed, if it neither proves itself nor ends while this machine stays up."""
         self._write(digest, n=MOST_STARTS, n_crashes=_whole(self._mark(digest), "n_crashes"))
 
     def prove(self) -> None:
         """It plays; the machine may go down with it from now on."""
-        self._change(n=0, n_downs=0)
+        self._change(n=0, n_reboots=0)
 
     def forgive(self) -> None:
         """It has played for long: its crashes are forgotten."""
-        self._change(n=0, n_downs=0, n_crashes=0)
+        self._change(n=0, n_reboots=0, n_crashes=0)
 
     def stop(self) -> None:
         """It ended as it was told to."""
-        self._change(n=0, n_downs=0, running=False)
+        self._change(n=0, n_reboots=0, running=False)
 
     def _change(self, **values: Any) -> None:
-        mark = read_object(self._path)
+        mark = read_json_object(self._path)
         changed = {**mark, **values}
         if not changed.get("running") and not _whole(changed, "n_crashes"):
             removed(self._path)
@@ -107,7 +108,7 @@ class Starts:
         write_object(self._path, mark)
 
     def _mark(self, digest: str) -> dict[str, Any]:
-        mark = read_object(self._path)
+        mark = read_json_object(self._path)
         return mark if mark.get("digest") == digest else {}
 
     def _boot(self) -> str:

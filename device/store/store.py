@@ -25,10 +25,10 @@ from typing import BinaryIO
 from device import files
 from device.errors import ModelRefused, ModelTooLarge, StoreError, StoreFull, SwitchboardError
 from device.model.contract import MAX_MODEL_BYTES
-from device.store.reader import Shelf, is_model
-from device.store.start_counter import Starts
-from device.store.upload import Incoming, remaining_bytes, writing_into
-from device.system.account import become_owner_of
+from device.store.reader import StoreReader, is_model
+from device.store.start_counter import StartCounter
+from device.store.upload import Upload, remaining_bytes, writing_into
+from device.system.account import switch_to_owner_of
 
 DEFAULT_STORE = Path("/var/lib/switchboard/models")
 # What stays free on the disk after a model was added: the box has other things to write.
@@ -41,14 +41,15 @@ _CHUNK_BYTES = 1 << 16
 
 def open_store(directory: Path) -> "ModelStore":
     """Open a store to change it or to play from it; see `device.system.account` for root."""
-    become_owner_of(directory)
+    switch_to_owner_of(directory)
     return ModelStore(directory)
 
 
-class ModelStore(Shelf):
+class ModelStore(StoreReader):
     """Changes a store; several processes may do so at once.
 
-    What `Shelf` has waits for nobody. The rest may wait for a disk or another process, so it is not
+    What `StoreReader` has waits for nobody. The rest may wait for a disk or another process, so it
+    is not
     for the audio loop. The directory is made when something is first written.
 
     Parameters
@@ -77,9 +78,9 @@ class ModelStore(Shelf):
         super().__init__(directory, clock)
         self._keep = keep
         self._reserve_bytes = reserve_bytes
-        self._starts = Starts(self.directory / "starts.json")
+        self._starts = StartCounter(self.directory / "starts.json")
 
-    def incoming(self, n_bytes: int) -> Incoming:
+    def incoming(self, n_bytes: int) -> Upload:
         """Begin a model of at most `n_bytes`.
 
         Raises
@@ -98,7 +99,7 @@ class ModelStore(Shelf):
                     f"{self.directory}: found room for {self.free_bytes():,} bytes, expected "
                     f"{n_bytes:,}; make room, or use `switchboard models remove`"
                 )
-            return Incoming(self.directory, n_bytes, self._adopt)
+            return Upload(self.directory, n_bytes, self._adopt)
 
     def add(self, source: Path | BinaryIO) -> str:
         """Take a copy of a model file, unexamined; returns its hash.
@@ -132,8 +133,8 @@ class ModelStore(Shelf):
                 self._check_playable(digest)
             active = self.active()
             if digest != (active.stem if active else None):
-                self._turn("previous", active)
-                self._turn("active", None if digest is None else self.path(digest))
+                self._set_link("previous", active)
+                self._set_link("active", None if digest is None else self.path(digest))
 
     def roll_back(self, reason: str, *, digest: str | None = None) -> Path | None:
         """Refuse the active model and go back to the previous one, else to the bundled.
@@ -188,10 +189,10 @@ class ModelStore(Shelf):
                 return
             active = self.active()
             if active and active.stem == digest:
-                self._fall_back()
+                self._activate_previous()
             files.removed(self.path(digest))
 
-    def starting(self) -> Path | None:
+    def record_start_attempt(self) -> Path | None:
         """Note that the instrument is about to open the active model; returns which.
 
         A model that crashed the box a few times is rolled back first; see
@@ -209,19 +210,19 @@ class ModelStore(Shelf):
                 self._starts.stop()
         return self.active()
 
-    def entered(self) -> None:
+    def record_takeover(self) -> None:
         """Note that the active model has taken over while another one played; never raises.
 
-        If the box crashes with it before `started`, once is enough.
+        If the box crashes with it before `confirm_running`, once is enough.
         """
         with suppress(SwitchboardError), self._locked():
             active = self.active()
             if active:
-                self._starts.suspect(active.stem)
+                self._starts.mark_suspect(active.stem)
             else:
                 self._starts.stop()
 
-    def started(self) -> None:
+    def confirm_running(self) -> None:
         """Note that the active model plays; never raises.
 
         From now on the machine may go down with it; a crash still counts.
@@ -239,18 +240,18 @@ class ModelStore(Shelf):
         with suppress(SwitchboardError), self._locked():
             self._starts.stop()
 
-    def tidy(self) -> None:
+    def recover(self) -> None:
         """Remove what killed processes left and finish what they began; never raises."""
         if not self.directory.is_dir():
             return
         with suppress(SwitchboardError), self._locked():
-            files.remove_strays(self.directory, ".*.part")
+            files.remove_stale(self.directory, ".*.part")
             active = self.active()
             if active and (reason := self.refusal(active.stem)):
                 self._roll_back(reason, active.stem)
             elif active and not self.is_whole(active.stem):
                 # The disk has forgotten some of it. The model is not to blame and may come again.
-                self._fall_back()
+                self._activate_previous()
                 files.removed(active)
 
     @contextmanager
@@ -312,12 +313,12 @@ class ModelStore(Shelf):
         for path in [p for p in oldest_first if p not in spared][:n_too_many]:
             files.removed(path)
 
-    def _turn(self, name: str, target: Path | None) -> None:
+    def _set_link(self, name: str, target: Path | None) -> None:
         link = self.directory / name
         if target is None:
             files.removed(link)
         else:
-            files.linked_whole(link, target.name, self.directory / f".{name}.part")
+            files.atomic_symlink(link, target.name, self.directory / f".{name}.part")
 
     def _roll_back(self, reason: str, digest: str | None) -> None:
         active = self.active()
@@ -327,14 +328,14 @@ class ModelStore(Shelf):
                 self._verdicts.record(refused, reason)
         finally:
             if active and active.stem == refused:
-                self._fall_back()
+                self._activate_previous()
 
-    def _fall_back(self) -> None:
+    def _activate_previous(self) -> None:
         previous = self.previous()
         is_good = previous is not None and self.refusal(previous.stem) is None
         try:
-            self._turn("active", previous if is_good else None)
+            self._set_link("active", previous if is_good else None)
         except OSError:
             # A full disk has no room for another link, but always for one less.
-            self._turn("active", None)
-        self._turn("previous", None)
+            self._set_link("active", None)
+        self._set_link("previous", None)

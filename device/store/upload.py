@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import ModelTooLarge, OutputError, StoreFull, SwitchboardError
 from device.files import flush_file, held, sha256_of
 from device.model.contract import MAX_MODEL_BYTES
@@ -17,7 +17,7 @@ from device.model.contract import MAX_MODEL_BYTES
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Incoming(Closing):
+class Upload(Closeable):
     """A file that nobody takes notice of yet; gone when closed, unless it was kept.
 
     Parameters

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.files import read_object, write_object
+from device.files import read_json_object, write_object
 
 _MOST = 200
 
@@ -28,7 +28,7 @@ class Refusal:
     at: float
 
 
-class Verdicts:
+class VerdictLog:
     """A JSON file of hashes: accepted, or refused with a reason. One writer at a time."""
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
@@ -67,6 +67,6 @@ class Verdicts:
     def _read(self) -> dict[str, dict[str, Any]]:
         return {
             digest: verdict
-            for digest, verdict in read_object(self._path).items()
+            for digest, verdict in read_json_object(self._path).items()
             if isinstance(verdict, dict) and {"accepted", "reason"} <= set(verdict)
         }

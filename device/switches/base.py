@@ -7,7 +7,7 @@ that a missed edge cannot exist. Pins are in `device.switches.gpio`, the termina
 
 from typing import Protocol, Self
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.switches.bits import Bits
 
 
@@ -46,7 +46,7 @@ class Switches(Protocol):
     def __exit__(self, kind: object, error: object, trace: object, /) -> None: ...
 
 
-class OpenSwitches(Closing):
+class SwitchesBase(Closeable):
     """What is the same for every panel: never finished, of one size, holding nothing."""
 
     @property
@@ -63,7 +63,7 @@ class OpenSwitches(Closing):
         """Stay as it is: hardware has the switches it has."""
 
 
-class FixedSwitches(OpenSwitches):
+class FixedSwitches(SwitchesBase):
     """One state for ever, to render it."""
 
     def __init__(self, bits: Bits) -> None:

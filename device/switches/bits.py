@@ -31,7 +31,7 @@ def fit(bits: Bits, n_switches: int) -> Bits:
     return bits[:n_switches] + (False,) * (n_switches - len(bits))
 
 
-def misfit(n_panel: int, n_model: int) -> str | None:
+def size_mismatch_warning(n_panel: int, n_model: int) -> str | None:
     """What to tell the player of a panel with another number of switches, if it has."""
     if n_panel == n_model:
         return None

@@ -48,7 +48,7 @@ class _Contact:
         self.chatters = self.chatters or self._bucket > BUCKET
 
 
-class ChatterGuard:
+class ChatterFilter:
     """Holds every switch that chatters at where it stood before, until it has been calm.
 
     Parameters

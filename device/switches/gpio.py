@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from device.console import unfailing
+from device.console import without_errors
 from device.errors import SwitchesUnavailable
-from device.switches.base import OpenSwitches
+from device.switches.base import SwitchesBase
 from device.switches.bits import Bits
-from device.switches.debounce import LOCKOUT_SECONDS, ChatterGuard, Debounce
+from device.switches.debounce import LOCKOUT_SECONDS, ChatterFilter, Debounce
 from device.switches.pinout import describe
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ Report = Callable[[str], None]
 _log = logging.getLogger("switchboard")
 
 
-class GpioSwitches(OpenSwitches):
+class GpioSwitches(SwitchesBase):
     """A switch per pin (BCM numbers), read as it stands, free of bounce and of loose wires.
 
     Parameters
@@ -62,9 +62,9 @@ class GpioSwitches(OpenSwitches):
         self._clock = clock
         self._sleep = sleep
         self._debounce = Debounce(len(pins), lockout_seconds)
-        self._guard = ChatterGuard(len(pins), None if report is None else self._tell)
+        self._guard = ChatterFilter(len(pins), None if report is None else self._tell)
         self._pins = tuple(pins)
-        self._report = None if report is None else unfailing(report)
+        self._report = None if report is None else without_errors(report)
         self._active_high = active_high
         self._pulled_outside = pulled_outside
         self._contacts: list[InputDevice] = []

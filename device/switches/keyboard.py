@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from device.console import unfailing
+from device.console import without_errors
 from device.errors import SwitchesUnavailable
-from device.switches.base import OpenSwitches
+from device.switches.base import SwitchesBase
 from device.switches.bits import Bits, fit
 
 # r and q are commands, so they are no switches.
@@ -24,7 +24,7 @@ STDIN = 0
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*[ -/]*[@-~]?)?")
 
 
-class KeyboardSwitches(OpenSwitches):
+class KeyboardSwitches(SwitchesBase):
     """Switches under the keys of `SWITCH_KEYS`; r random, 0 all off, space tells, q ends.
 
     The terminal stays in cbreak mode until `close`: keys come at once and unseen, and Ctrl-C still
@@ -61,7 +61,7 @@ class KeyboardSwitches(OpenSwitches):
             )
         self.n_switches = n_switches
         self._rng = rng
-        self._tell = unfailing(lambda _: tell())
+        self._tell = without_errors(lambda _: tell())
         self._fd = fd
         self._bits = list(fit(start or (), n_switches))
         self._finished = False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from device.errors import BitsError, ScriptError
 from device.files import read_text
-from device.switches.base import OpenSwitches
+from device.switches.base import SwitchesBase
 from device.switches.bits import Bits, parse_bits
 
 # A flip every 2.5 s: alone, together, back, and a whole change of scene. Ends where it can repeat.
@@ -26,7 +26,7 @@ DEMO_SCRIPT: tuple[tuple[float, str], ...] = (
 DEMO_SECONDS = 20.0
 
 
-class ScriptSwitches(OpenSwitches):
+class ScriptSwitches(SwitchesBase):
     """A panel that follows a list of (seconds, bits) in music time, all off before the first.
 
     Parameters

@@ -7,14 +7,14 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import ModelFailed
 from device.model.network import Network, Score
 from device.switches.bits import Bits
-from device.synthesis.variation import Wander
-from device.system.threads import Helper
+from device.synthesis.variation import VariationWalk
+from device.system.threads import SupervisedThread
 
-Page = tuple[Bits, int]
+ScoreKey = tuple[Bits, int]
 
 # A held variation never leaves its turn, and a panel has more states than a box has memory.
 MOST_PAGES = 64
@@ -22,7 +22,7 @@ MOST_PAGES = 64
 MOST_BYTES = 32 * 2**20
 
 
-class Scores(Closing):
+class ScoreCache(Closeable):
     """The score of any panel state in any turn of the loop, usually without waiting.
 
     A helper thread composes every state one flip away from the one that plays, for this turn of
@@ -35,21 +35,21 @@ class Scores(Closing):
         False composes on demand alone, for rendering faster than real time.
     """
 
-    def __init__(self, network: Network, wander: Wander, *, ahead: bool = True) -> None:
+    def __init__(self, network: Network, wander: VariationWalk, *, ahead: bool = True) -> None:
         self._network = network
         self._wander = wander
-        self._pages: dict[Page, Score] = {}
-        self._wanted: SimpleQueue[Page | None] = SimpleQueue()
-        self._latest: Page | None = None
+        self._pages: dict[ScoreKey, Score] = {}
+        self._wanted: SimpleQueue[ScoreKey | None] = SimpleQueue()
+        self._latest: ScoreKey | None = None
         card = network.card
         n_bytes = card.n_slots * card.n_channels * np.dtype(np.float32).itemsize
         # Never fewer than the one that plays.
         self._most = max(1, min(MOST_PAGES, MOST_BYTES // n_bytes))
-        self._helper: Helper | None = None
+        self._helper: SupervisedThread | None = None
         self.n_misses = 0
         self.helper_seconds = 0.0
         if ahead:
-            self._helper = Helper("scores", self._compose_ahead)
+            self._helper = SupervisedThread("scores", self._compose_ahead)
 
     def close(self) -> None:
         """End the helper; idempotent."""
@@ -74,7 +74,7 @@ class Scores(Closing):
                 self._forget({page})
         return score
 
-    def _compose(self, page: Page) -> Score:
+    def _compose(self, page: ScoreKey) -> Score:
         bits, turn = page
         return self._network.compose(np.array(bits, np.float32), self._wander.at(turn))
 
@@ -95,7 +95,7 @@ class Scores(Closing):
         self._forget({page, *nearest})
         self.helper_seconds += time.thread_time() - started
 
-    def _newest_wanted(self) -> Page | None:
+    def _newest_wanted(self) -> ScoreKey | None:
         page = self._wanted.get()
         while True:
             try:
@@ -103,7 +103,7 @@ class Scores(Closing):
             except Empty:
                 return page
 
-    def _forget(self, wanted: Collection[Page]) -> None:
+    def _forget(self, wanted: Collection[ScoreKey]) -> None:
         """Let go of past turns, and of the oldest pages that are too many, never of wanted ones."""
         turn = min(turn for _, turn in wanted)
         pages = list(self._pages)  # oldest first
@@ -114,7 +114,7 @@ class Scores(Closing):
             self._pages.pop(page, None)
 
 
-def _neighbourhood(page: Page, most: int) -> list[Page]:
+def _neighbourhood(page: ScoreKey, most: int) -> list[ScoreKey]:
     """Every single flip in this turn of the loop, then the page itself in the next.
 
     Where there is not room for all, the next turn comes before the flips: it will be played.

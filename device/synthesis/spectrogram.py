@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import ModelFailed
 from device.model.network import Network, Score
 from device.switches.bits import Bits
-from device.synthesis.score_cache import Page, Scores
+from device.synthesis.score_cache import ScoreCache, ScoreKey
 from device.synthesis.transport import Quantize, Transport, next_boundary
-from device.synthesis.variation import Wander
+from device.synthesis.variation import VariationWalk
 
 Magnitudes = NDArray[np.float32]
 
@@ -24,7 +24,7 @@ DRAWN_AHEAD_FRAMES = 48
 FIRST_DRAWN_FRAMES = 16
 
 
-class Glide:
+class MagnitudeSmoother:
     """Leads from the last frame of one score into the next score over `GLIDE_FRAMES` frames.
 
     An abrupt change of target would not click, but it can be heard as an edge; this leaves none.
@@ -75,7 +75,7 @@ class Glide:
         self._recent[n_kept:] = frames
 
 
-class Sketch:
+class FrameCache:
     """Frames drawn ahead of need from one score; any other score or frame makes it anew."""
 
     def __init__(self, network: Network, transport: Transport) -> None:
@@ -113,7 +113,7 @@ class DrawingSeconds:
     render: float = 0.0
 
 
-class Spectrogram(Closing):
+class Spectrogram(Closeable):
     """Draws the frames of one model, as the panel stands and from any beat on.
 
     Parameters
@@ -140,7 +140,7 @@ class Spectrogram(Closing):
     def __init__(
         self,
         network: Network,
-        glide: Glide,
+        glide: MagnitudeSmoother,
         *,
         seed: int,
         still: bool,
@@ -160,9 +160,9 @@ class Spectrogram(Closing):
         self._n_interrupted = 0
         self._grid = quantize.beats
         self._still = still
-        wander = Wander(network.card.n_variation, seed=seed, still=still)
-        self.scores = Scores(network, wander, ahead=ahead)
-        self._sketch = Sketch(network, self.transport)
+        wander = VariationWalk(network.card.n_variation, seed=seed, still=still)
+        self.scores = ScoreCache(network, wander, ahead=ahead)
+        self._sketch = FrameCache(network, self.transport)
         self._score: Score | None = None
         self._pending: tuple[Bits, float] | None = None
 
@@ -182,7 +182,7 @@ class Spectrogram(Closing):
         self.sounding = self._pending = self._score = None
 
     def interrupt(self, frame: int) -> None:
-        """Draw from another frame on in place of the open frames; `turn_to` gives them."""
+        """Draw from another frame on in place of the open frames; `update_switches` gives them."""
         self.enter(frame)
         self._n_interrupted = len(self._glide.open_frames)
         self.n_frames += self._n_interrupted
@@ -193,7 +193,7 @@ class Spectrogram(Closing):
         scratch = np.zeros((1, self.card.n_bins), np.float32)
         self._sketch.draw(score, self.transport.frame_at(beat), scratch)
 
-    def turn_to(self, panel: Bits) -> Magnitudes | None:
+    def update_switches(self, panel: Bits) -> Magnitudes | None:
         """Take note of how the panel stands, and draw anew what a flip still reaches.
 
         Returns
@@ -245,7 +245,7 @@ class Spectrogram(Closing):
         if bits == self.sounding:
             self._pending = None
 
-    def _page(self, beat: float) -> Page:
+    def _page(self, beat: float) -> ScoreKey:
         """The panel state and turn of the loop whose score a frame at `beat` belongs to."""
         if self._pending and beat >= self._pending[1] - 1e-9:
             self.sounding = self._pending[0]
@@ -256,7 +256,7 @@ class Spectrogram(Closing):
     def _turn(self, beat: float) -> int:
         return 0 if self._still else int(beat // self.card.beats_per_loop)
 
-    def _draw_piece(self, page: Page, first_frame: int, out: Magnitudes) -> None:
+    def _draw_piece(self, page: ScoreKey, first_frame: int, out: Magnitudes) -> None:
         try:
             self._draw_score(page, first_frame, out)
         except ModelFailed as failure:
@@ -265,7 +265,7 @@ class Spectrogram(Closing):
             out[:] = 0
         self._glide.apply(out)
 
-    def _draw_score(self, page: Page, first_frame: int, out: Magnitudes) -> None:
+    def _draw_score(self, page: ScoreKey, first_frame: int, out: Magnitudes) -> None:
         started = time.thread_time()
         score = self.scores.get(*page)
         composed = time.thread_time()

@@ -35,7 +35,7 @@ def limit(samples: Samples, scale: float = 1.0) -> None:
     samples[loud] = np.sign(samples[loud]) * (knee + room * np.tanh(over))
 
 
-class Machine:
+class TapeTransport:
     """The player of a worn tape: uneven speed, soft saturation, a dull head.
 
     Speed changes are a delay that sways, by a millisecond and a half at most; its place depends on
@@ -62,7 +62,7 @@ class Machine:
         ]
         self._middle = sum(depth for _, depth, _ in self._sways)
         self._drive = np.float32(_DRIVE * wear)
-        self._head = _dull_head(sample_rate, wear)
+        self._head = _lowpass_taps(sample_rate, wear)
         self._before = np.zeros(int(2 * self._middle) + 2 + _N_TAPS - 1, np.float32)
 
     def process(self, samples: Samples, at: int) -> None:
@@ -93,7 +93,7 @@ class Machine:
         return delay
 
 
-def _dull_head(sample_rate: int, wear: float) -> Samples:
+def _lowpass_taps(sample_rate: int, wear: float) -> Samples:
     """Impulse response of a resistor and a capacitor that wear brings in, gain 1 at 0 Hz."""
     decay = np.exp(-2 * np.pi * _DULL_HERTZ / sample_rate / wear)
     taps = decay ** np.arange(_N_TAPS)
@@ -132,26 +132,26 @@ class Tape:
         self._volume_limit = volume_limit
         self.gain = np.float32(gain)
         self._at = 0
-        self._beds: list[Samples] = []
-        self._machine: Machine | None = None
+        self._noise_loops: list[Samples] = []
+        self._transport: TapeTransport | None = None
         if wear > 0:
             rng = np.random.default_rng([seed, 77])
-            self._beds = [
+            self._noise_loops = [
                 np.float32(wear) * _hiss(sample_rate, rng),
                 np.float32(wear) * _crackle(sample_rate, rng),
             ]
-            self._machine = Machine(sample_rate, wear, rng)
+            self._transport = TapeTransport(sample_rate, wear, rng)
 
-    def wind_to(self, n_samples: int) -> None:
+    def seek(self, n_samples: int) -> None:
         """Go on as after so many samples."""
         self._at = n_samples
 
     def process(self, samples: Samples) -> Samples:
         """Play over the tape: (n,), n from 0 on → the same array, changed in place."""
-        if self._machine:
-            self._machine.process(samples, self._at)
+        if self._transport:
+            self._transport.process(samples, self._at)
         samples *= self.gain
-        for bed in self._beds:
+        for bed in self._noise_loops:
             _add_wrapped(samples, bed, self._at)
         self._at += len(samples)
         limit(samples, self._volume_limit)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Wander:
+class VariationWalk:
     """A standard-normal vector for every turn of the loop, random access, no state.
 
     Independent normal knots lie `turns_per_knot` apart; between them the vector turns from one to

@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 from device.audio.resampler import Resampler
 from device.model.contract import ModelCard
 from device.synthesis.griffin_lim import PRESETS, GriffinLim
-from device.synthesis.spectrogram import Glide
+from device.synthesis.spectrogram import MagnitudeSmoother
 from device.synthesis.tape import Tape
 
 Samples = NDArray[np.float32]
 
 # The window is the model's, the care is ours.
-CARE = PRESETS["best"]
+INVERSION_PRESET = PRESETS["best"]
 
 
 class Vocoder:
@@ -36,10 +36,10 @@ class Vocoder:
             n_fft=card.n_fft,
             hop_length=card.hop_length,
             window=card.window,
-            look_ahead=CARE.look_ahead,
-            n_passes=CARE.n_passes,
+            look_ahead=INVERSION_PRESET.look_ahead,
+            n_passes=INVERSION_PRESET.n_passes,
         )
-        self.glide = Glide(card.n_bins, n_open=self.inversion.look_ahead)
+        self.glide = MagnitudeSmoother(card.n_bins, n_open=self.inversion.look_ahead)
         self.tape = tape
         self._model_rate = card.sample_rate
         self._resampler = Resampler(card.sample_rate, sample_rate)

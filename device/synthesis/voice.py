@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import ModelFailed
 from device.model.contract import ModelCard
 from device.model.network import Network
@@ -30,7 +30,7 @@ class StageSeconds:
     inversion: float
 
 
-class Voice(Closing):
+class Voice(Closeable):
     """One model that plays: its spectrogram, and the vocoder that gives it a sound.
 
     Frame n is at the same beat whenever and by whomever it is played, so a voice can begin
@@ -74,7 +74,7 @@ class Voice(Closing):
         self._unheard = np.zeros(0, np.float32)
         self.enter(performance.start_beat)
         if after is None:
-            self.vocoder.tape.wind_to(self.n_frames * network.card.hop_length)
+            self.vocoder.tape.seek(self.n_frames * network.card.hop_length)
 
     def close(self) -> None:
         """End the helper thread; idempotent."""
@@ -181,7 +181,7 @@ class Voice(Closing):
         return samples
 
     def _sound(self, panel: Bits, n_frames: int) -> Samples:
-        revised = self.spectrogram.turn_to(fit(panel, self.card.n_switches))
+        revised = self.spectrogram.update_switches(fit(panel, self.card.n_switches))
         started = time.thread_time()
         if revised is not None:
             self.vocoder.inversion.revise(revised)

@@ -31,7 +31,7 @@ def is_root_elsewhere(path: Path) -> bool:
     return os.geteuid() == 0 and owner_of(path) != 0
 
 
-def become_owner_of(path: Path) -> str | None:
+def switch_to_owner_of(path: Path) -> str | None:
     """If this process is root's and the path is not, go on as the account that it belongs to.
 
     There is no way back: real, effective and saved ids change, and the groups with them.

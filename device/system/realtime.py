@@ -6,7 +6,7 @@ import resource
 from collections.abc import Callable
 from typing import Protocol
 
-from device.console import unfailing
+from device.console import without_errors
 
 Report = Callable[[str], None]
 
@@ -15,13 +15,13 @@ LOOP_PRIORITY = 20
 
 
 # Some six seconds of music.
-COURTESY_BLOCKS = 100
+GUARD_BLOCKS = 100
 
 
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
-def put_first(report: Report) -> None:
+def set_realtime_priority(report: Report) -> None:
     """Run the calling thread, the audio loop's, before ordinary processes, where that is allowed.
 
     Threads and processes it starts later run as ordinary ones: helpers must not outrun the loop.
@@ -46,15 +46,15 @@ class CountsLateBlocks(Protocol):
         ...
 
 
-class Courtesy:
+class RealtimeGuard:
     """A listener that gives real time back where the machine is too slow for the model.
 
     A loop that is always late never waits for the speaker; ahead of everything else it would keep
     the whole machine from working, and whoever wants to mend that from logging in.
     """
 
-    def __init__(self, report: Report, *, n_blocks: int = COURTESY_BLOCKS) -> None:
-        self._report = unfailing(report)
+    def __init__(self, report: Report, *, n_blocks: int = GUARD_BLOCKS) -> None:
+        self._report = without_errors(report)
         self._n_blocks = n_blocks
         self._n_seen = 0
         self._n_late_before = 0
@@ -74,7 +74,7 @@ class Courtesy:
             )
 
 
-def stay_in_memory(report: Report) -> None:
+def lock_memory(report: Report) -> None:
     """Keep what the process has touched out of swap, where that is allowed."""
     # With a limit, later allocations would fail instead of merely staying unlocked.
     if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:

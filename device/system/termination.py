@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import Ended, Interrupted
-from device.system.threads import Helper
+from device.system.threads import SupervisedThread
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # After the signal: a block and the fade are made in the first, all is closed in the second.
@@ -27,7 +27,7 @@ TIDY_SECONDS = 0.25
 Act = Callable[[], object]
 
 
-class Ending(Closing):
+class TerminationHandler(Closeable):
     """Has the signals while its ``with`` block lasts; outside the main thread it has none.
 
     A SIGHUP that was ignored before, as under nohup, stays so.
@@ -51,7 +51,7 @@ class Ending(Closing):
         self._reader: socket.socket | None = None
         self._writer: socket.socket | None = None
         self._fd_before = -1
-        self._helper: Helper | None = None
+        self._helper: SupervisedThread | None = None
 
     def check(self) -> None:
         """Go no further if a signal has come.
@@ -90,7 +90,7 @@ class Ending(Closing):
         """Have this tried, after all that must be saved, before the process is ended by force."""
         self._tidies.append(act)
 
-    def __enter__(self) -> "Ending":
+    def __enter__(self) -> "TerminationHandler":
         if threading.current_thread() is threading.main_thread():
             self._interrupt(False)
             self._listen()
@@ -118,7 +118,7 @@ class Ending(Closing):
     def _listen(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
-        self._helper = Helper("signals", self._attend)
+        self._helper = SupervisedThread("signals", self._attend)
         self._fd_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:

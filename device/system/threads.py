@@ -1,7 +1,8 @@
 """Helper threads: each does one thing again and again, and goes on whatever happens meanwhile.
 
 A turn that raises costs that turn. A thread that has ended all the same is started again by
-`Attendance`, from the audio loop. What went wrong is on the `Roll`, for the player and the status.
+`ThreadMonitor`, from the audio loop. What went wrong is on the `ThreadRegistry`, for the player
+and the status.
 """
 
 import threading
@@ -11,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-from device.closeable import Closing
-from device.console import unfailing
+from device.closeable import Closeable
+from device.console import without_errors
 from device.errors import Interrupted
 
 FIRST_PAUSE_SECONDS = 0.05
@@ -22,7 +23,7 @@ ATTENDANCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ThreadFault:
     """What went wrong in the helpers of one name, since the process began.
 
     Attributes
@@ -40,7 +41,7 @@ class Trouble:
     latest: str = ""
 
 
-class Noting:
+class ErrorGuard:
     """A ``with`` block whose exception is noted on a roll, and goes no further.
 
     Attributes
@@ -49,7 +50,7 @@ class Noting:
         Whether there was one.
     """
 
-    def __init__(self, roll: "Roll", name: str) -> None:
+    def __init__(self, roll: "ThreadRegistry", name: str) -> None:
         self.failed = False
         self._roll = roll
         self._name = name
@@ -64,20 +65,20 @@ class Noting:
         return self.failed
 
 
-class Roll:
+class ThreadRegistry:
     """The helpers that should be running, and what went wrong in them; for any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._helpers: list[Helper] = []
-        self._troubles: dict[str, Trouble] = {}
+        self._helpers: list[SupervisedThread] = []
+        self._troubles: dict[str, ThreadFault] = {}
 
-    def enter(self, helper: "Helper") -> None:
+    def enter(self, helper: "SupervisedThread") -> None:
         """Expect this helper to run from now on."""
         with self._lock:
             self._helpers.append(helper)
 
-    def leave(self, helper: "Helper") -> None:
+    def leave(self, helper: "SupervisedThread") -> None:
         """Expect it no more; it may have left already."""
         with self._lock, suppress(ValueError):
             self._helpers.remove(helper)
@@ -86,17 +87,17 @@ class Roll:
         """Remember that a turn raised, or that a thread had ended."""
         latest = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         with self._lock:
-            before = self._troubles.get(name, Trouble())
-            self._troubles[name] = Trouble(
+            before = self._troubles.get(name, ThreadFault())
+            self._troubles[name] = ThreadFault(
                 before.n_faults + (not restarted), before.n_restarts + restarted, latest
             )
 
-    def noting(self, name: str) -> Noting:
+    def noting(self, name: str) -> ErrorGuard:
         """A ``with`` block that notes its exception."""
-        return Noting(self, name)
+        return ErrorGuard(self, name)
 
     @property
-    def troubles(self) -> dict[str, Trouble]:
+    def troubles(self) -> dict[str, ThreadFault]:
         """By the name of the helper; without an entry all went well."""
         with self._lock:
             return dict(self._troubles)
@@ -109,10 +110,10 @@ class Roll:
             helper.revive()
 
 
-ROLL = Roll()
+THREADS = ThreadRegistry()
 
 
-class Helper(Closing):
+class SupervisedThread(Closeable):
     """A thread that takes one turn of its work after another until it is closed.
 
     Parameters
@@ -129,7 +130,12 @@ class Helper(Closing):
     """
 
     def __init__(
-        self, name: str, turn: Callable[[], object], *, every: float = 0.0, roll: Roll = ROLL
+        self,
+        name: str,
+        turn: Callable[[], object],
+        *,
+        every: float = 0.0,
+        roll: ThreadRegistry = THREADS,
     ) -> None:
         self._name = name
         self._turn = turn
@@ -203,7 +209,7 @@ class Helper(Closing):
                 pause = FIRST_PAUSE_SECONDS
 
 
-class Attendance:
+class ThreadMonitor:
     """A listener that starts ended helpers again, and says what went wrong in any.
 
     Parameters
@@ -216,10 +222,10 @@ class Attendance:
         self,
         report: Callable[[str], object],
         *,
-        roll: Roll = ROLL,
+        roll: ThreadRegistry = THREADS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._report = unfailing(report)
+        self._report = without_errors(report)
         self._roll = roll
         self._clock = clock
         self._next_at = float("-inf")
@@ -234,7 +240,7 @@ class Attendance:
         self._next_at = now + ATTENDANCE_SECONDS
         self._roll.revive()
         for name, trouble in self._roll.troubles.items():
-            before = self._said.get(name, Trouble())
+            before = self._said.get(name, ThreadFault())
             self._said[name] = trouble
             if trouble.n_restarts > before.n_restarts:
                 self._report(f"helper {name!r} had ended ({trouble.latest}) and is started again")

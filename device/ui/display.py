@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.console import say
-from device.playback.share_code import in_words
+from device.playback.share_code import describe
 from device.playback.state import InstrumentState
 
 
@@ -31,7 +31,7 @@ class Display(Protocol):
         ...
 
 
-class Lines(Closing):
+class Lines(Closeable):
     """A display of nothing but lines."""
 
     def __init__(self) -> None:
@@ -48,16 +48,16 @@ class Lines(Closing):
     def tell(self) -> None:
         """Print how the switches stand and where in the music we are."""
         if self._state is not None:
-            self.say(in_words(self._state))
+            self.say(describe(self._state))
 
 
 @contextmanager
 def open_display(switches: str, *, as_json: bool) -> Iterator[Display]:
     """The live panel where somebody can see it; otherwise plain lines."""
     if switches == "keyboard" and sys.stdout.isatty() and not as_json:
-        from device.ui.terminal import Panel
+        from device.ui.terminal import TerminalDisplay
 
-        with Panel() as panel:
+        with TerminalDisplay() as panel:
             yield panel
     else:
         yield Lines()

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import SwitchesUnavailable
 from device.playback.state import InstrumentState
 from device.switches.gpio import pin_errors
 from device.switches.pinout import describe
-from device.system.threads import Helper
+from device.system.threads import SupervisedThread
 
 if TYPE_CHECKING:
     from gpiozero import LED
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 PLAYING, FAULT, BEAT = "playing", "fault", "beat"
 BEAT_SECONDS = 0.12
 
-Shining = tuple[bool, bool, bool]
-_ALL_OFF: Shining = (False, False, False)
+LedStates = tuple[bool, bool, bool]
+_ALL_OFF: LedStates = (False, False, False)
 
 
-class Lamps(Closing):
+class StatusLeds(Closeable):
     """A listener that shows on up to three LEDs how it goes.
 
     Parameters
@@ -51,12 +51,12 @@ class Lamps(Closing):
     ) -> None:
         self._is_faulty = is_faulty
         self._clock = clock
-        self._wanted: Shining = _ALL_OFF
+        self._wanted: LedStates = _ALL_OFF
         self._beat = -1
         self._beat_until = 0.0
-        self._queue: SimpleQueue[tuple[float, Shining] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[float, LedStates] | None] = SimpleQueue()
         self._leds = _open(pins)
-        self._helper = Helper("lamps", self._switch)
+        self._helper = SupervisedThread("lamps", self._switch)
 
     def __call__(self, state: InstrumentState) -> None:
         """Another block was taken by the speaker."""

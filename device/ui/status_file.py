@@ -11,15 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import OutputError, StatusMissing, StatusStale
-from device.files import read_object
-from device.playback.share_code import place_of
+from device.files import read_json_object
+from device.playback.share_code import position_of
 from device.playback.state import InstrumentState
 from device.store.verdict_log import Refusal
 from device.switches.bits import format_bits
 from device.system.outputs import check_output, regular_target
-from device.system.threads import ROLL, Helper, Roll
+from device.system.threads import THREADS, SupervisedThread, ThreadRegistry
 
 DEFAULT_STATUS = Path("/run/switchboard/status.json")
 WRITE_SECONDS = 1.0
@@ -57,7 +57,7 @@ FIELDS = {
 Facts = dict[str, Any]
 
 
-class StatusFile(Closing):
+class StatusFile(Closeable):
     """A listener that leaves the latest snapshot in a file, from a thread of its own.
 
     No new snapshot, no new file: when the audio loop hangs, the file grows old. It goes with a
@@ -90,7 +90,7 @@ class StatusFile(Closing):
         last_refusal: Callable[[], Refusal | None],
         degrees: Callable[[], float | None],
         clock: Callable[[], float] = time.time,
-        roll: Roll = ROLL,
+        roll: ThreadRegistry = THREADS,
     ) -> None:
         self._path = path if path.is_dir() else regular_target(path)
         try:
@@ -108,7 +108,9 @@ class StatusFile(Closing):
         self._state: InstrumentState | None = None
         self._written: InstrumentState | None = None
         self._roll = roll
-        self._helper = Helper("status", self._write_latest, every=WRITE_SECONDS, roll=roll)
+        self._helper = SupervisedThread(
+            "status", self._write_latest, every=WRITE_SECONDS, roll=roll
+        )
 
     def __call__(self, state: InstrumentState) -> None:
         """Leave the state to be written soon; costs the caller one assignment."""
@@ -166,7 +168,7 @@ def facts_of(state: InstrumentState, *, origin: str) -> Facts:
         "underruns": state.n_underruns,
         "late_blocks": state.n_late,
         "governor": {"n_passes": state.n_passes, "n_lowered": state.n_lowered},
-        "share": place_of(state).code,
+        "share": position_of(state).code,
     }
 
 
@@ -180,7 +182,7 @@ def read_status(path: Path, *, now: float) -> Facts:
     StatusStale
         If it is older than `STALE_SECONDS`.
     """
-    facts = read_object(path)
+    facts = read_json_object(path)
     written_at = facts.get("written_at")
     # An instrument of another version may know other things.
     if not (isinstance(written_at, float) and facts.keys() >= FIELDS):

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from device.audio.speaker import Speaker
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.plain_text import visible
 from device.playback.state import InstrumentState
 
 HEARTBEAT_SECONDS = 1.0
 
 
-class Manager(Closing):
+class SystemdNotifier(Closeable):
     """The service manager's end of the line; without one, nothing is said and nothing fails.
 
     Parameters
@@ -36,7 +36,7 @@ class Manager(Closing):
             self._socket.setblocking(False)
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> "Manager":
+    def of(cls, environment: Mapping[str, str]) -> "SystemdNotifier":
         """The manager that started this process, if one did."""
         return cls(environment.get("NOTIFY_SOCKET"))
 
@@ -75,7 +75,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        manager: Manager,
+        manager: SystemdNotifier,
         describe: Callable[[InstrumentState], str],
         *,
         clock: Callable[[], float] = time.monotonic,

@@ -16,13 +16,13 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from device.closeable import Closing
-from device.console import Steady, unfailing
+from device.closeable import Closeable
+from device.console import SafeStream, without_errors
 from device.plain_text import visible
-from device.playback.share_code import in_words
+from device.playback.share_code import describe
 from device.playback.state import InstrumentState
 from device.switches.keyboard import SWITCH_KEYS, key_help
-from device.system.threads import Helper
+from device.system.threads import SupervisedThread
 
 REDRAW_SECONDS = 0.125
 JOIN_SECONDS = 1.0
@@ -46,7 +46,7 @@ LABEL_WIDTH = 7
 _IN_ASCII = str.maketrans("●○◐■·━─…", "*.+#.=-~")
 
 
-class Panel(Closing):
+class TerminalDisplay(Closeable):
     """Shows the state handed to `show` until closed; nothing where there is no terminal.
 
     Parameters
@@ -56,12 +56,12 @@ class Panel(Closing):
     """
 
     def __init__(self, console: Console | None = None, *, help_line: str | None = None) -> None:
-        self._console = console or Console(file=cast(IO[str], Steady(sys.stdout)))
-        self._face = Face(help_line)
+        self._console = console or Console(file=cast(IO[str], SafeStream(sys.stdout)))
+        self._face = TerminalView(help_line)
         self._state: InstrumentState | None = None
         self._shown: InstrumentState | None = None
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
-        self._helper: Helper | None = None
+        self._helper: SupervisedThread | None = None
 
     def show(self, state: InstrumentState) -> None:
         """Leave the state to be drawn soon; costs the caller one assignment."""
@@ -69,14 +69,14 @@ class Panel(Closing):
 
     def say(self, line: str) -> None:
         """Print a line above the picture; never raises."""
-        unfailing(lambda text: self._console.print(visible(text), markup=False, highlight=False))(
-            line
-        )
+        without_errors(
+            lambda text: self._console.print(visible(text), markup=False, highlight=False)
+        )(line)
 
     def tell(self) -> None:
         """Print how the switches stand and where in the music we are."""
         if self._state is not None:
-            self.say(in_words(self._state))
+            self.say(describe(self._state))
 
     def close(self) -> None:
         """Draw the last state and give the terminal back; may be called again."""
@@ -94,7 +94,7 @@ class Panel(Closing):
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
-            self._helper = Helper("panel", self._redraw, every=REDRAW_SECONDS)
+            self._helper = SupervisedThread("panel", self._redraw, every=REDRAW_SECONDS)
         return self
 
     def _redraw(self) -> None:
@@ -106,7 +106,7 @@ class Panel(Closing):
         self._live.update(self._face, refresh=True)
 
 
-class Face:
+class TerminalView:
     """The picture of the latest state, fitted to the width and height there are."""
 
     def __init__(self, help_line: str | None = None) -> None:

@@ -5,19 +5,19 @@ from pathlib import Path
 
 from device.errors import ModelOutOfReach, ModelRefused
 from device.store.store import ModelStore
-from device.store.upload import Incoming
-from device.updates.validation import Report, Verdict
+from device.store.upload import Upload
+from device.updates.validation import Report, ValidationResult
 from device.updates.validation import examine as examine_apart
 
-Examine = Callable[[Path, Report], Verdict]
+Examine = Callable[[Path, Report], ValidationResult]
 
 
-def examine(path: Path, report: Report) -> Verdict:
+def examine(path: Path, report: Report) -> ValidationResult:
     """Examine a file in a process of its own; see `device.updates.validation`."""
     return examine_apart(path, report=report)
 
 
-def known(store: ModelStore, digest: str) -> Verdict | None:
+def known_verdict(store: ModelStore, digest: str) -> ValidationResult | None:
     """The verdict on a hash that was examined before.
 
     None: it has not been examined, or its bytes are gone or are not what they were; what comes of
@@ -25,9 +25,9 @@ def known(store: ModelStore, digest: str) -> Verdict | None:
     """
     refusal = store.refusal(digest)
     if refusal is not None:
-        return Verdict(False, 0.0, "history", refusal, ModelRefused.exit_code)
+        return ValidationResult(False, 0.0, "history", refusal, ModelRefused.exit_code)
     if store.is_accepted(digest) and _is_whole(store, digest):
-        return Verdict(accepted=True, seconds=0.0)
+        return ValidationResult(accepted=True, seconds=0.0)
     return None
 
 
@@ -38,9 +38,9 @@ def _is_whole(store: ModelStore, digest: str) -> bool:
         return False
 
 
-def admit(
-    store: ModelStore, incoming: Incoming, report: Report, examine: Examine = examine
-) -> Verdict:
+def install(
+    store: ModelStore, incoming: Upload, report: Report, examine: Examine = examine
+) -> ValidationResult:
     """Examine what came; keep it if it is good, and go back if it is active and is not.
 
     Raises

@@ -32,9 +32,9 @@ from device.errors import ModelTooLarge, SwitchboardError
 from device.model.contract import CONTRACT_VERSION, MAX_MODEL_BYTES
 from device.plain_text import one_line
 from device.store.store import ModelStore
-from device.store.upload import Incoming
-from device.updates.install import Examine, admit, examine, known
-from device.updates.validation import Verdict
+from device.store.upload import Upload
+from device.updates.install import Examine, examine, install, known_verdict
+from device.updates.validation import ValidationResult
 
 PROTOCOL = 1
 IDLE_SECONDS = 20.0
@@ -49,14 +49,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 Say = Callable[[dict[str, Any]], None]
 
 
-class DeliveryError(SwitchboardError, ValueError):
+class TransferError(SwitchboardError, ValueError):
     """What came broke off, came too slowly, or was not what had been announced."""
 
     exit_code = 37
 
 
 @dataclass(frozen=True)
-class Header:
+class UploadHeader:
     """What the sender announces."""
 
     sha256: str
@@ -64,7 +64,7 @@ class Header:
     again: bool
 
     @classmethod
-    def parse(cls, line: bytes) -> "Header":
+    def parse(cls, line: bytes) -> "UploadHeader":
         """Read the sender's line.
 
         Raises
@@ -144,7 +144,7 @@ def receive(
     say: Say,
     *,
     examine: Examine = examine,
-) -> Verdict:
+) -> ValidationResult:
     """Receive one model, examine it, and make it the one that plays.
 
     Parameters
@@ -154,13 +154,13 @@ def receive(
     """
     sha256 = ""
     try:
-        store.tidy()
+        store.recover()
         say(_greeting(store))
-        header = Header.parse(sender.line())
+        header = UploadHeader.parse(sender.line())
         sha256 = header.sha256
         verdict = _verdict(store, sender, header, say, examine)
     except SwitchboardError as error:
-        verdict = Verdict(False, 0.0, "delivery", one_line(str(error)), error.exit_code)
+        verdict = ValidationResult(False, 0.0, "delivery", one_line(str(error)), error.exit_code)
     say({"event": "verdict", "sha256": sha256, **asdict(verdict)})
     return verdict
 
@@ -178,15 +178,15 @@ def _greeting(store: ModelStore) -> dict[str, Any]:
 
 
 def _verdict(
-    store: ModelStore, sender: Sender, header: Header, say: Say, examine: Examine
-) -> Verdict:
-    verdict = None if header.again else known(store, header.sha256)
+    store: ModelStore, sender: Sender, header: UploadHeader, say: Say, examine: Examine
+) -> ValidationResult:
+    verdict = None if header.again else known_verdict(store, header.sha256)
     if verdict is None:
         with store.incoming(header.n_bytes) as incoming:
             say({"event": "send"})
             _stream(sender, header, incoming, say)
             report = partial(_report, say)
-            verdict = admit(store, incoming, report, examine)
+            verdict = install(store, incoming, report, examine)
     if verdict.accepted:
         store.activate(header.sha256)
     return verdict
@@ -196,7 +196,7 @@ def _report(say: Say, check: str) -> None:
     say({"event": "check", "check": check})
 
 
-def _stream(sender: Sender, header: Header, incoming: Incoming, say: Say) -> None:
+def _stream(sender: Sender, header: UploadHeader, incoming: Upload, say: Say) -> None:
     while incoming.n_bytes < header.n_bytes:
         before = incoming.n_bytes // _PROGRESS_BYTES
         incoming.write(sender.some(header.n_bytes - incoming.n_bytes))
@@ -206,5 +206,5 @@ def _stream(sender: Sender, header: Header, incoming: Incoming, say: Say) -> Non
         raise _unlike(f"the hash {incoming.digest[:12]}", f"{header.sha256[:12]} as announced")
 
 
-def _unlike(found: str, expected: str) -> DeliveryError:
-    return DeliveryError(f"delivery: found {found}, expected {expected}; push it again")
+def _unlike(found: str, expected: str) -> TransferError:
+    return TransferError(f"delivery: found {found}, expected {expected}; push it again")

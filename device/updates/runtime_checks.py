@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from device.errors import ModelTooSlow, UnsoundModel
+from device.errors import InvalidAudio, ModelTooSlow
 from device.model.network import Network
 from device.switches.bits import format_bits
 from device.synthesis.griffin_lim import GriffinLim
@@ -58,7 +58,7 @@ def draw_most(network: Network) -> None:
     network.log_magnitude(score, np.zeros(_N_POSITIONS, np.float32))
 
 
-def try_sound(network: Network) -> Sound:
+def check_levels(network: Network) -> Sound:
     """Draw a loop of each of a sample of states, every state where there are few.
 
     Raises
@@ -69,7 +69,7 @@ def try_sound(network: Network) -> Sound:
     levels = [_level_db(network, bits, rng) for bits in sample_states(network.card.n_switches, rng)]
     sound = Sound(len(levels), round(min(levels), 1), round(max(levels), 1))
     if sound.loudest_db < QUIETEST_DB:
-        raise UnsoundModel(
+        raise InvalidAudio(
             f"model level: found {sound.loudest_db:.0f} dB in the loudest of {sound.n_states} "
             f"states, expected {QUIETEST_DB:.0f} dB at least; train it again"
         )
@@ -93,7 +93,9 @@ def sample_states(n_switches: int, rng: np.random.Generator) -> list[NDArray[np.
     return list(states[np.sort(first)[:MOST_STATES]])
 
 
-def try_speed(network: Network, *, deadline_share: float, clock: Clock = time.thread_time) -> Speed:
+def check_speed(
+    network: Network, *, deadline_share: float, clock: Clock = time.thread_time
+) -> Speed:
     """Time the two things a block may wait for.
 
     Processor time, not the clock on the wall: music plays meanwhile, and the machine's other work
@@ -155,12 +157,12 @@ def _level_db(network: Network, switches: NDArray[np.float32], rng: np.random.Ge
     frames = network.log_magnitude(score, positions)
     name = format_bits(tuple(bool(on) for on in switches))
     if not (np.isfinite(score).all() and np.isfinite(frames).all()):
-        raise UnsoundModel(
+        raise InvalidAudio(
             f"model state {name}: found numbers that are not finite, expected sound; train it again"
         )
     level = rms_db(frames, n_fft=card.n_fft, log_floor=card.log_floor)
     if not level <= LOUDEST_DB:
-        raise UnsoundModel(
+        raise InvalidAudio(
             f"model state {name}: found {level:.0f} dB, expected {LOUDEST_DB:.0f} dB at most; "
             "train it again"
         )

@@ -19,7 +19,7 @@ from typing import IO, Any, Protocol
 
 from device.errors import ExaminationFailed, SwitchboardError
 from device.plain_text import one_line
-from device.updates.validation_worker import Limits
+from device.updates.validation_worker import ResourceLimits
 
 CHECKS = ("size", "graph", "metadata", "tensors", "golden vector", "memory", "sound", "speed")
 
@@ -43,11 +43,11 @@ class Child(Protocol):
         ...
 
 
-Start = Callable[[Path, Limits], Child]
+Start = Callable[[Path, ResourceLimits], Child]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ValidationResult:
     """What an examination came to.
 
     Attributes
@@ -99,7 +99,7 @@ class Verdict:
             raise _error_class(self.exit_code)(f"{what}: {self.line}")
 
 
-def start_process(path: Path, limits: Limits) -> Child:
+def start_process(path: Path, limits: ResourceLimits) -> Child:
     """Start the process that examines a file."""
     # -P: no module comes from the folder we happen to be in. -B: a child that may not write files
     # would leave broken ones where Python keeps its compiled modules.
@@ -120,10 +120,10 @@ def start_process(path: Path, limits: Limits) -> Child:
 def examine(
     path: Path,
     *,
-    limits: Limits | None = None,
+    limits: ResourceLimits | None = None,
     report: Report = lambda check: None,
     start: Start = start_process,
-) -> Verdict:
+) -> ValidationResult:
     """Examine a file that may be anything; never raises because of what is in it.
 
     Nor if no process can be started: that is a verdict that is not final.
@@ -133,7 +133,7 @@ def examine(
     report : callable
         Told the name of each check before it begins.
     """
-    path, limits = path.absolute(), limits or Limits()
+    path, limits = path.absolute(), limits or ResourceLimits()
     started = time.monotonic()
     check, last = CHECKS[0], dict[str, Any]()
     try:
@@ -180,15 +180,17 @@ def _answer(line: bytes) -> dict[str, Any]:
     return answer
 
 
-def _verdict(last: dict[str, Any], check: str, status: int, path: Path, seconds: float) -> Verdict:
+def _verdict(
+    last: dict[str, Any], check: str, status: int, path: Path, seconds: float
+) -> ValidationResult:
     if last.get("accepted"):
-        return Verdict(accepted=True, seconds=seconds, figures=last["figures"])
+        return ValidationResult(accepted=True, seconds=seconds, figures=last["figures"])
     if "reason" not in last:
         last = _crashed(last.get("crash") or _ending(status))
     # The file may have no name of its own yet.
     reason = one_line(str(last["reason"]).replace(f"{path}: ", ""))
     is_final = last.get("is_final", True)
-    return Verdict(False, seconds, check, reason, last["exit_code"], is_final=is_final)
+    return ValidationResult(False, seconds, check, reason, last["exit_code"], is_final=is_final)
 
 
 def _unfinished(seconds: float) -> dict[str, Any]:
@@ -219,5 +221,5 @@ def _ending(status: int) -> str:
 
 
 def _error_class(exit_code: int) -> type[SwitchboardError]:
-    known = {kind.exit_code: kind for kind in SwitchboardError.__subclasses__()}
-    return known.get(exit_code, ExaminationFailed)
+    known_verdict = {kind.exit_code: kind for kind in SwitchboardError.__subclasses__()}
+    return known_verdict.get(exit_code, ExaminationFailed)

@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class Limits:
+class ResourceLimits:
     """What an examination may take.
 
     Attributes
@@ -49,7 +49,7 @@ class Limits:
     model_bytes: int = 128 * 1024 * 1024
 
 
-def examine_here(path: Path, limits: Limits, say: Callable[[str], None]) -> dict[str, Any]:
+def run_checks(path: Path, limits: ResourceLimits, say: Callable[[str], None]) -> dict[str, Any]:
     """Make every check in this process, which a hostile file may end.
 
     Parameters
@@ -71,7 +71,7 @@ def examine_here(path: Path, limits: Limits, say: Callable[[str], None]) -> dict
     card = _read(path, say)
     # Only now, and not before: these are what a hostile file aims at.
     from device.model.network import Network
-    from device.updates.runtime_checks import draw_most, try_sound, try_speed
+    from device.updates.runtime_checks import check_levels, check_speed, draw_most
 
     before = _resident_bytes("VmRSS")
     try:
@@ -81,9 +81,9 @@ def examine_here(path: Path, limits: Limits, say: Callable[[str], None]) -> dict
         draw_most(network)
         _check_memory(before, limits.model_bytes)
         say("sound")
-        sound = try_sound(network)
+        sound = check_levels(network)
         say("speed")
-        speed = try_speed(network, deadline_share=limits.deadline_share)
+        speed = check_speed(network, deadline_share=limits.deadline_share)
         # Again, because what a graph takes may depend on the state.
         model_mb = _check_memory(before, limits.model_bytes)
     except ModelFailed as error:
@@ -114,7 +114,7 @@ def _read(path: Path, say: Callable[[str], None]) -> ModelCard:
     return card
 
 
-def bind(limits: Limits) -> None:
+def bind(limits: ResourceLimits) -> None:
     """Bind this process to limits for good, below everything that plays."""
     _lower(resource.RLIMIT_AS, limits.memory_bytes)
     _lower(resource.RLIMIT_CPU, max(1, round(limits.cpu_seconds)), grace=1)
@@ -135,10 +135,10 @@ def _lower(kind: int, limit: int, grace: int = 0) -> None:
     resource.setrlimit(kind, (limits[0], limits[1]))
 
 
-def answer(path: Path, limits: Limits, write: Callable[[dict[str, Any]], None]) -> None:
+def answer(path: Path, limits: ResourceLimits, write: Callable[[dict[str, Any]], None]) -> None:
     """Examine, and write what `device.updates.validation` reads."""
     try:
-        figures = examine_here(path, limits, lambda check: write({"check": check}))
+        figures = run_checks(path, limits, lambda check: write({"check": check}))
         write({"accepted": True, "figures": {**figures, "peak_mb": _peak_mb()}})
     except MemoryError:
         wanted = f"{limits.memory_bytes // 2**20} MB at most"
@@ -188,7 +188,7 @@ def main() -> None:
     """Read the command line; see the module."""
     path, limits, parent = sys.argv[1:]
     _end_with(int(parent))
-    given = Limits(**json.loads(limits))
+    given = ResourceLimits(**json.loads(limits))
     bind(given)
     sys.excepthook = lambda kind, error, _trace: _write({"crash": f"{kind.__name__}: {error}"})
     answer(Path(path), given, _write)

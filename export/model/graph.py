@@ -156,21 +156,21 @@ def _quiet_exporter() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def for_the_box(model: ModelProto) -> ModelProto:
+def to_device_graph(model: ModelProto) -> ModelProto:
     """Make the graph that the contract wants: digits inside, the compose half behind a door."""
     shipped = ModelProto()
     shipped.CopyFrom(model)
     kept = [output for output in shipped.graph.output if output.name != CODES]
     del shipped.graph.output[:]
     shipped.graph.output.extend(kept)
-    _put_behind_door(shipped.graph, "score")
-    _forget_origin(shipped)
+    _wrap_compose_in_if(shipped.graph, "score")
+    _strip_exporter_metadata(shipped)
     shipped.ir_version = min(shipped.ir_version, IR_VERSION)
     onnx.checker.check_model(shipped, full_check=True)
     return shipped
 
 
-def _put_behind_door(graph: GraphProto, output_name: str) -> None:
+def _wrap_compose_in_if(graph: GraphProto, output_name: str) -> None:
     """Move all that makes an output into an ``If`` that opens only for switches that are numbers.
 
     onnxruntime computes every node of a graph, whatever outputs are fetched. Behind the ``If``, the
@@ -211,7 +211,7 @@ def _put_behind_door(graph: GraphProto, output_name: str) -> None:
     del graph.value_info[:]
 
 
-def _forget_origin(model: ModelProto) -> None:
+def _strip_exporter_metadata(model: ModelProto) -> None:
     """Remove the exporter's notes: source lines of this machine on every node, a third of a MiB."""
     graph = model.graph
     del graph.metadata_props[:]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from onnx import ModelProto
 
-from device.files import written_whole
+from device.files import atomic_write
 from device.model.contract import (
     CONTRACT_VERSION,
     MAX_MODEL_BYTES,
@@ -26,7 +26,7 @@ from device.system.outputs import check_output, not_written, regular_target
 from export.model import parity
 from export.model import quantization as int8
 from export.model.benchmark import Speed, measure_speed
-from export.model.graph import BoxGraph, Weights, for_the_box, to_onnx, weights
+from export.model.graph import BoxGraph, Weights, to_device_graph, to_onnx, weights
 from export.model.parity import ExportError, Parity, TracedGraph
 from training.run.provenance import commit
 from training.run.run_folder import FinishedRun
@@ -59,7 +59,7 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class Draft:
+class ModelDraft:
     """A model that is no file yet.
 
     Attributes
@@ -92,7 +92,7 @@ class Draft:
         provenance = {**self.card.provenance, **more}
         return replace(self, card=replace(self.card, provenance=provenance))
 
-    def tried_out(self, path: Path) -> Network:
+    def write_and_open(self, path: Path) -> Network:
         """Write it and open it as the box would."""
         path.write_bytes(self.content())
         return Network.open(path)
@@ -105,7 +105,7 @@ class Draft:
         ExportError
             If it would be too large.
         """
-        model = for_the_box(self.traced)
+        model = to_device_graph(self.traced)
         del model.metadata_props[:]
         for key, value in self.card.to_metadata().items():
             model.metadata_props.add(key=key, value=value)
@@ -137,17 +137,17 @@ def export_run(run: FinishedRun, out: Path, *, title: str, rounded: bool = False
     check_output(out, again=True)
     with _one_thread(), TemporaryDirectory() as folder:
         graph = BoxGraph(run).eval()
-        draft = Draft.of(run, graph, to_onnx(run, graph), title=title)
+        draft = ModelDraft.of(run, graph, to_onnx(run, graph), title=title)
         found = parity.measure(run, graph, draft.checked)
         found.check()
         draft = draft.with_provenance(parity=vars(found))
-        plain = draft.tried_out(Path(folder) / "float32.onnx")
+        plain = draft.write_and_open(Path(folder) / "float32.onnx")
         if not rounded:
             n_bytes = _write(draft, out)
             return _exported(draft, n_bytes, found, measure_speed([plain])[0])
 
-        draft = Draft.of(run, graph, int8.to_int8(draft.traced), title=title)
-        network = draft.tried_out(Path(folder) / "int8.onnx")
+        draft = ModelDraft.of(run, graph, int8.to_int8(draft.traced), title=title)
+        network = draft.write_and_open(Path(folder) / "int8.onnx")
         distance = int8.compare(plain, network)
         distance.check()
         plain_speed, rounded_speed = measure_speed([plain, network])
@@ -230,19 +230,19 @@ def golden(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Golden:
     )
 
 
-def _exported(draft: Draft, n_bytes: int, found: Parity, measured: Speed) -> Exported:
+def _exported(draft: ModelDraft, n_bytes: int, found: Parity, measured: Speed) -> Exported:
     graph = draft.traced.graph
     halves = weights(graph, "score"), weights(graph, "log_magnitude")
     return Exported(n_bytes, draft.card, found, measured, *halves)
 
 
-def _write(draft: Draft, out: Path) -> int:
+def _write(draft: ModelDraft, out: Path) -> int:
     """Let the file take its name once what lies on the disk has been found to be what was meant."""
     content = draft.content()
     target = regular_target(out)
     partial = target.with_name(f".{target.name}.part")
     try:
-        with written_whole(target, partial) as file:
+        with atomic_write(target, partial) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -252,7 +252,7 @@ def _write(draft: Draft, out: Path) -> int:
     return len(content)
 
 
-def _check_written(partial: Path, content: bytes, draft: Draft) -> None:
+def _check_written(partial: Path, content: bytes, draft: ModelDraft) -> None:
     # Opened as the box will open it, before it takes its name.
     network = Network.open(partial)
     if partial.read_bytes() != content or network.card != draft.card:

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import SwitchboardError
 from device.plain_text import one_line
-from device.updates.receiver import PROTOCOL, Header
+from device.updates.receiver import PROTOCOL, UploadHeader
 from export.remote.ssh import ConnectionLost, Host, Line, NoSwitchboard, explain
 
 # What a key that was not paired has to ask for; for one that was, the box ignores it.
@@ -26,7 +26,7 @@ _MOST_LINE_BYTES = 64 * 1024
 _MOST_CHATTER_BYTES = 256 * 1024
 
 
-class Box(Closing):
+class Box(Closeable):
     """A box behind an ssh connection, as `switchboard receive` speaks for it.
 
     Parameters
@@ -71,7 +71,7 @@ class Box(Closing):
         """What it says from then on, until it says no more: that is an error, if it comes."""
         yield from self._events()
 
-    def say(self, header: Header) -> None:
+    def say(self, header: UploadHeader) -> None:
         """Announce a model."""
         self._write((json.dumps(asdict(header)) + "\n").encode())
 

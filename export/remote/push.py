@@ -14,8 +14,8 @@ from device.files import read_regular
 from device.model.contract import MAX_MODEL_BYTES, ModelCard
 from device.model.network import Network
 from device.plain_text import one_line
-from device.updates.receiver import Header
-from device.updates.validation import Verdict
+from device.updates.receiver import UploadHeader
+from device.updates.validation import ValidationResult
 from export.remote.box_client import Box
 from export.remote.ssh import Host, Line, NoSwitchboard
 
@@ -47,7 +47,7 @@ class Model:
 
 def push(
     model: Model, host: Host, line: Line, *, again: bool = False, report: Report = lambda *_: None
-) -> Verdict:
+) -> ValidationResult:
     """Send a model to a box and wait for the box's verdict.
 
     Parameters
@@ -65,7 +65,7 @@ def push(
     report("connecting", 0.0)
     with Box(host, line) as box:
         _check_age(model, host, box.greeting())
-        box.say(Header(model.sha256, len(model.content), again))
+        box.say(UploadHeader(model.sha256, len(model.content), again))
         for answer in box.answers():
             match answer:
                 case {"event": "send"}:
@@ -91,7 +91,7 @@ def _check_age(model: Model, host: Host, greeting: dict[str, Any]) -> None:
         )
 
 
-def _verdict(host: Host, answer: dict[str, Any]) -> Verdict:
+def _verdict(host: Host, answer: dict[str, Any]) -> ValidationResult:
     match answer:
         case {
             "accepted": bool(accepted),
@@ -103,7 +103,7 @@ def _verdict(host: Host, answer: dict[str, Any]) -> Verdict:
         }:
             # Words of another machine, on their way to a terminal.
             said = one_line(check), one_line(reason)
-            return Verdict(accepted, seconds, *said, exit_code, figures)
+            return ValidationResult(accepted, seconds, *said, exit_code, figures)
     raise NoSwitchboard(f"{host}: found a verdict without an end; bring the box up to date")
 
 
@@ -113,7 +113,7 @@ class Outcome:
 
     host: Host
     seconds: float
-    verdict: Verdict | None = None
+    verdict: ValidationResult | None = None
     error: SwitchboardError | None = None
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from tests.appliance.shell import PREFERRED, running, wait_until
 
 SAMPLE_RATE = 44_100
@@ -22,7 +22,7 @@ KEPT_SECONDS = 120
 CHUNK_SAMPLES = SAMPLE_RATE // 50
 
 
-class Ear(Closing):
+class Ear(Closeable):
     """Hears what is played on the sink.
 
     Parameters

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.switches.pinout import DEFAULT_PINS
 from tests.appliance.audio_capture import Ear
 from tests.appliance.container import BOX_ADDRESS, Container
@@ -31,7 +31,7 @@ Environment=PYTHONPATH=/rehearsal/pins PULSE_SERVER=unix:/rehearsal/pulse.sock
 """
 
 
-class Box(Closing):
+class Box(Closeable):
     """A fresh system, booted, on which nothing of the instrument is installed yet.
 
     Attributes

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from tests.appliance.shell import PREFERRED, Failed, run, running, wait_until
 
 BOOT_SECONDS = 60
@@ -16,7 +16,7 @@ _HOST_END = "ve-rehearsal"
 BOX_ADDRESS = f"fe80::2%{_HOST_END}"
 
 
-class Container(Closing):
+class Container(Closeable):
     """A root tree, booted.
 
     Parameters

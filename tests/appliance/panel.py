@@ -5,13 +5,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.switches.bits import Bits
 
 N_PINS = 28
 
 
-class Panel(Closing):
+class Panel(Closeable):
     """A file of pin levels, one byte a pin by its BCM number; a closed switch is low.
 
     Parameters

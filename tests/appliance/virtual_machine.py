@@ -10,7 +10,7 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from tests.appliance.login import Login
 from tests.appliance.shell import Failed, run, running, wait_until
 
@@ -18,7 +18,7 @@ BOOT_SECONDS = 900
 IMAGE_BYTES = 3 * 2**30
 
 
-class Guest(Closing):
+class Guest(Closeable):
     """A disk image, booted.
 
     Parameters

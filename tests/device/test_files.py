@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from device.files import (
+    atomic_write,
     open_regular,
-    read_object,
+    read_json_object,
     read_regular,
     read_text,
     sha256_of,
-    written_whole,
 )
 
 
 def test_a_file_takes_its_name_when_it_is_complete(tmp_path):
     path, partial = tmp_path / "a", tmp_path / "a.part"
-    with written_whole(path, partial) as file:
+    with atomic_write(path, partial) as file:
         file.write(b"new")
         assert not path.exists()
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
@@ -32,7 +32,7 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
     path.write_bytes(b"old")
     with (
         pytest.raises(type(error)),
-        written_whole(path, tmp_path / "a.part") as file,
+        atomic_write(path, tmp_path / "a.part") as file,
     ):
         file.write(b"half")
         raise error
@@ -66,7 +66,7 @@ def test_what_is_no_file_is_refused_and_nobody_waits_for_it(kind, tmp_path):
         with pytest.raises(OSError) as refusal:
             read(path)
         assert refusal.value.strerror
-    assert read_object(path) == {}
+    assert read_json_object(path) == {}
     assert len(list(Path("/proc/self/fd").iterdir())) == n_open
 
 

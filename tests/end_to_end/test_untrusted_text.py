@@ -21,8 +21,8 @@ from device.switches.pin_monitor import Watch, table
 from device.switches.wiring import Wiring, diagram
 from device.ui.display import Lines
 from device.ui.status_file import facts_of
-from device.ui.systemd import Heartbeat, Manager, status_line
-from device.ui.terminal import Face, Panel
+from device.ui.systemd import Heartbeat, SystemdNotifier, status_line
+from device.ui.terminal import TerminalDisplay, TerminalView
 from export.commands.push import _table
 from tests.support import tiny_model as tiny
 from tests.support.instrument_state import snapshot
@@ -152,13 +152,13 @@ def test_lines_of_a_playing_box_are_shown(capsys):
 
 def test_the_panel_shows_titles_labels_and_lines_and_obeys_none(tmp_path):
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=30)
-    face = Face()
+    face = TerminalView()
     face.take(snapshot(title=EVIL, labels=(EVIL, EVIL)))
     plain = Console(file=io.StringIO(), width=80, height=30)
     plain.print(face)
     check_shown(plain.file.getvalue())
     assert r"\x1b]0;owned\x07" in plain.file.getvalue()
-    Panel(console).say(EVIL)
+    TerminalDisplay(console).say(EVIL)
     check_shown(console.file.getvalue())
 
 
@@ -180,7 +180,7 @@ def test_the_service_manager_is_told_one_line_of_utf_8(tmp_path):
         ear.bind(str(tmp_path / "notify"))
         ear.settimeout(5)
         with (
-            Manager(str(tmp_path / "notify")) as manager,
+            SystemdNotifier(str(tmp_path / "notify")) as manager,
             WavSpeaker(tmp_path / f"{LATIN}\nMAINPID=1.wav", 22050, paced=False) as speaker,
         ):
             heartbeat = Heartbeat(manager, lambda state: status_line(state, speaker))
@@ -264,7 +264,7 @@ def test_the_panel_fits_terminals_that_are_not_utf_8(encoding):
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
     console = Console(file=file, force_terminal=True, width=60, height=30, color_system=None)
-    face = Face()
+    face = TerminalView()
     face.take(snapshot(title="Café 日本", labels=("wärmth", "tränen")))
     console.print(face)
     file.flush()

@@ -22,8 +22,8 @@ from device.errors import SwitchboardError
 from device.model.summary import describe, to_lines
 from device.store.store import ModelStore
 from device.updates.receiver import Sender, receive
-from device.updates.validation import Verdict
-from device.updates.validation_worker import Limits, bind
+from device.updates.validation import ValidationResult
+from device.updates.validation_worker import ResourceLimits, bind
 from tests.fuzz.metadata_mutations import CHANGES, STAND_IN, SURROGATE, nodes_of, pick
 from tests.support import tiny_model as tiny
 from tests.support.forked_processes import context, header, warm_examine
@@ -299,7 +299,7 @@ class Gauntlet:
         unfit = [line for line in lines if not line.isprintable() or len(line) > _MOST_REASON]
         return [f"a line of {len(unfit[0])} characters"] if unfit else []
 
-    def _push(self, content: bytes) -> Verdict:
+    def _push(self, content: bytes) -> ValidationResult:
         self._request.write_bytes(header(content) + content)
         with self._request.open("rb") as request:
             return receive(
@@ -322,7 +322,7 @@ def _play(path: Path) -> None:
     from device.synthesis.performance import Performance
     from device.synthesis.voice import Voice
 
-    bind(Limits())
+    bind(ResourceLimits())
     network = Network.open(path)
     voice = Voice(network, Performance())
     rng = np.random.default_rng(0)

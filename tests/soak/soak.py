@@ -28,7 +28,7 @@ from device.playback.instrument import Instrument
 from device.playback.statistics import resident_mb
 from device.switches.gpio import GpioSwitches
 from device.synthesis.performance import Performance
-from device.system.realtime import put_first
+from device.system.realtime import set_realtime_priority
 
 PINS = (5, 6, 13, 26, 24, 25, 12, 16)
 STORM_EVERY_SECONDS = 30.0
@@ -172,7 +172,7 @@ def stretch(seconds, stormy, seed):
     ):
         hands.start()
         begun.wait()
-        put_first(said.append)
+        set_realtime_priority(said.append)
         _like_the_service()
         report = instrument.play(seconds + 1.0)
         heard.set()

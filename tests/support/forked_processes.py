@@ -19,10 +19,10 @@ from device.cli import main
 from device.errors import ModelRefused, StoreError
 from device.model.network import Network
 from device.store.store import ModelStore
-from device.store.upload import Incoming
+from device.store.upload import Upload
 from device.updates.receiver import Sender, receive
-from device.updates.validation import Verdict, examine
-from device.updates.validation_worker import Limits, answer, bind
+from device.updates.validation import ValidationResult, examine
+from device.updates.validation_worker import ResourceLimits, answer, bind
 
 # pytest because a child imports what its parent was started with.
 _PRELOADED = [
@@ -59,7 +59,7 @@ def header(content: bytes, **changes: Any) -> bytes:
 class WarmChild:
     """`device.updates.validation.Child` that is forked instead of started."""
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: ResourceLimits) -> None:
         receiver, sender = context().Pipe(duplex=False)
         self._process = context().Process(target=_examine, args=(sender, path, limits))
         self._process.start()
@@ -77,7 +77,7 @@ class WarmChild:
         return status
 
 
-def warm_examine(path: Path, report: Any = lambda check: None) -> Verdict:
+def warm_examine(path: Path, report: Any = lambda check: None) -> ValidationResult:
     """`device.updates.validation.examine`, with its limits, in a tenth of the time."""
     return examine(path, report=report, start=WarmChild)
 
@@ -103,7 +103,7 @@ def run_command(folder: Path, args: list[str], marker: Any) -> None:
     sys.exit(main(args))
 
 
-def _examine(sender: Any, path: Path, limits: Limits) -> None:
+def _examine(sender: Any, path: Path, limits: ResourceLimits) -> None:
     bind(limits)
     answer(path, limits, lambda line: _write(sender.fileno(), line))
 
@@ -131,7 +131,7 @@ def dying_receive(
 
     sys.addaudithook(lambda event, _args: step() if event in _STEPS else None)
     os.fsync = _after(step, os.fsync)
-    Incoming.write = _after(step, Incoming.write)
+    Upload.write = _after(step, Upload.write)
     plain_receive(directory, request, accepted)
 
 
@@ -143,7 +143,9 @@ def announced_receive(directory: Path, request: Path, accepted: bool, began: Any
 
 def plain_receive(directory: Path, request: Path, accepted: bool) -> None:
     """Receive a model that is accepted or refused without a look at it."""
-    verdict = Verdict(accepted, 0.0, "" if accepted else "sound", "", 0 if accepted else 34)
+    verdict = ValidationResult(
+        accepted, 0.0, "" if accepted else "sound", "", 0 if accepted else 34
+    )
     with request.open("rb") as source:
         receive(
             ModelStore(directory),
@@ -175,7 +177,7 @@ def busy(directory: Path, seed: int, contents: list[bytes], n_turns: int) -> Non
                     lambda: store.roll_back("it hums"),
                     lambda: store.accept(digest),  # noqa: B023
                     lambda: store.remove(digest),  # noqa: B023
-                    store.starting,
-                    store.tidy,
+                    store.record_start_attempt,
+                    store.recover,
                 ]
             )()

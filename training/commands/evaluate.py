@@ -15,7 +15,7 @@ from device.console import say
 from device.system.outputs import check_output, is_standard_output
 
 if TYPE_CHECKING:
-    from training.evaluation.evaluate import Audition, Plan
+    from training.evaluation.evaluate import Evaluation, Plan
     from training.evaluation.release_gate import Threshold
 
 _PARTS = ("likeness", "defects", "switches")
@@ -107,7 +107,7 @@ def audition(
 ) -> None:
     """Hear every state of MODEL, measure it, and put it on one page."""
     from training.evaluation import label_sheet as sheets
-    from training.evaluation.embed_scores import inscribe
+    from training.evaluation.embed_scores import embed_scores
     from training.evaluation.evaluate import hold
     from training.evaluation.page import build
     from training.evaluation.release_gate import check, thresholds
@@ -127,7 +127,7 @@ def audition(
     found = replace(found, labels=_names(found, names, own))
 
     if write:
-        found = replace(found, sha256_written=inscribe(model, found.labels, scores(found)))
+        found = replace(found, sha256_written=embed_scores(model, found.labels, scores(found)))
     n_bytes = write_text(out, build(found))
     if json_path:
         write_text(json_path, json.dumps(to_dict(found), indent=1) + "\n")
@@ -206,14 +206,14 @@ def _own_names(own_names: Sequence[str], model: Path) -> dict[int, str]:
     return found
 
 
-def _names(found: "Audition", names: str, own: dict[int, str]) -> tuple[str, ...]:
+def _names(found: "Evaluation", names: str, own: dict[int, str]) -> tuple[str, ...]:
     from training.evaluation.effect_names import names_by_sound
 
     named = names_by_sound(found.switches) if names == "sound" else found.labels
     return tuple(own.get(number, name) for number, name in enumerate(named))
 
 
-def _lines(found: "Audition", out: Path, n_bytes: int) -> Iterator[str]:
+def _lines(found: "Evaluation", out: Path, n_bytes: int) -> Iterator[str]:
     """The page, the legend, and what was written."""
     from training.evaluation.effect_names import sentence
 

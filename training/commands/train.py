@@ -160,7 +160,7 @@ def train(
         torch.set_num_threads(threads)
     with crew_of_torchrun() as crew:
         where = _device(device)
-        said = _Said.of(switches, labels, tags)
+        said = LabelOptions.of(switches, labels, tags)
         asked = {"seed": seed, "precision": _precision(precision, where), **said.settings()}
         asked |= {} if reach is None else {"reach": reach}
         adopted = open_run(codec_run) if codec_run else None
@@ -231,7 +231,7 @@ def _told_when_interrupted(out: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _Said:
+class LabelOptions:
     """What the owner says of the music, if switches are to be made of that."""
 
     switches: str
@@ -239,7 +239,7 @@ class _Said:
     tags: "Mapping[str, frozenset[str]] | None" = None
 
     @classmethod
-    def of(cls, switches: str, labels: str | None, tags: Path | None) -> "_Said":
+    def of(cls, switches: str, labels: str | None, tags: Path | None) -> "LabelOptions":
         """Read the options."""
         from training.switch_axes.labels import read_tags, tag_names
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.errors import SwitchboardError
-from device.files import written_whole
+from device.files import atomic_write
 from device.system.outputs import regular_target
 
 FORMAT_VERSION = 1
@@ -96,7 +96,7 @@ def write_json(path: Path, content: object) -> None:
 def _written_whole(path: Path) -> AbstractContextManager[BinaryIO]:
     target = regular_target(path)
     # Workers, and other commands, may write beside each other.
-    return written_whole(target, target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}"))
+    return atomic_write(target, target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}"))
 
 
 def _check_header(directory: Path, header: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from device.plain_text import visible
 from training.evaluation.effect_names import WORDS
-from training.evaluation.evaluate import Audition
+from training.evaluation.evaluate import Evaluation
 from training.evaluation.release_gate import (
     LOUDEST_PEAK_DB,
     MOST_DEFECT_DISTANCE,
@@ -33,9 +33,9 @@ _DOT_AREA = 55.0
 _FAINTEST = 0.15
 
 
-def draw(audition: Audition) -> dict[str, Markup]:
+def draw(audition: Evaluation) -> dict[str, Markup]:
     """Every chart by its name, as SVG; those of held-out music only where there was some."""
-    makers: dict[str, tuple[Callable[[Audition], Figure], str]] = {
+    makers: dict[str, tuple[Callable[[Evaluation], Figure], str]] = {
         "effects": (_effects, "What every switch changes, figure by figure"),
         "flips": (_flips, "Distance in sound over the number of switches that differ"),
         "loudness": (_loudness, "How many takes are how loud, and their true peaks"),
@@ -54,7 +54,7 @@ def _figure(height: float, **grid: Any) -> "tuple[Figure, Any]":
     return figure, figure.subplots(**grid)
 
 
-def _effects(audition: Audition) -> "Figure":
+def _effects(audition: Evaluation) -> "Figure":
     """Dots as large as the change, in the colour of its direction."""
     changes = [{e.name: e.change for e in switch.effects} for switch in audition.switches]
     names = [name for name in NAMES if max(abs(c[name]) for c in changes) >= 2 * _FAINTEST]
@@ -80,14 +80,14 @@ def _broken(label: str) -> str:
     return "\n".join(label.split(maxsplit=1))
 
 
-def _families(audition: Audition) -> "Figure":
+def _families(audition: Evaluation) -> "Figure":
     limits = {**MOST_DISTANCE, "defect": MOST_DEFECT_DISTANCE}
     names = list(GROUPS)
     figure, axes = _figure(2.6)
     bars_of = [
         ("the model", audition.distances, _MODEL),
         ("inversion alone", audition.inversion_distances, _INVERSION),
-        ("half the music from the other half", audition.halves_distances, RULE),
+        ("half the music from the other half", audition.noise_floor, RULE),
     ]
     for n, (label, distances, colour) in enumerate(bars_of):
         places = np.arange(len(names)) + 0.28 * (n - 1)
@@ -105,7 +105,7 @@ def _families(audition: Audition) -> "Figure":
     return figure
 
 
-def _shifts(audition: Audition) -> "Figure":
+def _shifts(audition: Evaluation) -> "Figure":
     figure, columns = _figure(3.9, ncols=2)
     halves = [("level", "defect", "timbre"), ("sharp", "rhythm")]
     for axes, groups in zip(columns, halves, strict=True):
@@ -130,7 +130,7 @@ def _dots(axes: "Axes", shifts: Sequence[float], colour: str, size: float) -> No
     axes.plot(clipped, range(len(shifts)), "o", color=colour, markersize=size)
 
 
-def _flips(audition: Audition) -> "Figure":
+def _flips(audition: Evaluation) -> "Figure":
     likeness = audition.likeness
     rows = likeness.by_flips
     figure, axes = _figure(2.8)
@@ -149,7 +149,7 @@ def _flips(audition: Audition) -> "Figure":
     return figure
 
 
-def _loudness(audition: Audition) -> "Figure":
+def _loudness(audition: Evaluation) -> "Figure":
     figure, (loudness, peaks) = _figure(2.4, ncols=2)
     lufs = audition.loudness
     middle = float(np.median(lufs))

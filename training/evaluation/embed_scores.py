@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from device.errors import ContractError
-from device.files import sha256_of, written_whole
+from device.files import atomic_write, sha256_of
 from device.model.contract import CONTRACT_VERSION, ModelCard
 from device.model.network import Network
 from device.model.summary import read_card
@@ -16,7 +16,7 @@ from device.system.outputs import not_written, regular_target
 _OURS = ("audition_", "inversion_")
 
 
-def inscribe(model: Path, labels: Sequence[str], scores: Mapping[str, float]) -> str:
+def embed_scores(model: Path, labels: Sequence[str], scores: Mapping[str, float]) -> str:
     """Write labels and scores into a model file, whole or not at all; its new hash.
 
     Everything else of its card stays, provenance and golden vector included, and other scores too.
@@ -41,7 +41,7 @@ def inscribe(model: Path, labels: Sequence[str], scores: Mapping[str, float]) ->
     )
     content, partial = _content(model, card), model.with_name(f".{model.name}.part")
     try:
-        with written_whole(model, partial) as file:
+        with atomic_write(model, partial) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

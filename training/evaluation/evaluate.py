@@ -12,7 +12,7 @@ from device.files import sha256_of
 from device.model.contract import ModelCard
 from device.model.network import Network
 from training.evaluation.reference_music import Music, Reference, hear_all
-from training.evaluation.renders import Take, TakeJob, play_all
+from training.evaluation.renders import Render, TakeJob, play_all
 from training.evaluation.state_sampling import choose_states
 from training.evaluation.state_similarity import Likeness, compare_states
 from training.evaluation.switch_effects import Sweep, Switch, examine
@@ -41,7 +41,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Audition:
+class Evaluation:
     """All that was found out.
 
     Attributes
@@ -62,7 +62,7 @@ class Audition:
     labels: tuple[str, ...]
     seeds: tuple[int, ...]
     sweep: Sweep
-    takes: dict[tuple[int, tuple[bool, ...]], Take]
+    takes: dict[tuple[int, tuple[bool, ...]], Render]
     reference: Reference | None
     sha256_written: str | None = None
 
@@ -101,7 +101,7 @@ class Audition:
         return by_group(self.inversion_comparisons) if self.inversion_comparisons else {}
 
     @property
-    def halves_distances(self) -> dict[str, float]:
+    def noise_floor(self) -> dict[str, float]:
         """The same of one half of held-out music from the other: what chance has to answer for."""
         if self.reference is None:
             return {}
@@ -115,7 +115,7 @@ class Audition:
         return len(self.sweep.states) < n_states
 
     @property
-    def dead(self) -> list[Take]:
+    def dead(self) -> list[Render]:
         """Takes with nothing to hear."""
         return [take for take in self.takes.values() if take.is_dead]
 
@@ -135,7 +135,7 @@ class Audition:
         return max(take.true_peak_db for take in self.takes.values())
 
 
-def hold(plan: Plan, *, on_progress: Progress) -> Audition:
+def hold(plan: Plan, *, on_progress: Progress) -> Evaluation:
     """Play and hear everything in a plan.
 
     Parameters
@@ -157,7 +157,7 @@ def hold(plan: Plan, *, on_progress: Progress) -> Audition:
     takes = play_all(jobs, plan.n_workers, done)
     figures = [[takes[seed, bits].figures for bits in states] for seed in plan.seeds]
     singles = [takes[seed, bits].figures for bits, seed in single_seeds.items()]
-    return Audition(
+    return Evaluation(
         card,
         sha256_of(plan.model),
         card.switch_labels,

@@ -11,14 +11,14 @@ from markupsafe import Markup
 from device.switches.bits import format_bits
 from training.evaluation.charts import draw
 from training.evaluation.effect_names import named_effects, panels, word
-from training.evaluation.evaluate import Audition
+from training.evaluation.evaluate import Evaluation
 from training.evaluation.release_gate import (
     LEAST_COHERENCE,
     LEAST_RECOGNISED,
     Threshold,
     thresholds,
 )
-from training.evaluation.renders import WRAP_SECONDS, Take, loop_seconds
+from training.evaluation.renders import WRAP_SECONDS, Render, loop_seconds
 from training.evaluation.summary import find
 from training.evaluation.switch_effects import Switch
 from training.metrics.audio_metrics import GROUPS
@@ -62,7 +62,7 @@ _STATE_COLUMNS = [
 ]
 
 
-def build(audition: Audition) -> str:
+def build(audition: Evaluation) -> str:
     """The whole page, as HTML."""
     sounds = _sounds(audition)
     states = _states(audition)
@@ -97,7 +97,7 @@ def build(audition: Audition) -> str:
 # -- the panel ------------------------------------------------------------------------------
 
 
-def _panel(audition: Audition, states: list[dict[str, Any]]) -> dict[str, Any]:
+def _panel(audition: Evaluation, states: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "labels": audition.labels,
         "seconds": loop_seconds(audition.card),
@@ -107,7 +107,7 @@ def _panel(audition: Audition, states: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _states(audition: Audition) -> list[dict[str, Any]]:
+def _states(audition: Evaluation) -> list[dict[str, Any]]:
     likeness, states = audition.likeness, audition.sweep.states
     return [
         {
@@ -121,7 +121,7 @@ def _states(audition: Audition) -> list[dict[str, Any]]:
     ]
 
 
-def _embedded(take: Take) -> dict[str, Any]:
+def _embedded(take: Render) -> dict[str, Any]:
     if take.clip is None:
         raise ValueError(f"state {take.bits} of seed {take.seed} was played for nobody")
     return {
@@ -139,7 +139,7 @@ def _json(content: Any) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _sounds(audition: Audition) -> list[Sound]:
+def _sounds(audition: Evaluation) -> list[Sound]:
     """Held-out loops, each followed by its round trip."""
     pairs = audition.reference.sounds if audition.reference else ()
     gain = common_gain([samples for pair in pairs for samples in pair])
@@ -175,7 +175,7 @@ def _switch_row(switch: Switch) -> tuple[str, list[str]]:
     ]
 
 
-def _figure_groups(audition: Audition) -> list[list[tuple[str, list[str]]]]:
+def _figure_groups(audition: Evaluation) -> list[list[tuple[str, list[str]]]]:
     if audition.reference is None:
         return []
     ours = {each.name: each for each in audition.comparisons}
@@ -196,20 +196,20 @@ def _figure_row(group: str, ours: Comparison, alone: Comparison) -> tuple[str, l
     ]
 
 
-def _odd_rows(audition: Audition) -> list[tuple[str, list[str]]]:
+def _odd_rows(audition: Evaluation) -> list[tuple[str, list[str]]]:
     """States that are dead, and pairs that are the same to a listener."""
     dead = {take.bits: take for take in audition.dead}
     rows = [
         _odd_row("second", take, "dead" if take.is_finite else "not finite")
         for _, take in sorted(dead.items())
     ]
-    for one, other in audition.likeness.twins:
+    for one, other in audition.likeness.indistinguishable_pairs:
         take = audition.takes[audition.seeds[0], audition.sweep.states[one]]
         twin = format_bits(audition.sweep.states[other])
         rows.append(_odd_row("first", take, f"sounds like {twin}"))
     return rows
 
 
-def _odd_row(kind: str, take: Take, what: str) -> tuple[str, list[str]]:
+def _odd_row(kind: str, take: Render, what: str) -> tuple[str, list[str]]:
     level, silence = typeset(f"{take.lufs:.1f}"), f"{100 * take.silence_share:.0f}"
     return kind, [format_bits(take.bits), what, level, silence]

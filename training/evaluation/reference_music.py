@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from device.errors import SwitchboardError
 from device.model.contract import ModelCard
 from device.synthesis.griffin_lim import GriffinLim
-from device.synthesis.vocoder import CARE
+from device.synthesis.vocoder import INVERSION_PRESET
 from training.corpus.format import HELD_OUT, MARGIN, SAMPLE_RATE
 from training.corpus.parallel import run_in_workers
 from training.corpus.reader import Corpus
@@ -188,8 +188,8 @@ def round_trip(audio: Samples, job: LoopJob) -> Samples:
         n_fft=job.n_fft,
         hop_length=job.hop_length,
         window=job.window,
-        look_ahead=CARE.look_ahead,
-        n_passes=CARE.n_passes,
+        look_ahead=INVERSION_PRESET.look_ahead,
+        n_passes=INVERSION_PRESET.n_passes,
     )
     magnitude = stft_magnitude(at_model_rate, job.n_fft, job.hop_length, window=job.window)
     rebuilt = streamed(inversion, magnitude, len(at_model_rate))

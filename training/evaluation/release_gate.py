@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from device.errors import SwitchboardError
-from training.evaluation.evaluate import Audition
+from training.evaluation.evaluate import Evaluation
 
 PARTS = ("likeness", "defects", "switches")
 
@@ -77,9 +77,9 @@ class Threshold:
         return "not measured" if self.found is None else _number(self.found, self.unit)
 
 
-def thresholds(audition: Audition) -> list[Threshold]:
+def thresholds(audition: Evaluation) -> list[Threshold]:
     """Every condition, with what this audition found."""
-    makers: list[Callable[[Audition], Iterator[Threshold]]] = [_likeness, _defects, _switches]
+    makers: list[Callable[[Evaluation], Iterator[Threshold]]] = [_likeness, _defects, _switches]
     return [threshold for make in makers for threshold in make(audition)]
 
 
@@ -100,7 +100,7 @@ def check(found: Collection[Threshold], title: str) -> None:
         )
 
 
-def _likeness(audition: Audition) -> Iterator[Threshold]:
+def _likeness(audition: Evaluation) -> Iterator[Threshold]:
     distance = audition.distances
     for group, most in MOST_DISTANCE.items():
         name = f"distance from held-out music, {group}"
@@ -111,7 +111,7 @@ def _likeness(audition: Audition) -> Iterator[Threshold]:
         yield Threshold("likeness", name, shifts.get(figure), MOST_SHIFT, "sd", is_least=False)
 
 
-def _defects(audition: Audition) -> Iterator[Threshold]:
+def _defects(audition: Evaluation) -> Iterator[Threshold]:
     def at_most(name: str, found: float | None, limit: float, unit: str = "") -> Threshold:
         return Threshold("defects", name, found, limit, unit, is_least=False)
 
@@ -122,7 +122,7 @@ def _defects(audition: Audition) -> Iterator[Threshold]:
     yield at_most("loudest true peak", audition.loudest_peak_db, LOUDEST_PEAK_DB, "dBTP")
 
 
-def _switches(audition: Audition) -> Iterator[Threshold]:
+def _switches(audition: Evaluation) -> Iterator[Threshold]:
     def at_least(name: str, found: float, limit: float, unit: str = "") -> Threshold:
         return Threshold("switches", name, found, limit, unit, is_least=True)
 

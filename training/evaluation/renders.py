@@ -51,7 +51,7 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class Render:
     """One state in the variation of one seed.
 
     Attributes
@@ -96,7 +96,7 @@ def loop_seconds(card: ModelCard) -> float:
 
 def play_all(
     jobs: Sequence[TakeJob], n_workers: int, on_done: Callable[[], None]
-) -> dict[tuple[int, Bits], Take]:
+) -> dict[tuple[int, Bits], Render]:
     """Play everything, in as many processes: (seed, bits) → take."""
     takes = {}
     for take in run_in_workers(play, jobs, n_workers):
@@ -105,7 +105,7 @@ def play_all(
     return takes
 
 
-def play(job: TakeJob) -> Take:
+def play(job: TakeJob) -> Render:
     """Play one state as the box would, without tape, and listen to it."""
     network = _network(job.model)
     sample_rate = network.card.sample_rate
@@ -115,7 +115,7 @@ def play(job: TakeJob) -> Take:
     is_finite = bool(np.isfinite(played).all())
     figures = describe(as_recorded(played[:n_samples]), sample_rate)
     clip = _clip(_going_round(np.nan_to_num(played), n_fade), sample_rate) if job.is_shown else None
-    return Take(job.bits, job.seed, figures, is_finite, clip)
+    return Render(job.bits, job.seed, figures, is_finite, clip)
 
 
 @lru_cache(maxsize=1)

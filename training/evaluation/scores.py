@@ -5,13 +5,13 @@ from typing import Any
 
 from device.switches.bits import format_bits
 from training.evaluation.effect_names import sentence
-from training.evaluation.evaluate import Audition
+from training.evaluation.evaluate import Evaluation
 from training.evaluation.release_gate import thresholds
 from training.evaluation.renders import loop_seconds
 from training.metrics.audio_metrics import NAMES
 
 
-def scores(audition: Audition) -> dict[str, float]:
+def scores(audition: Evaluation) -> dict[str, float]:
     """What goes into the model's card; units are in the names."""
     switches, likeness, gate = audition.switches, audition.likeness, thresholds(audition)
     found = {
@@ -31,7 +31,7 @@ def scores(audition: Audition) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in found.items()}
 
 
-def to_dict(audition: Audition) -> dict[str, Any]:
+def to_dict(audition: Evaluation) -> dict[str, Any]:
     """Every figure."""
     states = [format_bits(bits) for bits in audition.sweep.states]
     likeness, reference = audition.likeness, audition.reference
@@ -52,19 +52,19 @@ def to_dict(audition: Audition) -> dict[str, Any]:
         "held_out": reference and reference.music.source,
         "distances": audition.distances,
         "inversion_distances": audition.inversion_distances,
-        "halves_distances": audition.halves_distances,
+        "halves_distances": audition.noise_floor,
         "figures": [asdict(each) for each in audition.comparisons],
         "inversion_figures": [asdict(each) for each in audition.inversion_comparisons],
         "switches": [{"legend": sentence(s), **asdict(s)} for s in audition.switches],
         "between_takes_sd": likeness.between_takes,
-        "twins": [[states[one], states[other]] for one, other in likeness.twins],
+        "twins": [[states[one], states[other]] for one, other in likeness.indistinguishable_pairs],
         "by_flips": [asdict(row) for row in likeness.by_flips],
         "map_shows": likeness.shown,
         "states": [_state(audition, number) for number in range(len(states))],
     }
 
 
-def _state(audition: Audition, number: int) -> dict[str, Any]:
+def _state(audition: Evaluation, number: int) -> dict[str, Any]:
     states, likeness = audition.sweep.states, audition.likeness
     takes = [take for take in audition.takes.values() if take.bits == states[number]]
     return {

@@ -67,7 +67,7 @@ class Likeness:
         return _TWINS * self.between_takes
 
     @property
-    def twins(self) -> list[tuple[int, int]]:
+    def indistinguishable_pairs(self) -> list[tuple[int, int]]:
         """Pairs of states that are the same to a listener, each once."""
         near = np.flatnonzero(self.nearest_distance < self.twin_distance)
         return sorted({(min(n, m), max(n, m)) for n in near.tolist() for m in [self.nearest[n]]})

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from training.evaluation.evaluate import Audition
+from training.evaluation.evaluate import Evaluation
 from training.evaluation.release_gate import LEAST_COHERENCE, thresholds
 from training.reporting.text import Finding, listing, stated
 
 
-def find(audition: Audition) -> list[Finding]:
+def find(audition: Evaluation) -> list[Finding]:
     """Every finding that there are figures for."""
-    asked: list[Callable[[Audition], Finding | None]] = [
+    asked: list[Callable[[Evaluation], Finding | None]] = [
         _gate,
         _coherent,
         _recognised,
@@ -20,7 +20,7 @@ def find(audition: Audition) -> list[Finding]:
     return stated(ask(audition) for ask in asked)
 
 
-def _gate(audition: Audition) -> Finding:
+def _gate(audition: Evaluation) -> Finding:
     conditions = [each for each in thresholds(audition) if each.is_measured]
     missed = [each for each in conditions if not each.is_met]
     text = "Nothing that was measured stands against a release."
@@ -35,7 +35,7 @@ def _gate(audition: Audition) -> Finding:
     )
 
 
-def _coherent(audition: Audition) -> Finding:
+def _coherent(audition: Evaluation) -> Finding:
     switches = sorted(audition.switches, key=lambda switch: -switch.coherence)
     n_coherent = sum(switch.coherence >= LEAST_COHERENCE for switch in switches)
     best, worst = switches[0], switches[-1]
@@ -48,7 +48,7 @@ def _coherent(audition: Audition) -> Finding:
     )
 
 
-def _recognised(audition: Audition) -> Finding:
+def _recognised(audition: Evaluation) -> Finding:
     least = min(audition.switches, key=lambda switch: switch.recognised)
     return Finding(
         f"{100 * least.recognised:.1f} %",
@@ -58,12 +58,12 @@ def _recognised(audition: Audition) -> Finding:
     )
 
 
-def _against_music(audition: Audition) -> Finding | None:
+def _against_music(audition: Evaluation) -> Finding | None:
     if audition.reference is None:
         return None
     ours, alone = audition.distances, audition.inversion_distances
     listed = listing([f"{group} {ours[group]:.2f} ({alone[group]:.2f})" for group in ours])
-    halves = audition.halves_distances["sharp"]
+    halves = audition.noise_floor["sharp"]
     return Finding(
         f"{ours['sharp']:.2f} sd",
         "in sharpness from music it has never heard",
@@ -72,10 +72,10 @@ def _against_music(audition: Audition) -> Finding | None:
     )
 
 
-def _apart(audition: Audition) -> Finding:
+def _apart(audition: Evaluation) -> Finding:
     likeness = audition.likeness
     one_flip = likeness.by_flips[0]
-    n_twins = len(likeness.twins)
+    n_twins = len(likeness.indistinguishable_pairs)
     same = f"{n_twins} pairs of states are" if n_twins != 1 else "One pair of states is"
     return Finding(
         f"{one_flip.middle:.2f} sd",
@@ -86,7 +86,7 @@ def _apart(audition: Audition) -> Finding:
     )
 
 
-def _level(audition: Audition) -> Finding:
+def _level(audition: Evaluation) -> Finding:
     dead = len({take.bits for take in audition.dead})
     alive = "Every state sounds." if not dead else f"States that are silent or broken: {dead}."
     return Finding(

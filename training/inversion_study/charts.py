@@ -24,7 +24,7 @@ def draw(study: Study) -> dict[str, Markup]:
         "length": (_length, "Frames and values of the spectrogram over the window"),
         "time": (_time, "Seconds of mel inversion and Griffin-Lim over the window"),
         "distance": (_distance, "Four measures of error over the window"),
-        "price": (_price, "Log-spectral distance over work"),
+        "price": (_cost, "Log-spectral distance over work"),
     }
     if study.select(method="librosa"):
         makers["iterations"] = (_iterations, "Log-spectral distance over iterations")
@@ -192,7 +192,7 @@ def _iterations(study: Study) -> "Figure":
     return figure
 
 
-def _price(study: Study) -> "Figure":
+def _cost(study: Study) -> "Figure":
     """What a distance costs; lower left is better."""
     figure, axes = _figure(4.4)
     for method in _methods(study):

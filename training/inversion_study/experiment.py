@@ -13,12 +13,12 @@ from training.corpus.recordings.audio_files import decode
 from training.inversion_study.methods import (
     N_MELS,
     OVERLAP,
-    BoxWay,
     Clock,
-    LibrosaWay,
-    Rebuilt,
+    DeviceInversion,
+    InversionMethod,
+    LibrosaInversion,
+    Reconstruction,
     Setting,
-    Way,
     n_empty_bands,
     warm_up_librosa,
 )
@@ -236,13 +236,13 @@ def _middle(n_samples: int) -> slice:
     return slice(start, start + length)
 
 
-def _ways(samples: Samples, n_fft: int, plan: Plan, clock: Clock) -> Iterator[Way]:
+def _ways(samples: Samples, n_fft: int, plan: Plan, clock: Clock) -> Iterator[InversionMethod]:
     if plan.with_librosa:
-        yield LibrosaWay(samples, SAMPLE_RATE, n_fft, plan.iterations, clock)
-    yield BoxWay(samples, SAMPLE_RATE, n_fft, clock)
+        yield LibrosaInversion(samples, SAMPLE_RATE, n_fft, plan.iterations, clock)
+    yield DeviceInversion(samples, SAMPLE_RATE, n_fft, clock)
 
 
-def _try(way: Way, study: Study) -> Iterator[tuple[Row, Samples]]:
+def _try(way: InversionMethod, study: Study) -> Iterator[tuple[Row, Samples]]:
     try:
         settings = way.settings()
     except ValueError as error:
@@ -254,7 +254,7 @@ def _try(way: Way, study: Study) -> Iterator[tuple[Row, Samples]]:
             yield _measure(way, setting, rebuilt, mel=mel), rebuilt.samples
 
 
-def _measure(way: Way, setting: Setting, rebuilt: Rebuilt, *, mel: bool) -> Row:
+def _measure(way: InversionMethod, setting: Setting, rebuilt: Reconstruction, *, mel: bool) -> Row:
     source, estimate, n_fft = way.samples, rebuilt.samples, way.n_fft
     hop_length = n_fft // OVERLAP
     seconds = rebuilt.mel_seconds + rebuilt.griffin_lim_seconds

@@ -45,7 +45,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class Reconstruction:
     """What came out of an inversion, and the processor seconds each part of it took."""
 
     samples: Samples
@@ -54,7 +54,7 @@ class Rebuilt:
     note: str = ""
 
 
-class Way(Protocol):
+class InversionMethod(Protocol):
     """A way to invert one spectrogram of one piece of music, at several settings."""
 
     method: str
@@ -75,7 +75,7 @@ class Way(Protocol):
         """From the cheapest on."""
         ...
 
-    def invert(self, setting: Setting, *, mel: bool) -> Rebuilt:
+    def invert(self, setting: Setting, *, mel: bool) -> Reconstruction:
         """Go there and back."""
         ...
 
@@ -96,7 +96,7 @@ def n_empty_bands(sample_rate: int, n_fft: int) -> int:
 
 
 @dataclass
-class BoxWay:
+class DeviceInversion:
     """What the box does: hop by hop, in the order of time; mel by one fixed matrix.
 
     The matrix is the pseudo-inverse of the mel bands, as a model file would carry it; what comes
@@ -132,7 +132,7 @@ class BoxWay:
         n_projections = (inversion.look_ahead + 1) * inversion.n_passes
         return [Setting(n_projections, inversion.latency_samples)]
 
-    def invert(self, setting: Setting, *, mel: bool) -> Rebuilt:
+    def invert(self, setting: Setting, *, mel: bool) -> Reconstruction:
         """Through mel bands or not, in the only setting there is."""
         del setting
         magnitude, mel_seconds = self.magnitude, 0.0
@@ -144,14 +144,14 @@ class BoxWay:
         samples, seconds = _timed(
             self.clock, lambda: streamed(inversion, magnitude, len(self.samples))
         )
-        return Rebuilt(samples, mel_seconds, seconds)
+        return Reconstruction(samples, mel_seconds, seconds)
 
     def _inversion(self) -> GriffinLim:
         return GriffinLim(n_fft=self.n_fft, hop_length=self.n_fft // OVERLAP)
 
 
 @dataclass
-class LibrosaWay:
+class LibrosaInversion:
     """What `librosa.feature.inverse.mel_to_audio` does, in its two halves.
 
     Mel bands go through non-negative least squares (`mel_to_stft`); then `librosa.griffinlim` works
@@ -183,19 +183,19 @@ class LibrosaWay:
         """One for each number of iterations."""
         return [Setting(n) for n in self.iterations]
 
-    def invert(self, setting: Setting, *, mel: bool) -> Rebuilt:
+    def invert(self, setting: Setting, *, mel: bool) -> Reconstruction:
         """Iterate as often as the setting says; the mel bands are inverted once for all of them."""
         magnitude, mel_seconds, note = self._from_mel if mel else (self.magnitude, 0.0, "")
         samples, seconds = _timed(
             self.clock, lambda: self._griffin_lim(magnitude, setting.n_iterations)
         )
-        return Rebuilt(samples, mel_seconds, seconds, note)
+        return Reconstruction(samples, mel_seconds, seconds, note)
 
     @cached_property
     def solver_change(self) -> float:
         """How far librosa's solver went from where it began, relative to that.
 
-        It begins at what `BoxWay` is content with: the pseudo-inverse, cut off at zero.
+        It begins at what `DeviceInversion` is content with: the pseudo-inverse, cut off at zero.
         """
         start = _from_mel(self._mel.T, pseudo_inverse(self.sample_rate, self.n_fft)).T
         return float(np.linalg.norm(self._from_mel[0] - start) / np.linalg.norm(start))
@@ -271,7 +271,7 @@ def _most_frames(n_bins: int) -> int:
 def warm_up_librosa(sample_rate: int) -> None:
     """Let librosa compile what it compiles on first use, so that nobody's time contains it."""
     noise = np.random.default_rng(0).standard_normal(sample_rate).astype(np.float32)
-    way = LibrosaWay(noise, sample_rate, 512, [1])
+    way = LibrosaInversion(noise, sample_rate, 512, [1])
     for mel in (False, True):
         way.invert(way.settings()[0], mel=mel)
 

@@ -4,8 +4,8 @@ A network that regresses frames from a small latent answers with the average of 
 latent allows, and an average of chords is haze. Digits commit: a wrong one is a wrong note, never
 haze. The encoder reads the frames of each slot and rounds to `n_digits` digits of `n_levels`
 (finite scalar quantisation, Mentzer et al. 2023). The decoder is in two parts, cut where the
-contract cuts: `ScoreWriter` turns digits into one feature row per slot (once per flip), and
-`FrameRenderer` draws a frame from one row and the phase inside its slot (every frame, no memory).
+contract cuts: `ScoreDecoder` turns digits into one feature row per slot (once per flip), and
+`FrameDecoder` draws a frame from one row and the phase inside its slot (every frame, no memory).
 """
 
 import math
@@ -75,7 +75,7 @@ class SlotEncoder(nn.Module):
         return quantise(self.digits(self.blocks(self.gather(x))), self.n_levels)
 
 
-class ScoreWriter(nn.Module):
+class ScoreDecoder(nn.Module):
     """Digits → score, one finished feature row per slot.
 
     Shape: (n_loops, n_slots, n_digits) → (n_loops, n_slots, n_channels).
@@ -132,7 +132,7 @@ class PhaseBlock(nn.Module):
         return x + change
 
 
-class Grain(nn.Module):
+class NoiseTexture(nn.Module):
     """The texture of noise, as a function of score row and phase alone.
 
     A drum or a room is noise, and the magnitudes of noise scatter from frame to frame and band to
@@ -174,7 +174,7 @@ class Grain(nn.Module):
         return (rayleigh - self._MEDIAN) / self._DEVIATION
 
 
-class FrameRenderer(nn.Module):
+class FrameDecoder(nn.Module):
     """One score row and a phase → one frame; frames do not see each other.
 
     Shape: (n_frames, n_channels), (n_frames,) → (n_frames, n_bands), normalised log bands.
@@ -197,14 +197,14 @@ class FrameRenderer(nn.Module):
         self.norm = nn.LayerNorm(n_channels)
         self.out = nn.Linear(n_channels, n_bands)
         self.spread = nn.Linear(n_channels, n_bands)
-        self.grain = Grain(n_channels, n_bands)
+        self.grain = NoiseTexture(n_channels, n_bands)
 
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
         """Draw frames, each from its own row."""
         middle, log_spread = self.expect(rows, phase)
-        return self.roughen(middle, log_spread, self.grain(rows, phase))
+        return self.add_noise_texture(middle, log_spread, self.grain(rows, phase))
 
-    def roughen(self, middle: Tensor, log_spread: Tensor, grain: Tensor) -> Tensor:
+    def add_noise_texture(self, middle: Tensor, log_spread: Tensor, grain: Tensor) -> Tensor:
         """Add grain where bands are uncertain and no partial is; all (n_frames, n_bands)."""
         amount = (self.GRAIN * log_spread.exp()).clamp_max(self.MOST_GRAIN)
         noisy = 1 - (prominence(middle) / self.PARTIAL).clamp(0, 1)
@@ -258,8 +258,8 @@ class Codec(nn.Module):
             n_levels=n_levels,
             width=width,
         )
-        self.writer = ScoreWriter(n_digits=n_digits, width=width, n_channels=n_channels)
-        self.renderer = FrameRenderer(n_channels=n_channels, hidden=hidden, n_bands=n_bands)
+        self.writer = ScoreDecoder(n_digits=n_digits, width=width, n_channels=n_channels)
+        self.renderer = FrameDecoder(n_channels=n_channels, hidden=hidden, n_bands=n_bands)
         self.register_buffer("mean", torch.zeros(n_bands))
         self.register_buffer("std", torch.ones(()))
 
@@ -313,7 +313,7 @@ def codec_loss(drawn: Tensor, target: Tensor) -> Tensor:
     return level + 0.5 * in_time + 0.5 * in_frequency
 
 
-def spread_loss(log_spread: Tensor, missed: Tensor) -> Tensor:
+def laplace_nll(log_spread: Tensor, missed: Tensor) -> Tensor:
     """How badly a spread foretells distances: the nats of a Laplace distribution.
 
     Parameters

@@ -43,7 +43,7 @@ class Attention(nn.Module):
 
 
 @dataclass(frozen=True)
-class Reading:
+class Posterior:
     """What the reader sees in loops: a Gaussian each.
 
     Attributes
@@ -59,8 +59,8 @@ class Reading:
         return self.mean + noise * (0.5 * self.log_variance).exp()
 
 
-class Reader(nn.Module):
-    """Digits as class numbers (n_loops, n_slots, n_digits) → `Reading`."""
+class PosteriorEncoder(nn.Module):
+    """Digits as class numbers (n_loops, n_slots, n_digits) → `Posterior`."""
 
     def __init__(
         self,
@@ -79,16 +79,16 @@ class Reader(nn.Module):
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
         self.out = nn.Linear(2 * width, 2 * n_read)
 
-    def forward(self, classes: Tensor) -> Reading:
+    def forward(self, classes: Tensor) -> Posterior:
         """Read whole loops."""
         return self.read(F.one_hot(classes, self.n_levels).float())
 
-    def read(self, one_hot: Tensor) -> Reading:
+    def read(self, one_hot: Tensor) -> Posterior:
         """Read digits given as one number per level, (n_loops, n_slots, n_digits, n_levels)."""
         x = self.layers(self.embed(one_hot.flatten(2)) + self.position)
         pooled = torch.cat([x.mean(dim=1), x.amax(dim=1)], dim=1)
         mean, log_variance = self.out(pooled).float().chunk(2, dim=1)
-        return Reading(mean, log_variance.clamp(-8, 4))
+        return Posterior(mean, log_variance.clamp(-8, 4))
 
 
 class Composer(nn.Module):
@@ -141,7 +141,7 @@ class ComposerLoss:
     divergence: Tensor
 
 
-def composer_loss(logits: Tensor, classes: Tensor, reading: Reading) -> ComposerLoss:
+def composer_loss(logits: Tensor, classes: Tensor, reading: Posterior) -> ComposerLoss:
     """Evidence lower bound, in its two parts.
 
     Parameters
@@ -164,7 +164,7 @@ def played(logits: Tensor) -> Tensor:
     return hard + probability - probability.detach()
 
 
-def aim_loss(heard: Tensor, expected: Tensor, n_states: int) -> Tensor:
+def descriptor_loss(heard: Tensor, expected: Tensor, n_states: int) -> Tensor:
     """How far panel states sound from what their switches say, in mean squared deviations.
 
     Parameters

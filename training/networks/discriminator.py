@@ -16,7 +16,7 @@ from training.networks.composer import Attention
 HIDDEN = 0.15
 
 
-class Critic(nn.Module):
+class Discriminator(nn.Module):
     """Digits, one number per level → how much like music every slot is, and why.
 
     Shape: (n_loops, n_slots, n_digits, n_levels) → (n_loops, n_slots), (n_loops, n_slots, width).
@@ -38,12 +38,12 @@ class Critic(nn.Module):
         return self.score(reasons).squeeze(2).float(), reasons.float()
 
 
-def judging_loss(music: Tensor, composed: Tensor) -> Tensor:
+def discriminator_loss(music: Tensor, composed: Tensor) -> Tensor:
     """What the critic learns from: scores of music above 1, others below -1 (hinge)."""
     return F.relu(1 - music).mean() + F.relu(1 + composed).mean()
 
 
-def persuasion_loss(score: Tensor, reasons: Tensor, reasons_of_music: Tensor) -> Tensor:
+def generator_loss(score: Tensor, reasons: Tensor, reasons_of_music: Tensor) -> Tensor:
     """What the composer learns from: better scores, for reasons like those for music.
 
     The reasons' means are compared (feature matching, Salimans et al. 2016), which goes on

@@ -34,7 +34,7 @@ def hear(networks: Networks, digits: Tensor, config: Config, *, shift: float) ->
 
 
 @torch.no_grad()
-def hear_corpus(networks: Networks, classes: Tensor, config: Config) -> Tensor:
+def describe_corpus(networks: Networks, classes: Tensor, config: Config) -> Tensor:
     """Describe every loop as its digits are drawn, (n_loops, n_descriptors).
 
     As they are drawn, not as they were recorded: what the codec cannot tell apart is no axis.
@@ -47,9 +47,9 @@ def hear_corpus(networks: Networks, classes: Tensor, config: Config) -> Tensor:
 
 
 @torch.no_grad()
-def hear_panel(networks: Networks, config: Config, bits: Tensor, variation: Tensor) -> Tensor:
+def describe_states(networks: Networks, config: Config, bits: Tensor, variation: Tensor) -> Tensor:
     """Compose states and describe them, standardised: (n_states, n_descriptors)."""
-    described = hear_corpus(networks, compose(networks, bits, variation), config)
+    described = describe_corpus(networks, compose(networks, bits, variation), config)
     standard: Tensor = networks.axes.standardise(described)
     return standard
 

@@ -19,7 +19,7 @@ Loss = Callable[[int, float], tuple[Tensor, dict[str, float]]]
 
 
 @dataclass(frozen=True)
-class Crew:
+class ProcessGroup:
     """Who of how many this process is.
 
     Attributes
@@ -67,7 +67,7 @@ class Crew:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
-    def from_leader(self, find: Callable[[], Kept]) -> Kept:
+    def broadcast_object(self, find: Callable[[], Kept]) -> Kept:
         """Let the leader find something out, and tell the others."""
         if self.size == 1:
             return find()
@@ -77,7 +77,7 @@ class Crew:
         return heard
 
 
-ALONE = Crew()
+SINGLE_PROCESS = ProcessGroup()
 
 
 class _Step(nn.Module):
@@ -94,16 +94,16 @@ class _Step(nn.Module):
 
 
 @contextmanager
-def crew_of_torchrun() -> Iterator[Crew]:
+def crew_of_torchrun() -> Iterator[ProcessGroup]:
     """Meet the other processes that torchrun started, if it did."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     accelerated = torch.cuda.is_available()
     distributed.init_process_group("cpu:gloo,cuda:nccl" if accelerated else "gloo")
     try:
-        yield Crew(distributed.get_rank(), size)
+        yield ProcessGroup(distributed.get_rank(), size)
     finally:
         distributed.destroy_process_group()
 

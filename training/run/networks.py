@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from training.networks.codec import Codec
-from training.networks.composer import Composer, Reader
-from training.networks.discriminator import Critic
+from training.networks.composer import Composer, PosteriorEncoder
+from training.networks.discriminator import Discriminator
 from training.run.config import _SHOWN, Config, TrainingError
 from training.switch_axes.axes import Axes
 from training.switch_axes.discovered import DiscoveredAxes
@@ -23,9 +23,9 @@ class Networks:
 
     codec: Codec
     composer: Composer
-    reader: Reader
+    reader: PosteriorEncoder
     axes: Axes
-    critic: Critic
+    critic: Discriminator
 
     @classmethod
     def build(cls, config: Config, n_slots: int) -> Self:
@@ -65,8 +65,10 @@ class Networks:
             **code,
         )
         axes = _axes(config)
-        reader = Reader(n_slots=n_slots, n_read=axes.n_read, width=config.reader_width, **code)
-        critic = Critic(n_slots=n_slots, width=config.reader_width, **code)
+        reader = PosteriorEncoder(
+            n_slots=n_slots, n_read=axes.n_read, width=config.reader_width, **code
+        )
+        critic = Discriminator(n_slots=n_slots, width=config.reader_width, **code)
         return cls(codec, composer, reader, axes, critic)
 
     def to(self, device: torch.device) -> Self:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import torch
 
 from device.errors import OutputError, SwitchboardError
-from device.files import written_whole
+from device.files import atomic_write
 from device.system.outputs import regular_target
 from training.corpus.format import is_positive, is_whole
 from training.run.config import Config, TrainingError
@@ -50,7 +50,7 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
     """
     target = regular_target(path)
     # One name for all processes: what a killed run left is overwritten by the next.
-    with explained(path), written_whole(target, target.with_name(target.name + ".part")) as file:
+    with explained(path), atomic_write(target, target.with_name(target.name + ".part")) as file:
         yield file
 
 

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.features.dataset import Features
-from training.networks.codec import codec_loss, spread_loss
-from training.networks.composer import Reading, aim_loss, composer_loss, frozen, played
-from training.networks.discriminator import HIDDEN, judging_loss, persuasion_loss
+from training.networks.codec import codec_loss, laplace_nll
+from training.networks.composer import Posterior, composer_loss, descriptor_loss, frozen, played
+from training.networks.discriminator import HIDDEN, discriminator_loss, generator_loss
 from training.networks.modulation_loss import modulation_loss
 from training.run.config import STRETCH_SLOTS, Config
-from training.run.describe_codes import hear, hear_corpus
-from training.run.distributed import ALONE, Crew
+from training.run.describe_codes import describe_corpus, hear
+from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
 _BATCH = 64
@@ -55,7 +55,11 @@ class CodecStage:
     name = "codec"
 
     def __init__(
-        self, networks: Networks, features: Features, config: Config, crew: Crew = ALONE
+        self,
+        networks: Networks,
+        features: Features,
+        config: Config,
+        crew: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.codec = networks.codec
         self.features = features
@@ -92,7 +96,7 @@ class CodecStage:
         missed, weight = drawn.middle - drawn.target, self.crew.weight(n_drawn)
         parts = {
             "loss": codec_loss(drawn.middle, drawn.target),
-            "spread": spread_loss(drawn.log_spread, missed),
+            "spread": laplace_nll(drawn.log_spread, missed),
             "modulation": self.config.modulation_weight * drawn.missed_modulation(len(which)),
         }
         loss = torch.stack(list(parts.values())).sum() * weight
@@ -129,7 +133,7 @@ class CodecStage:
         rows, renderer = rows.repeat_interleave(per_slot, dim=0), self.codec.renderer
         middle, log_spread = (found.float() for found in renderer.expect(rows, phase.flatten()))
         # The spread only watches here, too.
-        sounding = renderer.roughen(
+        sounding = renderer.add_noise_texture(
             middle, log_spread.detach(), renderer.grain(rows, phase.flatten())
         )
         target = self.codec.normalise(log_bands).view(-1, per_slot, log_bands.shape[-1])[chosen]
@@ -153,7 +157,7 @@ class Drawn:
     Attributes
     ----------
     middle, log_spread : Tensor
-        Of `FrameRenderer.expect`.
+        Of `FrameDecoder.expect`.
     sounding : Tensor
         With grain.
     target : Tensor
@@ -181,7 +185,7 @@ class ComposerStage:
         classes: Tensor,
         features: Features,
         config: Config,
-        crew: Crew = ALONE,
+        crew: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.networks = networks
         self.axes, self.reader, self.composer = networks.axes, networks.reader, networks.composer
@@ -197,7 +201,7 @@ class ComposerStage:
         if self.axes.is_aimed:
             taught.append(self.critic)
         self.parameters = [weight for network in taught for weight in network.parameters()]
-        self.described = hear_corpus(networks, classes, config)
+        self.described = describe_corpus(networks, classes, config)
 
     def begin(self) -> None:
         """Learn what the switches mean from the training loops, so far as they tell."""
@@ -238,7 +242,7 @@ class ComposerStage:
         parts = composer_loss(logits, self.classes[loops].long(), reading)
         return loops, {name: part * weight for name, part in vars(parts).items()}
 
-    def _recompose(self, loops: Tensor, noise: Tensor | None) -> tuple[Reading, Tensor]:
+    def _recompose(self, loops: Tensor, noise: Tensor | None) -> tuple[Posterior, Tensor]:
         reading = self.reader(self.classes[loops].long())
         variation = reading.mean if noise is None else reading.sample(noise)
         return reading, self.composer(self._latent(loops, variation))
@@ -247,7 +251,9 @@ class ComposerStage:
         position = self.axes.locate(self.described[loops], self.labels[loops])
         return torch.cat([position, variation], dim=1)
 
-    def _panel(self, rng: np.random.Generator, crew: Crew) -> tuple[Tensor, dict[str, Tensor]]:
+    def _panel(
+        self, rng: np.random.Generator, crew: ProcessGroup
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Random states: their digits, how far off they sound, how their variations are read."""
         n_states, n_variations = self.config.panel_states, self._n_variations(crew)
         bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
@@ -260,11 +266,11 @@ class ComposerStage:
             described = hear(self.networks, digits, self.config, shift=shift)
             read = self.reader.read(digits).mean
         expected = self.axes.expect(self.axes.corner(states))
-        aim = aim_loss(self.axes.standardise(described), expected, n_states)
+        aim = descriptor_loss(self.axes.standardise(described), expected, n_states)
         echo = (read - variation).square().sum(dim=1).mean()
         return digits, {"aim": aim * weight, "echo": echo * weight}
 
-    def _n_variations(self, crew: Crew) -> int:
+    def _n_variations(self, crew: ProcessGroup) -> int:
         # A large crew has one for everybody.
         return max(self.config.panel_variations, crew.size)
 
@@ -278,10 +284,10 @@ class ComposerStage:
         of_composed = self._shown(rng, n_variations, self.config.panel_states, composed)
         score_of_music, reasons_of_music = self.critic(music, of_music)
         score, _ = self.critic(composed.detach(), of_composed)
-        judging = judging_loss(score_of_music, score)
+        judging = discriminator_loss(score_of_music, score)
         with frozen(self.critic):
             better, reasons = self.critic(composed, of_composed)
-            persuasion = persuasion_loss(better, reasons, reasons_of_music.detach())
+            persuasion = generator_loss(better, reasons, reasons_of_music.detach())
         weight = self.crew.weight(n_variations)
         return {"judging": judging * weight, "persuasion": persuasion * weight}
 
@@ -302,7 +308,7 @@ class ComposerStage:
         """Cross-entropy and share of right digits on held-out loops; the panel, always the same."""
         figures = {}
         if self.axes.is_aimed:
-            _, panel = self._panel(np.random.default_rng([self.config.seed, 3]), ALONE)
+            _, panel = self._panel(np.random.default_rng([self.config.seed, 3]), SINGLE_PROCESS)
             figures["panel_aim"] = panel["aim"].item()
         if len(self.held_out):
             loops = self.held_out[:128]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from device.model.contract import SLOTS_PER_BEAT
-from device.synthesis.variation import Wander
+from device.synthesis.variation import VariationWalk
 from training.features.descriptors import BEATS_PER_BAR
 from training.run.config import Config
-from training.run.describe_codes import compose, hear_corpus, hear_panel
+from training.run.describe_codes import compose, describe_corpus, describe_states
 from training.run.networks import Networks
 
 # Ten minutes of four bars at 80 BPM.
@@ -62,7 +62,7 @@ def examine(networks: Networks, config: Config) -> PanelReport:
     rng = np.random.default_rng([config.seed, 4])
     n_loops = _N_LESSONS + _N_QUESTIONS
     bits = _states(rng, n_loops, config)
-    described = hear_panel(networks, config, bits, _variations(rng, n_loops, config)).cpu()
+    described = describe_states(networks, config, bits, _variations(rng, n_loops, config)).cpu()
     recognised = recognise(described, bits)
     changes = [_flip(networks, config, number, rng) for number in range(config.n_switches)]
     alone = [_leave_alone(networks, config, state) for state in _states(rng, _N_PATIENT, config)]
@@ -108,18 +108,18 @@ def _flip(networks: Networks, config: Config, number: int, rng: np.random.Genera
     on = off.clone()
     on[:, number] = 1
     variation = _variations(rng, _N_FLIPPED, config)
-    off_heard, on_heard = (hear_panel(networks, config, bits, variation) for bits in (off, on))
+    off_heard, on_heard = (describe_states(networks, config, bits, variation) for bits in (off, on))
     return (on_heard - off_heard).cpu()
 
 
 def _leave_alone(networks: Networks, config: Config, state: Tensor) -> tuple[int, float]:
     """Hold a state while the variation wanders, as the box would: repeated bars, drift."""
-    wander = Wander(config.n_variation, seed=config.seed)
+    wander = VariationWalk(config.n_variation, seed=config.seed)
     variation = torch.from_numpy(np.stack([wander.at(turn) for turn in range(N_TURNS)]))
     bits = state.expand(N_TURNS, -1)
     classes = compose(networks, bits, variation)
     bars = classes.reshape(-1, SLOTS_PER_BEAT * BEATS_PER_BAR * config.n_digits)
-    described = hear_corpus(networks, classes, config)
+    described = describe_corpus(networks, classes, config)
     return len(bars) - len(torch.unique(bars, dim=0)), drift(described)
 
 

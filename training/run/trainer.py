@@ -21,7 +21,7 @@ from torch import nn
 from training.corpus.format import is_positive, is_whole
 from training.features.dataset import Features
 from training.run.config import CODEC_SETTINGS, PANEL_SETTINGS, STRETCH_SLOTS, Config, TrainingError
-from training.run.distributed import ALONE, Crew, Loss
+from training.run.distributed import SINGLE_PROCESS, Loss, ProcessGroup
 from training.run.networks import Networks
 from training.run.run_folder import (
     CODEC_ORIGIN,
@@ -96,7 +96,7 @@ _CHECKPOINT: Mapping[str, tuple[Any, str]] = {
 }
 
 
-class Curves:
+class TrainingLog:
     """``curves.csv``, what was written down of a run: one row per stage, step and figure."""
 
     COLUMNS = ("stage", "step", "seconds", "figure", "value")
@@ -169,7 +169,7 @@ class Trainer:
         budget: Budget,
         report: Callable[[str, float, dict[str, float]], None],
         clock: Callable[[], float] = time.monotonic,
-        crew: Crew = ALONE,
+        crew: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.directory = directory
         self.networks = networks
@@ -186,7 +186,7 @@ class Trainer:
                 "(codec_slots, composer_loops, loops to train on)"
             )
         self.progress = Progress()
-        self.curves = Curves(directory / "curves.csv")
+        self.curves = TrainingLog(directory / "curves.csv")
         self._optimiser_state: dict[str, Any] | None = None
 
     @property
@@ -202,7 +202,7 @@ class Trainer:
         TrainingError
             If there is none, or it cannot be read, or was made with other settings.
         """
-        saved = self.crew.from_leader(self._latest)
+        saved = self.crew.broadcast_object(self._latest)
         with blamed(self.checkpoint_path):
             check_contents(saved, _CHECKPOINT)
             before = Config.from_dict(saved["config"])
@@ -328,7 +328,7 @@ class Trainer:
             figures = self._step(stage, loss, optimiser, rate, done)
             at.step += 1
             # One clock for all, or one would stop while another waits for its gradients.
-            at.seconds = self.crew.from_leader(lambda: self.clock() - started)
+            at.seconds = self.crew.broadcast_object(lambda: self.clock() - started)
             reached = budget.progress(at.step, at.seconds)
             if self.crew.leads:
                 if reached >= 1 or at.step % REPORT_STEPS == 0:

@@ -112,7 +112,7 @@ class Axes(nn.Module):
         """Descriptors → standard deviations from the corpus' middle, odd ones drawn in softly."""
         return FURTHEST * torch.tanh((described - self.centre) / self.spread / FURTHEST)
 
-    def take_measure(self, described: Tensor) -> Tensor:
+    def fit_scaling(self, described: Tensor) -> Tensor:
         """Find middle and spread of the descriptors; returns them standardised."""
         low, middle, high = described.quantile(torch.tensor([0.1, 0.5, 0.9]).to(described), dim=0)
         self.centre.copy_(middle)

@@ -43,7 +43,7 @@ class DiscoveredAxes(Axes):
     def fit(self, described: Tensor, labels: Tensor) -> None:
         """Find the axes of a corpus."""
         del labels
-        standard = self.take_measure(described).double()
+        standard = self.fit_scaling(described).double()
         # A switch that turns the volume down has no meaning: all states are to be as loud.
         standard[:, NAMES.index("loudness")] = 0
         covariance = torch.cov(standard.T, correction=0)
@@ -52,8 +52,8 @@ class DiscoveredAxes(Axes):
         strength = strength.flip(0)[:n_switches].clamp_min(1e-9)
         direction = direction.flip(1)[:, :n_switches]
         loadings = direction * strength.sqrt()
-        rotation = simplify(loadings)
-        rotation = rotation * more_is_on(loadings @ rotation)
+        rotation = rotate_orthomax(loadings)
+        rotation = rotation * orient(loadings @ rotation)
         self.effect.copy_(loadings @ rotation)
         self.projection.copy_(direction / strength.sqrt() @ rotation)
 
@@ -63,7 +63,7 @@ class DiscoveredAxes(Axes):
         return (self.standardise(described) @ self.projection).clamp(-FURTHEST, FURTHEST)
 
 
-def simplify(loadings: Tensor) -> Tensor:
+def rotate_orthomax(loadings: Tensor) -> Tensor:
     """Rotate components so that each moves few descriptors, and all move about as much.
 
     Parameters
@@ -99,7 +99,7 @@ def _plane_rotation(x: Tensor, y: Tensor, weight: float) -> Tensor:
     return torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2)
 
 
-def more_is_on(effect: Tensor) -> Tensor:
+def orient(effect: Tensor) -> Tensor:
     """Say which way round each axis is worn: 1 or -1."""
     chosen = [NAMES.index(name) for name in _ALIVE]
     return torch.where(effect[chosen].sum(dim=0) < 0, -1.0, 1.0).to(effect)

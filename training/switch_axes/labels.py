@@ -63,7 +63,7 @@ class LabelledAxes(Axes):
         spread = labels.std(dim=0, correction=0).clamp_min(1e-6)
         self.scale.copy_(torch.where(yes_or_no, half, spread))
         self.furthest.copy_(torch.where(yes_or_no, one, self.reach))
-        standard = self.take_measure(described).double()
+        standard = self.fit_scaling(described).double()
         position = self.locate(described, labels).double()
         known = torch.cat([position, torch.ones_like(position[:, :1])], dim=1)
         ridge = _RIDGE * len(known) * torch.eye(known.shape[1]).to(known)

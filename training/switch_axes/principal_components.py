@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from training.switch_axes.axes import Axes
-from training.switch_axes.discovered import more_is_on
+from training.switch_axes.discovered import orient
 
 
 class ComponentAxes(Axes):
@@ -36,7 +36,7 @@ class ComponentAxes(Axes):
     def fit(self, described: Tensor, labels: Tensor) -> None:
         """Learn no more than what descriptors are like."""
         del labels
-        self.take_measure(described)
+        self.fit_scaling(described)
 
     def locate(self, described: Tensor, labels: Tensor) -> Tensor:
         """Nowhere: the reader has to find everything, (n_loops, 0)."""
@@ -54,7 +54,7 @@ class ComponentAxes(Axes):
         # Positions are independent and of unit spread: covariances are slopes.
         effect = standard.T @ position[:, :n_switches] / len(position)
         sign = torch.ones_like(deviation)
-        sign[:n_switches] = more_is_on(effect)
+        sign[:n_switches] = orient(effect)
         self.mean.copy_(precise.mean(dim=0))
         self.steps.copy_(direction * deviation * sign)
         self.effect.copy_(effect * sign[:n_switches])

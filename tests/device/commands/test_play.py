@@ -18,7 +18,7 @@ from device.commands.play import play
 from device.config import find_settings, load_settings
 from device.errors import OutputError, SettingsError
 from device.files import sha256_of
-from device.playback.share_code import Place
+from device.playback.share_code import SharedPosition
 from device.store.store import ModelStore
 from device.switches.pinout import DEFAULT_PINS
 from device.synthesis.griffin_lim import GriffinLim
@@ -363,7 +363,7 @@ def tiny_digest(tiny_model):
 
 
 def shared(tiny_digest, **changes):
-    place = Place(tiny_digest, (True, False, True), 5, None, still=False, n_slots=43)
+    place = SharedPosition(tiny_digest, (True, False, True), 5, None, still=False, n_slots=43)
     return replace(place, **changes).code
 
 

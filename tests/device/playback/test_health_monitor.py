@@ -2,7 +2,7 @@
 
 import pytest
 
-from device.playback.health_monitor import MOST_LATE, MOST_UNDERRUNS, WINDOW_SECONDS, Probation
+from device.playback.health_monitor import MOST_LATE, MOST_UNDERRUNS, WINDOW_SECONDS, HealthMonitor
 from tests.support.instrument_state import snapshot
 
 FIRST = snapshot(seconds=100.0, n_underruns=7, n_late=9)
@@ -10,7 +10,7 @@ FIRST = snapshot(seconds=100.0, n_underruns=7, n_late=9)
 
 def judged(**changes):
     good = {"seconds": 101.5, "n_underruns": 7, "n_late": 9}
-    return Probation(FIRST).judge(snapshot(**{**good, **changes}))
+    return HealthMonitor(FIRST).judge(snapshot(**{**good, **changes}))
 
 
 def test_a_model_that_plays_in_time_and_gives_numbers_stays():
@@ -38,26 +38,28 @@ def test_a_machine_that_stumbles_once_or_twice_is_not_the_models_fault():
 
 def test_what_happened_before_it_took_over_is_not_the_models_fault():
     assert (
-        Probation(snapshot(n_underruns=50, n_late=50)).judge(snapshot(n_underruns=50, n_late=50))
+        HealthMonitor(snapshot(n_underruns=50, n_late=50)).judge(
+            snapshot(n_underruns=50, n_late=50)
+        )
         is None
     )
 
 
 def test_what_happens_once_in_a_while_never_adds_up():
-    probation = Probation(FIRST)
+    probation = HealthMonitor(FIRST)
     for n in range(12):
         state = snapshot(seconds=100 + n * WINDOW_SECONDS, n_underruns=7 + n, n_late=9 + n)
         assert probation.judge(state) is None
 
 
 def test_many_late_blocks_among_very_many_are_the_machines_fault():
-    probation = Probation(FIRST)
+    probation = HealthMonitor(FIRST)
     for n in range(300):
         state = snapshot(seconds=100 + 0.01 * n, n_underruns=7, n_late=9 + n // 20)
         assert probation.judge(state) is None
 
 
 def test_it_is_over_after_so_much_music():
-    probation = Probation(FIRST, seconds=60.0)
+    probation = HealthMonitor(FIRST, seconds=60.0)
     assert not probation.is_over(snapshot(seconds=159.9))
     assert probation.is_over(snapshot(seconds=160.0))

@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.playback.instrument import Instrument
-from device.switches.base import FixedSwitches, OpenSwitches
+from device.switches.base import FixedSwitches, SwitchesBase
 from device.switches.script import ScriptSwitches
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.performance import Performance
@@ -22,7 +22,7 @@ BLOCK_FRAMES = 8
 BLOCK = BLOCK_FRAMES * HOP
 
 
-class Recorder(Closing):
+class Recorder(Closeable):
     """A speaker that remembers; `on_write` is told how many blocks it has."""
 
     name = "recorder"
@@ -56,7 +56,7 @@ class Clock:
         return self._times[min(self._n, len(self._times) - 1)]
 
 
-class Quitter(OpenSwitches):
+class Quitter(SwitchesBase):
     """A player who ends after so many looks at the panel."""
 
     n_switches = 3

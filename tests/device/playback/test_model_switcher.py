@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from device.audio.speaker import SilentSpeaker
-from device.closeable import Closing
+from device.closeable import Closeable
 from device.errors import ModelFailed
 from device.files import open_regular
 from device.model.network import BUNDLED_MODEL, Network
 from device.model.summary import read_card
 from device.playback.instrument import Instrument
-from device.playback.model_loader import Wings
-from device.playback.model_selection import open_active
-from device.playback.model_switcher import TakeOver
+from device.playback.model_loader import ModelLoader
+from device.playback.model_selection import open_active_model
+from device.playback.model_switcher import ModelSwitcher
 from device.store.start_counter import MOST_CRASHES, MOST_STARTS
 from device.store.store import ModelStore
 from device.switches.base import FixedSwitches
@@ -30,7 +30,7 @@ from tests.support import tiny_model as tiny
 
 RATE = 22050
 PATIENCE_SECONDS = 20.0
-PROBATION_SECONDS = 3.0
+MONITOR_SECONDS = 3.0
 OFF, UNRULY = (False,) * 8, unruly.UNRULY
 
 
@@ -75,7 +75,7 @@ class Recorder(SilentSpeaker):
             self.cues.pop(seconds)()
 
 
-class Box(Closing):
+class Box(Closeable):
     """An instrument that plays from a store, with all that belongs to it."""
 
     def __init__(self, store, switches):
@@ -84,7 +84,7 @@ class Box(Closing):
         self.shown = []
         clock = ProcessorClock()
         self.speaker = Recorder(clock)
-        network = open_active(store, self.said.append)
+        network = open_active_model(store, self.said.append)
         self.instrument = Instrument(
             network,
             switches,
@@ -94,20 +94,20 @@ class Box(Closing):
             listeners=[self.shown.append],
             clock=clock,
         )
-        self.wings = Wings(
+        self.wings = ModelLoader(
             store,
             self.instrument.voice_of,
             playing=network.digest,
             report=self.said.append,
             poll_seconds=0.005,
         )
-        self.take_over = TakeOver(
-            self.instrument.stage, self.wings, probation_seconds=PROBATION_SECONDS
+        self.take_over = ModelSwitcher(
+            self.instrument.stage, self.wings, monitor_seconds=MONITOR_SECONDS
         )
         self.instrument.listeners.append(self.take_over)
 
     def at(self, seconds, *cues):
-        self.speaker.cues[seconds] = lambda: [cue() for cue in cues]
+        self.speaker.cues[seconds] = lambda: [schedule() for schedule in cues]
 
     def activate(self, digest):
         """Activate a model and wait until the wings have noticed."""
@@ -301,8 +301,8 @@ def test_after_its_probation_a_model_is_trusted(make_box, store, second, first):
     box.at(0.5, lambda: box.activate(second))
     box.at(2.5, box.settle)
     box.at(2.6, lambda: started.append(store._starts.n_of(second)))
-    box.at(2.0 + PROBATION_SECONDS + 0.1, box.settle)
-    box.at(2.0 + PROBATION_SECONDS + 0.2, lambda: started.append(store._starts.n_of(second)))
+    box.at(2.0 + MONITOR_SECONDS + 0.1, box.settle)
+    box.at(2.0 + MONITOR_SECONDS + 0.2, lambda: started.append(store._starts.n_of(second)))
     started = []
     box.play(5.5)
     assert started[0] > 0
@@ -381,7 +381,7 @@ def test_what_does_not_open_at_the_start_is_skipped_down_to_the_bundled(store, f
         path.write_bytes(b"not a model" * (100 + n))
         store.activate(store.add(path))
     said = []
-    network = open_active(store, said.append)
+    network = open_active_model(store, said.append)
     assert network.card.title == read_card(BUNDLED_MODEL).title
     assert len(said) == 2
 
@@ -468,7 +468,7 @@ def test_an_hour_of_music_forgives_a_model_its_crashes_and_ten_seconds_do_not(
     make_box, store, first, monkeypatch
 ):
     for _ in range(MOST_CRASHES - 1):
-        store.starting()
+        store.record_start_attempt()
         store.started()
     monkeypatch.setattr("device.playback.model_switcher.START_SECONDS", 0.3)
     monkeypatch.setattr("device.playback.model_switcher.LONG_SECONDS", 1.2)
@@ -484,4 +484,4 @@ def test_an_hour_of_music_forgives_a_model_its_crashes_and_ten_seconds_do_not(
 
 def test_without_a_store_on_the_disk_the_bundled_model_plays(tmp_path):
     store = ModelStore(tmp_path / "none")
-    assert isinstance(open_active(store, print), Network)
+    assert isinstance(open_active_model(store, print), Network)

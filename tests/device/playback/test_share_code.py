@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.errors import ShareCodeError
-from device.playback.share_code import ALPHABET, Place, place_of
+from device.playback.share_code import ALPHABET, SharedPosition, position_of
 from tests.support.instrument_state import snapshot
 
-PLACE = Place(
+PLACE = SharedPosition(
     "a987502bc490", (False, True, True, False, False, True, False, True), 1, None, False, 9000
 )
 
 places = st.builds(
-    Place,
+    SharedPosition,
     digest=st.text("0123456789abcdef", min_size=6, max_size=6),
     bits=st.lists(st.booleans(), min_size=1, max_size=16).map(tuple),
     seed=st.integers(0, 2**40),
@@ -28,7 +28,7 @@ places = st.builds(
 
 @given(places)
 def test_a_code_says_all_that_it_was_made_from(place):
-    assert Place.parse(place.code) == place
+    assert SharedPosition.parse(place.code) == place
 
 
 @given(places, st.data())
@@ -37,7 +37,7 @@ def test_a_code_with_a_wrong_character_is_never_taken_for_another(place, data):
     at = data.draw(st.integers(0, len(code) - 1))
     wrong = data.draw(st.sampled_from([c for c in ALPHABET if c != code[at]]))
     with pytest.raises(ShareCodeError):
-        Place.parse(code[:at] + wrong + code[at + 1 :])
+        SharedPosition.parse(code[:at] + wrong + code[at + 1 :])
 
 
 def test_a_code_with_two_swapped_characters_is_never_taken_for_another():
@@ -47,7 +47,7 @@ def test_a_code_with_two_swapped_characters_is_never_taken_for_another():
         swapped[i], swapped[j] = code[j], code[i]
         if code[i] != code[j]:
             with pytest.raises(ShareCodeError, match="slip"):
-                Place.parse("".join(swapped))
+                SharedPosition.parse("".join(swapped))
 
 
 def test_an_hour_into_the_music_a_code_has_fifteen_characters_in_groups_of_four():
@@ -59,7 +59,7 @@ def test_what_the_ear_confuses_is_the_same():
     assert "0" in code
     assert "1" in code
     spoken = code.replace("0", "o").replace("1", "l").replace("-", " ").lower()
-    assert Place.parse(spoken) == Place.parse(code)
+    assert SharedPosition.parse(spoken) == SharedPosition.parse(code)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_the_ear_confuses_is_the_same():
 )
 def test_what_is_no_code_is_refused_in_one_line(code, words):
     with pytest.raises(ShareCodeError, match=words) as refusal:
-        Place.parse(code)
+        SharedPosition.parse(code)
     assert "\n" not in str(refusal.value)
 
 
@@ -97,12 +97,12 @@ def checked(payload):
 )
 def test_a_code_that_nobody_made_is_refused_though_its_check_is_right(payload, words):
     with pytest.raises(ShareCodeError, match=words):
-        Place.parse(checked(payload))
+        SharedPosition.parse(checked(payload))
 
 
 def test_the_place_of_an_instrument_is_that_of_its_latest_16th():
     state = snapshot(position=130.74, fixed_tempo_bpm=72.5, seed=3, sounding=(False, True))
-    place = place_of(state)
+    place = position_of(state)
     assert place.beat == 130.5
     assert (place.bits, place.tempo_bpm, place.seed) == ((False, True), 72.5, 3)
-    assert Place.parse(place.code).digest == state.digest[:6]
+    assert SharedPosition.parse(place.code).digest == state.digest[:6]

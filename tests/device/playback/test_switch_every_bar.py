@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from device.model.network import Network
-from device.playback.transition import Stage
+from device.playback.transition import VoiceSwitcher
 from device.synthesis.performance import Performance
 from device.synthesis.voice import Voice
 from tests.support import tiny_model as tiny
@@ -39,7 +39,7 @@ class TakenOver:
 
     def __init__(self, first, performance):
         self.performance = performance
-        self.stage = Stage(Voice(first, performance))
+        self.stage = VoiceSwitcher(Voice(first, performance))
         self.blocks = []
         self.n_first_blocks = 0
 
@@ -47,7 +47,7 @@ class TakenOver:
         old = self.stage.voice
         rate = old.vocoder.sample_rate
         new = Voice(network, self.performance, sample_rate=rate, after=old)
-        self.stage.cue(new, at_once=at_once)
+        self.stage.schedule(new, at_once=at_once)
         while self.stage.voice is not new or not self.stage.is_free:
             n_frames = old.n_frames
             self.blocks.append(self.stage.block(PANEL))

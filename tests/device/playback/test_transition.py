@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from device.model.network import Network
-from device.playback.transition import Stage
+from device.playback.transition import VoiceSwitcher
 from device.synthesis.performance import Performance
 from device.synthesis.voice import Voice
 from tests.support import tiny_model as tiny
@@ -46,7 +46,7 @@ def meet(network, networks):
         performance = Performance(**{"tape": 0.0, "seed": 2, **performance})
         old = Voice(network, performance)
         new = Voice(networks[name], performance, sample_rate=RATE, after=old)
-        return Stage(old), new
+        return VoiceSwitcher(old), new
 
     return meet
 
@@ -72,7 +72,7 @@ def longest_silence_ms(samples):
 def test_there_is_neither_a_gap_nor_a_click_where_another_model_takes_over(meet, name, at_once):
     stage, new = meet(name)
     before, _ = listen(stage, FIRST_CUE_SECONDS * RATE)
-    stage.cue(new, at_once=at_once)
+    stage.schedule(new, at_once=at_once)
     after, changed_at = listen(stage, (SECONDS - FIRST_CUE_SECONDS) * RATE)
     samples, changed_at = np.concatenate([before, after]), len(before) + changed_at
     assert stage.voice is new
@@ -87,7 +87,7 @@ def test_there_is_neither_a_gap_nor_a_click_where_another_model_takes_over(meet,
 def test_a_newcomer_is_heard_alone_from_the_next_bar_on(meet, name):
     stage, new = meet(name)
     listen(stage, FIRST_CUE_SECONDS * RATE)
-    stage.cue(new)
+    stage.schedule(new)
     while stage.voice is not new:
         earlier = stage.voice.heard_beat
         stage.block(PANEL)
@@ -101,7 +101,7 @@ def test_the_bar_lines_of_both_models_fall_together(meet, name):
     stage, new = meet(name)
     old, beats_per_second = stage.voice, stage.voice.transport.beats_per_second
     listen(stage, FIRST_CUE_SECONDS * RATE)
-    stage.cue(new)
+    stage.schedule(new)
     n_played, began_at = 0, old.heard_beat
     while stage.voice is not new:
         n_played += len(stage.block(PANEL))
@@ -121,9 +121,9 @@ def test_only_models_of_one_shape_share_the_state_of_an_inversion(meet, name):
 
 def test_a_newcomer_of_the_same_shape_goes_on_in_the_very_frame(meet, network):
     stage, new = meet("same shape")
-    twin, _ = listen(Stage(Voice(network, Performance(tape=0.0, seed=2))), 3 * RATE)
+    twin, _ = listen(VoiceSwitcher(Voice(network, Performance(tape=0.0, seed=2))), 3 * RATE)
     before, _ = listen(stage, RATE)
-    stage.cue(new)
+    stage.schedule(new)
     after, _ = listen(stage, 2.5 * RATE)
     assert stage.voice is new
     # The same model again, at the line where a turn of its loop ends: there is nothing to hear.
@@ -134,7 +134,7 @@ def test_at_once_is_with_the_next_frame_where_the_shape_is_the_same(meet):
     stage, new = meet("same shape")
     listen(stage, RATE)
     beat = stage.voice.beat
-    stage.cue(new, at_once=True)
+    stage.schedule(new, at_once=True)
     stage.block(PANEL)
     assert stage.voice is new
     assert new.beat == pytest.approx(beat + new.block_frames * new.transport.beats_per_frame)
@@ -143,7 +143,7 @@ def test_at_once_is_with_the_next_frame_where_the_shape_is_the_same(meet):
 def test_at_once_takes_no_longer_than_the_newcomer_needs_to_find_its_voice(meet):
     stage, new = meet("higher rate")
     listen(stage, RATE)
-    stage.cue(new, at_once=True)
+    stage.schedule(new, at_once=True)
     _, changed_at = listen(stage, RATE)
     assert changed_at / RATE < 0.2
 
@@ -151,7 +151,7 @@ def test_at_once_takes_no_longer_than_the_newcomer_needs_to_find_its_voice(meet)
 def test_a_newcomer_plays_at_its_own_tempo_unless_the_player_fixed_one(meet):
     for tempo_bpm, expected in ((None, 100.0), (90.0, 90.0)):
         stage, new = meet("other switches and tempo", tempo_bpm=tempo_bpm)
-        stage.cue(new, at_once=True)
+        stage.schedule(new, at_once=True)
         stage.block(PANEL)
         assert stage.voice.transport.tempo_bpm == expected
 
@@ -160,18 +160,18 @@ def test_the_panel_is_fitted_to_each_model(meet):
     stage, new = meet("other switches and tempo")
     stage.block(PANEL)
     assert stage.voice.sounding == PANEL[:3]
-    stage.cue(new, at_once=True)
+    stage.schedule(new, at_once=True)
     stage.block(PANEL[:4])
     assert stage.voice.sounding == (*PANEL[:4], False)
 
 
 def test_of_two_newcomers_before_the_bar_the_last_one_plays(meet, networks):
     stage, first = meet("higher rate")
-    stage.cue(first)
+    stage.schedule(first)
     stage.block(PANEL)
     second = Voice(networks["other loop"], Performance(tape=0.0), after=stage.voice)
     assert stage.is_free
-    stage.cue(second)
+    stage.schedule(second)
     listen(stage, 3 * RATE)
     assert stage.voice is second
 
@@ -181,7 +181,7 @@ def test_while_two_voices_fade_the_stage_is_not_free(meet):
     # Well into the music: before its first beat is heard there is nothing to fade from.
     for _ in range(RATE // stage.voice.block_samples):
         stage.block(PANEL)
-    stage.cue(new, at_once=True)
+    stage.schedule(new, at_once=True)
     was_free = []
     while stage.voice is not new:
         stage.block(PANEL)
@@ -195,7 +195,7 @@ def test_the_voice_before_may_come_back(meet, name):
     stage, new = meet(name)
     old = stage.voice
     for voice in (new, old, new, old):
-        stage.cue(voice)
+        stage.schedule(voice)
         samples, changed_at = listen(stage, 2.5 * RATE)
         assert stage.voice is voice
         assert longest_silence_ms(samples) < 5
@@ -205,7 +205,7 @@ def test_the_voice_before_may_come_back(meet, name):
 
 def test_the_sound_keeps_the_rate_of_the_first_model(meet):
     stage, new = meet("higher rate")
-    stage.cue(new, at_once=True)
+    stage.schedule(new, at_once=True)
     listen(stage, RATE)
     n_blocks = 100
     n_samples = sum(len(stage.block(PANEL)) for _ in range(n_blocks))

@@ -24,7 +24,7 @@ from device.errors import (
     SwitchboardError,
 )
 from device.model.contract import MAX_MODEL_BYTES
-from device.store.start_counter import MOST_CRASHES, MOST_DOWNS, MOST_STARTS, Starts
+from device.store.start_counter import MOST_CRASHES, MOST_DOWNS, MOST_STARTS, StartCounter
 from device.store.store import ModelStore
 
 
@@ -47,8 +47,8 @@ def strays(store):
 
 def test_a_store_that_does_not_exist_plays_the_bundled_model(store):
     assert (store.active(), store.previous(), store.models()) == (None, None, [])
-    assert store.starting() is None
-    store.tidy()
+    assert store.record_start_attempt() is None
+    store.recover()
     assert not store.directory.joinpath("active").exists()
 
 
@@ -231,7 +231,7 @@ def test_tidying_removes_strays_but_not_what_somebody_writes(store):
     (store.directory / ".active.part").symlink_to("nowhere")
     with store.incoming(3) as incoming:
         incoming.write(b"two")
-        store.tidy()
+        store.recover()
         assert strays(store) == [incoming.path.name]
         incoming.keep()
     assert strays(store) == []
@@ -243,7 +243,7 @@ def test_tidying_finishes_a_roll_back_that_a_power_cut_stopped(store):
     store.activate(one)
     store.activate(two)
     store.refuse(two, "it hums")
-    store.tidy()
+    store.recover()
     assert store.active() == store.path(one)
 
 
@@ -252,7 +252,7 @@ def test_tidying_lets_go_of_a_model_that_the_disk_has_damaged(store):
     store.activate(one)
     store.activate(two)
     store.path(two).write_bytes(b"twu")
-    store.tidy()
+    store.recover()
     assert store.active() == store.path(one)
     store.activate(add(store, "two"))
     assert store.active().read_bytes() == b"two"
@@ -262,20 +262,22 @@ def test_a_model_that_crashes_the_box_at_start_gives_way_to_the_previous_one(sto
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
-    assert [store.starting() for _ in range(MOST_STARTS)] == [store.path(two)] * MOST_STARTS
-    assert store.starting() == store.path(one)
+    assert [store.record_start_attempt() for _ in range(MOST_STARTS)] == [
+        store.path(two)
+    ] * MOST_STARTS
+    assert store.record_start_attempt() == store.path(one)
     assert "crashed" in store.refusal(two)
-    assert store.starting() == store.path(one)
-    assert store.starting() is None
-    assert store.starting() is None
+    assert store.record_start_attempt() == store.path(one)
+    assert store.record_start_attempt() is None
+    assert store.record_start_attempt() is None
 
 
 def test_long_play_forgets_the_starts_and_crashes_before_it(store):
     one = add(store, "one")
     store.activate(one)
     for _ in range(5):
-        store.starting()
-        assert store.starting() == store.path(one)
+        store.record_start_attempt()
+        assert store.record_start_attempt() == store.path(one)
         store.started()
         store.endured()
 
@@ -289,7 +291,7 @@ def crashing(store):
 
     def crash(n_times):
         for _ in range(n_times):
-            assert store.starting() == store.path(two)
+            assert store.record_start_attempt() == store.path(two)
             store.started()
 
     return store.path(one), store.path(two), crash
@@ -300,27 +302,27 @@ def test_a_model_that_crashes_the_box_again_and_again_gives_way_however_long_it_
 ):
     one, two, crash = crashing
     crash(MOST_CRASHES)
-    assert store.starting() == one
+    assert store.record_start_attempt() == one
     assert store.refusal(two.stem) == f"the box crashed {MOST_CRASHES} times while it played"
 
 
 def test_to_be_told_to_stop_is_no_crash_and_forgives_none(store, crashing):
     one, two, crash = crashing
     for _ in range(3):
-        store.starting()
+        store.record_start_attempt()
         store.started()
         store.stopped()
     crash(MOST_CRASHES - 1)
-    assert store.starting() == two
+    assert store.record_start_attempt() == two
     store.stopped()
     crash(1)
-    assert store.starting() == one
+    assert store.record_start_attempt() == one
 
 
 def test_long_play_forgives_all_crashes_before_it(store, crashing):
     _, two, crash = crashing
     crash(MOST_CRASHES - 1)
-    assert store.starting() == two
+    assert store.record_start_attempt() == two
     store.endured()
     # The end of that one was a crash as well.
     crash(MOST_CRASHES - 1)
@@ -331,7 +333,7 @@ def test_plugs_pulled_while_it_played_are_no_crashes(store, crashing, reboot):
     _, two, _ = crashing
     for _ in range(3 * MOST_DOWNS):
         reboot()
-        assert store.starting() == two
+        assert store.record_start_attempt() == two
         store.started()
 
 
@@ -342,14 +344,14 @@ def test_a_crash_is_remembered_across_a_pulled_plug(store, crashing, reboot):
         crash(2)
     reboot()
     crash(1)
-    assert store.starting() == one
+    assert store.record_start_attempt() == one
 
 
 def test_without_numbers_of_boots_nobody_tells_a_crash_from_a_pulled_plug(
     store, crashing, tmp_path
 ):
     _, two, crash = crashing
-    store._starts = Starts(store.directory / "starts.json", tmp_path / "none")
+    store._starts = StartCounter(store.directory / "starts.json", tmp_path / "none")
     crash(2 * MOST_CRASHES)
     assert store.refusal(two.stem) is None
 
@@ -368,13 +370,13 @@ def test_a_crash_while_the_bundled_model_plays_is_held_against_no_other(store, c
 def test_notes_of_an_older_version_are_understood_and_it_understands_ours(store):
     one = add(store, "one")
     store.activate(one)
-    notes, boot = store.directory / "starts.json", Starts(Path("x"))._boot()
+    notes, boot = store.directory / "starts.json", StartCounter(Path("x"))._boot()
     old = {"digest": one, "n": MOST_STARTS, "boot": boot, "n_downs": 1}
     notes.write_text(json.dumps(old), encoding="utf-8")
     assert store._starts.n_downs_of(one) == 1
-    assert store.starting() is None
+    assert store.record_start_attempt() is None
     store.activate(add(store, "two"))
-    store.starting()
+    store.record_start_attempt()
     ours = json.loads(notes.read_text(encoding="utf-8"))
     assert old.keys() <= ours.keys()
     assert ours["n"] == 1
@@ -388,12 +390,12 @@ def test_notes_of_an_older_version_are_understood_and_it_understands_ours(store)
 def test_starts_of_another_model_do_not_count(store):
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
-    store.starting()
-    store.starting()
+    store.record_start_attempt()
+    store.record_start_attempt()
     store.activate(two)
-    assert store.starting() == store.path(two)
-    assert store.starting() == store.path(two)
-    assert store.starting() == store.path(one)
+    assert store.record_start_attempt() == store.path(two)
+    assert store.record_start_attempt() == store.path(two)
+    assert store.record_start_attempt() == store.path(one)
 
 
 @pytest.mark.parametrize("name", ["verdicts.json", "starts.json"])
@@ -402,8 +404,8 @@ def test_damaged_notes_are_no_reason_not_to_play(store, name, content):
     one = add(store, "one")
     store.activate(one)
     (store.directory / name).write_bytes(content)
-    assert store.starting() == store.path(one)
-    store.tidy()
+    assert store.record_start_attempt() == store.path(one)
+    store.recover()
     assert store.refusal(one) is None
     store.refuse(one, "it hums")
     assert store.refusal(one) == "it hums"
@@ -416,8 +418,8 @@ def test_a_disk_that_cannot_be_written_is_no_reason_not_to_play(store, monkeypat
     one = add(store, "one")
     store.activate(one)
     monkeypatch.setattr("device.files.locked", read_only)
-    store.tidy()
-    assert store.starting() == store.path(one)
+    store.recover()
+    assert store.record_start_attempt() == store.path(one)
     store.started()
 
 
@@ -463,7 +465,7 @@ def taken_over(store):
 
 def test_one_crash_soon_after_a_take_over_is_enough(store, taken_over):
     one, two = taken_over
-    assert store.starting() == one
+    assert store.record_start_attempt() == one
     assert "crashed" in store.refusal(two.stem)
 
 
@@ -475,7 +477,7 @@ def reboot(store, tmp_path):
     def reboot():
         boot_id = tmp_path / "boot_id"
         boot_id.write_text(f"boot {next(boots)}", encoding="ascii")
-        store._starts = Starts(store.directory / "starts.json", boot_id)
+        store._starts = StartCounter(store.directory / "starts.json", boot_id)
 
     return reboot
 
@@ -484,8 +486,8 @@ def test_a_plug_pulled_soon_after_a_take_over_is_no_crash(store, taken_over, reb
     one, two = taken_over
     reboot()
     # It gets the chances of any other model, and no more.
-    assert [store.starting() for _ in range(MOST_STARTS)] == [two] * MOST_STARTS
-    assert store.starting() == one
+    assert [store.record_start_attempt() for _ in range(MOST_STARTS)] == [two] * MOST_STARTS
+    assert store.record_start_attempt() == one
 
 
 def test_plugs_pulled_during_its_starts_do_not_make_a_model_bad(store, reboot):
@@ -493,10 +495,10 @@ def test_plugs_pulled_during_its_starts_do_not_make_a_model_bad(store, reboot):
     store.activate(one)
     for _ in range(MOST_DOWNS - 1):
         reboot()
-        assert store.starting() == store.path(one)
+        assert store.record_start_attempt() == store.path(one)
     store.started()
     reboot()
-    assert store.starting() == store.path(one)
+    assert store.record_start_attempt() == store.path(one)
     assert store.refusal(one) is None
 
 
@@ -505,7 +507,9 @@ def test_a_crash_before_a_plug_was_pulled_is_forgotten(store, reboot):
     store.activate(one)
     for _ in range(2):
         reboot()
-        assert [store.starting() for _ in range(MOST_STARTS)] == [store.path(one)] * MOST_STARTS
+        assert [store.record_start_attempt() for _ in range(MOST_STARTS)] == [
+            store.path(one)
+        ] * MOST_STARTS
 
 
 def test_a_model_that_takes_the_machine_down_every_time_gives_way(store, reboot):
@@ -514,21 +518,21 @@ def test_a_model_that_takes_the_machine_down_every_time_gives_way(store, reboot)
     store.activate(two)
     for _ in range(MOST_DOWNS):
         reboot()
-        assert store.starting() == store.path(two)
+        assert store.record_start_attempt() == store.path(two)
     reboot()
-    assert store.starting() == store.path(one)
+    assert store.record_start_attempt() == store.path(one)
     assert "crashed" in store.refusal(two)
 
 
 def test_a_model_that_took_over_and_proved_itself_is_suspected_no_more(store, taken_over):
     _, two = taken_over
     store.started()
-    assert store.starting() == store.starting() == two
+    assert store.record_start_attempt() == store.record_start_attempt() == two
 
 
 def test_nothing_is_suspected_where_the_bundled_model_takes_over(store):
     store.entered()
-    assert store.starting() is None
+    assert store.record_start_attempt() is None
 
 
 # -- bytes that the disk has lost, or does not give --------------------------------------------
@@ -558,7 +562,7 @@ def test_a_model_that_cannot_be_read_keeps_its_place(store, monkeypatch, number)
         patch.setattr("device.store.reader.open_regular", unreadable)
         with pytest.raises(ModelOutOfReach, match=os.strerror(number)):
             store.is_whole(two)
-        store.tidy()
+        store.recover()
         store.set_aside(two)
     assert store.active() == store.path(two)
     assert store.refusal(two) is None
@@ -591,7 +595,7 @@ def test_every_account_may_read_a_store_whatever_the_umask(tmp_path, mask):
         store.activate(one)
         with store.examining():
             store.accept(one)
-        store.starting()
+        store.record_start_attempt()
     found = {
         path.name: stat.S_IMODE(path.lstat().st_mode)
         for path in (tmp_path / "not").rglob("*")
@@ -664,7 +668,7 @@ def test_nothing_waits_for_what_is_no_regular_file(store, kind, name):
     store.activate(two)
     store.activate(one)
     store.accept(one)
-    store.starting()
+    store.record_start_attempt()
     path = store.directory / name
     path.unlink(missing_ok=True)
     KINDS[kind](path)
@@ -674,9 +678,9 @@ def test_nothing_waits_for_what_is_no_regular_file(store, kind, name):
         for digest in (one, two):
             with suppress(ModelOutOfReach):
                 store.is_whole(digest)
-        assert store.starting() in (None, store.path(one), store.path(two))
+        assert store.record_start_attempt() in (None, store.path(one), store.path(two))
         steps = (
-            store.tidy,
+            store.recover,
             store.entered,
             store.started,
             store.endured,
@@ -708,7 +712,7 @@ def test_what_is_no_regular_file_gives_way_to_one(store, kind, name):
         with store.examining():
             store.accept(one)
         store.activate(one)
-        store.tidy()
-        assert store.starting() == store.path(one)
+        store.recover()
+        assert store.record_start_attempt() == store.path(one)
     assert store.active().read_bytes() == b"one"
     assert store.is_accepted(one)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device.errors import BitsError, ScriptError
-from device.switches.bits import fit, format_bits, misfit, parse_bits
+from device.switches.bits import fit, format_bits, parse_bits, size_mismatch_warning
 from device.switches.debounce import Debounce
 from device.switches.script import DEMO_SCRIPT, ScriptSwitches, demo_switches, load_script
 
@@ -109,9 +109,15 @@ def test_a_panel_of_another_size_is_cut_or_filled_up_with_off(n_model, expected)
 
 
 def test_a_panel_of_another_size_is_mentioned_with_both_numbers():
-    assert misfit(3, 8) == "the panel has 3 switches, the model 8: the missing ones stay off"
-    assert misfit(8, 3) == "the panel has 8 switches, the model 3: the extra ones are ignored"
-    assert misfit(3, 3) is None
+    assert (
+        size_mismatch_warning(3, 8)
+        == "the panel has 3 switches, the model 8: the missing ones stay off"
+    )
+    assert (
+        size_mismatch_warning(8, 3)
+        == "the panel has 8 switches, the model 3: the extra ones are ignored"
+    )
+    assert size_mismatch_warning(3, 3) is None
 
 
 def write_script(tmp_path, text):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device.switches.debounce import CALM_SECONDS, ChatterGuard
+from device.switches.debounce import CALM_SECONDS, ChatterFilter
 
 POLL_SECONDS = 0.058
 
@@ -15,7 +15,7 @@ class Panel:
 
     def __init__(self):
         self.told = []
-        self.guard = ChatterGuard(1, lambda i, chatters: self.told.append((i, chatters)))
+        self.guard = ChatterFilter(1, lambda i, chatters: self.told.append((i, chatters)))
         self.now = 50.0
 
     def play(self, levels, poll_seconds=POLL_SECONDS):
@@ -73,7 +73,7 @@ def test_a_busy_hand_is_obeyed(per_second, seconds):
 
 
 def test_one_loose_wire_leaves_the_other_switches_alone():
-    guard = ChatterGuard(3)
+    guard = ChatterFilter(3)
     loose = chatter(20)
     seen = [
         guard.update((True, bool(level), False), i * POLL_SECONDS) for i, level in enumerate(loose)
@@ -84,7 +84,7 @@ def test_one_loose_wire_leaves_the_other_switches_alone():
 
 @given(st.lists(st.tuples(st.floats(0.001, 1.0), st.booleans()), max_size=200), st.booleans())
 def test_whatever_happened_a_switch_at_rest_is_obeyed_in_the_end(moves, rest):
-    guard, now = ChatterGuard(1), 0.0
+    guard, now = ChatterFilter(1), 0.0
     for pause, level in moves:
         now += pause
         guard.update((level,), now)

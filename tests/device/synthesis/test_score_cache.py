@@ -10,8 +10,8 @@ import pytest
 
 from device.model.network import BUNDLED_MODEL
 from device.model.summary import read_card
-from device.synthesis.score_cache import MOST_BYTES, Scores
-from device.synthesis.variation import Wander
+from device.synthesis.score_cache import MOST_BYTES, ScoreCache
+from device.synthesis.variation import VariationWalk
 
 OFF = (False, False, False)
 PATIENCE_SECONDS = 10.0
@@ -54,7 +54,7 @@ def make_scores(counting):
     opened = []
 
     def make(**options):
-        opened.append(Scores(counting, Wander(2, seed=3), **options))
+        opened.append(ScoreCache(counting, VariationWalk(2, seed=3), **options))
         return opened[-1]
 
     yield make
@@ -67,7 +67,7 @@ def helpers():
 
 
 def test_a_score_is_the_networks_for_those_bits_and_that_turn(make_scores, network):
-    expected = network.compose(np.array([1, 0, 1], np.float32), Wander(2, seed=3).at(5))
+    expected = network.compose(np.array([1, 0, 1], np.float32), VariationWalk(2, seed=3).at(5))
     assert np.array_equal(make_scores(ahead=False).get((True, False, True), 5), expected)
 
 
@@ -101,7 +101,7 @@ def test_a_jump_of_several_switches_is_a_miss_and_still_right(make_scores, count
     scores.get(OFF, 0)
     assert counting.wait_for(5)
     found = scores.get((True, True, True), 0)
-    expected = network.compose(np.ones(3, np.float32), Wander(2, seed=3).at(0))
+    expected = network.compose(np.ones(3, np.float32), VariationWalk(2, seed=3).at(0))
     assert np.array_equal(found, expected)
     assert scores.n_misses == 2
 
@@ -127,7 +127,7 @@ def test_old_turns_are_forgotten(make_scores, ahead):
 
 @pytest.mark.parametrize("ahead", [False, True])
 def test_closing_ends_the_helper_and_may_be_repeated(counting, ahead):
-    with Scores(counting, Wander(2, seed=0), ahead=ahead) as scores:
+    with ScoreCache(counting, VariationWalk(2, seed=0), ahead=ahead) as scores:
         scores.get(OFF, 0)
     scores.close()
     scores.close()
@@ -156,7 +156,7 @@ def test_closing_does_not_wait_for_scores_nobody_will_play(network):
             return super().compose(switches, variation)
 
     slow = SlowNetwork(network)
-    scores = Scores(slow, Wander(2, seed=0), ahead=True)
+    scores = ScoreCache(slow, VariationWalk(2, seed=0), ahead=True)
     scores.get(OFF, 0)
     assert begun.wait(PATIENCE_SECONDS)
     scores.close()
@@ -190,7 +190,7 @@ def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes,
     n_bytes = mebibytes * 2**20
     rng = np.random.default_rng(mebibytes)
     bits = (False,) * 10
-    with Scores(LargeNetwork(10, n_bytes), Wander(2, seed=0), ahead=ahead) as scores:
+    with ScoreCache(LargeNetwork(10, n_bytes), VariationWalk(2, seed=0), ahead=ahead) as scores:
         for step in range(60):
             if step % 3:
                 flip = int(rng.integers(10))

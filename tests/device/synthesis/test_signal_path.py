@@ -20,12 +20,12 @@ from device.audio.speaker import SilentSpeaker
 from device.model.network import BUNDLED_MODEL, Network
 from device.playback.instrument import Instrument
 from device.playback.statistics import level_db
-from device.playback.transition import Stage
+from device.playback.transition import VoiceSwitcher
 from device.switches.base import FixedSwitches
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.performance import Performance
-from device.synthesis.spectrogram import Glide
-from device.synthesis.tape import Machine, Tape, limit
+from device.synthesis.spectrogram import MagnitudeSmoother
+from device.synthesis.tape import Tape, TapeTransport, limit
 from device.synthesis.vocoder import Vocoder
 from device.synthesis.voice import Voice
 from tests.support import tiny_model as tiny
@@ -70,10 +70,10 @@ class Limiter:
 
 
 class Playing:
-    """A `Machine` that knows how much it has played."""
+    """A `TapeTransport` that knows how much it has played."""
 
     def __init__(self, wear):
-        self._machine = Machine(RATE, wear, np.random.default_rng(3))
+        self._machine = TapeTransport(RATE, wear, np.random.default_rng(3))
         self._at = 0
 
     def process(self, samples):
@@ -83,10 +83,10 @@ class Playing:
 
 
 class Gliding:
-    """A `Glide` through a first score and a second one."""
+    """A `MagnitudeSmoother` through a first score and a second one."""
 
     def __init__(self):
-        self._glide = Glide(N_BINS, n_open=7)
+        self._glide = MagnitudeSmoother(N_BINS, n_open=7)
         self._at = 0
 
     def process(self, magnitude):
@@ -233,10 +233,10 @@ def test_a_take_over_sounds_alike_however_blocks_fall(network, newcomers, name, 
         performance = Performance(block_frames=block_frames, tempo_bpm=400.0)
         old = Voice(network, performance)
         new = Voice(newcomers[name], performance, sample_rate=RATE, after=old)
-        stage, blocks = Stage(old), []
+        stage, blocks = VoiceSwitcher(old), []
         while old.n_frames < 120 * 2:
             blocks.append(stage.block(ALL))
-        stage.cue(new, at_once=at_once)
+        stage.schedule(new, at_once=at_once)
         while sum(map(len, blocks)) < n_samples:
             blocks.append(stage.block(ALL))
         assert stage.voice is new

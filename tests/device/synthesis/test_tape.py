@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from device.audio.loudness import true_peak_db
-from device.synthesis.tape import CEILING, KNEE, Machine, Tape, limit
+from device.synthesis.tape import CEILING, KNEE, Tape, TapeTransport, limit
 
 RATE = 22050
 
@@ -150,7 +150,7 @@ def sine(hertz, seconds=4.0, level=0.3):
 
 def played(samples, wear=1.0, seed=0, block=1280):
     """What a machine makes of samples, without hiss and crackle."""
-    machine, found = Machine(RATE, wear, np.random.default_rng(seed)), samples.copy()
+    machine, found = TapeTransport(RATE, wear, np.random.default_rng(seed)), samples.copy()
     for start in range(0, len(found), block):
         machine.process(found[start : start + block], start)
     return found

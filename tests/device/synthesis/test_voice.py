@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from device.audio.loudness import true_peak_db
 from device.model.network import Network
 from device.synthesis.performance import Performance
-from device.synthesis.spectrogram import Glide
+from device.synthesis.spectrogram import MagnitudeSmoother
 from device.synthesis.tape import CEILING
 from device.synthesis.transport import Quantize
-from device.synthesis.vocoder import CARE
+from device.synthesis.vocoder import INVERSION_PRESET
 from device.synthesis.voice import Voice
 
 OFF, FIRST, ALL = (False,) * 3, (True, False, False), (True,) * 3
@@ -46,7 +46,7 @@ def play(network):
         voice.close()
 
 
-LOOK_AHEAD = CARE.look_ahead
+LOOK_AHEAD = INVERSION_PRESET.look_ahead
 
 
 class Eavesdropper:
@@ -199,7 +199,7 @@ def test_left_to_wander_no_turn_comes_back(network):
 
 
 def test_a_change_of_score_is_a_glide_from_the_last_frame():
-    glide = Glide(2)
+    glide = MagnitudeSmoother(2)
     glide.apply(np.zeros((1, 2), np.float32))
     glide.start()
     frames = np.ones((5, 2), np.float32)
@@ -209,7 +209,7 @@ def test_a_change_of_score_is_a_glide_from_the_last_frame():
 
 
 def test_a_flip_during_a_glide_starts_from_where_the_glide_is():
-    glide = Glide(1)
+    glide = MagnitudeSmoother(1)
     glide.apply(np.zeros((1, 1), np.float32))
     glide.start()
     first = np.ones((2, 1), np.float32)

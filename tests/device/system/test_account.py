@@ -20,9 +20,9 @@ from device.cli import main
 from device.model.network import BUNDLED_MODEL
 from device.store.store import ModelStore
 from device.system import account
-from device.system.account import become_owner_of, is_root_elsewhere, owner_of
+from device.system.account import is_root_elsewhere, owner_of, switch_to_owner_of
 from device.updates import install as admission
-from device.updates.validation import Verdict
+from device.updates.validation import ValidationResult
 from tests.support import tiny_model as tiny
 
 # Two accounts without a name, and without anything on this machine.
@@ -65,7 +65,7 @@ def test_nobody_but_root_becomes_another_account(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     for name in ("setgroups", "initgroups", "setresgid", "setresuid"):
         monkeypatch.setattr(os, name, refuse)
-    assert become_owner_of(tmp_path) is None
+    assert switch_to_owner_of(tmp_path) is None
     assert not is_root_elsewhere(tmp_path)
 
 
@@ -108,7 +108,7 @@ FIGURES = dict.fromkeys(
     ),
     1,
 )
-ACCEPTED = Verdict(accepted=True, seconds=0.0, figures=FIGURES)
+ACCEPTED = ValidationResult(accepted=True, seconds=0.0, figures=FIGURES)
 
 
 def as_root(words, umask, sent=b""):

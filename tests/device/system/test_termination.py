@@ -13,7 +13,7 @@ from device.cli import main
 from device.errors import Ended, Interrupted
 from device.model.network import interrupt
 from device.playback.instrument import Instrument
-from device.system.termination import SIGNALS, Ending
+from device.system.termination import SIGNALS, TerminationHandler
 from tests.support import faulty_models as unruly
 from tests.support import forked_processes as warm
 from tests.support import tiny_model as tiny
@@ -94,13 +94,15 @@ def test_a_signal_before_the_first_block_leaves_the_last_recording(tmp_path, mod
     Path("out.wav").write_bytes(b"precious")
     Path("flips.txt").write_text("0 000\n9 000\n", encoding="utf-8")
     endings = []
-    enter, prepare = Ending.__enter__, Instrument.__init__
+    enter, prepare = TerminationHandler.__enter__, Instrument.__init__
 
     def prepared(*args, **options):
         signalled(endings[0], signal.SIGTERM)
         prepare(*args, **options)
 
-    monkeypatch.setattr(Ending, "__enter__", lambda self: endings.append(self) or enter(self))
+    monkeypatch.setattr(
+        TerminationHandler, "__enter__", lambda self: endings.append(self) or enter(self)
+    )
     monkeypatch.setattr(Instrument, "__init__", prepared)
     assert main([*COMMANDS["play"], f"--model={models['sound']}"]) == 128 + signal.SIGTERM
     assert {path.name for path in tmp_path.iterdir()} == {"out.wav", "flips.txt"}
@@ -123,7 +125,7 @@ def signalled(ending, number):
 def test_the_signals_are_had_within_the_block_alone(number):
     before = [signal.getsignal(n) for n in SIGNALS]
     stopped = []
-    with pytest.raises(Ended) as ended, Ending(lambda _: None) as ending:
+    with pytest.raises(Ended) as ended, TerminationHandler(lambda _: None) as ending:
         ending.check()
         with ending.stopping(lambda: stopped.append(True)):
             signalled(ending, number)
@@ -136,7 +138,7 @@ def test_the_signals_are_had_within_the_block_alone(number):
 
 def test_a_signal_that_came_early_stops_what_begins_after_it():
     stopped = []
-    with Ending(lambda _: None) as ending:
+    with TerminationHandler(lambda _: None) as ending:
         signalled(ending, signal.SIGTERM)
         with ending.stopping(lambda: stopped.append(True)):
             assert stopped
@@ -145,7 +147,7 @@ def test_a_signal_that_came_early_stops_what_begins_after_it():
 def test_a_hangup_that_was_ignored_before_stays_so():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with Ending(lambda _: None) as ending:
+        with TerminationHandler(lambda _: None) as ending:
             signal.raise_signal(signal.SIGHUP)
             signalled(ending, signal.SIGTERM)
             assert ending._number == signal.SIGTERM

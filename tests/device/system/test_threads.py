@@ -13,22 +13,22 @@ import pytest
 from rich.console import Console
 
 from device.audio.speaker import SilentSpeaker
-from device.closeable import Closing
-from device.console import Steady, say, unfailing
+from device.closeable import Closeable
+from device.console import SafeStream, say, without_errors
 from device.model.network import Network
 from device.playback.instrument import Instrument
-from device.playback.model_loader import Wings
+from device.playback.model_loader import ModelLoader
 from device.store.store import ModelStore
 from device.switches.base import FixedSwitches
 from device.synthesis.performance import Performance
-from device.synthesis.score_cache import Scores
-from device.synthesis.variation import Wander
+from device.synthesis.score_cache import ScoreCache
+from device.synthesis.variation import VariationWalk
 from device.synthesis.voice import Voice
-from device.system.threads import ROLL, Attendance, Helper, Roll
-from device.ui.leds import PLAYING, Lamps
+from device.system.threads import THREADS, SupervisedThread, ThreadMonitor, ThreadRegistry
+from device.ui.leds import PLAYING, StatusLeds
 from device.ui.status_file import StatusFile
 from device.ui.systemd import Heartbeat
-from device.ui.terminal import Panel
+from device.ui.terminal import TerminalDisplay
 from tests.support import tiny_model as tiny
 from tests.support.instrument_state import snapshot
 
@@ -46,7 +46,7 @@ ERRORS = [
 ]
 
 
-def until(condition, meanwhile=ROLL.revive):
+def until(condition, meanwhile=THREADS.revive):
     """Wait as the audio loop goes on, which looks after the helpers."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
@@ -75,7 +75,7 @@ class Poison:
         return both
 
 
-class HelperWithPoison(Closing):
+class HelperWithPoison(Closeable):
     """One helper thread of the box, with something poisonous inside it that it cannot avoid."""
 
     def __init__(self, poison, tmp_path, monkeypatch):
@@ -111,7 +111,7 @@ class LampsOnPins(HelperWithPoison):
 
         self.factory = MockFactory()
         self.monkeypatch.setattr(gpiozero.Device, "pin_factory", self.factory)
-        lamps = Lamps({PLAYING: 17}, lambda: False)
+        lamps = StatusLeds({PLAYING: 17}, lambda: False)
         lamps._clock = self.poison.before(time.monotonic)
         self.held = lamps
         return lamps
@@ -126,7 +126,9 @@ class LivePanel(HelperWithPoison):
         self.monkeypatch.setattr("device.ui.terminal.REDRAW_SECONDS", 0.01)
         self.terminal = io.StringIO()
         self.terminal.isatty = lambda: True
-        panel = Panel(Console(file=self.terminal, force_terminal=True, width=80, height=30))
+        panel = TerminalDisplay(
+            Console(file=self.terminal, force_terminal=True, width=80, height=30)
+        )
         panel._face.take = self.poison.before(panel._face.take)
         panel.__enter__()
         return panel
@@ -148,7 +150,7 @@ class ComposedAhead(HelperWithPoison):
 
         network.compose = poisoned
         self.turn = 0
-        return Scores(network, Wander(2, seed=3), ahead=True)
+        return ScoreCache(network, VariationWalk(2, seed=3), ahead=True)
 
     def is_well(self):
         self.turn += 1
@@ -179,7 +181,7 @@ class InTheWings(HelperWithPoison):
             "poll_seconds": 0.005,
             **changes,
         }
-        return Wings(self.store, options.pop("make"), **options)
+        return ModelLoader(self.store, options.pop("make"), **options)
 
     def is_well(self):
         self.voice = self.voice or self.held.newcomer()
@@ -260,26 +262,26 @@ def test_every_thread_of_the_box_is_a_helper():
         node.args[0].value
         for path in DEVICE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Helper"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "SupervisedThread"
     }
     assert names == {"wings", "scores", "status", "lamps", "panel", "signals"}
 
 
 def test_what_went_wrong_is_said_once_and_an_ended_helper_is_started_again():
-    roll, said, clock, errors = Roll(), [], [0.0], [OSError("broken"), OSError("broken")]
+    roll, said, clock, errors = ThreadRegistry(), [], [0.0], [OSError("broken"), OSError("broken")]
 
     def turn():
         if errors:
             raise errors.pop()
         time.sleep(0.001)
 
-    attendance = Attendance(said.append, roll=roll, clock=lambda: clock[0])
+    attendance = ThreadMonitor(said.append, roll=roll, clock=lambda: clock[0])
 
     def attend():
         clock[0] += 1.0
         attendance(snapshot())
 
-    with Helper("sums", turn, roll=roll):
+    with SupervisedThread("sums", turn, roll=roll):
         until(lambda: said, attend)
         until(lambda: not errors, attend)
         errors.append(SystemExit(3))
@@ -293,8 +295,8 @@ def test_what_went_wrong_is_said_once_and_an_ended_helper_is_started_again():
 
 
 def test_a_helper_that_was_closed_is_not_started_again():
-    roll = Roll()
-    helper = Helper("sums", lambda: time.sleep(0.001), roll=roll)
+    roll = ThreadRegistry()
+    helper = SupervisedThread("sums", lambda: time.sleep(0.001), roll=roll)
     helper.close()
     roll.revive()
     helper.revive()
@@ -303,7 +305,7 @@ def test_a_helper_that_was_closed_is_not_started_again():
 
 
 def test_a_helper_that_cannot_be_started_now_is_started_later(monkeypatch):
-    roll, turns = Roll(), [SystemExit()]
+    roll, turns = ThreadRegistry(), [SystemExit()]
 
     def turn():
         if turns:
@@ -313,7 +315,7 @@ def test_a_helper_that_cannot_be_started_now_is_started_later(monkeypatch):
     def no_room(_thread):
         raise RuntimeError("can't start new thread")
 
-    with Helper("sums", turn, roll=roll) as helper:
+    with SupervisedThread("sums", turn, roll=roll) as helper:
         until(lambda: not helper.is_alive, lambda: None)
         with monkeypatch.context() as full:
             full.setattr(threading.Thread, "start", no_room)
@@ -326,7 +328,7 @@ def test_a_helper_that_cannot_be_started_now_is_started_later(monkeypatch):
 
 def test_the_status_says_which_helper_had_trouble(tmp_path, monkeypatch):
     monkeypatch.setattr("device.ui.status_file.WRITE_SECONDS", 0.01)
-    roll, path = Roll(), tmp_path / "status.json"
+    roll, path = ThreadRegistry(), tmp_path / "status.json"
     roll.note("wings", OSError("broken"))
     with StatusFile(
         path, origin=str, last_refusal=lambda: None, degrees=lambda: None, roll=roll
@@ -340,7 +342,7 @@ def test_the_status_says_which_helper_had_trouble(tmp_path, monkeypatch):
 
 
 def test_a_listener_that_raises_ends_neither_the_music_nor_the_other_listeners(network):
-    heard, before = [], ROLL.troubles.get("listener Poison")
+    heard, before = [], THREADS.troubles.get("listener Poison")
     with Instrument(
         network,
         FixedSwitches(OFF),
@@ -353,17 +355,17 @@ def test_a_listener_that_raises_ends_neither_the_music_nor_the_other_listeners(n
     assert report.seconds == 1.0
     assert len(heard) > 10
     assert before is None
-    assert ROLL.troubles["listener Poison"].n_faults == len(heard)
+    assert THREADS.troubles["listener Poison"].n_faults == len(heard)
 
 
 def test_the_watchdog_is_fed_though_the_status_line_fails():
-    class Manager:
+    class SystemdNotifier:
         told = ()
 
         def tell(self, *lines):
             self.told = lines
 
-    manager = Manager()
+    manager = SystemdNotifier()
     with pytest.raises(UnicodeError):
         Heartbeat(manager, Poison(UnicodeError("a lone surrogate")))(snapshot())
     assert manager.told == ("READY=1", "WATCHDOG=1")
@@ -391,9 +393,9 @@ def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(broken, monkeypa
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(sys, "stdout", stream)
     say("of no use", err=True)
-    with Panel() as panel:
+    with TerminalDisplay() as panel:
         panel.say("of no use")
-    Console(file=Steady(stream)).print("of no use")
+    Console(file=SafeStream(stream)).print("of no use")
     if stream is not None and not stream.closed:
         # So that what it still holds does not trouble whoever lets go of it.
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
@@ -403,7 +405,7 @@ def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(broken, monkeypa
 
 def test_what_an_encoding_does_not_have_is_escaped():
     content = io.BytesIO()
-    stream = Steady(io.TextIOWrapper(content, encoding="latin-1", write_through=True))
+    stream = SafeStream(io.TextIOWrapper(content, encoding="latin-1", write_through=True))
     assert stream.encoding == "latin-1"
     stream.write("\xe9t\xe9 \u266a\n")
     assert content.getvalue() == b"\xe9t\xe9 \\u266a\n"
@@ -411,4 +413,4 @@ def test_what_an_encoding_does_not_have_is_escaped():
 
 @pytest.mark.parametrize("error", [*ERRORS[:-1]], ids=lambda error: type(error).__name__)
 def test_a_report_that_fails_costs_its_line_alone(error):
-    unfailing(Poison(error))("a line")
+    without_errors(Poison(error))("a line")

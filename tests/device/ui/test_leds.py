@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from device.errors import SwitchesUnavailable
-from device.ui.leds import BEAT, BEAT_SECONDS, FAULT, PLAYING, Lamps
+from device.ui.leds import BEAT, BEAT_SECONDS, FAULT, PLAYING, StatusLeds
 from tests.device.ui.test_systemd import STATE
 
 gpiozero = pytest.importorskip("gpiozero", reason="gpiozero is not installed")
@@ -37,7 +37,7 @@ def wait_until(condition):
 
 def test_the_lamps_say_that_it_plays_what_the_beat_is_and_that_something_is_wrong(factory):
     wrong = []
-    with Lamps(PINS, lambda: bool(wrong)) as lamps:
+    with StatusLeds(PINS, lambda: bool(wrong)) as lamps:
         state = replace(STATE, latency_ms=0.0, seconds=0.0)
         assert shines(factory) == set()
         lamps(state)
@@ -54,14 +54,14 @@ def test_the_lamps_say_that_it_plays_what_the_beat_is_and_that_something_is_wron
 
 
 def test_only_the_lamps_that_are_wired_are_switched(factory):
-    with Lamps({BEAT: 22}, lambda: True) as lamps:
+    with StatusLeds({BEAT: 22}, lambda: True) as lamps:
         lamps(replace(STATE, latency_ms=0.0, seconds=0.0))
         wait_until(lambda: factory.pin(22).state)
         assert [pin.info.name for pin in factory.pins.values()] == ["GPIO22"]
 
 
 def test_a_lamp_shines_when_its_sound_is_heard_and_the_loop_does_not_wait_for_that(factory):
-    with Lamps({PLAYING: 17}, lambda: False) as lamps:
+    with StatusLeds({PLAYING: 17}, lambda: False) as lamps:
         started = time.monotonic()
         lamps(replace(STATE, latency_ms=300.0))
         assert not factory.pin(17).state
@@ -73,10 +73,10 @@ def test_a_lamp_on_a_pin_that_is_not_there_is_refused_by_name(factory):
     with pytest.raises(
         SwitchesUnavailable, match=r"lamp 'beat': found .* expected an LED on BCM 99"
     ):
-        Lamps({BEAT: 99}, lambda: False)
+        StatusLeds({BEAT: 99}, lambda: False)
 
 
 def test_closing_twice_is_fine(factory):
-    lamps = Lamps(PINS, lambda: False)
+    lamps = StatusLeds(PINS, lambda: False)
     lamps.close()
     lamps.close()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from device.errors import OutputError, StatusMissing, StatusStale
-from device.playback.share_code import Place
+from device.playback.share_code import SharedPosition
 from device.store.verdict_log import Refusal
 from device.ui.status_file import FIELDS, STALE_SECONDS, StatusFile, facts_of, read_status
 from tests.support.instrument_state import snapshot
@@ -84,7 +84,7 @@ def test_it_says_all_that_is_known_of_a_playing_box(open_file, path):
     assert (facts["temperature_celsius"], facts["seconds_played"]) == (48.5, 53.4)
     assert facts["last_refusal"]["reason"] == "too loud"
     assert (facts["written_at"], facts["uptime_seconds"]) == (1000.0, 0.0)
-    assert Place.parse(facts["share"]).beat == 67.25
+    assert SharedPosition.parse(facts["share"]).beat == 67.25
 
 
 def test_what_is_not_known_is_null():

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from device.system.realtime import LOOP_PRIORITY, Courtesy, put_first, stay_in_memory
+from device.system.realtime import LOOP_PRIORITY, RealtimeGuard, lock_memory, set_realtime_priority
 from device.ui import systemd as service
-from device.ui.systemd import Heartbeat, Manager
+from device.ui.systemd import Heartbeat, SystemdNotifier
 from tests.support import tiny_model as tiny
 from tests.support.instrument_state import snapshot
 
@@ -57,7 +57,7 @@ class Clock:
 
 def test_the_first_block_is_ready_and_later_ones_feed_the_watchdog_once_a_second(systemd):
     clock = Clock()
-    with Manager(systemd.path) as manager:
+    with SystemdNotifier(systemd.path) as manager:
         heartbeat = Heartbeat(manager, lambda state: f"bar {state.bar}", clock=clock)
         for bar in range(25):
             heartbeat(replace(STATE, bar=bar))
@@ -71,14 +71,14 @@ def test_the_first_block_is_ready_and_later_ones_feed_the_watchdog_once_a_second
 
 
 def test_nobody_is_told_where_no_manager_is():
-    with Manager.of({}) as manager:
+    with SystemdNotifier.of({}) as manager:
         assert not manager.is_there
         Heartbeat(manager, lambda _: "alone")(STATE)
         manager.tell("READY=1")
 
 
 def test_a_manager_that_does_not_listen_stops_no_music(systemd):
-    manager = Manager.of({"NOTIFY_SOCKET": systemd.path})
+    manager = SystemdNotifier.of({"NOTIFY_SOCKET": systemd.path})
     for _ in range(2000):  # more than its queue holds
         manager.tell("WATCHDOG=1")
     systemd.close()
@@ -93,7 +93,7 @@ def test_an_abstract_address_is_understood():
     name = f"switchboard-test-{os.getpid()}"
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end,
-        Manager(f"@{name}") as manager,
+        SystemdNotifier(f"@{name}") as manager,
     ):
         end.bind(f"\0{name}")
         manager.tell("READY=1")
@@ -115,7 +115,7 @@ def test_the_status_line_says_what_is_heard_where():
 def test_the_loop_asks_for_real_time_and_goes_on_without(monkeypatch):
     said, asked = [], []
     monkeypatch.setattr(os, "sched_setscheduler", lambda *words: asked.append(words))
-    put_first(said.append)
+    set_realtime_priority(said.append)
     assert said == []
     thread, policy, _ = asked[0]
     assert thread == 0
@@ -125,7 +125,7 @@ def test_the_loop_asks_for_real_time_and_goes_on_without(monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    put_first(said.append)
+    set_realtime_priority(said.append)
     assert "LimitRTPRIO=20" in said[0]
 
 
@@ -145,7 +145,7 @@ def test_only_the_thread_that_asks_gets_real_time():
     def loop():
         if refused():
             return
-        put_first(said.append)
+        set_realtime_priority(said.append)
         policies["loop"] = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
         thread = threading.Thread(target=helper)
         thread.start()
@@ -169,7 +169,7 @@ def test_a_loop_that_is_always_late_lets_the_rest_of_the_machine_go_first(
     said, policies = [], [os.SCHED_FIFO | os.SCHED_RESET_ON_FORK]
     monkeypatch.setattr(os, "sched_getscheduler", lambda _: policies[-1])
     monkeypatch.setattr(os, "sched_setscheduler", lambda _, policy, __: policies.append(policy))
-    courtesy, n_late = Courtesy(said.append, n_blocks=10), 0
+    courtesy, n_late = RealtimeGuard(said.append, n_blocks=10), 0
     for block in range(50):
         n_late += block % 10 < late_of_ten
         courtesy(replace(STATE, n_late=n_late))
@@ -180,7 +180,7 @@ def test_a_loop_that_is_always_late_lets_the_rest_of_the_machine_go_first(
 def test_memory_is_locked_only_where_that_cannot_make_later_allocations_fail(monkeypatch):
     said = []
     monkeypatch.setattr(service.resource, "getrlimit", lambda _: (65536, 65536))
-    stay_in_memory(said.append)
+    lock_memory(said.append)
     assert "LimitMEMLOCK=infinity" in said[0]
 
 

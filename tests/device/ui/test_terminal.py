@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from device.ui.terminal import Face, Panel
+from device.ui.terminal import TerminalDisplay, TerminalView
 from tests.support.instrument_state import snapshot
 
 STATE = snapshot(
@@ -51,7 +51,7 @@ def console_of(width, height=24):
 
 def picture(state, width=80, height=24):
     console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
-    face = Face()
+    face = TerminalView()
     face.take(state)
     console.print(face)
     return console.file.getvalue()
@@ -126,7 +126,7 @@ def test_labels_are_shown_as_they_are_written():
 
 def test_a_panel_redraws_by_itself_and_shows_the_last_state_at_the_end():
     console = console_of(80)
-    with Panel(console) as panel:
+    with TerminalDisplay(console) as panel:
         panel.show(STATE)
         deadline = time.monotonic() + 5
         while "First Light" not in console.file.getvalue() and time.monotonic() < deadline:
@@ -138,7 +138,7 @@ def test_a_panel_redraws_by_itself_and_shows_the_last_state_at_the_end():
 
 def test_the_cursor_comes_back_and_no_thread_stays_even_after_an_exception():
     console = console_of(80)
-    with pytest.raises(ZeroDivisionError), Panel(console) as panel:
+    with pytest.raises(ZeroDivisionError), TerminalDisplay(console) as panel:
         panel.show(STATE)
         raise ZeroDivisionError
     assert console.file.getvalue().rstrip().endswith("\x1b[?25h")
@@ -147,7 +147,7 @@ def test_the_cursor_comes_back_and_no_thread_stays_even_after_an_exception():
 
 
 def test_showing_costs_the_audio_loop_nothing_but_an_assignment():
-    panel = Panel(console_of(80))
+    panel = TerminalDisplay(console_of(80))
     panel.show(STATE)
     assert panel._console.file.getvalue() == ""
 
@@ -155,7 +155,7 @@ def test_showing_costs_the_audio_loop_nothing_but_an_assignment():
 def test_the_switches_are_drawn_anew_only_when_they_change(monkeypatch):
     drawn = []
     monkeypatch.setattr("device.ui.terminal._switches", lambda *args: drawn.append(args) or "")
-    console, face = console_of(80), Face()
+    console, face = console_of(80), TerminalView()
     later = replace(STATE, beat=2, level_db=-3.0)
     for state in (
         STATE,
@@ -169,14 +169,14 @@ def test_the_switches_are_drawn_anew_only_when_they_change(monkeypatch):
 
 def test_where_there_is_no_terminal_nothing_is_drawn():
     console = Console(file=io.StringIO(), force_terminal=False)
-    with Panel(console) as panel:
+    with TerminalDisplay(console) as panel:
         panel.show(STATE)
     assert console.file.getvalue() == ""
 
 
 def test_a_help_line_of_ones_own_replaces_the_keys():
     console = console_of(80)
-    with Panel(console, help_line="flip a switch") as panel:
+    with TerminalDisplay(console, help_line="flip a switch") as panel:
         panel.show(STATE)
     assert "flip a switch" in console.file.getvalue()
     assert "r random" not in console.file.getvalue()

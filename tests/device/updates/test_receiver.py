@@ -13,20 +13,20 @@ import pytest
 
 from device.errors import (
     GoldenMismatch,
+    InvalidAudio,
     ModelRefused,
     ModelTooLarge,
     OutputError,
     StoreFull,
-    UnsoundModel,
 )
 from device.model.contract import MAX_MODEL_BYTES
 from device.store.store import ModelStore
-from device.updates.receiver import DeliveryError, Sender, receive
-from device.updates.validation import CHECKS, Verdict
+from device.updates.receiver import Sender, TransferError, receive
+from device.updates.validation import CHECKS, ValidationResult
 from tests.support.forked_processes import header, warm_examine
 
-GOOD = Verdict(accepted=True, seconds=0.0)
-BAD = Verdict(False, 0.0, "sound", "it hums", UnsoundModel.exit_code)
+GOOD = ValidationResult(accepted=True, seconds=0.0)
+BAD = ValidationResult(False, 0.0, "sound", "it hums", InvalidAudio.exit_code)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_good_model_is_received_examined_and_active(store, tiny_model):
 
 def test_a_refused_model_is_remembered_and_not_even_sent_again(store, deliver):
     verdict, events = deliver(header(b"bad") + b"bad", BAD)
-    assert (verdict.exit_code, events) == (UnsoundModel.exit_code, ["send", "received"])
+    assert (verdict.exit_code, events) == (InvalidAudio.exit_code, ["send", "received"])
     assert names(store) == {"verdicts.json"}
     verdict, events = deliver(header(b"bad"))
     assert (verdict.check, verdict.exit_code, events) == ("history", ModelRefused.exit_code, [])
@@ -204,7 +204,7 @@ NOT_HEADERS = {
 @pytest.mark.parametrize("sent", NOT_HEADERS.values(), ids=NOT_HEADERS)
 def test_what_is_no_header_is_refused_at_once(store, deliver, sent):
     verdict, events = deliver(sent)
-    assert (verdict.check, verdict.exit_code) == ("delivery", DeliveryError.exit_code)
+    assert (verdict.check, verdict.exit_code) == ("delivery", TransferError.exit_code)
     assert events == []
     assert verdict.line.isprintable()
     assert not store.directory.exists() or names(store) == set()
@@ -221,7 +221,7 @@ def test_what_is_no_header_is_refused_at_once(store, deliver, sent):
 )
 def test_what_is_not_what_was_announced_leaves_nothing(store, deliver, sent, words):
     verdict, _ = deliver(sent)
-    assert verdict.exit_code == DeliveryError.exit_code
+    assert verdict.exit_code == TransferError.exit_code
     assert words in verdict.reason
     assert names(store) == set()
     # It was not examined, so it is not held against it.

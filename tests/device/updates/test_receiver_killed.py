@@ -94,7 +94,7 @@ class Rehearsal:
             allowed |= {previous.stem if is_good else None}
         yield
         check_whole(self.store, allowed)
-        self.store.tidy()
+        self.store.recover()
         check_whole(self.store, allowed)
         check_tidy(self.store)
 
@@ -268,6 +268,6 @@ def test_several_programs_at_once_never_leave_anything_half_done(tmp_path, model
     for worker in workers:
         worker.join()
         assert worker.exitcode == 0
-    store.tidy()
+    store.recover()
     check_whole(store, {None, *(path.stem for path in directory.glob("*.onnx"))})
     assert list(directory.glob(".*.part")) == []

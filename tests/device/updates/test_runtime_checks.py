@@ -5,17 +5,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from device.errors import ModelTooSlow, UnsoundModel
+from device.errors import InvalidAudio, ModelTooSlow
 from device.model.contract import WINDOWS
 from device.model.network import BUNDLED_MODEL, Network
 from device.synthesis.windows import analysis_window
 from device.updates.runtime_checks import (
     LOUDEST_DB,
     MOST_STATES,
+    check_levels,
+    check_speed,
     rms_db,
     sample_states,
-    try_sound,
-    try_speed,
 )
 
 
@@ -73,20 +73,20 @@ def test_the_floor_is_silence_and_no_number_is_too_large_to_measure():
 @pytest.mark.parametrize("bundled", [False, True])
 def test_a_good_model_sounds(network, bundled):
     network = Network.open(BUNDLED_MODEL) if bundled else network
-    sound = try_sound(network)
+    sound = check_levels(network)
     assert sound.n_states == min(2**network.card.n_switches, MOST_STATES)
     assert -40 < sound.quietest_db < sound.loudest_db < -10
 
 
 def test_a_panel_that_is_silent_everywhere_is_refused(network):
     silent = Changed(network, frames=lambda frames: np.full_like(frames, network.card.log_floor))
-    with pytest.raises(UnsoundModel, match="-120 dB in the loudest of 8 states"):
-        try_sound(silent)
+    with pytest.raises(InvalidAudio, match="-120 dB in the loudest of 8 states"):
+        check_levels(silent)
 
 
 def test_one_state_may_be_silent(network):
     quiet = Changed(network, score=lambda switches, score: score * switches.any())
-    assert try_sound(quiet).quietest_db == -120.0
+    assert check_levels(quiet).quietest_db == -120.0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -94,14 +94,14 @@ def test_a_state_with_a_number_that_is_none_is_refused_by_name(network, value):
     def spoil(switches, score):
         return np.where(tuple(switches) == (1, 0, 1), np.float32(value), score)
 
-    with pytest.raises(UnsoundModel, match="state 101: found numbers that are not finite"):
-        try_sound(Changed(network, score=spoil))
+    with pytest.raises(InvalidAudio, match="state 101: found numbers that are not finite"):
+        check_levels(Changed(network, score=spoil))
 
 
 def test_a_state_louder_than_full_scale_is_refused_by_name(network):
     gain = np.float32(10 ** ((LOUDEST_DB + 40) / 20))
-    with pytest.raises(UnsoundModel, match=r"state 000: found \d+ dB, expected 0 dB at most"):
-        try_sound(Changed(network, score=lambda _, score: gain * score))
+    with pytest.raises(InvalidAudio, match=r"state 000: found \d+ dB, expected 0 dB at most"):
+        check_levels(Changed(network, score=lambda _, score: gain * score))
 
 
 class Ticks:
@@ -119,13 +119,13 @@ class Ticks:
 
 def test_a_block_that_takes_too_long_is_refused(network):
     # A block of the tiny model sounds for 14.5 ms.
-    speed = try_speed(network, deadline_share=0.5, clock=Ticks(0.014, 0.007))
+    speed = check_speed(network, deadline_share=0.5, clock=Ticks(0.014, 0.007))
     assert (speed.compose_ms, speed.block_ms) == (14.0, 7.0)
     assert speed.deadline_ms == pytest.approx(14.5, abs=0.1)
     with pytest.raises(ModelTooSlow, match=r"block: found 8\.0 ms .* expected 7\.3 ms at most"):
-        try_speed(network, deadline_share=0.5, clock=Ticks(0.014, 0.008))
+        check_speed(network, deadline_share=0.5, clock=Ticks(0.014, 0.008))
     with pytest.raises(ModelTooSlow, match=r"compose half: found 15\.0 ms .* expected 14\.5 ms"):
-        try_speed(network, deadline_share=0.5, clock=Ticks(0.015, 0.007))
+        check_speed(network, deadline_share=0.5, clock=Ticks(0.015, 0.007))
 
 
 def test_a_single_hiccup_is_not_the_models_fault(network):
@@ -133,7 +133,7 @@ def test_a_single_hiccup_is_not_the_models_fault(network):
         def _of(self, seconds, n):
             return 5.0 if n % 15 == 7 else 0.001
 
-    assert try_speed(network, deadline_share=0.5, clock=Hiccup()).block_ms == 1.0
+    assert check_speed(network, deadline_share=0.5, clock=Hiccup()).block_ms == 1.0
 
 
 def test_random_states_are_the_same_every_time():

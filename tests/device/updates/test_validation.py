@@ -21,8 +21,8 @@ from device.errors import (
     SwitchboardError,
 )
 from device.model.network import BUNDLED_MODEL
-from device.updates.validation import CHECKS, Verdict, examine
-from device.updates.validation_worker import Limits, answer
+from device.updates.validation import CHECKS, ValidationResult, examine
+from device.updates.validation_worker import ResourceLimits, answer
 from tests.support import malicious_models as hostile
 from tests.support import tiny_model as tiny
 
@@ -48,7 +48,7 @@ def test_a_hostile_model_ends_in_one_line_that_names_the_check(trick, tmp_path):
     make, check, words = hostile.HOSTILE[trick]
     path = hostile.write(make(), tmp_path / "hostile.onnx")
     # What works for hours is stopped; the others are refused long before.
-    limits = Limits(cpu_seconds=2.0) if make is hostile.endless_work else Limits()
+    limits = ResourceLimits(cpu_seconds=2.0) if make is hostile.endless_work else ResourceLimits()
     verdict = examine(path, limits=limits)
     assert (verdict.accepted, verdict.check) == (False, check), verdict.line
     assert words in verdict.reason
@@ -84,11 +84,11 @@ def test_a_model_against_the_contract_is_refused_by_the_check_that_saw_it(
 def test_every_cause_has_the_class_and_exit_code_of_its_own(tiny_model, build_model, tmp_path):
     loop = hostile.write(hostile.looping(), tmp_path / "loop")
     causes = {
-        ModelTooSlow: examine(tiny_model, limits=Limits(deadline_share=1e-9)),
+        ModelTooSlow: examine(tiny_model, limits=ResourceLimits(deadline_share=1e-9)),
         GoldenMismatch: examine(build_model(golden_offset=0.5)),
         ForbiddenGraph: examine(loop),
-        ExaminationFailed: examine(tiny_model, limits=Limits(seconds=0.01)),
-        ModelRefused: Verdict(False, 0.0, "history", "it hums", ModelRefused.exit_code),
+        ExaminationFailed: examine(tiny_model, limits=ResourceLimits(seconds=0.01)),
+        ModelRefused: ValidationResult(False, 0.0, "history", "it hums", ModelRefused.exit_code),
     }
     for error, verdict in causes.items():
         assert verdict.exit_code == error.exit_code
@@ -132,7 +132,7 @@ def test_a_small_file_of_large_sizes_is_refused_before_it_is_loaded(tmp_path):
 
 def test_a_wide_file_is_read_within_the_limits_or_not_at_all(tmp_path):
     path = hostile.write(hostile.many_fields(), tmp_path / "m")
-    verdict = examine(path, limits=Limits(memory_bytes=64 * 2**20))
+    verdict = examine(path, limits=ResourceLimits(memory_bytes=64 * 2**20))
     assert not verdict.accepted
     assert verdict.check in CHECKS
 
@@ -158,7 +158,9 @@ def shell(script):
 )
 def test_an_examiner_that_dies_is_a_refusal_by_the_check_it_died_in(script, words, tmp_path):
     before = """echo '{"check": "sound"}'; """
-    verdict = examine(tmp_path / "m", limits=Limits(seconds=1.0), start=shell(before + script))
+    verdict = examine(
+        tmp_path / "m", limits=ResourceLimits(seconds=1.0), start=shell(before + script)
+    )
     assert (verdict.accepted, verdict.check) == (False, "sound")
     assert verdict.exit_code == ExaminationFailed.exit_code
     assert words in verdict.reason
@@ -225,7 +227,7 @@ def test_what_cannot_be_read_is_no_verdict_about_the_model(tiny_model, monkeypat
 
     monkeypatch.setattr(f"device.{name}", fails)
     lines = []
-    answer(tiny_model, Limits(), lines.append)
+    answer(tiny_model, ResourceLimits(), lines.append)
     assert lines[-1]["accepted"] is False
     assert lines[-1]["is_final"] is False
     assert os.strerror(number) in lines[-1]["reason"]
@@ -237,7 +239,7 @@ def test_what_onnxruntime_cannot_read_is_no_verdict_about_the_model(tiny_model, 
 
     monkeypatch.setattr("onnxruntime.InferenceSession", fails)
     lines = []
-    answer(tiny_model, Limits(), lines.append)
+    answer(tiny_model, ResourceLimits(), lines.append)
     assert lines[-1]["is_final"] is False
     assert "Too many open files" in lines[-1]["reason"]
 

@@ -40,7 +40,7 @@ REFUSED = {
     "accepted": False,
     "check": "sound",
     "reason": "model state 000: found numbers that are not finite, expected sound",
-    "exit_code": errors.UnsoundModel.exit_code,
+    "exit_code": errors.InvalidAudio.exit_code,
     "figures": {},
 }
 SEND = {"event": "send"}
@@ -132,7 +132,7 @@ def test_without_a_key_of_its_own_ssh_chooses(fake_ssh, tiny_model):
 
 def test_a_refusal_is_one_line_with_the_status_of_its_cause(fake_ssh, tiny_model, capsys):
     fake_ssh(answering(SEND, REFUSED))
-    assert main(["push", "studio", str(tiny_model)]) == errors.UnsoundModel.exit_code
+    assert main(["push", "studio", str(tiny_model)]) == errors.InvalidAudio.exit_code
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("switchboard: studio: refused at sound: model state 000: found numbers")
@@ -153,7 +153,7 @@ def test_a_box_may_stop_listening_once_it_has_made_up_its_mind(fake_ssh, tmp_pat
     assert path.stat().st_size > 1 << 18
     fake_ssh(f"say({READY!r})\nhear()\nsay({SEND!r}, {REFUSED!r})\n")
     before = set(threading.enumerate())
-    with pytest.raises(errors.UnsoundModel):
+    with pytest.raises(errors.InvalidAudio):
         push(Model.open(path), STUDIO, Line()).check_accepted("studio")
     assert set(threading.enumerate()) <= before
 
@@ -298,7 +298,7 @@ def test_hosts_may_stand_in_a_file(fake_ssh, tiny_model, tmp_path, capsys):
     boxes = tmp_path / "boxes.txt"
     boxes.write_text("near\nnear # twice\npicky\n")
     status = main(["push", "--all-of", str(boxes), str(tiny_model)])
-    assert status == errors.UnsoundModel.exit_code
+    assert status == errors.InvalidAudio.exit_code
     assert capsys.readouterr().out.count("near") == 1
 
 

@@ -311,7 +311,7 @@ def test_damaged_networks_do_not_open(tmp_path):
 
 
 def test_a_run_without_any_figure_still_has_its_picture(tmp_path):
-    trainer.Curves(tmp_path / "curves.csv").cut(trainer.Progress())
+    trainer.TrainingLog(tmp_path / "curves.csv").cut(trainer.Progress())
     preview.draw_curves(tmp_path)
     assert (tmp_path / "curves.png").is_file()
 

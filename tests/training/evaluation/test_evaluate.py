@@ -24,7 +24,7 @@ from training.corpus.generator.corpus_writer import (
     write_studio_corpus,
 )
 from training.evaluation.effect_names import WORDS, named_effects, names_by_sound, sentence
-from training.evaluation.embed_scores import inscribe
+from training.evaluation.embed_scores import embed_scores
 from training.evaluation.evaluate import Plan, hold
 from training.evaluation.label_sheet import build as build_sheet
 from training.evaluation.label_sheet import fit
@@ -226,9 +226,9 @@ def test_states_that_are_the_same_to_a_listener_are_twins():
     effects = separate_effects()
     effects[1] *= 0.02
     found = compare_states(sweep_of(effects, spread=0.3, n_seeds=16))
-    assert len(found.twins) == 4
-    assert all(abs(one - other) == 2 for one, other in found.twins)
-    assert compare_states(sweep_of(separate_effects(), spread=0.1)).twins == []
+    assert len(found.indistinguishable_pairs) == 4
+    assert all(abs(one - other) == 2 for one, other in found.indistinguishable_pairs)
+    assert compare_states(sweep_of(separate_effects(), spread=0.1)).indistinguishable_pairs == []
 
 
 def test_more_flips_are_further_apart_in_a_panel_that_adds_up():
@@ -337,7 +337,7 @@ def test_without_held_out_music_only_the_rest_is_measured(heard):
 def test_against_held_out_music_everything_is_measured(compared):
     assert all(each.is_measured for each in thresholds(compared))
     assert len(compared.comparisons) == len(compared.inversion_comparisons) == N_FIGURES
-    assert set(compared.distances) == set(compared.halves_distances) == set(GROUPS)
+    assert set(compared.distances) == set(compared.noise_floor) == set(GROUPS)
 
 
 # -- what is left behind ---------------------------------------------------------------------
@@ -347,8 +347,8 @@ def test_names_and_scores_go_into_the_model_and_nothing_else_changes(heard, smal
     copy = tmp_path / "copy.onnx"
     copy.write_bytes(small_model.read_bytes())
     before = read_card(copy)
-    digest = inscribe(copy, ("warm & dark", "ünïque"), {"audition_x": 1.5, "codec_db": 2.0})
-    again = inscribe(copy, ("warm & dark", "ünïque"), scores(heard))
+    digest = embed_scores(copy, ("warm & dark", "ünïque"), {"audition_x": 1.5, "codec_db": 2.0})
+    again = embed_scores(copy, ("warm & dark", "ünïque"), scores(heard))
     after = read_card(copy)
     assert digest != again == Network.open(copy).digest
     assert after.switch_labels == ("warm & dark", "ünïque")
@@ -359,7 +359,7 @@ def test_names_and_scores_go_into_the_model_and_nothing_else_changes(heard, smal
 
 def test_a_model_of_the_first_version_comes_out_as_one_of_the_newest(build_model):
     path = build_model(metadata={"contract_version": "1", "scores": None})
-    inscribe(path, ("a", "b", "c"), {"audition_x": 1.0})
+    embed_scores(path, ("a", "b", "c"), {"audition_x": 1.0})
     assert ModelCard.from_metadata(read_card(path).to_metadata()).scores == {"audition_x": 1.0}
 
 

@@ -15,7 +15,7 @@ from training.commands.inversion_study import study as command
 from training.corpus.format import SAMPLE_RATE, CorpusError
 from training.inversion_study import methods as inversions
 from training.inversion_study.experiment import Plan, Row, Study, read_music, run
-from training.inversion_study.methods import BoxWay, LibrosaWay, n_empty_bands
+from training.inversion_study.methods import DeviceInversion, LibrosaInversion, n_empty_bands
 from training.inversion_study.page import build
 from training.inversion_study.summary import find
 from training.metrics.reconstruction import log_spectral_distance_db
@@ -165,7 +165,7 @@ def test_mel_inversion_goes_in_pieces_where_memory_is_short(
         return np.full((n_fft // 2 + 1, mel.shape[1]), len(sizes), np.float32)
 
     monkeypatch.setattr("librosa.feature.inverse.mel_to_stft", short_of_memory)
-    way = LibrosaWay(music(4.0), SAMPLE_RATE, n_fft, [1])
+    way = LibrosaInversion(music(4.0), SAMPLE_RATE, n_fft, [1])
     assert way.invert(way.settings()[0], mel=True).note == note
     assert sizes == taken
 
@@ -178,16 +178,16 @@ def test_more_frames_than_the_solver_can_count_go_in_pieces(monkeypatch):
         return np.ones((2049, mel.shape[1]), np.float32)
 
     monkeypatch.setattr("librosa.feature.inverse.mel_to_stft", solve)
-    way = LibrosaWay(music(8.0), SAMPLE_RATE, 4096, [1])
+    way = LibrosaInversion(music(8.0), SAMPLE_RATE, 4096, [1])
     assert way.invert(way.settings()[0], mel=True).note == "mel inversion 128 frames at a time"
     assert sizes == [128, 45]
 
 
 def test_the_box_stops_where_the_solver_begins():
     """Unless it took a step, librosa's least squares are the cut-off pseudo-inverse."""
-    way = LibrosaWay(music(), SAMPLE_RATE, 512, [1])
+    way = LibrosaInversion(music(), SAMPLE_RATE, 512, [1])
     assert 0 <= way.solver_change < 0.5
-    box = BoxWay(music(), SAMPLE_RATE, 512)
+    box = DeviceInversion(music(), SAMPLE_RATE, 512)
     assert box.solver_change is None
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.support.tiny_run import ANALYSIS, CONFIG, N_SLOTS, networks
-from training.networks.codec import Grain, codec_loss, quantise, spread_loss, wrap
+from training.networks.codec import NoiseTexture, codec_loss, laplace_nll, quantise, wrap
 
 N_LOOPS = 3
 N_FRAMES = N_SLOTS * ANALYSIS.frames_per_slot
@@ -100,11 +100,11 @@ def test_a_coarser_grid_draws_the_frames_that_lie_on_both(codec, log_bands, offs
 
 
 def test_grain_scatters_like_noise_and_is_the_same_every_time():
-    grain = Grain(n_channels=24, n_bands=192)
+    grain = NoiseTexture(n_channels=24, n_bands=192)
     rows = torch.randn(500, 24, generator=torch.manual_seed(6)).repeat_interleave(8, dim=0)
     phase = torch.arange(8).div(8).repeat(500)
     scatter = grain(rows, phase)
-    assert torch.equal(scatter, Grain(n_channels=24, n_bands=192)(rows, phase))
+    assert torch.equal(scatter, NoiseTexture(n_channels=24, n_bands=192)(rows, phase))
     assert scatter.median().abs() < 0.05
     assert scatter.abs().mean() == pytest.approx(1, abs=0.05)
     across_slots = torch.corrcoef(scatter.view(500, -1)[:20])
@@ -127,7 +127,7 @@ def test_frames_are_grained_where_the_spread_is_wide_and_there_alone(codec):
 def test_the_spread_that_costs_least_is_how_far_bands_are_missed():
     missed = torch.randn(4000, generator=torch.manual_seed(5)) * 0.3
     fitting = missed.abs().mean().log().expand(4000)
-    costs = [float(spread_loss(fitting + change, missed)) for change in (-0.5, 0.0, 0.5)]
+    costs = [float(laplace_nll(fitting + change, missed)) for change in (-0.5, 0.0, 0.5)]
     assert costs[1] == min(costs)
 
 
@@ -135,7 +135,7 @@ def test_the_spread_watches_and_does_not_teach(codec):
     codec.zero_grad()
     rows, phase = torch.randn(6, CONFIG.n_channels), torch.rand(6)
     middle, log_spread = codec.renderer.expect(rows, phase)
-    spread_loss(log_spread, middle).backward()
+    laplace_nll(log_spread, middle).backward()
     taught = {name for name, p in codec.named_parameters() if p.grad is not None}
     assert taught == {"renderer.spread.weight", "renderer.spread.bias"}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.support.tiny_run import CONFIG, N_SLOTS, networks
-from training.networks.composer import Reading, aim_loss, composer_loss, frozen, played
+from training.networks.composer import Posterior, composer_loss, descriptor_loss, frozen, played
 
 N_LOOPS = 6
 
@@ -23,7 +23,7 @@ def classes():
 @pytest.fixture
 def prior():
     nothing = torch.zeros(N_LOOPS, CONFIG.n_variation)
-    return Reading(nothing, nothing)
+    return Posterior(nothing, nothing)
 
 
 def states(made, bits):
@@ -89,7 +89,7 @@ def test_gradients_reach_reader_and_composer(made, classes):
 def test_a_posterior_that_is_the_prior_costs_nothing(prior, classes):
     logits = torch.zeros(*classes.shape, CONFIG.n_levels)
     assert composer_loss(logits, classes, prior).divergence == 0
-    wide = Reading(prior.mean + 1, prior.log_variance)
+    wide = Posterior(prior.mean + 1, prior.log_variance)
     assert composer_loss(logits, classes, wide).divergence == pytest.approx(CONFIG.n_variation / 2)
 
 
@@ -101,16 +101,16 @@ def test_cross_entropy_counts_nats_per_loop(prior, classes):
 
 def test_a_sound_that_is_what_the_switches_say_costs_nothing():
     expected = torch.randn(6, 5)
-    assert aim_loss(expected, expected, 3) == 0
-    assert aim_loss(expected + torch.randn(6, 5), expected, 3) > 0
+    assert descriptor_loss(expected, expected, 3) == 0
+    assert descriptor_loss(expected + torch.randn(6, 5), expected, 3) > 0
 
 
 def test_what_a_variation_does_to_all_its_states_costs_less_than_what_a_switch_should_not():
     expected = torch.randn(6, 5)
     common, alone = torch.zeros(6, 5), torch.zeros(6, 5)
     common[:3], alone[::3] = 1.0, 1.0
-    in_common = aim_loss(expected + common, expected, 3)
-    assert in_common < 0.5 * aim_loss(expected + 1.5**0.5 * alone, expected, 3)
+    in_common = descriptor_loss(expected + common, expected, 3)
+    assert in_common < 0.5 * descriptor_loss(expected + 1.5**0.5 * alone, expected, 3)
     assert in_common > 0
 
 

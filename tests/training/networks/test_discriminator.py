@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.networks.discriminator import Critic, judging_loss, persuasion_loss
+from training.networks.discriminator import Discriminator, discriminator_loss, generator_loss
 
 N_SLOTS, N_DIGITS, N_LEVELS = 8, 4, 5
 
@@ -11,7 +11,7 @@ N_SLOTS, N_DIGITS, N_LEVELS = 8, 4, 5
 @pytest.fixture
 def critic():
     torch.manual_seed(0)
-    return Critic(n_slots=N_SLOTS, n_digits=N_DIGITS, n_levels=N_LEVELS, width=16)
+    return Discriminator(n_slots=N_SLOTS, n_digits=N_DIGITS, n_levels=N_LEVELS, width=16)
 
 
 def loops(n, *, together, seed):
@@ -44,7 +44,7 @@ def test_it_learns_what_belongs_together(critic):
             for together in (True, False)
         )
         optimiser.zero_grad()
-        judging_loss(music, composed).backward()
+        discriminator_loss(music, composed).backward()
         optimiser.step()
     music, composed = (
         critic(loops(32, together=together, seed=999), shown)[0] for together in (True, False)
@@ -55,12 +55,12 @@ def test_it_learns_what_belongs_together(critic):
 
 def test_nothing_is_left_to_learn_where_scores_are_a_point_clear():
     clear = torch.tensor([[1.5, 2.0]])
-    assert judging_loss(clear, -clear) == 0
-    assert judging_loss(-clear, clear) > 0
+    assert discriminator_loss(clear, -clear) == 0
+    assert discriminator_loss(-clear, clear) > 0
 
 
 def test_a_better_score_and_reasons_as_for_music_persuade():
     score, reasons = torch.zeros(1, 2), torch.ones(1, 2, 3)
-    as_music = persuasion_loss(score, reasons, reasons)
-    assert persuasion_loss(score + 1, reasons, reasons) < as_music
-    assert persuasion_loss(score, reasons + 1, reasons) > as_music
+    as_music = generator_loss(score, reasons, reasons)
+    assert generator_loss(score + 1, reasons, reasons) < as_music
+    assert generator_loss(score, reasons + 1, reasons) > as_music

@@ -305,9 +305,9 @@ def test_an_optimiser_of_other_networks_is_refused(checkpoint, tmp_path):
         {"state": {**state, 0: {"step": torch.ones(1)}}, "param_groups": [group]},
         {"state": {**state, 0: 3}, "param_groups": [group]},
     ]
-    for misfit in misfits:
+    for size_mismatch_warning in misfits:
         with pytest.raises(TrainingError, match=r"checkpoint\.pt: found an optimiser that does"):
-            go_on(tmp_path, {**content, "optimiser": misfit})
+            go_on(tmp_path, {**content, "optimiser": size_mismatch_warning})
     go_on(tmp_path, content)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from tests.support.tiny_run import CONFIG, networks, same_bits, toy_features, trained, weights
 from training.run.config import TrainingError
-from training.run.distributed import ALONE, Crew
+from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.stages import CodecStage, ComposerStage, encode_corpus
 from training.run.trainer import Budget, Trainer
 
@@ -24,7 +24,7 @@ N_STEPS = 6
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("n", [1, 7, 24])
 def test_parts_are_everything_once_and_their_weighted_means_the_mean(size, n):
-    crew = [Crew(rank, size) for rank in range(size)]
+    crew = [ProcessGroup(rank, size) for rank in range(size)]
     values = torch.arange(n).double().square()
     parts = [values[member.part(n)] for member in crew]
     pairs = list(zip(crew, parts, strict=True))
@@ -54,10 +54,10 @@ def test_gradients_of_a_crew_average_to_those_of_one(size, switches):
         yield CodecStage(made, features, config, crew)
         yield ComposerStage(made, classes, features, config, crew)
 
-    for stage in stages(ALONE):
+    for stage in stages(SINGLE_PROCESS):
         stage.begin()
-    members = [list(stages(Crew(rank, size))) for rank in range(size)]
-    for alone, *crew in zip(stages(ALONE), *members, strict=True):
+    members = [list(stages(ProcessGroup(rank, size))) for rank in range(size)]
+    for alone, *crew in zip(stages(SINGLE_PROCESS), *members, strict=True):
         parts = [gradients(stage, stage.parameters) for stage in crew]
         together = sum(parts) / size
         expected = gradients(alone, alone.parameters)
@@ -70,14 +70,14 @@ def test_a_crew_among_which_variations_do_not_divide_evenly_still_trains():
     made = networks(config)
     classes = encode_corpus(made, features, config)
     for rank in range(2):
-        stage = ComposerStage(made, classes, features, config, Crew(rank, 2))
+        stage = ComposerStage(made, classes, features, config, ProcessGroup(rank, 2))
         stage.begin()
         assert gradients(stage, stage.parameters).isfinite().all()
 
 
 def test_a_crew_with_more_members_than_a_batch_has_parts_is_refused(tmp_path):
     with pytest.raises(TrainingError, match=r"found 9 processes, expected 3 at most"):
-        trained(tmp_path, HALF_EACH, N_STEPS, crew=Crew(0, 9))
+        trained(tmp_path, HALF_EACH, N_STEPS, crew=ProcessGroup(0, 9))
 
 
 def member(directory):

@@ -9,7 +9,7 @@ from device.errors import OutputError
 from training.run import preview
 from training.run.config import TrainingError
 from training.run.run_folder import load_saved, save_atomically, save_json
-from training.run.trainer import Curves, Progress
+from training.run.trainer import Progress, TrainingLog
 
 
 def test_a_run_overwrites_what_a_killed_one_left(tmp_path):
@@ -49,7 +49,7 @@ def test_a_full_disk_before_the_first_checkpoint_asks_for_another_place(tmp_path
 
 
 def test_curves_and_previews_on_a_full_disk_are_named(tmp_path, full_disk):
-    curves = Curves(tmp_path / "curves.csv")
+    curves = TrainingLog(tmp_path / "curves.csv")
     curves.cut(Progress())
     full_disk()
     with pytest.raises(OutputError, match=r"curves\.csv: cannot be written"):

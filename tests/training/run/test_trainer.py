@@ -12,11 +12,11 @@ import torch
 from tests.support.tiny_run import CONFIG, N_SLOTS, networks, same_bits, toy_features, weights
 from training.run import trainer as trainer_module
 from training.run.config import TrainingError
-from training.run.distributed import ALONE
+from training.run.distributed import SINGLE_PROCESS
 from training.run.networks import Networks
 from training.run.run_folder import FinishedRun
 from training.run.stages import ComposerStage, encode_corpus
-from training.run.trainer import Budget, Curves, Progress, Trainer
+from training.run.trainer import Budget, Progress, Trainer, TrainingLog
 
 N_STEPS = 16
 HALF_EACH = replace(CONFIG, codec_share=0.5)
@@ -155,7 +155,7 @@ def test_minutes_that_were_spent_before_a_kill_stay_spent(tmp_path):
 
 
 def test_half_a_row_of_a_killed_run_is_forgotten(tmp_path):
-    curves = Curves(tmp_path / "curves.csv")
+    curves = TrainingLog(tmp_path / "curves.csv")
     curves.cut(Progress())
     curves.append("codec", Progress(step=2), {"loss": 1.0})
     with curves.path.open("a") as file:
@@ -359,7 +359,7 @@ def test_listening_to_panels_teaches_the_composer_alone(uninterrupted):
     )
     for network in vars(made).values():
         network.zero_grad()
-    _, heard = stage._panel(np.random.default_rng(1), ALONE)
+    _, heard = stage._panel(np.random.default_rng(1), SINGLE_PROCESS)
     heard["aim"].backward()
     assert taught(made) == {"composer"}
 
@@ -372,7 +372,7 @@ def test_the_critic_teaches_the_composer_and_is_taught_by_the_music(uninterrupte
     for part, pupil in {"judging": "critic", "persuasion": "composer"}.items():
         for network in vars(made).values():
             network.zero_grad()
-        digits, _ = stage._panel(rng, ALONE)
+        digits, _ = stage._panel(rng, SINGLE_PROCESS)
         stage._criticise(rng, classes[:4], digits)[part].backward()
         assert taught(made) == {pupil}
 

@@ -5,7 +5,7 @@ import torch
 
 from training.features.descriptors import NAMES
 from training.switch_axes.axes import WORDS, name
-from training.switch_axes.discovered import DiscoveredAxes, simplify
+from training.switch_axes.discovered import DiscoveredAxes, rotate_orthomax
 
 N_SWITCHES = 3
 NO_LABELS = torch.zeros(0, 0)
@@ -89,7 +89,7 @@ def test_on_means_more_happens():
 def test_a_rotation_keeps_lengths_and_evens_the_axes_out():
     loadings = torch.randn(len(NAMES), 4, generator=torch.manual_seed(2)).double()
     loadings = loadings * torch.tensor([3.0, 1.0, 1.0, 0.5])
-    rotation = simplify(loadings)
+    rotation = rotate_orthomax(loadings)
     identity = torch.eye(4, dtype=torch.float64)
     torch.testing.assert_close(rotation @ rotation.T, identity, atol=1e-6, rtol=0)
     before, after = (x.square().sum(dim=0) for x in (loadings, loadings @ rotation))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.corpus.format import SAMPLE_RATE, Audio, CorpusError
-from training.corpus.recordings.containers import SplicedFile, Survey, survey
+from training.corpus.recordings.containers import AudioMeasurement, SplicedFile, survey
 
 SUFFIXES = frozenset({".mp3", ".ogg", ".oga", ".opus", ".flac", ".wav", ".aif", ".aiff", ".m4a"})
 
@@ -92,7 +92,7 @@ def _decode(path: Path) -> Recording:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Survey]]:
+def _opened(path: Path) -> Iterator[tuple[Any, AudioMeasurement]]:
     """Open a file for decoding, with a corrected header where its own would end it too early."""
     import soundfile
 
@@ -119,7 +119,7 @@ def _hushed_decoders() -> Iterator[None]:
         os.close(kept)
 
 
-def _read(file: Any, found: Survey) -> Recording:
+def _read(file: Any, found: AudioMeasurement) -> Recording:
     """Mix down and resample block by block: an hour in stereo never lies in memory whole."""
     import soxr
 

@@ -30,7 +30,7 @@ class Splice:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class AudioMeasurement:
     """What a file holds. The default says: nothing is wrong, as far as can be seen.
 
     Attributes
@@ -51,7 +51,7 @@ class Survey:
     splice: Splice | None = None
 
 
-def survey(path: Path, container: str, sample_rate: int, n_expected: int) -> Survey:
+def survey(path: Path, container: str, sample_rate: int, n_expected: int) -> AudioMeasurement:
     """Compare a file with its header.
 
     Parameters
@@ -65,7 +65,7 @@ def survey(path: Path, container: str, sample_rate: int, n_expected: int) -> Sur
     """
     surveyor = _SURVEYORS.get(container)
     if surveyor is None or path.stat().st_size == 0:
-        return Survey()
+        return AudioMeasurement()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return surveyor(data, sample_rate, n_expected)
 
@@ -198,7 +198,7 @@ def _count_mpeg_frames(data: Data, start: int, kind: tuple[int, int, int]) -> _M
     return _MpegCount(n_frames, n_gaps, is_cut_off=False)
 
 
-def _survey_mpeg(data: Data, _sample_rate: int, n_expected: int) -> Survey:
+def _survey_mpeg(data: Data, _sample_rate: int, n_expected: int) -> AudioMeasurement:
     start = 0
     while data[start : start + 3] == b"ID3":  # sizes have seven bits a byte
         size = sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(data[start + 6 :][:4]))
@@ -206,14 +206,14 @@ def _survey_mpeg(data: Data, _sample_rate: int, n_expected: int) -> Survey:
     first = _find_mpeg_frame(data, start, None)
     frame = None if first is None else _mpeg_frame(data[first : first + 4])
     if first is None or frame is None:
-        return Survey()
+        return AudioMeasurement()
     info = _find_info(data, first, frame)
     count = _count_mpeg_frames(data, first + (frame.n_bytes if info else 0), frame.kind)
     n_claimed = int.from_bytes(data[info + 8 : info + 12], "big") if info else 0
     # Some encoders count the frame of the header itself.
     n_missing = n_claimed - count.n_frames - 1 - 2 * count.n_gaps
     is_short = n_expected + _LARGEST_PADDING < count.n_frames * frame.n_samples
-    return Survey(
+    return AudioMeasurement(
         is_cut_off=count.is_cut_off or 0 < n_missing < _UNKNOWN_MPEG_FRAMES // 2,
         splice=_info_splice(data, first, info) if is_short else None,
     )
@@ -285,7 +285,7 @@ def _ogg_checksum(page: bytes | bytearray) -> int:
     return int(f"{register:032b}"[::-1], 2)
 
 
-def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> Survey:
+def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> AudioMeasurement:
     n_sound, n_skipped, granule_rate = 0, 0, sample_rate
     last: _OggPage | None = None
     serials: set[int] = set()
@@ -302,12 +302,12 @@ def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> Survey:
         serials.add(page.serial)
         last = page
     else:
-        return Survey(is_cut_off=last is None or not last.flags & _OGG_END)
+        return AudioMeasurement(is_cut_off=last is None or not last.flags & _OGG_END)
     if last is not None and last.flags & _OGG_END:
-        return Survey()  # what comes behind the last page is no sound
+        return AudioMeasurement()  # what comes behind the last page is no sound
     # Several streams each count from 0: how far the sound goes cannot be told.
     is_known = len(serials) == 1
-    return Survey(
+    return AudioMeasurement(
         is_cut_off=True, n_sound=n_sound * sample_rate // granule_rate if is_known else None
     )
 
@@ -317,17 +317,17 @@ def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> Survey:
 _TOTAL_BITS = 36  # of the total number of samples, the last ones of eight bytes
 
 
-def _survey_flac(data: Data, _sample_rate: int, _n_expected: int) -> Survey:
+def _survey_flac(data: Data, _sample_rate: int, _n_expected: int) -> AudioMeasurement:
     start = data.find(b"fLaC", 0, 2**20)
     if start < 0:
-        return Survey()
+        return AudioMeasurement()
     field = int.from_bytes(data[start + 18 : start + 26], "big")
     n_claimed = field % 2**_TOTAL_BITS
     if n_claimed == 0:
-        return Survey()
+        return AudioMeasurement()
     unknown = (field - n_claimed).to_bytes(8, "big")
     # Told that the total is unknown, the decoder goes on for as long as there is sound.
-    return Survey(n_claimed=n_claimed, splice=Splice(start + 18, 8, unknown))
+    return AudioMeasurement(n_claimed=n_claimed, splice=Splice(start + 18, 8, unknown))
 
 
 # -- chunks ---------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ def _survey_flac(data: Data, _sample_rate: int, _n_expected: int) -> Survey:
 _UNKNOWN_SIZES = (range(0x7FFF0000, 0x80000001), range(0xFFFFFF00, 0x100000000))
 
 
-def _survey_chunks(data: Data, _sample_rate: int, _n_expected: int) -> Survey:
+def _survey_chunks(data: Data, _sample_rate: int, _n_expected: int) -> AudioMeasurement:
     order = "big" if data[:4] in {b"FORM", b"RIFX"} else "little"
     position = 12
     while position + 8 <= len(data):
@@ -345,18 +345,18 @@ def _survey_chunks(data: Data, _sample_rate: int, _n_expected: int) -> Survey:
         if data[position : position + 4] in {b"data", b"SSND"}:
             return _survey_sound_chunk(data, begin, size)
         position = begin + size + size % 2
-    return Survey()
+    return AudioMeasurement()
 
 
-def _survey_sound_chunk(data: Data, begin: int, size: int) -> Survey:
+def _survey_sound_chunk(data: Data, begin: int, size: int) -> AudioMeasurement:
     n_there = len(data) - begin
     if size == 0 and n_there > 0 and data[begin - 8 : begin - 4] == b"data":
-        return Survey(splice=Splice(begin - 4, 4, b"\xff\xff\xff\xff"))
+        return AudioMeasurement(splice=Splice(begin - 4, 4, b"\xff\xff\xff\xff"))
     is_known = data[:4] != b"RF64" and not any(size in sizes for sizes in _UNKNOWN_SIZES)
-    return Survey(is_cut_off=is_known and size > n_there)
+    return AudioMeasurement(is_cut_off=is_known and size > n_there)
 
 
-_SURVEYORS: dict[str, Callable[[Data, int, int], Survey]] = {
+_SURVEYORS: dict[str, Callable[[Data, int, int], AudioMeasurement]] = {
     "MP3": _survey_mpeg,
     "OGG": _survey_ogg,
     "FLAC": _survey_flac,
