@@ -188,7 +188,7 @@ def test_a_study_is_written_into_a_pipe_and_through_a_link(folder):
 
 def test_an_audition_is_written_into_pipe_and_device_and_through_links_and_so_is_its_model(folder):
     # In a folder whose name is not UTF-8, as well.
-    folder /= "caf\udce9"
+    folder /= "B\udce9la"
     model = Place("dangling link", folder / "place")
     tiny.build(model.target, n_switches=1)
     before = model.target.read_bytes()

@@ -32,8 +32,8 @@ from training.reporting.html import chart, chart_style, render
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b5m[red]\u202eevil\u2066\u200b\ud800\r\nactive"
 SEEN = (r"\x1b]0;owned\x07", r"\x1b[2J", r"\x9b5m", "[red]", r"\u202e", r"\u2066", r"\u200b")
-# "café" in Latin-1, as Python has it.
-LATIN = "caf\udce9"
+# "Béla" in Latin-1, as Python has it.
+LATIN = "B\udce9la"
 
 
 def check_shown(text, *, own=""):
@@ -187,7 +187,7 @@ def test_the_service_manager_is_told_one_line_of_utf_8(tmp_path):
             heartbeat(snapshot(title=EVIL))
         lines = ear.recv(10_000).decode("utf-8").split("\n")
     assert [line.partition("=")[0] for line in lines] == ["READY", "WATCHDOG", "STATUS"]
-    assert r"caf\xe9\nMAINPID=1.wav" in lines[2]
+    assert r"B\xe9la\nMAINPID=1.wav" in lines[2]
 
 
 # -- what the verbs write --------------------------------------------------------------------
