@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from itertools import cycle, islice
@@ -13,10 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from device.commands.models import models
-from tests.end_to_end.test_push import SWITCHBOARD, read_wav
 from tests.support import faulty_models as unruly
 from tests.support import tiny_model as tiny
+from tests.support.recording import read_wav
 
+SWITCHBOARD = [sys.executable, "-c", "import sys; from device.cli import main; sys.exit(main())"]
 PATIENCE_SECONDS = 60.0
 N_TAKE_OVERS = 40
 # Bars of 1 s, so that forty of them do not take long.

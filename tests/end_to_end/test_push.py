@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import wave
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from device.model.network import Network
 from device.store.store import ModelStore
 from tests.support import tiny_model
 from tests.support.loopback_sshd import LoopbackBox
+from tests.support.recording import EDGE_SECONDS, WINDOW, Recording, read_wav
 from tests.support.tiny_run import finished
 
 SWITCHBOARD = [sys.executable, "-c", "import sys; from device.cli import main; sys.exit(main())"]
@@ -33,8 +33,6 @@ HEARD_BARS = 4
 PATIENCE_SECONDS = 60.0
 # Between a beat and its sound in the file: the inversion's look-ahead, and a window to see it in.
 LATENCY_SECONDS = 0.06
-EDGE_SECONDS = 0.25
-WINDOW = 1024
 
 
 class Player:
@@ -101,53 +99,6 @@ class Player:
                 with suppress(FileNotFoundError):
                     n_samples = (part.stat().st_size - 44) / 2
                     self._growth.append((time.monotonic(), n_samples / 22050))
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What was heard: samples between -1 and 1, and how many make a second."""
-
-    samples: np.ndarray
-    rate: int
-
-    def __len__(self):
-        """Whole seconds, and one more."""
-        return len(self.samples) // self.rate + 1
-
-    def inner(self):
-        """Without the first breath and the fade at the end."""
-        edge = round(EDGE_SECONDS * self.rate)
-        return self.samples[edge:-edge]
-
-    def longest_silence_seconds(self):
-        loud = np.flatnonzero(np.abs(self.inner()) > 10 ** (-80 / 20))
-        return (np.diff(loud).max() - 1) / self.rate
-
-    def curvature(self):
-        return np.abs(np.diff(self.samples, 2))
-
-    def around(self, seconds):
-        """The samples of 0.3 s."""
-        first, last = (round((seconds + side) * self.rate) for side in (-0.15, 0.15))
-        return np.r_[max(first, 0) : last]
-
-    def spectra(self):
-        """Magnitudes of overlapping windows, each of unit length."""
-        starts = np.arange(0, len(self.samples) - WINDOW, WINDOW // 4)
-        windows = self.samples[starts[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
-        drawn = np.abs(np.fft.rfft(windows))
-        return drawn / (np.linalg.norm(drawn, axis=1, keepdims=True) + 1e-9)
-
-    def middles(self):
-        """Of the same windows, in seconds."""
-        starts = np.arange(0, len(self.samples) - WINDOW, WINDOW // 4)
-        return (starts + WINDOW / 2) / self.rate
-
-
-def read_wav(path):
-    with wave.open(str(path)) as wav:
-        rate, pcm = wav.getframerate(), wav.readframes(wav.getnframes())
-    return Recording(np.frombuffer(pcm, "<i2").astype(np.float32) / 32768, rate)
 
 
 def spectrum_of(model: Path):
