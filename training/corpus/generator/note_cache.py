@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.corpus.generator.instruments import INSTRUMENTS, Signal, play_drum, play_note
+from training.corpus.generator.drums import play_drum
+from training.corpus.generator.instruments import INSTRUMENTS, play_note
+from training.corpus.generator.signals import Signal
 
 Player = Callable[[str, int, int], Signal]
 """(instrument, key, velocity) → a held note, (n_samples,)"""

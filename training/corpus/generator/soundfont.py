@@ -17,7 +17,8 @@ import numpy as np
 from device.errors import SwitchboardError
 from device.files import utf8_name
 from training.corpus.format import SAMPLE_RATE
-from training.corpus.generator.instruments import INSTRUMENTS, Signal, at_its_level, play_note
+from training.corpus.generator.instruments import INSTRUMENTS, at_its_level, play_note
+from training.corpus.generator.signals import Signal
 
 # General MIDI programs, counted from 0.
 PROGRAMS = {
