@@ -24,7 +24,7 @@ MOST_DOWNS = 5
 class StartCounter:
     """A JSON file about the one model that was started last.
 
-    ``n``, ``boot`` and ``n_reboots`` mean what they have always meant; a file without the other
+    ``n``, ``boot`` and ``n_downs`` mean what they have always meant; a file without the other
     two,
     of an older version, tells of no crash.
 
@@ -78,15 +78,15 @@ class StartCounter:
 
     def prove(self) -> None:
         """It plays; the machine may go down with it from now on."""
-        self._change(n=0, n_reboots=0)
+        self._change(n=0, n_downs=0)
 
     def forgive(self) -> None:
         """It has played for long: its crashes are forgotten."""
-        self._change(n=0, n_reboots=0, n_crashes=0)
+        self._change(n=0, n_downs=0, n_crashes=0)
 
     def stop(self) -> None:
         """It ended as it was told to."""
-        self._change(n=0, n_reboots=0, running=False)
+        self._change(n=0, n_downs=0, running=False)
 
     def _change(self, **values: Any) -> None:
         mark = read_json_object(self._path)

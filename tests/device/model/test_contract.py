@@ -434,7 +434,8 @@ def test_the_contract_needs_the_standard_library_alone():
     )
     assert done.stdout.split() == [
         "device",
-        "device.model.contract",
         "device.errors",
+        "device.model",
+        "device.model.contract",
         "device.model.metadata",
     ]

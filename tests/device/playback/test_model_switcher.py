@@ -469,7 +469,7 @@ def test_an_hour_of_music_forgives_a_model_its_crashes_and_ten_seconds_do_not(
 ):
     for _ in range(MOST_CRASHES - 1):
         store.record_start_attempt()
-        store.started()
+        store.confirm_running()
     monkeypatch.setattr("device.playback.model_switcher.START_SECONDS", 0.3)
     monkeypatch.setattr("device.playback.model_switcher.LONG_SECONDS", 1.2)
     box = make_box()

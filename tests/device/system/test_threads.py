@@ -184,7 +184,7 @@ class InTheWings(HelperWithPoison):
         return ModelLoader(self.store, options.pop("make"), **options)
 
     def is_well(self):
-        self.voice = self.voice or self.held.newcomer()
+        self.voice = self.voice or self.held.next_voice()
         return self.voice is not None and self.voice.network.digest == self.digest
 
     def close(self):
@@ -215,8 +215,8 @@ class WingsWithAJob(InTheWings):
     def wings(self, **changes):
         wings = super().wings(**changes)
         self.store.started = self.poison
-        wings.proven()
-        wings.proven()
+        wings.confirm_running()
+        wings.confirm_running()
         return wings
 
 
@@ -257,7 +257,7 @@ def test_every_thread_of_the_box_is_a_helper():
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("threading.Thread", "Thread")
     }
     # The one beside is started when the process is about to be ended by force.
-    assert threads == {"helpers.py", "ending.py"}
+    assert threads == {"threads.py", "termination.py"}
     names = {
         node.args[0].value
         for path in DEVICE.rglob("*.py")

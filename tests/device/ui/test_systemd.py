@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from device.system import realtime
 from device.system.realtime import LOOP_PRIORITY, RealtimeGuard, lock_memory, set_realtime_priority
 from device.ui import systemd as service
 from device.ui.systemd import Heartbeat, SystemdNotifier
@@ -179,7 +180,7 @@ def test_a_loop_that_is_always_late_lets_the_rest_of_the_machine_go_first(
 
 def test_memory_is_locked_only_where_that_cannot_make_later_allocations_fail(monkeypatch):
     said = []
-    monkeypatch.setattr(service.resource, "getrlimit", lambda _: (65536, 65536))
+    monkeypatch.setattr(realtime.resource, "getrlimit", lambda _: (65536, 65536))
     lock_memory(said.append)
     assert "LimitMEMLOCK=infinity" in said[0]
 

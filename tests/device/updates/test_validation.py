@@ -186,8 +186,8 @@ def test_an_examination_ends_with_who_asked_for_it(tmp_path):
         "import sys, os\n"
         "from pathlib import Path\n"
         "from device.updates.validation import start_process\n"
-        "from device.updates.validation_worker import Limits\n"
-        "child = start_process(Path(sys.argv[1]), Limits())\n"
+        "from device.updates.validation_worker import ResourceLimits\n"
+        "child = start_process(Path(sys.argv[1]), ResourceLimits())\n"
         "print(child.pid, flush=True)\n"
         # It says this once it listens to its parent's end.
         "child.stdout.readline()\n"
@@ -218,14 +218,14 @@ def test_the_tiny_models_of_the_tests_are_good_ones(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
-@pytest.mark.parametrize("name", ["network._load", "onnx_file.check_file", "network.sha256_of"])
+@pytest.mark.parametrize("name", ["network._load", "onnx_reader.check_file", "network.sha256_of"])
 def test_what_cannot_be_read_is_no_verdict_about_the_model(tiny_model, monkeypatch, number, name):
     """Wherever it is that the disk or the system fails."""
 
     def fails(path, *_):
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(f"device.{name}", fails)
+    monkeypatch.setattr(f"device.model.{name}", fails)
     lines = []
     answer(tiny_model, ResourceLimits(), lines.append)
     assert lines[-1]["accepted"] is False
