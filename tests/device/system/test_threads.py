@@ -214,7 +214,7 @@ class WingsThatLook(InTheWings):
 class WingsWithAJob(InTheWings):
     def wings(self, **changes):
         wings = super().wings(**changes)
-        self.store.started = self.poison
+        self.store.confirm_running = self.poison
         wings.confirm_running()
         wings.confirm_running()
         return wings
