@@ -452,6 +452,7 @@ def test_a_model_that_has_rotted_is_taken_out_and_not_refused(
     def rot():
         store.path(second).write_bytes(content[:-1] + b"?")
         # Not `activate`, which looks at the bytes; and never active while it is still whole.
+        store._set_link("previous", store.path(first))
         store._set_link("active", store.path(second))
 
     if not playing:
