@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 from onnx import TensorProto
 
-from device.errors import OutputError, SwitchboardError
+from device.errors import GoldenMismatch, OutputError, SwitchboardError
 from device.model.contract import CONTRACT_VERSION, MAX_MODEL_BYTES, check_tensors
 from device.model.network import Network
 from export.commands.export import export
@@ -58,6 +58,25 @@ def test_the_box_opens_the_file_and_finds_its_card(exported, run):
     assert (card.n_slots, card.beats_per_loop, card.tempo_bpm) == (64, 16, 80)
     assert card.title == "Tiny"
     assert card.switch_labels == run.switch_labels
+
+
+def test_a_log_floor_that_is_not_the_trainings_leaves_no_file(run, trace, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_file, "to_onnx", lambda *_: trace)
+    monkeypatch.setattr(type(run.config.analysis), "log_floor", 2.0)
+    with pytest.raises(GoldenMismatch, match="log_floor of 2"):
+        model_file.export_run(run, tmp_path / "model.onnx", title="Tiny")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_other_peoples_files_say_is_made_plain(run, trace, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_file, "to_onnx", lambda *_: trace)
+    quoted = {"licences": ["CC\u202eBY\x1b[2J"], "level": float("nan")}
+    labels = ("a\x07b", *run.switch_labels[1:])
+    other = replace(run, provenance={**run.provenance, "corpus": quoted}, switch_labels=labels)
+    model_file.export_run(other, tmp_path / "model.onnx", title="Tiny")
+    card = Network.open(tmp_path / "model.onnx").card
+    assert card.provenance["corpus"] == {"licences": ["CC\ufffdBY\ufffd[2J"], "level": None}
+    assert card.switch_labels == ("a\ufffdb", *run.switch_labels[1:])
 
 
 def test_the_box_hears_of_the_window_that_was_trained_with(run, trace, tmp_path, monkeypatch):

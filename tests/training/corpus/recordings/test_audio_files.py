@@ -353,9 +353,9 @@ def cut_or_die(job):
 
 
 def test_a_file_that_kills_its_worker_is_one_line_in_the_list(tmp_path, monkeypatch):
-    real = cutting.corpus.run_guarded
+    real = cutting.run_guarded
     monkeypatch.setattr(
-        cutting.corpus,
+        cutting,
         "run_guarded",
         lambda _function, jobs, n, **more: real(cut_or_die, jobs, n, **more),
     )
