@@ -1,9 +1,14 @@
 """Guards: what the box imports, what exit codes errors have, and how long a module may be."""
 
 import ast
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device", "training", "export")
@@ -44,12 +49,70 @@ def test_the_box_needs_nothing_of_the_workstation():
     assert len(done.stdout.split()) >= 20
 
 
-def test_every_module_of_the_box_fits_into_a_head():
+def test_no_module_has_more_than_400_lines():
     lengths = {
         str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
-        for path in modules("device")
+        for path in modules(*PACKAGES)
     }
     assert {name: n for name, n in lengths.items() if n > MAX_LINES} == {}
+
+
+@pytest.mark.parametrize(("package", "most"), [("device", 8), ("training", 6), ("export", 6)])
+def test_most_modules_lie_in_a_package_that_says_what_they_do(package, most):
+    assert len(list((ROOT / package).glob("*.py"))) <= most
+
+
+def test_device_has_ten_packages_at_most_and_each_says_what_it_does():
+    packages = [path.parent for path in (ROOT / "device").glob("*/__init__.py")]
+    assert len(packages) <= 10
+    for path in modules(*PACKAGES):
+        if path.name == "__init__.py":
+            assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function of the source: where it is, how long its body is, how much it takes."""
+
+    path: Path
+    name: str
+    n_lines: int
+    n_parameters: int
+    is_decorated: bool
+
+
+def functions():
+    for path in modules(*PACKAGES):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                n_lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                taken = node.args
+                n_parameters = len(taken.posonlyargs + taken.args + taken.kwonlyargs)
+                yield Function(path, node.name, n_lines, n_parameters, bool(node.decorator_list))
+
+
+def test_bodies_are_short():
+    lengths = sorted(function.n_lines for function in functions())
+    assert median(lengths) <= 6
+    assert lengths[int(0.99 * len(lengths))] <= 30
+
+
+def test_no_function_takes_more_than_twelve_parameters():
+    assert {f.name: f.n_parameters for f in functions() if f.n_parameters > 12} == {}
+
+
+def test_few_helpers_are_called_once_and_say_no_more_than_their_code():
+    helpers = [
+        f"{f.path.relative_to(ROOT)}: {f.name}"
+        for f in functions()
+        if re.match(r"_[^_]", f.name)
+        and f.n_lines <= 3
+        and not f.is_decorated
+        # Its definition and one call.
+        and len(re.findall(rf"\b{f.name}\b", f.path.read_text(encoding="utf-8"))) == 2
+    ]
+    assert len(helpers) <= 40, helpers
 
 
 def test_text_is_printed_in_one_place_which_makes_it_visible():
@@ -62,7 +125,7 @@ def test_text_is_printed_in_one_place_which_makes_it_visible():
         and isinstance(node.value, ast.Name)
         and node.value.id == "click"
     }
-    assert prints == {"device/terminal.py"}
+    assert prints == {"device/console.py"}
 
 
 def errors_declared():
