@@ -106,7 +106,7 @@ def play_on(sound, name=None, reports=None, time=None, **options):
     time = time or Time()
     report = (reports if reports is not None else []).append
     times = {"clock": time.clock, "sleep": time.sleep}
-    return CardSpeaker(name, RATE, report=report, sound=sound, **times, **options)
+    return CardSpeaker(name, RATE, report=report, backend=sound, **times, **options)
 
 
 def tone(n, frequency=440.0):
@@ -377,7 +377,7 @@ def test_a_patient_speaker_begins_unheard_where_the_card_is_not_to_be_had_yet(ho
     sound, time, reports = FakeSound(), Time(), []
     sound.plugged, sound.is_busy = ([DAC], True) if how == "busy" else ([], False)
     sound.known = list(sound.plugged)
-    with play_on(sound, "hifiberry", reports, time, patient=True) as speaker:
+    with play_on(sound, "hifiberry", reports, time, wait_for_device=True) as speaker:
         assert (speaker.is_there, speaker.name) == (False, "hifiberry")
         for _ in range(150):
             speaker.write(BLOCK)

@@ -24,7 +24,7 @@ from device.errors import (
     SwitchboardError,
 )
 from device.model.contract import MAX_MODEL_BYTES
-from device.store.start_counter import MOST_CRASHES, MOST_DOWNS, MOST_STARTS, StartCounter
+from device.store.start_counter import MOST_CRASHES, MOST_REBOOTS, MOST_STARTS, StartCounter
 from device.store.store import ModelStore
 
 
@@ -278,7 +278,7 @@ def test_long_play_forgets_the_starts_and_crashes_before_it(store):
     for _ in range(5):
         store.record_start_attempt()
         assert store.record_start_attempt() == store.path(one)
-        store.started()
+        store.confirm_running()
         store.endured()
 
 
@@ -292,7 +292,7 @@ def crashing(store):
     def crash(n_times):
         for _ in range(n_times):
             assert store.record_start_attempt() == store.path(two)
-            store.started()
+            store.confirm_running()
 
     return store.path(one), store.path(two), crash
 
@@ -310,7 +310,7 @@ def test_to_be_told_to_stop_is_no_crash_and_forgives_none(store, crashing):
     one, two, crash = crashing
     for _ in range(3):
         store.record_start_attempt()
-        store.started()
+        store.confirm_running()
         store.stopped()
     crash(MOST_CRASHES - 1)
     assert store.record_start_attempt() == two
@@ -331,10 +331,10 @@ def test_long_play_forgives_all_crashes_before_it(store, crashing):
 
 def test_plugs_pulled_while_it_played_are_no_crashes(store, crashing, reboot):
     _, two, _ = crashing
-    for _ in range(3 * MOST_DOWNS):
+    for _ in range(3 * MOST_REBOOTS):
         reboot()
         assert store.record_start_attempt() == two
-        store.started()
+        store.confirm_running()
 
 
 def test_a_crash_is_remembered_across_a_pulled_plug(store, crashing, reboot):
@@ -361,7 +361,7 @@ def test_a_crash_while_the_bundled_model_plays_is_held_against_no_other(store, c
     for _ in range(2 * MOST_CRASHES):
         crash(1)
         store.activate(None)
-        store.entered()
+        store.record_takeover()
         store.activate(two.stem)
         store.endured()
     assert store.refusal(two.stem) is None
@@ -373,14 +373,14 @@ def test_notes_of_an_older_version_are_understood_and_it_understands_ours(store)
     notes, boot = store.directory / "starts.json", StartCounter(Path("x"))._boot()
     old = {"digest": one, "n": MOST_STARTS, "boot": boot, "n_downs": 1}
     notes.write_text(json.dumps(old), encoding="utf-8")
-    assert store._starts.n_downs_of(one) == 1
+    assert store._starts.n_reboots_of(one) == 1
     assert store.record_start_attempt() is None
     store.activate(add(store, "two"))
     store.record_start_attempt()
     ours = json.loads(notes.read_text(encoding="utf-8"))
     assert old.keys() <= ours.keys()
     assert ours["n"] == 1
-    store.started()
+    store.confirm_running()
     # An older version counts starts without success, and there was none.
     assert json.loads(notes.read_text(encoding="utf-8"))["n"] == 0
     store.stopped()
@@ -417,10 +417,10 @@ def test_a_disk_that_cannot_be_written_is_no_reason_not_to_play(store, monkeypat
 
     one = add(store, "one")
     store.activate(one)
-    monkeypatch.setattr("device.files.locked", read_only)
+    monkeypatch.setattr("device.files.file_lock", read_only)
     store.recover()
     assert store.record_start_attempt() == store.path(one)
-    store.started()
+    store.confirm_running()
 
 
 def test_a_roll_back_works_on_a_full_disk(store, monkeypatch):
@@ -429,7 +429,7 @@ def test_a_roll_back_works_on_a_full_disk(store, monkeypatch):
 
     store.activate(add(store, "one"))
     store.activate(add(store, "two"))
-    monkeypatch.setattr("device.store.verdict_log.write_object", full)
+    monkeypatch.setattr("device.store.verdict_log.write_json_object", full)
     monkeypatch.setattr(Path, "symlink_to", full)
     with pytest.raises(StoreFull):
         store.roll_back("it hums")
@@ -459,7 +459,7 @@ def taken_over(store):
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
-    store.entered()
+    store.record_takeover()
     return store.path(one), store.path(two)
 
 
@@ -493,13 +493,27 @@ def test_a_plug_pulled_soon_after_a_take_over_is_no_crash(store, taken_over, reb
 def test_plugs_pulled_during_its_starts_do_not_make_a_model_bad(store, reboot):
     one = add(store, "one")
     store.activate(one)
-    for _ in range(MOST_DOWNS - 1):
+    for _ in range(MOST_REBOOTS - 1):
         reboot()
         assert store.record_start_attempt() == store.path(one)
-    store.started()
+    store.confirm_running()
     reboot()
     assert store.record_start_attempt() == store.path(one)
     assert store.refusal(one) is None
+
+
+def test_a_start_that_succeeds_sets_the_count_of_reboots_to_zero_in_the_file(store, reboot):
+    one = add(store, "one")
+    store.activate(one)
+    for _ in range(2):
+        reboot()
+        store.record_start_attempt()
+    starts = store.directory / "starts.json"
+    assert json.loads(starts.read_text(encoding="utf-8"))["n_downs"] == 1
+    store.confirm_running()
+    content = json.loads(starts.read_text(encoding="utf-8"))
+    assert content["n_downs"] == 0
+    assert content.keys() == {"digest", "n", "boot", "n_downs", "n_crashes", "running"}
 
 
 def test_a_crash_before_a_plug_was_pulled_is_forgotten(store, reboot):
@@ -516,7 +530,7 @@ def test_a_model_that_takes_the_machine_down_every_time_gives_way(store, reboot)
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
-    for _ in range(MOST_DOWNS):
+    for _ in range(MOST_REBOOTS):
         reboot()
         assert store.record_start_attempt() == store.path(two)
     reboot()
@@ -526,12 +540,12 @@ def test_a_model_that_takes_the_machine_down_every_time_gives_way(store, reboot)
 
 def test_a_model_that_took_over_and_proved_itself_is_suspected_no_more(store, taken_over):
     _, two = taken_over
-    store.started()
+    store.confirm_running()
     assert store.record_start_attempt() == store.record_start_attempt() == two
 
 
 def test_nothing_is_suspected_where_the_bundled_model_takes_over(store):
-    store.entered()
+    store.record_takeover()
     assert store.record_start_attempt() is None
 
 
@@ -681,8 +695,8 @@ def test_nothing_waits_for_what_is_no_regular_file(store, kind, name):
         assert store.record_start_attempt() in (None, store.path(one), store.path(two))
         steps = (
             store.recover,
-            store.entered,
-            store.started,
+            store.record_takeover,
+            store.confirm_running,
             store.endured,
             store.stopped,
             lambda: store.examining().__enter__(),
