@@ -62,7 +62,7 @@ def atomic_symlink(link: Path, target: str, partial: Path) -> None:
     flush_folder(link.parent)
 
 
-def removed(path: Path) -> None:
+def remove_durably(path: Path) -> None:
     """Remove a file or a link for good; none there is as good."""
     with suppress(FileNotFoundError):
         path.unlink()
@@ -92,7 +92,7 @@ def free_bytes(folder: Path) -> int:
 
 
 @contextmanager
-def locked(path: Path, wait_seconds: float) -> Iterator[None]:
+def file_lock(path: Path, wait_seconds: float) -> Iterator[None]:
     """Hold a lock file, made where there is none; the lock goes with the process, if it dies.
 
     Raises
@@ -118,7 +118,7 @@ def locked(path: Path, wait_seconds: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-def created(path: Path) -> BinaryIO:
+def create_shared(path: Path) -> BinaryIO:
     """Open a new file that every account may read, whatever the umask.
 
     Raises
@@ -126,15 +126,15 @@ def created(path: Path) -> BinaryIO:
     FileExistsError
         If the name is taken, be it by a link that leads nowhere.
     """
-    return os.fdopen(_created(path), "wb")
+    return os.fdopen(_create(path), "wb")
 
 
-def made_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make a folder and those above it that are not there; every account may look into them."""
     if folder.is_dir():
         return
     if folder.parent != folder:
-        made_folder(folder.parent)
+        make_folder(folder.parent)
     try:
         folder.mkdir()
     except FileExistsError:
@@ -144,9 +144,9 @@ def made_folder(folder: Path) -> None:
         folder.chmod(SHARED_FOLDER_MODE)
 
 
-def held(path: Path) -> BinaryIO:
+def create_locked(path: Path) -> BinaryIO:
     """Open a new file and hold it, so that `remove_stale` knows that somebody still writes."""
-    file = created(path)
+    file = create_shared(path)
     _lock(file.fileno())
     return file
 
@@ -157,11 +157,11 @@ def remove_stale(folder: Path, pattern: str) -> None:
         # One that cannot be removed is no reason to leave the others.
         with suppress(OSError):
             if not stat.S_ISREG(path.lstat().st_mode):
-                removed(path)
+                remove_durably(path)
                 continue
             with open_regular(path, follow=False) as file:
                 if _lock(file.fileno()):
-                    removed(path)
+                    remove_durably(path)
 
 
 def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
@@ -177,7 +177,7 @@ def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
     OSError
         If it cannot be opened, or is a pipe, a socket, a folder or another device.
     """
-    return os.fdopen(_regular(path, follow=follow), "rb")
+    return os.fdopen(_open_regular(path, follow=follow), "rb")
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
@@ -234,12 +234,12 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def write_object(path: Path, content: dict[str, Any]) -> None:
+def write_json_object(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file whole; it has one writer at a time."""
     partial = path.with_name(f".{path.name}.part")
     partial.unlink(missing_ok=True)
     try:
-        with created(partial) as file:
+        with create_shared(partial) as file:
             file.write(json.dumps(content, indent=1).encode())
             flush_file(file)
         partial.replace(path)
@@ -250,14 +250,14 @@ def write_object(path: Path, content: dict[str, Any]) -> None:
         raise
 
 
-def _created(path: Path) -> int:
+def _create(path: Path) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(path, flags, SHARED_FILE_MODE)
     os.fchmod(descriptor, SHARED_FILE_MODE)
     return descriptor
 
 
-def _regular(path: Path, *, follow: bool) -> int:
+def _open_regular(path: Path, *, follow: bool) -> int:
     # Non-blocking, because to open a pipe is to wait for its other end.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
@@ -292,10 +292,10 @@ def _lock_file(path: Path) -> int:
 
 def _open_lock(path: Path) -> int:
     try:
-        return _created(path)
+        return _create(path)
     except FileExistsError:
         # Reading is enough for a lock: the file may be another account's.
-        return _regular(path, follow=False)
+        return _open_regular(path, follow=False)
 
 
 def _is_named(descriptor: int, path: Path) -> bool:

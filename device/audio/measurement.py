@@ -9,9 +9,9 @@ from device.audio.loudness import integrated_lufs, true_peak_db
 
 Samples = NDArray[np.float32]
 
-# A coarse picture: what a listener who is asked "is this the same?" would go by.
+# A coarse description of the sound: what a listener who is asked "is this the same?" would go by.
 _N_FFT = 1024
-_PICTURE_SECONDS = 0.1
+_WINDOW_SECONDS = 0.1
 _N_BANDS = 24
 _LOWEST_HERTZ = 60.0
 _FLOOR_DB = -60.0
@@ -30,7 +30,7 @@ class AudioMeasurement:
     silent_share : float
         Part of the time below -60 dB RMS, in windows of 100 ms.
     is_finite : bool
-    picture : (n_moments, n_bands)
+    band_levels : (n_moments, n_bands)
         Level in dB, for `distance_db`.
     """
 
@@ -38,10 +38,10 @@ class AudioMeasurement:
     true_peak_db: float
     silent_share: float
     is_finite: bool
-    picture: NDArray[np.float32]
+    band_levels: NDArray[np.float32]
 
 
-def survey(samples: Samples, sample_rate: int) -> AudioMeasurement:
+def measure(samples: Samples, sample_rate: int) -> AudioMeasurement:
     """Measure a recording, (n,)."""
     is_finite = bool(np.isfinite(samples).all())
     clean = samples if is_finite else np.nan_to_num(samples, posinf=0.0, neginf=0.0)
@@ -50,19 +50,19 @@ def survey(samples: Samples, sample_rate: int) -> AudioMeasurement:
         true_peak_db=true_peak_db(clean),
         silent_share=_silent_share(clean, sample_rate),
         is_finite=is_finite,
-        picture=_picture(clean, sample_rate),
+        band_levels=_band_levels(clean, sample_rate),
     )
 
 
 def distance_db(one: AudioMeasurement, other: AudioMeasurement) -> float:
     """Mean absolute difference of two pictures in dB."""
-    n = min(len(one.picture), len(other.picture))
-    return float(np.abs(one.picture[:n] - other.picture[:n]).mean())
+    n = min(len(one.band_levels), len(other.band_levels))
+    return float(np.abs(one.band_levels[:n] - other.band_levels[:n]).mean())
 
 
-def nearest(surveys: list[AudioMeasurement]) -> list[tuple[int, float]]:
+def nearest(measurements: list[AudioMeasurement]) -> list[tuple[int, float]]:
     """For each recording the number of the one most like it, and their distance in dB."""
-    pictures = np.stack([s.picture for s in surveys])
+    pictures = np.stack([s.band_levels for s in measurements])
     found = []
     for i, picture in enumerate(pictures):
         distance = np.abs(pictures - picture).mean(axis=(1, 2))
@@ -72,14 +72,14 @@ def nearest(surveys: list[AudioMeasurement]) -> list[tuple[int, float]]:
 
 
 def _silent_share(samples: Samples, sample_rate: int) -> float:
-    n = int(_PICTURE_SECONDS * sample_rate)
+    n = int(_WINDOW_SECONDS * sample_rate)
     windows = samples[: len(samples) // n * n].reshape(-1, n)
     power = (windows**2).mean(axis=1) if len(windows) else np.zeros(1)
     return float((power < 10 ** (_FLOOR_DB / 10)).mean())
 
 
-def _picture(samples: Samples, sample_rate: int) -> NDArray[np.float32]:
-    step = int(_PICTURE_SECONDS * sample_rate)
+def _band_levels(samples: Samples, sample_rate: int) -> NDArray[np.float32]:
+    step = int(_WINDOW_SECONDS * sample_rate)
     padded = np.pad(samples, (_N_FFT // 2, _N_FFT + step))
     starts = np.arange(0, max(len(samples), 1), step // 2)
     frames = padded[starts[:, None] + np.arange(_N_FFT)] * np.hanning(_N_FFT).astype(np.float32)

@@ -10,7 +10,7 @@ FALLBACK_PATH = Path("performance.wav")
 
 
 def open_speaker(
-    spec: str, sample_rate: int, *, live: bool, report: Report, patient: bool = False
+    spec: str, sample_rate: int, *, live: bool, report: Report, wait_for_device: bool = False
 ) -> Speaker:
     """Open the speaker a player asked for.
 
@@ -23,7 +23,7 @@ def open_speaker(
         Whether a recording keeps real time.
     report : callable
         Takes one line for the player.
-    patient : bool
+    wait_for_device : bool
         Wait for a card, unheard, instead of refusing or recording.
 
     Raises
@@ -34,10 +34,10 @@ def open_speaker(
         return SilentSpeaker(sample_rate)
     if spec.startswith("wav:"):
         return WavSpeaker(_wav_path(spec), sample_rate, paced=live)
-    if spec == "auto" and not patient:
+    if spec == "auto" and not wait_for_device:
         return _open_card_or_recording(sample_rate, live=live, report=report)
     name = None if spec in ("auto", "card") else spec
-    return _open_card(name, sample_rate, report=report, patient=patient)
+    return _open_card(name, sample_rate, report=report, wait_for_device=wait_for_device)
 
 
 def _wav_path(spec: str) -> Path:
@@ -48,12 +48,12 @@ def _wav_path(spec: str) -> Path:
 
 
 def _open_card(
-    name: str | None, sample_rate: int, *, report: Report, patient: bool = False
+    name: str | None, sample_rate: int, *, report: Report, wait_for_device: bool = False
 ) -> Speaker:
     # Imported here: PortAudio is loaded, and its cards are searched, only for who wants a card.
     from device.audio.sound_card import CardSpeaker
 
-    return CardSpeaker(name, sample_rate, report=report, patient=patient)
+    return CardSpeaker(name, sample_rate, report=report, wait_for_device=wait_for_device)
 
 
 def _open_card_or_recording(sample_rate: int, *, live: bool, report: Report) -> Speaker:

@@ -163,9 +163,9 @@ def portaudio_problem() -> str | None:
     return None
 
 
-def list_cards(sound: AudioBackend | None = None) -> list[str]:
+def list_cards(backend: AudioBackend | None = None) -> list[str]:
     """Names of the cards that can play."""
-    return [card.name for card in (sound or PortAudio()).cards()]
+    return [card.name for card in (backend or PortAudio()).cards()]
 
 
 class _OpenCard:
@@ -205,7 +205,7 @@ class CardSpeaker(Closeable):
         Part of the card's name; None for the default card.
     latency_seconds : float
         Asked of the card; what it grants is the attribute of the same name.
-    patient : bool
+    wait_for_device : bool
         Begin without the card where it is not there yet, or busy; it is tried again.
     report : callable
         Takes one line when the card goes or comes back.
@@ -223,95 +223,95 @@ class CardSpeaker(Closeable):
         sample_rate: int,
         *,
         report: Report,
-        patient: bool = False,
+        wait_for_device: bool = False,
         latency_seconds: float = BUFFER_SECONDS,
         clock: Clock = time.monotonic,
         sleep: Sleep = time.sleep,
-        sound: AudioBackend | None = None,
+        backend: AudioBackend | None = None,
     ) -> None:
         self.n_underruns = 0
         self.name = name or "the default card"
         self.latency_seconds = latency_seconds
-        self._wanted = name
+        self._requested_name = name
         self._sample_rate = sample_rate
-        self._asked_latency = latency_seconds
+        self._requested_latency = latency_seconds
         self._report = without_errors(report)
         self._clock = clock
         self._sleep = sleep
-        self._sound = sound or PortAudio()
+        self._backend = backend or PortAudio()
         self._retry_at = 0.0
         self._pacer = Pacer(sample_rate, buffer_seconds=latency_seconds, clock=clock, sleep=sleep)
-        self._line: _OpenCard | None = self._first(patient=patient)
+        self._open_card: _OpenCard | None = self._open_first(wait_for_device=wait_for_device)
 
     @property
     def is_there(self) -> bool:
         """Whether the card is being played on."""
-        return self._line is not None
+        return self._open_card is not None
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Queue samples of shape (n,); blocks while the card's buffer is full."""
-        if self._line is None and self._clock() >= self._retry_at:
+        if self._open_card is None and self._clock() >= self._retry_at:
             self._reopen()
-        if self._line is None:
+        if self._open_card is None:
             self._pacer.advance(len(samples))
             return
         try:
-            self.n_underruns += self._line.write(samples)
-        except self._sound.error as error:
-            self._handle_disconnect(self._line, error)
+            self.n_underruns += self._open_card.write(samples)
+        except self._backend.error as error:
+            self._handle_disconnect(self._open_card, error)
             self._pacer.advance(len(samples))
 
     def close(self) -> None:
         """Let what is queued be heard, then let go of the card; may be called again."""
-        line, self._line = self._line, None
+        card, self._open_card = self._open_card, None
         self._retry_at = float("inf")
-        if line is not None:
+        if card is not None:
             # Not PortAudio's own way of waiting: that never returns from a card that hangs.
-            self._sleep(line.latency_seconds)
-            line.close()
+            self._sleep(card.latency_seconds)
+            card.close()
 
-    def _first(self, *, patient: bool) -> _OpenCard | None:
+    def _open_first(self, *, wait_for_device: bool) -> _OpenCard | None:
         try:
             return self._open()
         except SpeakerUnavailable as error:
-            if not patient:
+            if not wait_for_device:
                 raise
             self._report(f"{error}; the music goes on unheard until then")
             self._retry_at = self._clock() + REOPEN_SECONDS
             return None
 
     def _open(self) -> _OpenCard:
-        card = _find_card(self._sound.cards(), self._wanted)
+        card = _find_card(self._backend.cards(), self._requested_name)
         rate, n_channels = self._accepted(card)
         try:
-            stream = self._sound.open(card, rate, n_channels, self._asked_latency)
-        except self._sound.error as error:
+            stream = self._backend.open(card, rate, n_channels, self._requested_latency)
+        except self._backend.error as error:
             raise _refused(card, str(error)) from error
         self.name = card.name
-        line = _OpenCard(stream, self._sample_rate, rate, n_channels)
-        self.latency_seconds = line.latency_seconds
-        return line
+        opened = _OpenCard(stream, self._sample_rate, rate, n_channels)
+        self.latency_seconds = opened.latency_seconds
+        return opened
 
     def _accepted(self, card: Card) -> tuple[int, int]:
         """Rate and channels, the model's own rate and mono first."""
         for rate in (self._sample_rate, card.default_rate, *_USUAL_RATES):
             for n_channels in (1, 2):
-                if self._sound.accepts(card, rate, n_channels):
+                if self._backend.accepts(card, rate, n_channels):
                     return rate, n_channels
         raise _refused(card, f"neither {self._sample_rate} nor {card.default_rate} Hz accepted")
 
-    def _handle_disconnect(self, line: _OpenCard, error: Exception) -> None:
+    def _handle_disconnect(self, card: _OpenCard, error: Exception) -> None:
         self._report(f"the card {self.name} is gone ({error}); the music goes on unheard")
-        line.close()
-        self._line = None
+        card.close()
+        self._open_card = None
         self._retry_at = self._clock() + REOPEN_SECONDS
         self._pacer.restart()
 
     def _reopen(self) -> None:
         try:
-            self._sound.rescan()
-            self._line = self._open()
-        except (self._sound.error, SpeakerUnavailable):
+            self._backend.rescan()
+            self._open_card = self._open()
+        except (self._backend.error, SpeakerUnavailable):
             self._retry_at = self._clock() + REOPEN_SECONDS
         else:
             self._report(f"the card {self.name} is there")

@@ -20,7 +20,7 @@ BUNDLED = "bundled"
 _SHOWN_DIGITS = 12
 
 again = click.option(
-    "--again", is_flag=True, help="Examine it anew, even if it was refused or accepted before."
+    "--again", is_flag=True, help="Validate it anew, even if it was refused or accepted before."
 )
 
 
@@ -65,10 +65,10 @@ def show(name: str, store: Path, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @options.as_json
 def check(file: Path, as_json: bool) -> None:
-    """Examine a model FILE as this box would on its arrival; nothing changes."""
-    from device.updates.validation import examine
+    """Validate a model FILE as this box would on its arrival; nothing changes."""
+    from device.updates.validation import validate
 
-    verdict = examine(file)
+    verdict = validate(file)
     verdict.check_accepted(str(file))
     if as_json:
         say_json(asdict(verdict))

@@ -158,7 +158,7 @@ def play(
         kind = "gpio" if service and switches == "auto" else _kind(switches)
         # Whoever wants to know how it goes: each is told once a block (see Instrument).
         display = stack.enter_context(open_display(kind, as_json=as_json))
-        ending.tidy(display.close)
+        ending.add_cleanup(display.close)
         say, listeners = display.say, list[Listener]([display.show, ThreadMonitor(display.say)])
         models = _open_store(store, model, say)
         network = _open_network(place, model, models, say)
@@ -172,7 +172,9 @@ def play(
             say(warning)
         live = kind in ("gpio", "keyboard")
         sink = stack.enter_context(
-            open_speaker(speaker, network.card.sample_rate, live=live, report=say, patient=service)
+            open_speaker(
+                speaker, network.card.sample_rate, live=live, report=say, wait_for_device=service
+            )
         )
         _know(ending, bank, sink)
         lamps = {"playing": led_playing, "fault": led_fault, "beat": led_beat}
@@ -294,8 +296,8 @@ def _know(ending: "TerminationHandler", bank: Any, sink: Any) -> None:
     from device.audio.wav_file import WavSpeaker
 
     if isinstance(sink, WavSpeaker):
-        ending.save(sink.end)
-    ending.tidy(bank.close)
+        ending.add_save(sink.end)
+    ending.add_cleanup(bank.close)
     ending.check()
 
 
@@ -355,7 +357,7 @@ def _status_file(
         last_refusal=store.last_refusal if store else lambda: None,
         degrees=Host().degrees,
     ) as file:
-        ending.tidy(file.close)
+        ending.add_cleanup(file.close)
         yield [file]
 
 

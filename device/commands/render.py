@@ -64,7 +64,7 @@ def render(
                 network, FixedSwitches(state), speaker, performance, ahead=False
             ) as instrument,
         ):
-            ending.save(speaker.end)
+            ending.add_save(speaker.end)
             with ending.stopping(instrument.stop.set):
                 report = instrument.play(seconds)
             ending.check()

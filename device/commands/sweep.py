@@ -65,11 +65,11 @@ def sweep(
         except OSError as error:
             raise OutputError(f"{out}: cannot make this folder ({error.strerror})") from error
         states = list(product((False, True), repeat=network.card.n_switches))
-        surveys = [
+        measurements = [
             _render(network, performance, bits, seconds, out / f"{format_bits(bits)}.wav", ending)
             for bits in track(states, description="sweeping", console=console)
         ]
-    facts = _facts([format_bits(bits) for bits in states], surveys)
+    facts = _facts([format_bits(bits) for bits in states], measurements)
     if as_json:
         say_json(facts)
     else:
@@ -86,7 +86,7 @@ def _render(
 ) -> "AudioMeasurement":
     import numpy as np
 
-    from device.audio.measurement import survey
+    from device.audio.measurement import measure
     from device.audio.wav_file import WavSpeaker
     from device.synthesis.voice import Voice
 
@@ -100,12 +100,12 @@ def _render(
         blocks.append(voice.block(bits))
     samples = np.concatenate(blocks)[:n_samples]
     with WavSpeaker(path, sample_rate, paced=False, whole=True) as speaker:
-        ending.save(speaker.end)
+        ending.add_save(speaker.end)
         speaker.write(samples)
-    return survey(samples, sample_rate)
+    return measure(samples, sample_rate)
 
 
-def _facts(names: list[str], surveys: "list[AudioMeasurement]") -> dict[str, Any]:
+def _facts(names: list[str], measurements: "list[AudioMeasurement]") -> dict[str, Any]:
     from device.audio.measurement import nearest
 
     rows: list[dict[str, Any]] = [
@@ -118,7 +118,9 @@ def _facts(names: list[str], surveys: "list[AudioMeasurement]") -> dict[str, Any
             "nearest": names[other],
             "nearest_db": round(distance, 2),
         }
-        for name, s, (other, distance) in zip(names, surveys, nearest(surveys), strict=True)
+        for name, s, (other, distance) in zip(
+            names, measurements, nearest(measurements), strict=True
+        )
     ]
     return {
         "n_states": len(rows),

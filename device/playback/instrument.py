@@ -88,7 +88,7 @@ class Instrument(Closeable):
         block: a call says that the loop goes on. They know nothing of each other, run in the audio
         loop, and so must return at once: keep the snapshot, or set a flag, and work in a
         `SupervisedThread`.
-        What one raises is noted on the roll, and the music goes on.
+        What one raises is noted on the registry, and the music goes on.
     governed : bool
         Lower the inversion's passes while blocks run late. Not for a recording, which must not
         depend on what else the machine did.
@@ -215,7 +215,7 @@ class Instrument(Closeable):
         if self.listeners:
             state = self._snapshot(panel, samples)
             for listener in self.listeners:
-                with THREADS.noting(_name_of(listener)):
+                with THREADS.guard(_name_of(listener)):
                     listener(state)
 
     def _fade_out(self, n_samples: int) -> None:

@@ -136,7 +136,7 @@ class ModelLoader(Closeable):
         while not self._jobs.empty():
             with suppress(Empty):
                 job = self._jobs.get_nowait()
-                with THREADS.noting("wings"):
+                with THREADS.guard("wings"):
                     job()
 
     def _look(self) -> None:

@@ -8,7 +8,7 @@ crashed, was killed for its memory, or hung and was ended by the watchdog.
 from pathlib import Path
 from typing import Any
 
-from device.files import read_json_object, removed, write_object
+from device.files import read_json_object, remove_durably, write_json_object
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -18,7 +18,7 @@ MOST_STARTS = 2
 MOST_CRASHES = 4
 # Times the machine went down before a start came to anything. Whoever pulls the plug does not say
 # that the model is bad; but one that takes the whole machine down must not have it for ever.
-MOST_DOWNS = 5
+MOST_REBOOTS = 5
 
 
 class StartCounter:
@@ -38,16 +38,16 @@ class StartCounter:
         self._path = path
         self._boot_id = boot_id
 
-    def blame(self, digest: str) -> str | None:
+    def exceeded_limit(self, digest: str) -> str | None:
         """Why this model has had its chances, if so."""
         n_crashes = self.n_crashes_of(digest)
         if n_crashes >= MOST_CRASHES:
             return f"the box crashed {n_crashes} times while it played"
-        if self.n_of(digest) >= MOST_STARTS or self.n_downs_of(digest) >= MOST_DOWNS:
+        if self.n_starts_of(digest) >= MOST_STARTS or self.n_reboots_of(digest) >= MOST_REBOOTS:
             return "the box crashed with it before it had proved itself"
         return None
 
-    def n_of(self, digest: str) -> int:
+    def n_starts_of(self, digest: str) -> int:
         """Starts of this model in this boot since one succeeded, or another model was started."""
         mark = self._mark(digest)
         return _whole(mark, "n") if mark.get("boot") == self._boot() else 0
@@ -62,29 +62,29 @@ class StartCounter:
         is_same_boot = bool(self._boot()) and mark.get("boot") == self._boot()
         return _whole(mark, "n_crashes") + (mark.get("running") is True and is_same_boot)
 
-    def n_downs_of(self, digest: str) -> int:
+    def n_reboots_of(self, digest: str) -> int:
         """How often the machine went down before a start of this model had succeeded."""
         mark = self._mark(digest)
         cut_short = _whole(mark, "n") > 0 and mark.get("boot") != self._boot()
         return _whole(mark, "n_downs") + cut_short
 
-    def count(self, digest: str) -> None:
+    def record_start(self, digest: str) -> None:
         """Another start."""
-        self._write(digest, n=self.n_of(digest) + 1, n_crashes=self.n_crashes_of(digest))
+        self._write(digest, n=self.n_starts_of(digest) + 1, n_crashes=self.n_crashes_of(digest))
 
     def mark_suspect(self, digest: str) -> None:
         """As good as crashed, if it neither proves itself nor ends while this machine stays up."""
         self._write(digest, n=MOST_STARTS, n_crashes=_whole(self._mark(digest), "n_crashes"))
 
-    def prove(self) -> None:
+    def confirm_running(self) -> None:
         """It plays; the machine may go down with it from now on."""
         self._change(n=0, n_downs=0)
 
-    def forgive(self) -> None:
+    def clear_crashes(self) -> None:
         """It has played for long: its crashes are forgotten."""
         self._change(n=0, n_downs=0, n_crashes=0)
 
-    def stop(self) -> None:
+    def record_stop(self) -> None:
         """It ended as it was told to."""
         self._change(n=0, n_downs=0, running=False)
 
@@ -92,20 +92,20 @@ class StartCounter:
         mark = read_json_object(self._path)
         changed = {**mark, **values}
         if not changed.get("running") and not _whole(changed, "n_crashes"):
-            removed(self._path)
+            remove_durably(self._path)
         elif changed != mark:
-            write_object(self._path, changed)
+            write_json_object(self._path, changed)
 
     def _write(self, digest: str, *, n: int, n_crashes: int) -> None:
         mark = {
             "digest": digest,
             "n": n,
             "boot": self._boot(),
-            "n_downs": self.n_downs_of(digest),
+            "n_downs": self.n_reboots_of(digest),
             "n_crashes": n_crashes,
             "running": True,
         }
-        write_object(self._path, mark)
+        write_json_object(self._path, mark)
 
     def _mark(self, digest: str) -> dict[str, Any]:
         mark = read_json_object(self._path)

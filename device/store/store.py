@@ -176,7 +176,7 @@ class ModelStore(StoreReader):
                     f"model {digest[:12]}: found it active or previous, expected neither; activate "
                     "another one first"
                 )
-            files.removed(self.path(digest))
+            files.remove_durably(self.path(digest))
 
     def set_aside(self, digest: str) -> None:
         """Go back to what played before a model whose bytes the disk has lost; never raises.
@@ -190,7 +190,7 @@ class ModelStore(StoreReader):
             active = self.active()
             if active and active.stem == digest:
                 self._activate_previous()
-            files.removed(self.path(digest))
+            files.remove_durably(self.path(digest))
 
     def record_start_attempt(self) -> Path | None:
         """Note that the instrument is about to open the active model; returns which.
@@ -201,13 +201,13 @@ class ModelStore(StoreReader):
         """
         with suppress(SwitchboardError), self._locked():
             active = self.active()
-            if active and (reason := self._starts.blame(active.stem)):
+            if active and (reason := self._starts.exceeded_limit(active.stem)):
                 self._roll_back(reason, None)
                 active = self.active()
             if active:
-                self._starts.count(active.stem)
+                self._starts.record_start(active.stem)
             else:
-                self._starts.stop()
+                self._starts.record_stop()
         return self.active()
 
     def record_takeover(self) -> None:
@@ -220,7 +220,7 @@ class ModelStore(StoreReader):
             if active:
                 self._starts.mark_suspect(active.stem)
             else:
-                self._starts.stop()
+                self._starts.record_stop()
 
     def confirm_running(self) -> None:
         """Note that the active model plays; never raises.
@@ -228,17 +228,17 @@ class ModelStore(StoreReader):
         From now on the machine may go down with it; a crash still counts.
         """
         with suppress(SwitchboardError), self._locked():
-            self._starts.prove()
+            self._starts.confirm_running()
 
     def endured(self) -> None:
         """Note that the active model has played for long: its earlier crashes are forgotten."""
         with suppress(SwitchboardError), self._locked():
-            self._starts.forgive()
+            self._starts.clear_crashes()
 
     def stopped(self) -> None:
         """Note that we were told to stop, so that this end is no crash; never raises."""
         with suppress(SwitchboardError), self._locked():
-            self._starts.stop()
+            self._starts.record_stop()
 
     def recover(self) -> None:
         """Remove what killed processes left and finish what they began; never raises."""
@@ -252,7 +252,7 @@ class ModelStore(StoreReader):
             elif active and not self.is_whole(active.stem):
                 # The disk has forgotten some of it. The model is not to blame and may come again.
                 self._activate_previous()
-                files.removed(active)
+                files.remove_durably(active)
 
     @contextmanager
     def examining(self) -> Iterator[None]:
@@ -272,9 +272,9 @@ class ModelStore(StoreReader):
     @contextmanager
     def _held(self, name: str, wait_seconds: float) -> Iterator[None]:
         with writing_into(self.directory):
-            files.made_folder(self.directory)
+            files.make_folder(self.directory)
             try:
-                with files.locked(self.directory / name, wait_seconds):
+                with files.file_lock(self.directory / name, wait_seconds):
                     yield
             except TimeoutError as error:
                 raise StoreError(f"model store: {error} by another process; try again") from error
@@ -311,12 +311,12 @@ class ModelStore(StoreReader):
         n_too_many = max(len(oldest_first) + 1 - self._keep, 0)
         spared = (self.active(), self.previous())
         for path in [p for p in oldest_first if p not in spared][:n_too_many]:
-            files.removed(path)
+            files.remove_durably(path)
 
     def _set_link(self, name: str, target: Path | None) -> None:
         link = self.directory / name
         if target is None:
-            files.removed(link)
+            files.remove_durably(link)
         else:
             files.atomic_symlink(link, target.name, self.directory / f".{name}.part")
 

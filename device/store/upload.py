@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from device.closeable import Closeable
 from device.errors import ModelTooLarge, OutputError, StoreFull, SwitchboardError
-from device.files import flush_file, held, sha256_of
+from device.files import create_locked, flush_file, sha256_of
 from device.model.contract import MAX_MODEL_BYTES
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -34,7 +34,7 @@ class Upload(Closeable):
         self._expected = n_bytes
         self._adopt = adopt
         self._hash = hashlib.sha256()
-        self._file = held(self.path)
+        self._file = create_locked(self.path)
 
     @property
     def digest(self) -> str:

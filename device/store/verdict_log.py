@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device.files import read_json_object, write_object
+from device.files import read_json_object, write_json_object
 
 _MOST = 200
 
@@ -62,7 +62,7 @@ class VerdictLog:
             "reason": refusal or "",
             "at": round(self._clock(), 3),
         }
-        write_object(self._path, dict(list(verdicts.items())[-_MOST:]))
+        write_json_object(self._path, dict(list(verdicts.items())[-_MOST:]))
 
     def _read(self) -> dict[str, dict[str, Any]]:
         return {

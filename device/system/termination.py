@@ -22,9 +22,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 # After the signal: a block and the fade are made in the first, all is closed in the second.
 INTERRUPT_SECONDS = 0.25
 FORCE_SECONDS = 0.6
-TIDY_SECONDS = 0.25
+CLEANUP_SECONDS = 0.25
 
-Act = Callable[[], object]
+Action = Callable[[], object]
 
 
 class TerminationHandler(Closeable):
@@ -42,10 +42,10 @@ class TerminationHandler(Closeable):
     def __init__(self, interrupt: Callable[[bool], None]) -> None:
         self._interrupt = interrupt
         self._number: int | None = None
-        self._stop: Act | None = None
+        self._stop: Action | None = None
         self._forced_status: int | None = None
-        self._saves: list[Act] = []
-        self._tidies: list[Act] = []
+        self._saves: list[Action] = []
+        self._cleanups: list[Action] = []
         self._over = threading.Event()
         self._handlers: dict[int, Any] = {}
         self._reader: socket.socket | None = None
@@ -64,7 +64,7 @@ class TerminationHandler(Closeable):
             raise Ended(self._number)
 
     @contextmanager
-    def stopping(self, stop: Act, *, status: int | None = None) -> Iterator[None]:
+    def stopping(self, stop: Action, *, status: int | None = None) -> Iterator[None]:
         """Have `stop` called when a signal comes within the block, or has come before.
 
         Parameters
@@ -82,13 +82,13 @@ class TerminationHandler(Closeable):
         finally:
             self._stop = None
 
-    def save(self, act: Act) -> None:
+    def add_save(self, action: Action) -> None:
         """Have this done, and waited for, before the process is ended by force."""
-        self._saves.append(act)
+        self._saves.append(action)
 
-    def tidy(self, act: Act) -> None:
+    def add_cleanup(self, action: Action) -> None:
         """Have this tried, after all that must be saved, before the process is ended by force."""
-        self._tidies.append(act)
+        self._cleanups.append(action)
 
     def __enter__(self) -> "TerminationHandler":
         if threading.current_thread() is threading.main_thread():
@@ -118,7 +118,7 @@ class TerminationHandler(Closeable):
     def _listen(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
-        self._helper = SupervisedThread("signals", self._attend)
+        self._helper = SupervisedThread("signals", self._handle_signal)
         self._fd_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
@@ -126,7 +126,7 @@ class TerminationHandler(Closeable):
             # Without a handler in Python, nothing is written into the socket.
             self._handlers[number] = signal.signal(number, lambda *_: None)
 
-    def _attend(self) -> None:
+    def _handle_signal(self) -> None:
         if self._number is None:
             self._number = self._wait()
         if self._number is None:
@@ -153,17 +153,17 @@ class TerminationHandler(Closeable):
             self._interrupt(True)
         if self._over.wait(FORCE_SECONDS - INTERRUPT_SECONDS):
             return
-        for act in self._saves:
+        for action in self._saves:
             with suppress(Exception):
-                act()
+                action()
         # What is tidied may hang as the command does, in a terminal that takes no more text.
-        tidying = threading.Thread(target=self._tidy, daemon=True)
+        cleanup = threading.Thread(target=self._clean_up, daemon=True)
         with suppress(RuntimeError):
-            tidying.start()
-            tidying.join(TIDY_SECONDS)
+            cleanup.start()
+            cleanup.join(CLEANUP_SECONDS)
         os._exit(128 + number if self._forced_status is None else self._forced_status)
 
-    def _tidy(self) -> None:
-        for act in self._tidies:
+    def _clean_up(self) -> None:
+        for action in self._cleanups:
             with suppress(Exception, SystemExit):
-                act()
+                action()

@@ -19,7 +19,7 @@ from device.errors import Interrupted
 FIRST_PAUSE_SECONDS = 0.05
 MOST_PAUSE_SECONDS = 4.0
 JOIN_SECONDS = 1.0
-ATTENDANCE_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ThreadFault:
 
 
 class ErrorGuard:
-    """A ``with`` block whose exception is noted on a roll, and goes no further.
+    """A ``with`` block whose exception is noted on a registry, and goes no further.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ class ErrorGuard:
         Whether there was one.
     """
 
-    def __init__(self, roll: "ThreadRegistry", name: str) -> None:
+    def __init__(self, registry: "ThreadRegistry", name: str) -> None:
         self.failed = False
-        self._roll = roll
+        self._registry = registry
         self._name = name
 
     def __enter__(self) -> Self:
@@ -61,7 +61,7 @@ class ErrorGuard:
     def __exit__(self, kind: object, error: BaseException | None, trace: object, /) -> bool:
         self.failed = isinstance(error, Exception)
         if error is not None and self.failed:
-            self._roll.note(self._name, error)
+            self._registry.record_fault(self._name, error)
         return self.failed
 
 
@@ -71,43 +71,43 @@ class ThreadRegistry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._helpers: list[SupervisedThread] = []
-        self._troubles: dict[str, ThreadFault] = {}
+        self._faults: dict[str, ThreadFault] = {}
 
-    def enter(self, helper: "SupervisedThread") -> None:
+    def add(self, helper: "SupervisedThread") -> None:
         """Expect this helper to run from now on."""
         with self._lock:
             self._helpers.append(helper)
 
-    def leave(self, helper: "SupervisedThread") -> None:
+    def remove(self, helper: "SupervisedThread") -> None:
         """Expect it no more; it may have left already."""
         with self._lock, suppress(ValueError):
             self._helpers.remove(helper)
 
-    def note(self, name: str, error: BaseException, *, restarted: bool = False) -> None:
+    def record_fault(self, name: str, error: BaseException, *, restarted: bool = False) -> None:
         """Remember that a turn raised, or that a thread had ended."""
         latest = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         with self._lock:
-            before = self._troubles.get(name, ThreadFault())
-            self._troubles[name] = ThreadFault(
+            before = self._faults.get(name, ThreadFault())
+            self._faults[name] = ThreadFault(
                 before.n_faults + (not restarted), before.n_restarts + restarted, latest
             )
 
-    def noting(self, name: str) -> ErrorGuard:
+    def guard(self, name: str) -> ErrorGuard:
         """A ``with`` block that notes its exception."""
         return ErrorGuard(self, name)
 
     @property
-    def troubles(self) -> dict[str, ThreadFault]:
+    def faults(self) -> dict[str, ThreadFault]:
         """By the name of the helper; without an entry all went well."""
         with self._lock:
-            return dict(self._troubles)
+            return dict(self._faults)
 
-    def revive(self) -> None:
+    def restart_ended(self) -> None:
         """Start every helper again whose thread has ended."""
         with self._lock:
             ended = [helper for helper in self._helpers if not helper.is_alive]
         for helper in ended:
-            helper.revive()
+            helper.restart()
 
 
 THREADS = ThreadRegistry()
@@ -120,31 +120,31 @@ class SupervisedThread(Closeable):
     ----------
     name : str
         Of the thread, as the player reads it.
-    turn : callable
-        One turn; waits for work itself, and what it raises is noted on the roll. After turns that
-        raise there are pauses, which grow to `MOST_PAUSE_SECONDS` while no turn succeeds.
+    step : callable
+        One step of the work, which waits for work itself. An exception is recorded in the registry
+        and followed by a pause, which doubles up to `MOST_PAUSE_SECONDS` until a step succeeds.
     every : float
         Seconds from one turn to the next.
-    roll : Roll
+    registry : ThreadRegistry
         Where its name and its trouble are kept.
     """
 
     def __init__(
         self,
         name: str,
-        turn: Callable[[], object],
+        step: Callable[[], object],
         *,
         every: float = 0.0,
-        roll: ThreadRegistry = THREADS,
+        registry: ThreadRegistry = THREADS,
     ) -> None:
         self._name = name
-        self._turn = turn
+        self._step = step
         self._every = every
-        self._roll = roll
+        self._registry = registry
         self._ended = threading.Event()
         self._killed_by: BaseException | None = None
-        self._thread = self._started()
-        roll.enter(self)
+        self._thread = self._start()
+        registry.add(self)
 
     @property
     def is_alive(self) -> bool:
@@ -158,7 +158,7 @@ class SupervisedThread(Closeable):
 
     def end(self) -> None:
         """Take no further turn; returns at once."""
-        self._roll.leave(self)
+        self._registry.remove(self)
         self._ended.set()
 
     def close(self, timeout: float = JOIN_SECONDS) -> None:
@@ -171,38 +171,38 @@ class SupervisedThread(Closeable):
         if self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
-    def revive(self) -> None:
+    def restart(self) -> None:
         """Start the thread again after it has ended unasked."""
         if self.has_ended or self.is_alive:
             return
         cause, self._killed_by = self._killed_by or RuntimeError("the thread has ended"), None
         try:
-            self._thread = self._started()
+            self._thread = self._start()
         except RuntimeError as error:  # no room for a thread now; there may be later
-            self._roll.note(self._name, error)
+            self._registry.record_fault(self._name, error)
         else:
-            self._roll.note(self._name, cause, restarted=True)
+            self._registry.record_fault(self._name, cause, restarted=True)
 
-    def _started(self) -> threading.Thread:
+    def _start(self) -> threading.Thread:
         thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         thread.start()
         return thread
 
     def _run(self) -> None:
         try:
-            self._take_turns()
+            self._repeat()
         except Interrupted:
             pass  # the process ends
         except (SystemExit, KeyboardInterrupt) as error:
             # Not passed on: all that Python does with it is to print it, and that may fail.
             self._killed_by = error
 
-    def _take_turns(self) -> None:
+    def _repeat(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self._ended.wait(self._every):
-            with self._roll.noting(self._name) as noting:
-                self._turn()
-            if noting.failed:
+            with self._registry.guard(self._name) as guard:
+                self._step()
+            if guard.failed:
                 self._ended.wait(pause)
                 pause = min(2 * pause, MOST_PAUSE_SECONDS)
             else:
@@ -222,14 +222,14 @@ class ThreadMonitor:
         self,
         report: Callable[[str], object],
         *,
-        roll: ThreadRegistry = THREADS,
+        registry: ThreadRegistry = THREADS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._report = without_errors(report)
-        self._roll = roll
+        self._registry = registry
         self._clock = clock
         self._next_at = float("-inf")
-        self._said = roll.troubles
+        self._reported = registry.faults
 
     def __call__(self, state: object) -> None:
         """Another block was taken by the speaker."""
@@ -237,12 +237,12 @@ class ThreadMonitor:
         now = self._clock()
         if now < self._next_at:
             return
-        self._next_at = now + ATTENDANCE_SECONDS
-        self._roll.revive()
-        for name, trouble in self._roll.troubles.items():
-            before = self._said.get(name, ThreadFault())
-            self._said[name] = trouble
-            if trouble.n_restarts > before.n_restarts:
-                self._report(f"helper {name!r} had ended ({trouble.latest}) and is started again")
-            elif trouble.latest != before.latest:
-                self._report(f"helper {name!r}: found {trouble.latest}; it goes on")
+        self._next_at = now + CHECK_SECONDS
+        self._registry.restart_ended()
+        for name, fault in self._registry.faults.items():
+            before = self._reported.get(name, ThreadFault())
+            self._reported[name] = fault
+            if fault.n_restarts > before.n_restarts:
+                self._report(f"helper {name!r} had ended ({fault.latest}) and is started again")
+            elif fault.latest != before.latest:
+                self._report(f"helper {name!r}: found {fault.latest}; it goes on")

@@ -73,7 +73,7 @@ class StatusFile(Closeable):
         Temperature of the processor, where it is known.
     clock : callable
         Seconds since the epoch.
-    roll : Roll
+    registry : ThreadRegistry
         What went wrong in the helper threads.
 
     Raises
@@ -90,7 +90,7 @@ class StatusFile(Closeable):
         last_refusal: Callable[[], Refusal | None],
         degrees: Callable[[], float | None],
         clock: Callable[[], float] = time.time,
-        roll: ThreadRegistry = THREADS,
+        registry: ThreadRegistry = THREADS,
     ) -> None:
         self._path = path if path.is_dir() else regular_target(path)
         try:
@@ -107,9 +107,9 @@ class StatusFile(Closeable):
         self._started_at = clock()
         self._state: InstrumentState | None = None
         self._written: InstrumentState | None = None
-        self._roll = roll
+        self._registry = registry
         self._helper = SupervisedThread(
-            "status", self._write_latest, every=WRITE_SECONDS, roll=roll
+            "status", self._write_latest, every=WRITE_SECONDS, registry=registry
         )
 
     def __call__(self, state: InstrumentState) -> None:
@@ -143,7 +143,7 @@ class StatusFile(Closeable):
             **facts_of(state, origin=self._origin(state.digest)),
             "temperature_celsius": self._degrees(),
             "last_refusal": None if refusal is None else asdict(refusal),
-            "helpers": {name: asdict(it) for name, it in self._roll.troubles.items()},
+            "helpers": {name: asdict(it) for name, it in self._registry.faults.items()},
         }
         # Not brought to the disk: it is in memory on a box, and worth nothing after a power cut.
         self._partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How a model gets into the store: known by its hash, or examined, and remembered either way."""
+"""How a model gets into the store: recognised by its hash or validated; the result is recorded."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,22 +6,24 @@ from pathlib import Path
 from device.errors import ModelOutOfReach, ModelRefused
 from device.store.store import ModelStore
 from device.store.upload import Upload
+from device.updates import validation
 from device.updates.validation import Report, ValidationResult
-from device.updates.validation import examine as examine_apart
 
-Examine = Callable[[Path, Report], ValidationResult]
+Validate = Callable[[Path, Report], ValidationResult]
 
 
-def examine(path: Path, report: Report) -> ValidationResult:
-    """Examine a file in a process of its own; see `device.updates.validation`."""
-    return examine_apart(path, report=report)
+def validate_in_process(path: Path, report: Report) -> ValidationResult:
+    """Validate a file in a process of its own; see `device.updates.validation`."""
+    return validation.validate(path, report)
 
 
 def known_verdict(store: ModelStore, digest: str) -> ValidationResult | None:
-    """The verdict on a hash that was examined before.
+    """The recorded result for a hash that was validated before.
 
-    None: it has not been examined, or its bytes are gone or are not what they were; what comes of
-    it then mends the store.
+    Returns
+    -------
+    None if it has not been validated, or if its file is missing or damaged: validating an upload
+    of it then repairs the store.
     """
     refusal = store.refusal(digest)
     if refusal is not None:
@@ -39,9 +41,9 @@ def _is_whole(store: ModelStore, digest: str) -> bool:
 
 
 def install(
-    store: ModelStore, incoming: Upload, report: Report, examine: Examine = examine
+    store: ModelStore, incoming: Upload, report: Report, validate: Validate = validate_in_process
 ) -> ValidationResult:
-    """Examine what came; keep it if it is good, and go back if it is active and is not.
+    """Validate an upload; keep it if it is accepted, roll back if it is active and is refused.
 
     Raises
     ------
@@ -49,9 +51,9 @@ def install(
     """
     incoming.flush()
     with store.examining():
-        verdict = examine(incoming.path, report)
-    if verdict.accepted:
+        result = validate(incoming.path, report)
+    if result.accepted:
         store.accept(incoming.keep())
-    elif verdict.is_final and incoming.is_whole():
-        store.roll_back(verdict.line, digest=incoming.digest)
-    return verdict
+    elif result.is_final and incoming.is_whole():
+        store.roll_back(result.line, digest=incoming.digest)
+    return result

@@ -25,7 +25,6 @@ import select
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 from device.errors import ModelTooLarge, SwitchboardError
@@ -33,7 +32,7 @@ from device.model.contract import CONTRACT_VERSION, MAX_MODEL_BYTES
 from device.plain_text import one_line
 from device.store.store import ModelStore
 from device.store.upload import Upload
-from device.updates.install import Examine, examine, install, known_verdict
+from device.updates.install import Validate, install, known_verdict, validate_in_process
 from device.updates.validation import ValidationResult
 
 PROTOCOL = 1
@@ -46,7 +45,7 @@ _CHUNK_BYTES = 1 << 16
 _PROGRESS_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-Say = Callable[[dict[str, Any]], None]
+SendEvent = Callable[[dict[str, Any]], None]
 
 
 class TransferError(SwitchboardError, ValueError):
@@ -69,16 +68,18 @@ class UploadHeader:
 
         Raises
         ------
-        DeliveryError, ModelTooLarge
+        TransferError, ModelTooLarge
         """
         try:
             header = cls(**json.loads(line))
         except (ValueError, TypeError, RecursionError) as error:
-            raise _unlike("a line that is none", "sha256, n_bytes and again as JSON") from error
+            raise _transfer_error(
+                "a line that is none", "sha256, n_bytes and again as JSON"
+            ) from error
         if not (isinstance(header.sha256, str) and _SHA256.fullmatch(header.sha256)):
-            raise _unlike("no SHA-256", "64 hexadecimal digits")
+            raise _transfer_error("no SHA-256", "64 hexadecimal digits")
         if type(header.n_bytes) is not int or header.n_bytes < 0 or type(header.again) is not bool:
-            raise _unlike("another type", "a whole number of bytes, and true or false")
+            raise _transfer_error("another type", "a whole number of bytes, and true or false")
         if header.n_bytes > MAX_MODEL_BYTES:
             raise ModelTooLarge(
                 f"model: found {header.n_bytes:,} bytes announced, expected {MAX_MODEL_BYTES:,} at "
@@ -102,26 +103,28 @@ class Sender:
         self._give_up = time.monotonic() + total_seconds
         self._pending = b""
 
-    def line(self) -> bytes:
+    def read_line(self) -> bytes:
         """The next line.
 
         Raises
         ------
-        DeliveryError
+        TransferError
         """
         while b"\n" not in self._pending:
             if len(self._pending) > _MOST_HEADER_BYTES:
-                raise _unlike("a line without an end", f"{_MOST_HEADER_BYTES} bytes at most")
+                raise _transfer_error(
+                    "a line without an end", f"{_MOST_HEADER_BYTES} bytes at most"
+                )
             self._pending += self._read(_MOST_HEADER_BYTES)
         line, _, self._pending = self._pending.partition(b"\n")
         return line
 
-    def some(self, n_bytes: int) -> bytes:
+    def read_some(self, n_bytes: int) -> bytes:
         """At least one byte, at most `n_bytes`.
 
         Raises
         ------
-        DeliveryError
+        TransferError
         """
         data = self._pending[:n_bytes] or self._read(min(n_bytes, _CHUNK_BYTES))
         self._pending = self._pending[n_bytes:]
@@ -131,41 +134,41 @@ class Sender:
         wait = min(self._idle_seconds, self._give_up - time.monotonic())
         ready, _, _ = select.select([self._descriptor], [], [], max(0.0, wait))
         if not ready:
-            raise _unlike("nothing more in time", "a steady stream")
+            raise _transfer_error("nothing more in time", "a steady stream")
         data = os.read(self._descriptor, n_bytes)
         if not data:
-            raise _unlike("an end", "more bytes, as announced")
+            raise _transfer_error("an end", "more bytes, as announced")
         return data
 
 
 def receive(
     store: ModelStore,
     sender: Sender,
-    say: Say,
+    send_event: SendEvent,
     *,
-    examine: Examine = examine,
+    validate: Validate = validate_in_process,
 ) -> ValidationResult:
     """Receive one model, examine it, and make it the one that plays.
 
     Parameters
     ----------
-    say : callable
+    send_event : callable
         Told each event; the last is the verdict, whatever happens.
     """
     sha256 = ""
     try:
         store.recover()
-        say(_greeting(store))
-        header = UploadHeader.parse(sender.line())
+        send_event(_ready_event(store))
+        header = UploadHeader.parse(sender.read_line())
         sha256 = header.sha256
-        verdict = _verdict(store, sender, header, say, examine)
+        result = _obtain_result(store, sender, header, send_event, validate)
     except SwitchboardError as error:
-        verdict = ValidationResult(False, 0.0, "delivery", one_line(str(error)), error.exit_code)
-    say({"event": "verdict", "sha256": sha256, **asdict(verdict)})
-    return verdict
+        result = ValidationResult(False, 0.0, "delivery", one_line(str(error)), error.exit_code)
+    send_event({"event": "verdict", "sha256": sha256, **asdict(result)})
+    return result
 
 
-def _greeting(store: ModelStore) -> dict[str, Any]:
+def _ready_event(store: ModelStore) -> dict[str, Any]:
     active = store.active()
     return {
         "event": "ready",
@@ -177,34 +180,40 @@ def _greeting(store: ModelStore) -> dict[str, Any]:
     }
 
 
-def _verdict(
-    store: ModelStore, sender: Sender, header: UploadHeader, say: Say, examine: Examine
+def _obtain_result(
+    store: ModelStore,
+    sender: Sender,
+    header: UploadHeader,
+    send_event: SendEvent,
+    validate: Validate,
 ) -> ValidationResult:
-    verdict = None if header.again else known_verdict(store, header.sha256)
-    if verdict is None:
+    result = None if header.again else known_verdict(store, header.sha256)
+    if result is None:
         with store.incoming(header.n_bytes) as incoming:
-            say({"event": "send"})
-            _stream(sender, header, incoming, say)
-            report = partial(_report, say)
-            verdict = install(store, incoming, report, examine)
-    if verdict.accepted:
+            send_event({"event": "send"})
+            _stream(sender, header, incoming, send_event)
+            result = install(
+                store,
+                incoming,
+                lambda check: send_event({"event": "check", "check": check}),
+                validate,
+            )
+    if result.accepted:
         store.activate(header.sha256)
-    return verdict
+    return result
 
 
-def _report(say: Say, check: str) -> None:
-    say({"event": "check", "check": check})
-
-
-def _stream(sender: Sender, header: UploadHeader, incoming: Upload, say: Say) -> None:
+def _stream(sender: Sender, header: UploadHeader, incoming: Upload, send_event: SendEvent) -> None:
     while incoming.n_bytes < header.n_bytes:
         before = incoming.n_bytes // _PROGRESS_BYTES
-        incoming.write(sender.some(header.n_bytes - incoming.n_bytes))
+        incoming.write(sender.read_some(header.n_bytes - incoming.n_bytes))
         if incoming.n_bytes // _PROGRESS_BYTES > before or incoming.n_bytes == header.n_bytes:
-            say({"event": "received", "n_bytes": incoming.n_bytes})
+            send_event({"event": "received", "n_bytes": incoming.n_bytes})
     if incoming.digest != header.sha256:
-        raise _unlike(f"the hash {incoming.digest[:12]}", f"{header.sha256[:12]} as announced")
+        raise _transfer_error(
+            f"the hash {incoming.digest[:12]}", f"{header.sha256[:12]} as announced"
+        )
 
 
-def _unlike(found: str, expected: str) -> TransferError:
+def _transfer_error(found: str, expected: str) -> TransferError:
     return TransferError(f"delivery: found {found}, expected {expected}; push it again")

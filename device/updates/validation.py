@@ -117,14 +117,14 @@ def start_process(path: Path, limits: ResourceLimits) -> Child:
     )
 
 
-def examine(
+def validate(
     path: Path,
+    report: Report = lambda check: None,
     *,
     limits: ResourceLimits | None = None,
-    report: Report = lambda check: None,
     start: Start = start_process,
 ) -> ValidationResult:
-    """Examine a file that may be anything; never raises because of what is in it.
+    """Validate a file that may be anything; never raises because of what is in it.
 
     Nor if no process can be started: that is a verdict that is not final.
 

@@ -136,7 +136,7 @@ def _lower(kind: int, limit: int, grace: int = 0) -> None:
 
 
 def answer(path: Path, limits: ResourceLimits, write: Callable[[dict[str, Any]], None]) -> None:
-    """Examine, and write what `device.updates.validation` reads."""
+    """Validate, and write what `device.updates.validation` reads."""
     try:
         figures = run_checks(path, limits, lambda check: write({"check": check}))
         write({"accepted": True, "figures": {**figures, "peak_mb": _peak_mb()}})

@@ -26,7 +26,7 @@ from device.updates.validation import ValidationResult
 from device.updates.validation_worker import ResourceLimits, bind
 from tests.fuzz.metadata_mutations import CHANGES, STAND_IN, SURROGATE, nodes_of, pick
 from tests.support import tiny_model as tiny
-from tests.support.forked_processes import context, header, warm_examine
+from tests.support.forked_processes import context, header, validate_in_fork
 
 SEED = 1
 _PLAYED_BLOCKS = 40
@@ -303,7 +303,7 @@ class Gauntlet:
         self._request.write_bytes(header(content) + content)
         with self._request.open("rb") as request:
             return receive(
-                self._store, Sender(request.fileno()), lambda event: None, examine=warm_examine
+                self._store, Sender(request.fileno()), lambda event: None, validate=validate_in_fork
             )
 
 

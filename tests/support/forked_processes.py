@@ -21,7 +21,7 @@ from device.model.network import Network
 from device.store.store import ModelStore
 from device.store.upload import Upload
 from device.updates.receiver import Sender, receive
-from device.updates.validation import ValidationResult, examine
+from device.updates.validation import ValidationResult, validate
 from device.updates.validation_worker import ResourceLimits, answer, bind
 
 # pytest because a child imports what its parent was started with.
@@ -77,9 +77,9 @@ class WarmChild:
         return status
 
 
-def warm_examine(path: Path, report: Any = lambda check: None) -> ValidationResult:
-    """`device.updates.validation.examine`, with its limits, in a tenth of the time."""
-    return examine(path, report=report, start=WarmChild)
+def validate_in_fork(path: Path, report: Any = lambda check: None) -> ValidationResult:
+    """`device.updates.validation.validate`, with its limits, in a tenth of the time."""
+    return validate(path, report=report, start=WarmChild)
 
 
 def run_command(folder: Path, args: list[str], marker: Any) -> None:
@@ -151,7 +151,7 @@ def plain_receive(directory: Path, request: Path, accepted: bool) -> None:
             ModelStore(directory),
             Sender(source.fileno()),
             lambda event: None,
-            examine=lambda path, report: verdict,
+            validate=lambda path, report: verdict,
         )
 
 

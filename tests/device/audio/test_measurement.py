@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from device.audio.measurement import distance_db, nearest, survey
+from device.audio.measurement import distance_db, measure, nearest
 
 RATE = 22050
 
@@ -14,7 +14,7 @@ def sine(hertz, amplitude=0.3, seconds=2.0):
 
 
 def test_loudness_peak_and_silence_of_a_sine_are_right():
-    found = survey(sine(1000, 0.5), RATE)
+    found = measure(sine(1000, 0.5), RATE)
     assert found.true_peak_db == pytest.approx(-6.02, abs=0.05)
     assert found.lufs == pytest.approx(-9.0, abs=0.2)
     assert found.silent_share == 0
@@ -23,11 +23,11 @@ def test_loudness_peak_and_silence_of_a_sine_are_right():
 
 def test_the_silent_share_is_the_part_of_the_time_in_which_nothing_sounds():
     samples = np.concatenate([sine(440, seconds=1.0), np.zeros(3 * RATE, np.float32)])
-    assert survey(samples, RATE).silent_share == pytest.approx(0.75, abs=0.03)
+    assert measure(samples, RATE).silent_share == pytest.approx(0.75, abs=0.03)
 
 
 def test_silence_is_silent_throughout():
-    found = survey(np.zeros(RATE, np.float32), RATE)
+    found = measure(np.zeros(RATE, np.float32), RATE)
     assert found.silent_share == 1
     assert (found.lufs, found.is_finite) == (-70.0, True)
 
@@ -36,47 +36,47 @@ def test_silence_is_silent_throughout():
 def test_a_sample_that_is_no_number_is_told_and_does_not_spoil_the_figures(wrong):
     samples = sine(440)
     samples[1000] = wrong
-    found = survey(samples, RATE)
+    found = measure(samples, RATE)
     assert not found.is_finite
     assert np.isfinite([found.lufs, found.true_peak_db, found.silent_share]).all()
-    assert np.isfinite(found.picture).all()
+    assert np.isfinite(found.band_levels).all()
 
 
 def test_a_recording_is_no_distance_from_itself():
-    one = survey(sine(440), RATE)
+    one = measure(sine(440), RATE)
     assert distance_db(one, one) == 0
 
 
 def test_distance_is_the_same_both_ways():
-    one, other = survey(sine(440), RATE), survey(sine(880), RATE)
+    one, other = measure(sine(440), RATE), measure(sine(880), RATE)
     assert distance_db(one, other) == distance_db(other, one) > 1
 
 
 def test_a_tenfold_louder_noise_is_twenty_decibels_away():
     noise = 0.02 * np.random.default_rng(0).standard_normal(2 * RATE).astype(np.float32)
-    loud, quiet = survey(10 * noise, RATE), survey(noise, RATE)
+    loud, quiet = measure(10 * noise, RATE), measure(noise, RATE)
     assert distance_db(loud, quiet) == pytest.approx(20, abs=2.5)
 
 
 def test_other_notes_are_farther_than_a_little_louder():
-    one = survey(sine(440), RATE)
-    louder, higher = survey(sine(440, 0.33), RATE), survey(sine(1400), RATE)
+    one = measure(sine(440), RATE)
+    louder, higher = measure(sine(440, 0.33), RATE), measure(sine(1400), RATE)
     assert distance_db(one, louder) < 0.5 * distance_db(one, higher)
 
 
 def test_the_same_notes_at_other_times_are_another_recording():
     samples = np.concatenate([sine(440, seconds=1.0), sine(1400, seconds=1.0)])
-    assert distance_db(survey(samples, RATE), survey(samples[::-1].copy(), RATE)) > 1
+    assert distance_db(measure(samples, RATE), measure(samples[::-1].copy(), RATE)) > 1
 
 
 def test_everybody_finds_the_one_most_alike_and_not_themselves():
     pitches = [440, 1400, 450, 1450]
-    found = nearest([survey(sine(hertz), RATE) for hertz in pitches])
+    found = nearest([measure(sine(hertz), RATE) for hertz in pitches])
     assert [other for other, _ in found] == [2, 3, 0, 1]
     assert found[0][1] == found[2][1]
 
 
 def test_of_recordings_of_unequal_length_the_common_part_is_compared():
-    one, longer = survey(sine(440), RATE), survey(sine(440, seconds=3.0), RATE)
+    one, longer = measure(sine(440), RATE), measure(sine(440, seconds=3.0), RATE)
     # Only the last moment differs: there one has ended.
     assert distance_db(one, longer) < 1

@@ -426,7 +426,7 @@ def test_play_takes_over_what_becomes_active_in_its_store(tiny_model, tmp_path, 
     args = ["play", "--store", str(store.directory), "--switches", "demo"]
     assert main([*args, "--speaker", "wav:x.wav", "--seconds", "0.5"]) == 0
     assert len(samples_of("x.wav")) == RATE // 2
-    assert store._starts.n_of(store.active().stem) == 0
+    assert store._starts.n_starts_of(store.active().stem) == 0
     assert capsys.readouterr().err == ""
 
 

@@ -300,9 +300,9 @@ def test_after_its_probation_a_model_is_trusted(make_box, store, second, first):
     box = make_box()
     box.at(0.5, lambda: box.activate(second))
     box.at(2.5, box.settle)
-    box.at(2.6, lambda: started.append(store._starts.n_of(second)))
+    box.at(2.6, lambda: started.append(store._starts.n_starts_of(second)))
     box.at(2.0 + MONITOR_SECONDS + 0.1, box.settle)
-    box.at(2.0 + MONITOR_SECONDS + 0.2, lambda: started.append(store._starts.n_of(second)))
+    box.at(2.0 + MONITOR_SECONDS + 0.2, lambda: started.append(store._starts.n_starts_of(second)))
     started = []
     box.play(5.5)
     assert started[0] > 0
@@ -351,7 +351,7 @@ def test_a_model_that_fails_where_nothing_can_follow_ends_the_music_with_its_nam
     with pytest.raises(ModelFailed, match="indices element out of data bounds"):
         box.play(2.0)
     # That was a crash, and is counted as one.
-    assert store._starts.n_of(store.active().stem) == 1
+    assert store._starts.n_starts_of(store.active().stem) == 1
 
 
 def test_a_model_that_crashes_the_box_twice_at_the_start_does_not_get_a_third_time(

@@ -3,13 +3,7 @@
 import errno
 import hashlib
 import io
-import itertools
-import json
 import os
-import signal
-import socket
-import stat
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,16 +15,9 @@ from device.errors import (
     OutputError,
     StoreError,
     StoreFull,
-    SwitchboardError,
 )
 from device.model.contract import MAX_MODEL_BYTES
-from device.store.start_counter import MOST_CRASHES, MOST_DOWNS, MOST_STARTS, StartCounter
 from device.store.store import ModelStore
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ModelStore(tmp_path / "models")
 
 
 def add(store, text):
@@ -258,146 +245,6 @@ def test_tidying_lets_go_of_a_model_that_the_disk_has_damaged(store):
     assert store.active().read_bytes() == b"two"
 
 
-def test_a_model_that_crashes_the_box_at_start_gives_way_to_the_previous_one(store):
-    one, two = add(store, "one"), add(store, "two")
-    store.activate(one)
-    store.activate(two)
-    assert [store.record_start_attempt() for _ in range(MOST_STARTS)] == [
-        store.path(two)
-    ] * MOST_STARTS
-    assert store.record_start_attempt() == store.path(one)
-    assert "crashed" in store.refusal(two)
-    assert store.record_start_attempt() == store.path(one)
-    assert store.record_start_attempt() is None
-    assert store.record_start_attempt() is None
-
-
-def test_long_play_forgets_the_starts_and_crashes_before_it(store):
-    one = add(store, "one")
-    store.activate(one)
-    for _ in range(5):
-        store.record_start_attempt()
-        assert store.record_start_attempt() == store.path(one)
-        store.confirm_running()
-        store.endured()
-
-
-@pytest.fixture
-def crashing(store):
-    """Two models, and as many crashes of the second as asked for, each after it had played."""
-    one, two = add(store, "one"), add(store, "two")
-    store.activate(one)
-    store.activate(two)
-
-    def crash(n_times):
-        for _ in range(n_times):
-            assert store.record_start_attempt() == store.path(two)
-            store.confirm_running()
-
-    return store.path(one), store.path(two), crash
-
-
-def test_a_model_that_crashes_the_box_again_and_again_gives_way_however_long_it_played(
-    store, crashing
-):
-    one, two, crash = crashing
-    crash(MOST_CRASHES)
-    assert store.record_start_attempt() == one
-    assert store.refusal(two.stem) == f"the box crashed {MOST_CRASHES} times while it played"
-
-
-def test_to_be_told_to_stop_is_no_crash_and_forgives_none(store, crashing):
-    one, two, crash = crashing
-    for _ in range(3):
-        store.record_start_attempt()
-        store.confirm_running()
-        store.stopped()
-    crash(MOST_CRASHES - 1)
-    assert store.record_start_attempt() == two
-    store.stopped()
-    crash(1)
-    assert store.record_start_attempt() == one
-
-
-def test_long_play_forgives_all_crashes_before_it(store, crashing):
-    _, two, crash = crashing
-    crash(MOST_CRASHES - 1)
-    assert store.record_start_attempt() == two
-    store.endured()
-    # The end of that one was a crash as well.
-    crash(MOST_CRASHES - 1)
-    assert store.refusal(two.stem) is None
-
-
-def test_plugs_pulled_while_it_played_are_no_crashes(store, crashing, reboot):
-    _, two, _ = crashing
-    for _ in range(3 * MOST_DOWNS):
-        reboot()
-        assert store.record_start_attempt() == two
-        store.confirm_running()
-
-
-def test_a_crash_is_remembered_across_a_pulled_plug(store, crashing, reboot):
-    one, _, crash = crashing
-    for _ in range(MOST_CRASHES - 1):
-        reboot()
-        crash(2)
-    reboot()
-    crash(1)
-    assert store.record_start_attempt() == one
-
-
-def test_without_numbers_of_boots_nobody_tells_a_crash_from_a_pulled_plug(
-    store, crashing, tmp_path
-):
-    _, two, crash = crashing
-    store._starts = StartCounter(store.directory / "starts.json", tmp_path / "none")
-    crash(2 * MOST_CRASHES)
-    assert store.refusal(two.stem) is None
-
-
-def test_a_crash_while_the_bundled_model_plays_is_held_against_no_other(store, crashing):
-    _, two, crash = crashing
-    for _ in range(2 * MOST_CRASHES):
-        crash(1)
-        store.activate(None)
-        store.record_takeover()
-        store.activate(two.stem)
-        store.endured()
-    assert store.refusal(two.stem) is None
-
-
-def test_notes_of_an_older_version_are_understood_and_it_understands_ours(store):
-    one = add(store, "one")
-    store.activate(one)
-    notes, boot = store.directory / "starts.json", StartCounter(Path("x"))._boot()
-    old = {"digest": one, "n": MOST_STARTS, "boot": boot, "n_downs": 1}
-    notes.write_text(json.dumps(old), encoding="utf-8")
-    assert store._starts.n_downs_of(one) == 1
-    assert store.record_start_attempt() is None
-    store.activate(add(store, "two"))
-    store.record_start_attempt()
-    ours = json.loads(notes.read_text(encoding="utf-8"))
-    assert old.keys() <= ours.keys()
-    assert ours["n"] == 1
-    store.confirm_running()
-    # An older version counts starts without success, and there was none.
-    assert json.loads(notes.read_text(encoding="utf-8"))["n"] == 0
-    store.stopped()
-    assert not notes.exists()
-
-
-def test_starts_of_another_model_do_not_count(store):
-    one, two = add(store, "one"), add(store, "two")
-    store.activate(one)
-    store.record_start_attempt()
-    store.record_start_attempt()
-    store.activate(two)
-    assert store.record_start_attempt() == store.path(two)
-    assert store.record_start_attempt() == store.path(two)
-    assert store.record_start_attempt() == store.path(one)
-
-
 @pytest.mark.parametrize("name", ["verdicts.json", "starts.json"])
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b'{"n": "x"}', b"[" * 100_000])
 def test_damaged_notes_are_no_reason_not_to_play(store, name, content):
@@ -417,7 +264,7 @@ def test_a_disk_that_cannot_be_written_is_no_reason_not_to_play(store, monkeypat
 
     one = add(store, "one")
     store.activate(one)
-    monkeypatch.setattr("device.files.locked", read_only)
+    monkeypatch.setattr("device.files.file_lock", read_only)
     store.recover()
     assert store.record_start_attempt() == store.path(one)
     store.confirm_running()
@@ -429,7 +276,7 @@ def test_a_roll_back_works_on_a_full_disk(store, monkeypatch):
 
     store.activate(add(store, "one"))
     store.activate(add(store, "two"))
-    monkeypatch.setattr("device.store.verdict_log.write_object", full)
+    monkeypatch.setattr("device.store.verdict_log.write_json_object", full)
     monkeypatch.setattr(Path, "symlink_to", full)
     with pytest.raises(StoreFull):
         store.roll_back("it hums")
@@ -451,91 +298,6 @@ def test_the_latest_refusal_that_still_holds_is_told(store):
     assert (store.last_refusal().digest, store.last_refusal().reason) == ("2" * 64, "slow")
     store.accept("2" * 64)
     assert store.last_refusal().reason == "loud"
-
-
-@pytest.fixture
-def taken_over(store):
-    """Two models, of which the second has taken over while the first one played."""
-    one, two = add(store, "one"), add(store, "two")
-    store.activate(one)
-    store.activate(two)
-    store.record_takeover()
-    return store.path(one), store.path(two)
-
-
-def test_one_crash_soon_after_a_take_over_is_enough(store, taken_over):
-    one, two = taken_over
-    assert store.record_start_attempt() == one
-    assert "crashed" in store.refusal(two.stem)
-
-
-@pytest.fixture
-def reboot(store, tmp_path):
-    """As if the machine had gone down and come up again."""
-    boots = itertools.count()
-
-    def reboot():
-        boot_id = tmp_path / "boot_id"
-        boot_id.write_text(f"boot {next(boots)}", encoding="ascii")
-        store._starts = StartCounter(store.directory / "starts.json", boot_id)
-
-    return reboot
-
-
-def test_a_plug_pulled_soon_after_a_take_over_is_no_crash(store, taken_over, reboot):
-    one, two = taken_over
-    reboot()
-    # It gets the chances of any other model, and no more.
-    assert [store.record_start_attempt() for _ in range(MOST_STARTS)] == [two] * MOST_STARTS
-    assert store.record_start_attempt() == one
-
-
-def test_plugs_pulled_during_its_starts_do_not_make_a_model_bad(store, reboot):
-    one = add(store, "one")
-    store.activate(one)
-    for _ in range(MOST_DOWNS - 1):
-        reboot()
-        assert store.record_start_attempt() == store.path(one)
-    store.confirm_running()
-    reboot()
-    assert store.record_start_attempt() == store.path(one)
-    assert store.refusal(one) is None
-
-
-def test_a_crash_before_a_plug_was_pulled_is_forgotten(store, reboot):
-    one = add(store, "one")
-    store.activate(one)
-    for _ in range(2):
-        reboot()
-        assert [store.record_start_attempt() for _ in range(MOST_STARTS)] == [
-            store.path(one)
-        ] * MOST_STARTS
-
-
-def test_a_model_that_takes_the_machine_down_every_time_gives_way(store, reboot):
-    one, two = add(store, "one"), add(store, "two")
-    store.activate(one)
-    store.activate(two)
-    for _ in range(MOST_DOWNS):
-        reboot()
-        assert store.record_start_attempt() == store.path(two)
-    reboot()
-    assert store.record_start_attempt() == store.path(one)
-    assert "crashed" in store.refusal(two)
-
-
-def test_a_model_that_took_over_and_proved_itself_is_suspected_no_more(store, taken_over):
-    _, two = taken_over
-    store.confirm_running()
-    assert store.record_start_attempt() == store.record_start_attempt() == two
-
-
-def test_nothing_is_suspected_where_the_bundled_model_takes_over(store):
-    store.record_takeover()
-    assert store.record_start_attempt() is None
-
-
-# -- bytes that the disk has lost, or does not give --------------------------------------------
 
 
 def test_a_damaged_model_is_not_activated_and_comes_again_by_being_added(store):
@@ -573,146 +335,3 @@ def test_a_model_that_is_endless_is_not_read(store):
     with store.path(one).open("r+b") as file:
         file.truncate(1 << 40)
     assert not store.is_whole(one)
-
-
-# -- modes ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def masked(mask):
-    before = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-@pytest.mark.parametrize("mask", [0o000, 0o022, 0o027, 0o077, 0o777])
-def test_every_account_may_read_a_store_whatever_the_umask(tmp_path, mask):
-    store = ModelStore(tmp_path / "not" / "yet" / "models")
-    with masked(mask):
-        one = add(store, "one")
-        store.activate(one)
-        with store.examining():
-            store.accept(one)
-        store.record_start_attempt()
-    found = {
-        path.name: stat.S_IMODE(path.lstat().st_mode)
-        for path in (tmp_path / "not").rglob("*")
-        if not path.is_symlink()
-    }
-    files = {".lock", ".examining", "verdicts.json", "starts.json", f"{one}.onnx"}
-    assert found == dict.fromkeys(files, 0o644) | dict.fromkeys(("yet", "models"), 0o755)
-
-
-# -- what is no regular file --------------------------------------------------------------------
-
-
-@contextmanager
-def within(seconds):
-    """Whatever takes longer hangs."""
-
-    def give_up(*_):
-        pytest.fail("it hangs")
-
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def make_socket(path):
-    with socket.socket(socket.AF_UNIX) as end:
-        # A socket's name is short.
-        folder = os.open(path.parent, os.O_RDONLY)
-        end.bind(f"/proc/self/fd/{folder}/{path.name}")
-        os.close(folder)
-
-
-def link_to_pipe(path):
-    os.mkfifo(path.parent.parent / "elsewhere")
-    path.symlink_to("../elsewhere")
-
-
-KINDS = {
-    "pipe": os.mkfifo,
-    "folder": Path.mkdir,
-    "socket": make_socket,
-    "link to a pipe": link_to_pipe,
-    "link to an endless device": lambda path: path.symlink_to("/dev/zero"),
-    "link to nothing": lambda path: path.symlink_to("../nothing"),
-    "link to itself": lambda path: path.symlink_to(path.name),
-}
-ONE, TWO = (hashlib.sha256(text).hexdigest() for text in (b"one", b"two"))
-NAMES = (
-    *(".lock", ".examining", "verdicts.json", "starts.json", ".verdicts.json.part"),
-    *(".starts.json.part", ".0123.part", "active", "previous", ".active.part"),
-    *(f"{ONE}.onnx", f"{TWO}.onnx", f"{'0' * 64}.onnx"),
-)
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """A disk that is as quick as memory, where no power cut is looked at."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_waits_for_what_is_no_regular_file(store, kind, name):
-    one, two = add(store, "one"), add(store, "two")
-    store.activate(two)
-    store.activate(one)
-    store.accept(one)
-    store.record_start_attempt()
-    path = store.directory / name
-    path.unlink(missing_ok=True)
-    KINDS[kind](path)
-    with within(10):
-        for ask in (store.active, store.previous, store.models, store.last_refusal):
-            ask()
-        for digest in (one, two):
-            with suppress(ModelOutOfReach):
-                store.is_whole(digest)
-        assert store.record_start_attempt() in (None, store.path(one), store.path(two))
-        steps = (
-            store.recover,
-            store.record_takeover,
-            store.confirm_running,
-            store.endured,
-            store.stopped,
-            lambda: store.examining().__enter__(),
-            lambda: store.activate(two),
-            lambda: store.refuse("1" * 64, "it hums"),
-            lambda: store.set_aside(one),
-            lambda: store.roll_back("it hums"),
-            lambda: store.remove(two),
-        )
-        for step in steps:
-            with suppress(SwitchboardError):
-                step()
-    outside = store.directory.parent
-    assert not (outside / "nothing").exists()
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "folder"])
-def test_what_is_no_regular_file_gives_way_to_one(store, kind, name):
-    store.activate(add(store, "two"))
-    path = store.directory / name
-    path.unlink(missing_ok=True)
-    KINDS[kind](path)
-    with within(10):
-        one = add(store, "one")
-        with store.examining():
-            store.accept(one)
-        store.activate(one)
-        store.recover()
-        assert store.record_start_attempt() == store.path(one)
-    assert store.active().read_bytes() == b"one"
-    assert store.is_accepted(one)

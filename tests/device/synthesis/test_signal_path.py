@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from device.audio.loudness import SILENCE_LUFS, integrated_lufs, true_peak_db
-from device.audio.measurement import survey
+from device.audio.measurement import measure
 from device.audio.resampler import Resampler
 from device.audio.speaker import SilentSpeaker
 from device.model.network import BUNDLED_MODEL, Network
@@ -254,8 +254,8 @@ def test_every_gauge_has_a_number_for_any_number_of_samples(n_samples):
     assert level_db(samples) == pytest.approx(-6.02 if n_samples else -math.inf, abs=0.01)
     assert math.isfinite(true_peak_db(samples))
     assert integrated_lufs(samples, RATE) >= SILENCE_LUFS
-    found = survey(samples, RATE)
-    assert math.isfinite(found.lufs) and np.isfinite(found.picture).all()
+    found = measure(samples, RATE)
+    assert math.isfinite(found.lufs) and np.isfinite(found.band_levels).all()
 
 
 def test_the_loop_goes_on_after_a_block_of_nothing(network, monkeypatch):

@@ -21,7 +21,7 @@ from device.model.network import BUNDLED_MODEL
 from device.store.store import ModelStore
 from device.system import account
 from device.system.account import is_root_elsewhere, owner_of, switch_to_owner_of
-from device.updates import install as admission
+from device.updates import validation
 from device.updates.validation import ValidationResult
 from tests.support import tiny_model as tiny
 
@@ -131,7 +131,7 @@ def as_root(words, umask, sent=b""):
                 sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
                 os.umask(umask)
                 os.fsync = lambda descriptor: None
-                admission.examine_apart = lambda path, report: ACCEPTED
+                validation.validate = lambda path, report: ACCEPTED
                 status = main([str(word) for word in words])
             except BaseException:  # noqa: BLE001
                 traceback.print_exc()

@@ -46,7 +46,7 @@ ERRORS = [
 ]
 
 
-def until(condition, meanwhile=THREADS.revive):
+def until(condition, meanwhile=THREADS.restart_ended):
     """Wait as the audio loop goes on, which looks after the helpers."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
@@ -268,20 +268,25 @@ def test_every_thread_of_the_box_is_a_helper():
 
 
 def test_what_went_wrong_is_said_once_and_an_ended_helper_is_started_again():
-    roll, said, clock, errors = ThreadRegistry(), [], [0.0], [OSError("broken"), OSError("broken")]
+    registry, said, clock, errors = (
+        ThreadRegistry(),
+        [],
+        [0.0],
+        [OSError("broken"), OSError("broken")],
+    )
 
     def turn():
         if errors:
             raise errors.pop()
         time.sleep(0.001)
 
-    attendance = ThreadMonitor(said.append, roll=roll, clock=lambda: clock[0])
+    attendance = ThreadMonitor(said.append, registry=registry, clock=lambda: clock[0])
 
     def attend():
         clock[0] += 1.0
         attendance(snapshot())
 
-    with SupervisedThread("sums", turn, roll=roll):
+    with SupervisedThread("sums", turn, registry=registry):
         until(lambda: said, attend)
         until(lambda: not errors, attend)
         errors.append(SystemExit(3))
@@ -290,22 +295,22 @@ def test_what_went_wrong_is_said_once_and_an_ended_helper_is_started_again():
         "helper 'sums': found OSError: broken; it goes on",
         "helper 'sums' had ended (SystemExit: 3) and is started again",
     ]
-    trouble = roll.troubles["sums"]
+    trouble = registry.faults["sums"]
     assert (trouble.n_faults, trouble.n_restarts) == (2, 1)
 
 
 def test_a_helper_that_was_closed_is_not_started_again():
-    roll = ThreadRegistry()
-    helper = SupervisedThread("sums", lambda: time.sleep(0.001), roll=roll)
+    registry = ThreadRegistry()
+    helper = SupervisedThread("sums", lambda: time.sleep(0.001), registry=registry)
     helper.close()
-    roll.revive()
-    helper.revive()
+    registry.restart_ended()
+    helper.restart()
     assert not helper.is_alive
     helper.close()
 
 
 def test_a_helper_that_cannot_be_started_now_is_started_later(monkeypatch):
-    roll, turns = ThreadRegistry(), [SystemExit()]
+    registry, turns = ThreadRegistry(), [SystemExit()]
 
     def turn():
         if turns:
@@ -315,23 +320,23 @@ def test_a_helper_that_cannot_be_started_now_is_started_later(monkeypatch):
     def no_room(_thread):
         raise RuntimeError("can't start new thread")
 
-    with SupervisedThread("sums", turn, roll=roll) as helper:
+    with SupervisedThread("sums", turn, registry=registry) as helper:
         until(lambda: not helper.is_alive, lambda: None)
         with monkeypatch.context() as full:
             full.setattr(threading.Thread, "start", no_room)
-            roll.revive()
+            registry.restart_ended()
         assert not helper.is_alive
-        roll.revive()
+        registry.restart_ended()
         assert helper.is_alive
-    assert roll.troubles["sums"].n_restarts == 1
+    assert registry.faults["sums"].n_restarts == 1
 
 
 def test_the_status_says_which_helper_had_trouble(tmp_path, monkeypatch):
     monkeypatch.setattr("device.ui.status_file.WRITE_SECONDS", 0.01)
-    roll, path = ThreadRegistry(), tmp_path / "status.json"
-    roll.note("wings", OSError("broken"))
+    registry, path = ThreadRegistry(), tmp_path / "status.json"
+    registry.record_fault("wings", OSError("broken"))
     with StatusFile(
-        path, origin=str, last_refusal=lambda: None, degrees=lambda: None, roll=roll
+        path, origin=str, last_refusal=lambda: None, degrees=lambda: None, registry=registry
     ) as file:
         file(snapshot())
         until(path.exists)
@@ -342,7 +347,7 @@ def test_the_status_says_which_helper_had_trouble(tmp_path, monkeypatch):
 
 
 def test_a_listener_that_raises_ends_neither_the_music_nor_the_other_listeners(network):
-    heard, before = [], THREADS.troubles.get("listener Poison")
+    heard, before = [], THREADS.faults.get("listener Poison")
     with Instrument(
         network,
         FixedSwitches(OFF),
@@ -355,7 +360,7 @@ def test_a_listener_that_raises_ends_neither_the_music_nor_the_other_listeners(n
     assert report.seconds == 1.0
     assert len(heard) > 10
     assert before is None
-    assert THREADS.troubles["listener Poison"].n_faults == len(heard)
+    assert THREADS.faults["listener Poison"].n_faults == len(heard)
 
 
 def test_the_watchdog_is_fed_though_the_status_line_fails():

@@ -23,7 +23,7 @@ from device.model.contract import MAX_MODEL_BYTES
 from device.store.store import ModelStore
 from device.updates.receiver import Sender, TransferError, receive
 from device.updates.validation import CHECKS, ValidationResult
-from tests.support.forked_processes import header, warm_examine
+from tests.support.forked_processes import header, validate_in_fork
 
 GOOD = ValidationResult(accepted=True, seconds=0.0)
 BAD = ValidationResult(False, 0.0, "sound", "it hums", InvalidAudio.exit_code)
@@ -42,7 +42,7 @@ def deliver(store):
         events = []
         with piped(sent) as descriptor:
             sender = Sender(descriptor, **timeouts)
-            found = receive(store, sender, events.append, examine=lambda path, report: verdict)
+            found = receive(store, sender, events.append, validate=lambda path, report: verdict)
         assert events[0]["event"] == "ready"
         assert events[-1]["event"] == "verdict"
         assert events[-1]["accepted"] is found.accepted
@@ -73,7 +73,7 @@ def names(store):
 def test_a_good_model_is_received_examined_and_active(store, tiny_model):
     content, events = tiny_model.read_bytes(), []
     with piped(header(content) + content) as descriptor:
-        verdict = receive(store, Sender(descriptor), events.append, examine=warm_examine)
+        verdict = receive(store, Sender(descriptor), events.append, validate=validate_in_fork)
     digest = hashlib.sha256(content).hexdigest()
     assert verdict.accepted, verdict.line
     assert store.active() == store.path(digest)
@@ -161,7 +161,7 @@ def test_a_verdict_on_bytes_that_the_disk_does_not_give_back_is_not_remembered(s
         return BAD
 
     with piped(header(b"bad") + b"bad") as descriptor:
-        verdict = receive(store, Sender(descriptor), lambda event: None, examine=rot)
+        verdict = receive(store, Sender(descriptor), lambda event: None, validate=rot)
     assert not verdict.accepted
     assert names(store) == set()
 
@@ -171,7 +171,7 @@ def test_progress_is_told_every_mebibyte(tmp_path, store):
     path = tmp_path / "sent"
     path.write_bytes(header(content) + content)
     with path.open("rb") as file:
-        receive(store, Sender(file.fileno()), events.append, examine=lambda path, report: GOOD)
+        receive(store, Sender(file.fileno()), events.append, validate=lambda path, report: GOOD)
     told = [event["n_bytes"] for event in events if event["event"] == "received"]
     assert [n // 2**20 for n in told] == [1, 2, 2]
     assert told[-1] == len(content)
@@ -242,7 +242,7 @@ def test_a_model_that_is_too_large_is_refused_before_it_is_sent(store, deliver):
 def test_a_sender_that_falls_silent_is_left(store, sent):
     with piped(sent, stays_open=True) as descriptor:
         sender = Sender(descriptor, idle_seconds=0.05)
-        verdict = receive(store, sender, lambda event: None, examine=lambda *_: GOOD)
+        verdict = receive(store, sender, lambda event: None, validate=lambda *_: GOOD)
     assert "nothing more in time" in verdict.reason
     assert store.active() is None
 

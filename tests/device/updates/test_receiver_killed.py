@@ -210,7 +210,7 @@ def test_a_disk_that_fills_up_at_any_moment_leaves_the_store_whole(small_disk, m
                 fill_up(small_disk, n_left)
 
         with rehearsal.push(), rehearsal.request.open("rb") as request:
-            verdict = receive(store, Sender(request.fileno()), say, examine=checked)
+            verdict = receive(store, Sender(request.fileno()), say, validate=checked)
             (small_disk / "filler").unlink(missing_ok=True)
         assert verdict.accepted or verdict.exit_code == StoreFull.exit_code
         n_full += not verdict.accepted
@@ -237,7 +237,7 @@ def test_a_disk_that_is_full_for_one_call_leaves_the_store_whole(rehearsal, monk
         with rehearsal.push(), rehearsal.request.open("rb") as request:
             left[0] = rehearsal.rng.randrange(1, 20)
             verdict = receive(
-                rehearsal.store, Sender(request.fileno()), lambda event: None, examine=checked
+                rehearsal.store, Sender(request.fileno()), lambda event: None, validate=checked
             )
             left[0] = 0
         assert verdict.accepted or verdict.exit_code == StoreFull.exit_code

@@ -21,7 +21,7 @@ from device.errors import (
     SwitchboardError,
 )
 from device.model.network import BUNDLED_MODEL
-from device.updates.validation import CHECKS, ValidationResult, examine
+from device.updates.validation import CHECKS, ValidationResult, validate
 from device.updates.validation_worker import ResourceLimits, answer
 from tests.support import malicious_models as hostile
 from tests.support import tiny_model as tiny
@@ -30,7 +30,7 @@ from tests.support import tiny_model as tiny
 @pytest.mark.parametrize("bundled", [False, True])
 def test_a_good_model_passes_every_check_in_order(tiny_model, bundled):
     checks = []
-    verdict = examine(BUNDLED_MODEL if bundled else tiny_model, report=checks.append)
+    verdict = validate(BUNDLED_MODEL if bundled else tiny_model, report=checks.append)
     assert verdict.accepted, verdict.line
     assert (verdict.line, verdict.exit_code) == ("accepted", 0)
     assert tuple(checks) == CHECKS
@@ -49,7 +49,7 @@ def test_a_hostile_model_ends_in_one_line_that_names_the_check(trick, tmp_path):
     path = hostile.write(make(), tmp_path / "hostile.onnx")
     # What works for hours is stopped; the others are refused long before.
     limits = ResourceLimits(cpu_seconds=2.0) if make is hostile.endless_work else ResourceLimits()
-    verdict = examine(path, limits=limits)
+    verdict = validate(path, limits=limits)
     assert (verdict.accepted, verdict.check) == (False, check), verdict.line
     assert words in verdict.reason
     assert verdict.is_final
@@ -76,7 +76,7 @@ def test_a_hostile_model_ends_in_one_line_that_names_the_check(trick, tmp_path):
 def test_a_model_against_the_contract_is_refused_by_the_check_that_saw_it(
     build_model, changes, check, words
 ):
-    verdict = examine(build_model(**changes))
+    verdict = validate(build_model(**changes))
     assert (verdict.accepted, verdict.check) == (False, check)
     assert words in verdict.reason
 
@@ -84,10 +84,10 @@ def test_a_model_against_the_contract_is_refused_by_the_check_that_saw_it(
 def test_every_cause_has_the_class_and_exit_code_of_its_own(tiny_model, build_model, tmp_path):
     loop = hostile.write(hostile.looping(), tmp_path / "loop")
     causes = {
-        ModelTooSlow: examine(tiny_model, limits=ResourceLimits(deadline_share=1e-9)),
-        GoldenMismatch: examine(build_model(golden_offset=0.5)),
-        ForbiddenGraph: examine(loop),
-        ExaminationFailed: examine(tiny_model, limits=ResourceLimits(seconds=0.01)),
+        ModelTooSlow: validate(tiny_model, limits=ResourceLimits(deadline_share=1e-9)),
+        GoldenMismatch: validate(build_model(golden_offset=0.5)),
+        ForbiddenGraph: validate(loop),
+        ExaminationFailed: validate(tiny_model, limits=ResourceLimits(seconds=0.01)),
         ModelRefused: ValidationResult(False, 0.0, "history", "it hums", ModelRefused.exit_code),
     }
     for error, verdict in causes.items():
@@ -98,23 +98,23 @@ def test_every_cause_has_the_class_and_exit_code_of_its_own(tiny_model, build_mo
 
 def test_the_memory_of_an_examination_is_limited(tmp_path):
     path = hostile.write(hostile.slow_bomb(), tmp_path / "m")
-    verdict = examine(path)
+    verdict = validate(path)
     assert (verdict.check, verdict.exit_code) == ("golden vector", ExaminationFailed.exit_code)
     assert "bad_alloc" in verdict.reason
 
 
 def test_a_model_may_not_take_more_memory_than_the_contract_gives_it(tmp_path):
     path = hostile.write(hostile.wide_work(2**24), tmp_path / "m")
-    verdict = examine(path)
+    verdict = validate(path)
     assert (verdict.check, verdict.exit_code) == ("memory", ExaminationFailed.exit_code)
     assert "expected 128 MB at most" in verdict.reason
     assert verdict.is_final
 
 
 def test_the_memory_of_a_model_does_not_depend_on_who_asks(tiny_model):
-    before = examine(tiny_model).figures["model_mb"]
+    before = validate(tiny_model).figures["model_mb"]
     ballast = np.ones(2**25)  # 256 MB
-    figures = examine(tiny_model).figures
+    figures = validate(tiny_model).figures
     assert ballast.all()
     assert figures["model_mb"] < before + 16
     assert figures["peak_mb"] < 200
@@ -125,14 +125,14 @@ def test_a_small_file_of_large_sizes_is_refused_before_it_is_loaded(tmp_path):
         tmp_path / "m",
         metadata={"n_slots": "1024", "beats_per_loop": "256", "n_channels": "4096"},
     )
-    verdict = examine(path)
+    verdict = validate(path)
     assert (verdict.check, verdict.exit_code) == ("metadata", ContractError.exit_code)
     assert "1024 x 4096 numbers, expected 131,072" in verdict.reason
 
 
 def test_a_wide_file_is_read_within_the_limits_or_not_at_all(tmp_path):
     path = hostile.write(hostile.many_fields(), tmp_path / "m")
-    verdict = examine(path, limits=ResourceLimits(memory_bytes=64 * 2**20))
+    verdict = validate(path, limits=ResourceLimits(memory_bytes=64 * 2**20))
     assert not verdict.accepted
     assert verdict.check in CHECKS
 
@@ -158,7 +158,7 @@ def shell(script):
 )
 def test_an_examiner_that_dies_is_a_refusal_by_the_check_it_died_in(script, words, tmp_path):
     before = """echo '{"check": "sound"}'; """
-    verdict = examine(
+    verdict = validate(
         tmp_path / "m", limits=ResourceLimits(seconds=1.0), start=shell(before + script)
     )
     assert (verdict.accepted, verdict.check) == (False, "sound")
@@ -169,13 +169,13 @@ def test_an_examiner_that_dies_is_a_refusal_by_the_check_it_died_in(script, word
 
 
 def test_an_examiner_that_talks_without_end_is_ended(tmp_path):
-    verdict = examine(tmp_path / "m", start=shell("yes '{}'"))
+    verdict = validate(tmp_path / "m", start=shell("yes '{}'"))
     assert (verdict.accepted, verdict.check) == (False, "size")
 
 
 def test_what_a_file_says_cannot_move_the_cursor(build_model):
     path = build_model(metadata={"\x1b[2J\n\r": "x"})
-    verdict = examine(path)
+    verdict = validate(path)
     assert verdict.check == "metadata"
     assert verdict.line.isprintable()
 
@@ -212,7 +212,7 @@ def wait_until_gone(pid, tries=1000):
 
 def test_the_tiny_models_of_the_tests_are_good_ones(tmp_path):
     path = tiny.build(tmp_path / "m", sample_rate=44100, n_fft=512, hop_length=128, n_switches=7)
-    verdict = examine(path)
+    verdict = validate(path)
     assert verdict.accepted, verdict.line
     assert verdict.figures["n_states"] == 64
 
@@ -248,6 +248,6 @@ def test_a_box_that_can_start_no_process_holds_nothing_against_a_model(tiny_mode
     def fails(*_):
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    verdict = examine(tiny_model, start=fails)
+    verdict = validate(tiny_model, start=fails)
     assert (verdict.accepted, verdict.is_final) == (False, False)
     assert "temporarily unavailable" in verdict.reason

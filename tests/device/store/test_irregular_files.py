@@ -1,0 +1,163 @@
+"""Modes of a store's files, and names in it that are no regular files."""
+
+import hashlib
+import io
+import os
+import signal
+import socket
+import stat
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from device.errors import (
+    ModelOutOfReach,
+    SwitchboardError,
+)
+from device.store.store import ModelStore
+
+
+def add(store, text):
+    return store.add(io.BytesIO(text.encode()))
+
+
+@contextmanager
+def masked(mask):
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o027, 0o077, 0o777])
+def test_every_account_may_read_a_store_whatever_the_umask(tmp_path, mask):
+    store = ModelStore(tmp_path / "not" / "yet" / "models")
+    with masked(mask):
+        one = add(store, "one")
+        store.activate(one)
+        with store.examining():
+            store.accept(one)
+        store.record_start_attempt()
+    found = {
+        path.name: stat.S_IMODE(path.lstat().st_mode)
+        for path in (tmp_path / "not").rglob("*")
+        if not path.is_symlink()
+    }
+    files = {".lock", ".examining", "verdicts.json", "starts.json", f"{one}.onnx"}
+    assert found == dict.fromkeys(files, 0o644) | dict.fromkeys(("yet", "models"), 0o755)
+
+
+@contextmanager
+def within(seconds):
+    """Whatever takes longer hangs."""
+
+    def give_up(*_):
+        pytest.fail("it hangs")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as end:
+        # A socket's name is short.
+        folder = os.open(path.parent, os.O_RDONLY)
+        end.bind(f"/proc/self/fd/{folder}/{path.name}")
+        os.close(folder)
+
+
+def link_to_pipe(path):
+    os.mkfifo(path.parent.parent / "elsewhere")
+    path.symlink_to("../elsewhere")
+
+
+KINDS = {
+    "pipe": os.mkfifo,
+    "folder": Path.mkdir,
+    "socket": make_socket,
+    "link to a pipe": link_to_pipe,
+    "link to an endless device": lambda path: path.symlink_to("/dev/zero"),
+    "link to nothing": lambda path: path.symlink_to("../nothing"),
+    "link to itself": lambda path: path.symlink_to(path.name),
+}
+
+
+ONE, TWO = (hashlib.sha256(text).hexdigest() for text in (b"one", b"two"))
+
+
+NAMES = (
+    *(".lock", ".examining", "verdicts.json", "starts.json", ".verdicts.json.part"),
+    *(".starts.json.part", ".0123.part", "active", "previous", ".active.part"),
+    *(f"{ONE}.onnx", f"{TWO}.onnx", f"{'0' * 64}.onnx"),
+)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A disk that is as quick as memory, where no power cut is looked at."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_waits_for_what_is_no_regular_file(store, kind, name):
+    one, two = add(store, "one"), add(store, "two")
+    store.activate(two)
+    store.activate(one)
+    store.accept(one)
+    store.record_start_attempt()
+    path = store.directory / name
+    path.unlink(missing_ok=True)
+    KINDS[kind](path)
+    with within(10):
+        for ask in (store.active, store.previous, store.models, store.last_refusal):
+            ask()
+        for digest in (one, two):
+            with suppress(ModelOutOfReach):
+                store.is_whole(digest)
+        assert store.record_start_attempt() in (None, store.path(one), store.path(two))
+        steps = (
+            store.recover,
+            store.record_takeover,
+            store.confirm_running,
+            store.endured,
+            store.stopped,
+            lambda: store.examining().__enter__(),
+            lambda: store.activate(two),
+            lambda: store.refuse("1" * 64, "it hums"),
+            lambda: store.set_aside(one),
+            lambda: store.roll_back("it hums"),
+            lambda: store.remove(two),
+        )
+        for step in steps:
+            with suppress(SwitchboardError):
+                step()
+    outside = store.directory.parent
+    assert not (outside / "nothing").exists()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "folder"])
+def test_what_is_no_regular_file_gives_way_to_one(store, kind, name):
+    store.activate(add(store, "two"))
+    path = store.directory / name
+    path.unlink(missing_ok=True)
+    KINDS[kind](path)
+    with within(10):
+        one = add(store, "one")
+        with store.examining():
+            store.accept(one)
+        store.activate(one)
+        store.recover()
+        assert store.record_start_attempt() == store.path(one)
+    assert store.active().read_bytes() == b"one"
+    assert store.is_accepted(one)
