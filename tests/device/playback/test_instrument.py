@@ -303,7 +303,7 @@ def test_a_governed_instrument_gets_rougher_while_blocks_are_late(network, gover
 
     def note(state):
         clock.step = 1.0 if state.seconds < 1 else 0.0
-        passes.append(state.n_passes)
+        passes.append(state.n_iterations)
 
     switches = FixedSwitches(ALL)
     with Instrument(

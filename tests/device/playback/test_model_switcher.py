@@ -94,17 +94,17 @@ class Box(Closeable):
             listeners=[self.shown.append],
             clock=clock,
         )
-        self.wings = ModelLoader(
+        self.loader = ModelLoader(
             store,
             self.instrument.voice_of,
             playing=network.digest,
             report=self.said.append,
             poll_seconds=0.005,
         )
-        self.take_over = ModelSwitcher(
-            self.instrument.stage, self.wings, monitor_seconds=MONITOR_SECONDS
+        self.model_switcher = ModelSwitcher(
+            self.instrument.voice_switcher, self.loader, monitor_seconds=MONITOR_SECONDS
         )
-        self.instrument.listeners.append(self.take_over)
+        self.instrument.listeners.append(self.model_switcher)
 
     def at(self, seconds, *cues):
         self.speaker.cues[seconds] = lambda: [schedule() for schedule in cues]
@@ -112,18 +112,18 @@ class Box(Closeable):
     def activate(self, digest):
         """Activate a model and wait until the wings have noticed."""
         self.store.activate(digest)
-        until(lambda: not self.wings._ready.empty())
+        until(lambda: not self.loader._ready.empty())
 
     def settle(self):
         """Wait until the wings have done what they were asked to, and not just begun with it."""
-        if not self.wings._helper.is_alive:
+        if not self.loader._helper.is_alive:
             return
         done = threading.Event()
-        self.wings._jobs.put(done.set)
+        self.loader._jobs.put(done.set)
         assert done.wait(PATIENCE_SECONDS), "nothing came of it"
 
     def play(self, seconds):
-        with self.instrument, self.take_over:
+        with self.instrument, self.model_switcher:
             return self.instrument.play(seconds)
 
     def heard(self):
@@ -167,7 +167,7 @@ def make_box(store, first):
 
     yield make
     for box in boxes:
-        box.take_over.close()
+        box.model_switcher.close()
         box.instrument.close()
 
 
@@ -413,7 +413,7 @@ def test_what_cannot_be_read_at_the_start_waits_while_the_one_before_plays(
 
     def readable():
         unreadable.clear()
-        until(lambda: not box.wings._ready.empty())
+        until(lambda: not box.loader._ready.empty())
 
     box.at(0.5, readable)
     box.play(3.0)
@@ -432,7 +432,7 @@ def test_what_cannot_be_read_is_not_refused_and_the_music_goes_on(
 
     def activate():
         # As another program does, for which it can be read.
-        store._turn("active", store.path(second))
+        store._set_link("active", store.path(second))
         until(lambda: any("is left aside" in line for line in box.said))
 
     box.at(0.5, activate)
@@ -450,8 +450,10 @@ def test_a_model_that_has_rotted_is_taken_out_and_not_refused(
     content = store.path(second).read_bytes()
 
     def rot():
-        store.activate(second)
+        # In this order, or the loader may open the model before it rots.
         store.path(second).write_bytes(content[:-1] + b"?")
+        store._set_link("previous", store.path(first))
+        store._set_link("active", store.path(second))
 
     if not playing:
         rot()
@@ -469,7 +471,7 @@ def test_an_hour_of_music_forgives_a_model_its_crashes_and_ten_seconds_do_not(
 ):
     for _ in range(MOST_CRASHES - 1):
         store.record_start_attempt()
-        store.started()
+        store.confirm_running()
     monkeypatch.setattr("device.playback.model_switcher.START_SECONDS", 0.3)
     monkeypatch.setattr("device.playback.model_switcher.LONG_SECONDS", 1.2)
     box = make_box()

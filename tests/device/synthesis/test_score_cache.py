@@ -119,10 +119,10 @@ def test_old_turns_are_forgotten(make_scores, ahead):
     for turn in range(50):
         scores.get(states[turn % 8], turn)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while ahead and (states[1], 50) not in scores._pages and time.monotonic() < deadline:
+    while ahead and (states[1], 50) not in scores._scores and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert {turn for _, turn in scores._pages} == ({49, 50} if ahead else {49})
-    assert len(scores._pages) == (5 if ahead else 1)
+    assert {turn for _, turn in scores._scores} == ({49, 50} if ahead else {49})
+    assert len(scores._scores) == (5 if ahead else 1)
 
 
 @pytest.mark.parametrize("ahead", [False, True])
@@ -135,12 +135,12 @@ def test_closing_ends_the_helper_and_may_be_repeated(counting, ahead):
 
 
 def test_states_of_a_turn_that_never_ends_are_forgotten_too(make_scores, counting, monkeypatch):
-    monkeypatch.setattr("device.synthesis.score_cache.MOST_PAGES", 3)
+    monkeypatch.setattr("device.synthesis.score_cache.MOST_SCORES", 3)
     scores = make_scores(ahead=False)
     states = list(product((False, True), repeat=3))
     for bits in states:
         scores.get(bits, 0)
-    assert [bits for bits, _ in scores._pages] == states[-3:]
+    assert [bits for bits, _ in scores._scores] == states[-3:]
     scores.get(states[-1], 0)
     assert scores.n_misses == len(states)
 
@@ -201,14 +201,14 @@ def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes,
                 scores._wanted.put((bits, turn))
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 room = MOST_BYTES // n_bytes
-                while room > 1 and (bits, turn + 1) not in scores._pages:
+                while room > 1 and (bits, turn + 1) not in scores._scores:
                     assert time.monotonic() < deadline
                     time.sleep(0.001)
             # One more is there for a moment, before the oldest goes.
-            held = sum(score.nbytes for score in list(scores._pages.values()))
+            held = sum(score.nbytes for score in list(scores._scores.values()))
             assert held <= max(MOST_BYTES, n_bytes) + n_bytes * ahead
             assert scores.get(bits, turn) is playing
-    settled = sum(score.nbytes for score in scores._pages.values())
+    settled = sum(score.nbytes for score in scores._scores.values())
     assert settled <= max(MOST_BYTES, n_bytes)
 
 

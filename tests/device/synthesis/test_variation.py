@@ -52,7 +52,7 @@ def test_no_turn_leaps(turn):
 @given(turns)
 def test_held_still_it_stays_at_the_first_turn(turn):
     assert np.array_equal(
-        VariationWalk(8, seed=7, still=True).at(turn), VariationWalk(8, seed=7).at(0)
+        VariationWalk(8, seed=7, frozen=True).at(turn), VariationWalk(8, seed=7).at(0)
     )
 
 

@@ -57,6 +57,9 @@ class Eavesdropper:
         self._inversion = voice.vocoder.inversion
         voice.vocoder.inversion = self
 
+    def __getattr__(self, name):
+        return getattr(self._inversion, name)
+
     def process(self, magnitudes):
         self.heard.extend(magnitudes.copy())
         return self._inversion.process(magnitudes)

@@ -156,7 +156,7 @@ class ComposedAhead(HelperWithPoison):
         self.turn += 1
         self.held.get(OFF, self.turn)
         time.sleep(0.05)
-        return (OFF, self.turn + 1) in self.held._pages
+        return (OFF, self.turn + 1) in self.held._scores
 
 
 class InTheWings(HelperWithPoison):
@@ -171,7 +171,7 @@ class InTheWings(HelperWithPoison):
         self.store.activate(self.digest)
         self.voice = None
         wings = self.wings(playing=plays.digest)
-        wings.state = snapshot(digest=plays.digest, bits=OFF, panel=OFF)
+        wings.state = snapshot(digest=plays.digest, bits=OFF, switch_states=OFF)
         return wings
 
     def wings(self, **changes):
@@ -184,7 +184,7 @@ class InTheWings(HelperWithPoison):
         return ModelLoader(self.store, options.pop("make"), **options)
 
     def is_well(self):
-        self.voice = self.voice or self.held.newcomer()
+        self.voice = self.voice or self.held.next_voice()
         return self.voice is not None and self.voice.network.digest == self.digest
 
     def close(self):
@@ -214,9 +214,9 @@ class WingsThatLook(InTheWings):
 class WingsWithAJob(InTheWings):
     def wings(self, **changes):
         wings = super().wings(**changes)
-        self.store.started = self.poison
-        wings.proven()
-        wings.proven()
+        self.store.confirm_running = self.poison
+        wings.confirm_running()
+        wings.confirm_running()
         return wings
 
 
