@@ -1,4 +1,4 @@
-"""Probation: what sends a model back, and what does not."""
+"""The health monitor: what is a fault of the model, and what is not."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_a_model_that_plays_in_time_and_gives_numbers_stays():
         ({"failure": "it broke"}, "it broke", True),
     ],
 )
-def test_misbehaviour_is_named_and_what_is_broken_already_waits_for_no_bar(changes, words, at_once):
+def test_a_fault_is_named_and_broken_sound_does_not_wait_for_the_bar(changes, words, at_once):
     found = checked(**changes)
     assert words in found.reason
     assert found.at_once == at_once

@@ -1,4 +1,4 @@
-"""The switcher: one voice takes another's place, and nobody hears a seam."""
+"""The voice switcher: one voice takes the place of another without a gap or a click."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from device.synthesis.voice import Voice
 from tests.support import tiny_model as tiny
 
 RATE = 22050
-PANEL = (True, False, True, True, False)
+SWITCHES = (True, False, True, True, False)
 FIRST_CUE_SECONDS, SECONDS = 1.0, 6.0
 SILENCE = 1e-3
 
-# Who takes over from the tiny model (22,050 Hz, window 256, hop 64, 3 switches, 120 bpm).
-NEWCOMERS = {
+# What takes over from the tiny model (22,050 Hz, window 256, hop 64, 3 switches, 120 bpm).
+NEXT_MODELS = {
     "same shape": {},
     "other switches and tempo": {"n_switches": 5, "metadata": {"tempo_bpm": "100.0"}},
     "fewer switches": {"n_switches": 2},
@@ -31,16 +31,16 @@ SAME_SHAPE = ["same shape", "other switches and tempo", "fewer switches", "other
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("newcomers")
+    folder = tmp_path_factory.mktemp("next")
     return {
         name: Network.open(tiny.build(folder / f"{i}.onnx", **changes))
-        for i, (name, changes) in enumerate(NEWCOMERS.items())
+        for i, (name, changes) in enumerate(NEXT_MODELS.items())
     }
 
 
 @pytest.fixture
 def meet(network, networks):
-    """A voice of the tiny model on a switcher, and a newcomer that may follow it."""
+    """A switcher with a voice of the tiny model, and the next voice."""
 
     def meet(name, **performance):
         performance = Performance(**{"tape": 0.0, "seed": 2, **performance})
@@ -51,11 +51,11 @@ def meet(network, networks):
     return meet
 
 
-def listen(switcher, n_samples, panel=PANEL):
+def listen(switcher, n_samples, switch_states=SWITCHES):
     """At least so many samples, and how many had been played when the next voice was alone."""
     blocks, first, changed_at, n_played = [], switcher.voice, None, 0
     while n_played < n_samples:
-        blocks.append(switcher.block(panel))
+        blocks.append(switcher.block(switch_states))
         n_played += len(blocks[-1])
         if changed_at is None and switcher.voice is not first:
             changed_at = n_played
@@ -68,7 +68,7 @@ def longest_silence_ms(samples):
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-@pytest.mark.parametrize("name", NEWCOMERS)
+@pytest.mark.parametrize("name", NEXT_MODELS)
 def test_there_is_neither_a_gap_nor_a_click_where_another_model_takes_over(meet, name, at_once):
     switcher, new = meet(name)
     before, _ = listen(switcher, FIRST_CUE_SECONDS * RATE)
@@ -83,20 +83,20 @@ def test_there_is_neither_a_gap_nor_a_click_where_another_model_takes_over(meet,
     assert curvature[seam].max() <= 1.5 * np.percentile(elsewhere, 99.9)
 
 
-@pytest.mark.parametrize("name", NEWCOMERS)
-def test_a_newcomer_is_heard_alone_from_the_next_bar_on(meet, name):
+@pytest.mark.parametrize("name", NEXT_MODELS)
+def test_the_next_voice_is_heard_alone_from_the_next_bar_on(meet, name):
     switcher, new = meet(name)
     listen(switcher, FIRST_CUE_SECONDS * RATE)
     switcher.schedule(new)
     while switcher.voice is not new:
         earlier = switcher.voice.heard_beat
-        switcher.block(PANEL)
+        switcher.block(SWITCHES)
     # What was heard last was before the bar line, what comes next is after it.
     assert earlier < 4.0 <= new.beat
     assert new.heard_beat == pytest.approx(4.0, abs=0.3)
 
 
-@pytest.mark.parametrize("name", NEWCOMERS)
+@pytest.mark.parametrize("name", NEXT_MODELS)
 def test_the_bar_lines_of_both_models_fall_together(meet, name):
     switcher, new = meet(name)
     old, beats_per_second = switcher.voice, switcher.voice.transport.beats_per_second
@@ -104,7 +104,7 @@ def test_the_bar_lines_of_both_models_fall_together(meet, name):
     switcher.schedule(new)
     n_played, began_at = 0, old.heard_beat
     while switcher.voice is not new:
-        n_played += len(switcher.block(PANEL))
+        n_played += len(switcher.block(SWITCHES))
     # So long ago the bar line was heard, counted by the clock and by the new model's own beats.
     by_clock = n_played / RATE - (4.0 - began_at) / beats_per_second
     by_beats = (new.heard_beat - 4.0) / new.transport.beats_per_second
@@ -113,20 +113,20 @@ def test_the_bar_lines_of_both_models_fall_together(meet, name):
     assert by_beats == pytest.approx(by_clock, abs=tolerance)
 
 
-@pytest.mark.parametrize("name", NEWCOMERS)
+@pytest.mark.parametrize("name", NEXT_MODELS)
 def test_only_models_of_one_shape_share_the_state_of_an_inversion(meet, name):
     switcher, new = meet(name)
     assert (new.vocoder is switcher.voice.vocoder) == (name in SAME_SHAPE)
 
 
-def test_a_newcomer_of_the_same_shape_goes_on_in_the_very_frame(meet, network):
+def test_a_voice_of_the_same_shape_goes_on_in_the_very_frame(meet, network):
     switcher, new = meet("same shape")
     twin, _ = listen(VoiceSwitcher(Voice(network, Performance(tape=0.0, seed=2))), 3 * RATE)
     before, _ = listen(switcher, RATE)
     switcher.schedule(new)
     after, _ = listen(switcher, 2.5 * RATE)
     assert switcher.voice is new
-    # The same model again, at the line where a turn of its loop ends: there is nothing to hear.
+    # The same model again, at the line where a pass of its loop ends: there is nothing to hear.
     assert np.array_equal(np.concatenate([before, after])[: len(twin)], twin)
 
 
@@ -135,12 +135,12 @@ def test_at_once_is_with_the_next_frame_where_the_shape_is_the_same(meet):
     listen(switcher, RATE)
     beat = switcher.voice.beat
     switcher.schedule(new, at_once=True)
-    switcher.block(PANEL)
+    switcher.block(SWITCHES)
     assert switcher.voice is new
     assert new.beat == pytest.approx(beat + new.block_frames * new.transport.beats_per_frame)
 
 
-def test_at_once_takes_no_longer_than_the_newcomer_needs_to_find_its_voice(meet):
+def test_at_once_takes_no_longer_than_the_lead_of_the_next_voice(meet):
     switcher, new = meet("higher rate")
     listen(switcher, RATE)
     switcher.schedule(new, at_once=True)
@@ -148,27 +148,27 @@ def test_at_once_takes_no_longer_than_the_newcomer_needs_to_find_its_voice(meet)
     assert changed_at / RATE < 0.2
 
 
-def test_a_newcomer_plays_at_its_own_tempo_unless_the_player_fixed_one(meet):
+def test_the_next_voice_plays_at_its_own_tempo_unless_the_player_fixed_one(meet):
     for tempo_bpm, expected in ((None, 100.0), (90.0, 90.0)):
         switcher, new = meet("other switches and tempo", tempo_bpm=tempo_bpm)
         switcher.schedule(new, at_once=True)
-        switcher.block(PANEL)
+        switcher.block(SWITCHES)
         assert switcher.voice.transport.tempo_bpm == expected
 
 
-def test_the_panel_is_fitted_to_each_model(meet):
+def test_the_switch_states_are_fitted_to_each_model(meet):
     switcher, new = meet("other switches and tempo")
-    switcher.block(PANEL)
-    assert switcher.voice.sounding == PANEL[:3]
+    switcher.block(SWITCHES)
+    assert switcher.voice.sounding == SWITCHES[:3]
     switcher.schedule(new, at_once=True)
-    switcher.block(PANEL[:4])
-    assert switcher.voice.sounding == (*PANEL[:4], False)
+    switcher.block(SWITCHES[:4])
+    assert switcher.voice.sounding == (*SWITCHES[:4], False)
 
 
-def test_of_two_newcomers_before_the_bar_the_last_one_plays(meet, networks):
+def test_of_two_next_voices_before_the_bar_the_last_one_plays(meet, networks):
     switcher, first = meet("higher rate")
     switcher.schedule(first)
-    switcher.block(PANEL)
+    switcher.block(SWITCHES)
     second = Voice(networks["other loop"], Performance(tape=0.0), after=switcher.voice)
     assert switcher.is_free
     switcher.schedule(second)
@@ -180,11 +180,11 @@ def test_while_two_voices_fade_the_switcher_is_not_free(meet):
     switcher, new = meet("other window")
     # Well into the music: before its first beat is heard there is nothing to fade from.
     for _ in range(RATE // switcher.voice.block_samples):
-        switcher.block(PANEL)
+        switcher.block(SWITCHES)
     switcher.schedule(new, at_once=True)
     was_free = []
     while switcher.voice is not new:
-        switcher.block(PANEL)
+        switcher.block(SWITCHES)
         was_free.append(switcher.is_free)
     assert not any(was_free[:-1])
     assert was_free[-1]
@@ -208,5 +208,5 @@ def test_the_sound_keeps_the_rate_of_the_first_model(meet):
     switcher.schedule(new, at_once=True)
     listen(switcher, RATE)
     n_blocks = 100
-    n_samples = sum(len(switcher.block(PANEL)) for _ in range(n_blocks))
+    n_samples = sum(len(switcher.block(SWITCHES)) for _ in range(n_blocks))
     assert n_samples / RATE == pytest.approx(n_blocks * new.block_samples / 32000, rel=1e-3)
