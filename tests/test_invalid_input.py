@@ -325,7 +325,7 @@ BAD = {
     "misheard share code": Bad(
         f"{SHARE} {CODE[:-1]}{'0' if CODE[-1] != '0' else '1'}",
         errors.ShareCodeError,
-        (CODE[:-1], "slip of the tongue", "once more"),
+        (CODE[:-1], "a wrong, missing or swapped character", "once more"),
     ),
     "share code of a model elsewhere": Bad(
         f"{SHARE} {CODE}", errors.ShareCodeError, ("begins with 000000", "--model")

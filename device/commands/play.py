@@ -194,8 +194,8 @@ def play(
         )
         listeners = instrument.listeners
         if models and model is None and place is None:
-            wings = ModelLoader(models, instrument.voice_of, playing=network.digest, report=say)
-            listeners.append(stack.enter_context(ModelSwitcher(instrument.stage, wings)))
+            loader = ModelLoader(models, instrument.voice_of, playing=network.digest, report=say)
+            listeners.append(stack.enter_context(ModelSwitcher(instrument.voice_switcher, loader)))
         listeners += stack.enter_context(_status_file(status, models, ending))
         ending.check()
         with ending.stopping(instrument.stop.set, status=0):

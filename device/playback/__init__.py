@@ -1,1 +1,4 @@
-"""The loop that plays, and how one model takes the place of another while it plays."""
+"""The audio loop, and the hot swap of models while it runs.
+
+Imports synthesis, store, model, switches, audio, and the threads and console of the system.
+"""

@@ -1,4 +1,4 @@
-"""The instrument: one loop that reads switches, makes a block and hands it to the speaker."""
+"""The instrument: one loop that reads the switches, makes a block and writes it to the speaker."""
 
 import math
 import threading
@@ -31,7 +31,7 @@ Listener = Callable[[InstrumentState], None]
 
 @dataclass(frozen=True)
 class Report:
-    """What one performance was like; milliseconds are nan where nothing was measured.
+    """Figures of one performance; milliseconds are nan where nothing was measured.
 
     Attributes
     ----------
@@ -39,11 +39,11 @@ class Report:
         Music handed to the speaker.
     n_flips : int
     switch_to_sample_p50_ms, switch_to_sample_p99_ms : float
-        From the reading of a flip to the handing over of the first sample computed with it.
+        From the reading of a flip until the first sample computed with it is written.
     inversion_halfway_ms : float
-        What comes on top until the new is the larger part of what is heard.
+        Added until the new score is the larger part of the sound.
     inversion_latency_ms, speaker_latency_ms : float
-        What comes on top until the change is whole in the air.
+        Added until nothing of the old score is heard.
     block_p50_ms, block_p99_ms, block_max_ms : float
         Time to make a block.
     block_deadline_ms : float
@@ -51,7 +51,7 @@ class Report:
     missed_deadlines : int
         Blocks that took longer to make than to play.
     passes_lowered : int
-        How often the governor took a pass of the inversion away.
+        How often the governor removed an iteration of the inversion.
     underruns : int
         Gaps the speaker counted.
     """
@@ -72,12 +72,17 @@ class Report:
     underruns: int
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able, rounded to what can be trusted; unmeasured figures are None."""
-        return {name: _rounded(value) for name, value in asdict(self).items()}
+        """For JSON, rounded to three decimals; unmeasured figures are None."""
+        return {
+            name: value
+            if isinstance(value, int)
+            else (round(value, 3) if math.isfinite(value) else None)
+            for name, value in asdict(self).items()
+        }
 
 
 class Instrument(Closeable):
-    """Plays until it is stopped, the player quits or the time is up.
+    """Plays until `stop` is set, the switches have finished or the time is up.
 
     Parameters
     ----------
@@ -85,13 +90,12 @@ class Instrument(Closeable):
         Compose ahead on a helper thread; for playing in real time.
     listeners : iterable of callable
         Each is called with the same snapshot once a block, as soon as the speaker has taken the
-        block: a call says that the loop goes on. They know nothing of each other, run in the audio
-        loop, and so must return at once: keep the snapshot, or set a flag, and work in a
-        `SupervisedThread`.
-        What one raises is noted on the registry, and the music goes on.
+        block: a call says that the loop goes on. They are independent of each other, run in the
+        audio loop, and so must return at once: keep the snapshot, or set a flag, and work in a
+        `SupervisedThread`. What one raises is recorded in `THREADS`, and the music goes on.
     governed : bool
-        Lower the inversion's passes while blocks run late. Not for a recording, which must not
-        depend on what else the machine did.
+        Lower the inversion's iterations while blocks are late. Not for a recording, which must not
+        depend on the load of the machine.
     clock : callable
         Seconds, monotonic.
     """
@@ -110,13 +114,13 @@ class Instrument(Closeable):
     ) -> None:
         self.performance = performance
         self._ahead = ahead
-        self.stage = VoiceSwitcher(Voice(network, performance, ahead=ahead))
+        self.voice_switcher = VoiceSwitcher(Voice(network, performance, ahead=ahead))
         self.switches = switches
         self.speaker = speaker
         self.stop = threading.Event()
         self.listeners = list(listeners)
-        self._governor = Governor(self.voice.inversion.n_passes) if governed else None
-        # The speaker's for as long as it plays, whatever models may come.
+        self._governor = Governor(self.voice.vocoder.inversion.n_iterations) if governed else None
+        # The speaker keeps the rate of the first model.
         self._sample_rate = network.card.sample_rate
         self._card = network.card
         self._clock = clock
@@ -131,13 +135,13 @@ class Instrument(Closeable):
         self._block_max_ms = 0.0
 
     def close(self) -> None:
-        """End the helper thread; the music is over."""
-        self.stage.close()
+        """End the helper thread of the voice."""
+        self.voice_switcher.close()
 
     @property
     def voice(self) -> Voice:
         """The voice that is heard."""
-        return self.stage.voice
+        return self.voice_switcher.voice
 
     @property
     def seconds(self) -> float:
@@ -145,7 +149,7 @@ class Instrument(Closeable):
         return self._n_samples / self._sample_rate
 
     def voice_of(self, network: Network) -> Voice:
-        """A voice for the same performance, to follow the one that is heard now."""
+        """A voice for the same performance, to follow the current one."""
         return Voice(
             network,
             self.performance,
@@ -155,14 +159,14 @@ class Instrument(Closeable):
         )
 
     def play(self, seconds: float | None = None) -> Report:
-        """Play for `seconds` of music, for ever by default, and end with a short fade.
+        """Play for `seconds` of music, without an end by default, and end with a fade of one block.
 
-        Without the fade where the network was interrupted: there are no more samples.
+        Without the fade where the network was interrupted: it gives no more samples.
 
         Raises
         ------
         ModelFailed
-            If the model can play no more and no other one is to follow.
+            If the model cannot go on and no other one is scheduled.
         """
         with suppress(Interrupted):
             self._play(None if seconds is None else round(seconds * self._sample_rate))
@@ -173,76 +177,77 @@ class Instrument(Closeable):
             if total is not None and self._n_samples + self._block_samples >= total:
                 break
             self._play_block()
-            self.stage.check()
+            self.voice_switcher.check()
         rest = self._block_samples if total is None else total - self._n_samples
         self._fade_out(max(min(rest, self._block_samples), 0))
 
     def _play_block(self) -> None:
         started = self._clock()
-        panel = self._read(started)
-        samples = self.stage.block(panel)
+        switch_states = self._read(started)
+        samples = self.voice_switcher.block(switch_states)
         ready = self._clock()
         self._time_block(1e3 * (ready - started), len(samples))
         if self._flipped_at is not None and self.voice.sounding == self._bits:
-            self._time_flip(1e3 * (ready - self._flipped_at))
-        self._hand_over(samples)
-        self._tell(panel, samples)
+            self._switch_ms.add(1e3 * (ready - self._flipped_at))
+            self._switch_p50_p99 = (self._switch_ms.at(50), self._switch_ms.at(99))
+            self._flipped_at = None
+        self._write(samples)
+        self._notify(switch_states, samples)
 
     def _read(self, now: float) -> Bits:
-        """How the panel stands; a flip is a change of what the model takes of it."""
+        """The states of all switches; a flip is a change of those that the model has."""
         self._follow_model()
-        panel = self.switches.read(self.seconds)
-        bits = fit(panel, self._card.n_switches)
+        switch_states = self.switches.read(self.seconds)
+        bits = fit(switch_states, self._card.n_switches)
         if self._bits is not None and bits != self._bits:
             self._n_flips += 1
             if self._flipped_at is None:
                 self._flipped_at = now
         self._bits = bits
-        return panel
+        return switch_states
 
     def _follow_model(self) -> None:
         card = self.voice.card
         if card is not self._card:
             self._card = card
             self.switches.fit(card.n_switches)
-            self._bits = None  # what has changed with the model is no flip
+            self._bits = None  # a change that comes with the model is no flip
 
-    def _hand_over(self, samples: NDArray[np.float32]) -> None:
+    def _write(self, samples: NDArray[np.float32]) -> None:
         self.speaker.write(samples)
         self._n_samples += len(samples)
 
-    def _tell(self, panel: Bits, samples: NDArray[np.float32]) -> None:
+    def _notify(self, switch_states: Bits, samples: NDArray[np.float32]) -> None:
         if self.listeners:
-            state = self._snapshot(panel, samples)
+            state = self._snapshot(switch_states, samples)
             for listener in self.listeners:
-                with THREADS.guard(_name_of(listener)):
+                name = getattr(listener, "__qualname__", type(listener).__name__)
+                with THREADS.guard(f"listener {name}"):
                     listener(state)
 
     def _fade_out(self, n_samples: int) -> None:
-        """The last block, down to silence, so that the end does not click."""
+        """Write the last block, faded to silence so that the end does not click."""
         if n_samples == 0:
             return
         samples = np.zeros(0, np.float32)
         while len(samples) < n_samples:
-            samples = np.concatenate([samples, self.stage.block(self._read(self._clock()))])
+            samples = np.concatenate(
+                [samples, self.voice_switcher.block(self._read(self._clock()))]
+            )
         samples = samples[:n_samples]
         samples *= np.linspace(1, 0, len(samples), dtype=np.float32)
-        self._hand_over(samples)
+        self._write(samples)
 
     def _time_block(self, milliseconds: float, n_samples: int) -> None:
         if n_samples == 0:
-            return  # A resampler may keep a short block to itself: nothing plays, nothing is late.
+            return  # A resampler may keep a short block: nothing plays, so nothing is late.
         self._block_ms.add(milliseconds)
         self._block_max_ms = max(self._block_max_ms, milliseconds)
         playing_ms = 1e3 * n_samples / self._sample_rate
         self._n_late += milliseconds > playing_ms
         if self._governor is not None:
-            self.voice.inversion.n_passes = self._governor.judge(milliseconds, playing_ms)
-
-    def _time_flip(self, milliseconds: float) -> None:
-        self._flipped_at = None
-        self._switch_ms.add(milliseconds)
-        self._switch_p50_p99 = (self._switch_ms.at(50), self._switch_ms.at(99))
+            inversion = self.voice.vocoder.inversion
+            inversion.n_iterations = self._governor.update(milliseconds, playing_ms)
 
     @property
     def _n_lowered(self) -> int:
@@ -250,28 +255,20 @@ class Instrument(Closeable):
 
     @property
     def _block_samples(self) -> int:
-        """Length of an ordinary block, of the speaker's samples."""
+        """Length of an ordinary block, in samples at the speaker's rate."""
         return math.ceil(self.voice.block_samples * self._sample_rate / self.voice.card.sample_rate)
 
-    def _snapshot(self, panel: Bits, samples: NDArray[np.float32]) -> InstrumentState:
+    def _snapshot(self, switch_states: Bits, samples: NDArray[np.float32]) -> InstrumentState:
         voice, card = self.voice, self.voice.card
-        bits = fit(panel, card.n_switches)
-        beat = voice.beat
-        bar = int(beat // BEATS_PER_BAR)
-        bars_per_loop = max(1, card.beats_per_loop // BEATS_PER_BAR)
+        bits = fit(switch_states, card.n_switches)
         return InstrumentState(
             title=card.title,
             digest=voice.network.digest,
             labels=card.switch_labels,
-            panel=panel,
+            switch_states=switch_states,
             bits=bits,
             sounding=voice.sounding or bits,
-            bar=bar,
-            beat=int(beat % BEATS_PER_BAR),
-            n_beats=BEATS_PER_BAR,
-            bar_in_loop=bar % bars_per_loop,
-            bars_per_loop=bars_per_loop,
-            position=beat,
+            **_position_of(voice),
             tempo_bpm=voice.transport.tempo_bpm,
             fixed_tempo_bpm=self.performance.tempo_bpm,
             seed=self.performance.seed,
@@ -284,14 +281,14 @@ class Instrument(Closeable):
             latency_ms=1e3 * (voice.vocoder.latency_seconds + self.speaker.latency_seconds),
             n_underruns=self.speaker.n_underruns,
             n_late=self._n_late,
-            n_passes=self.voice.inversion.n_passes,
+            n_iterations=voice.vocoder.inversion.n_iterations,
             n_lowered=self._n_lowered,
             n_not_finite=voice.network.n_not_finite,
             failure=None if voice.failure is None else str(voice.failure),
         )
 
     def report(self) -> Report:
-        """What the performance was like so far."""
+        """Figures of the performance so far."""
         return Report(
             seconds=self.seconds,
             n_flips=self._n_flips,
@@ -310,11 +307,15 @@ class Instrument(Closeable):
         )
 
 
-def _name_of(listener: Listener) -> str:
-    return f"listener {getattr(listener, '__qualname__', type(listener).__name__)}"
-
-
-def _rounded(value: float) -> float | int | None:
-    if isinstance(value, int):
-        return value
-    return round(value, 3) if math.isfinite(value) else None
+def _position_of(voice: Voice) -> dict[str, Any]:
+    """The fields of a snapshot that say where in the music the next frame is."""
+    bar, beat = divmod(voice.beat, BEATS_PER_BAR)
+    bars_per_loop = max(1, voice.card.beats_per_loop // BEATS_PER_BAR)
+    return {
+        "position": voice.beat,
+        "bar": int(bar),
+        "beat": int(beat),
+        "n_beats": BEATS_PER_BAR,
+        "bar_in_loop": int(bar) % bars_per_loop,
+        "bars_per_loop": bars_per_loop,
+    }

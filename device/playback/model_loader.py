@@ -1,9 +1,8 @@
-"""The wings: where the next voice is made ready, and the last one let go, off the audio loop."""
+"""The model loader: opens the next model and closes the last one, outside the audio loop."""
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from device.closeable import Closeable
@@ -26,22 +25,23 @@ from device.system.threads import THREADS, SupervisedThread
 POLL_SECONDS = 0.25
 # A model that could not be read is tried again after so long.
 RETRY_SECONDS = 30.0
-# A helper that still loads a model then is left to it; who closes does what else was asked for.
+# A thread that still loads a model after this is left alone; `close` does the remaining jobs.
 JOIN_SECONDS = 0.25
 
 Job = Callable[[], object]
 
 
 class ModelLoader(Closeable):
-    """A thread that looks at the store and makes ready what has become active there.
+    """A thread that polls the store and makes a voice of the model that has become active there.
 
-    All that takes time is done here: loading and warming a model, ending the voice of another, and
-    writing to the store. Everything public is for the audio loop, and returns at once.
+    All that takes time is done here: loading a model and prefetching its first score and frames,
+    closing the voice of another, and writing to the store. Every public method is for the audio
+    loop, and returns at once.
 
     Parameters
     ----------
     make : callable
-        A voice of a network, to follow the one that is heard now.
+        Makes the voice of a network that follows the current one.
     playing : str
         Digest of the model that plays already.
     report : callable
@@ -50,7 +50,8 @@ class ModelLoader(Closeable):
     Attributes
     ----------
     state : InstrumentState or None
-        The latest snapshot: what to make a newcomer ready for. None before anything plays.
+        The latest snapshot: the switch states and position to prefetch for. None before the first
+        block.
     """
 
     def __init__(
@@ -67,17 +68,17 @@ class ModelLoader(Closeable):
         self._make = make
         self._report = without_errors(report)
         self._poll_seconds = poll_seconds
-        # What plays or is about to, and what must not even if the store should insist.
+        # What plays or is about to, and what is not tried even if it stays active in the store.
         self._requested = playing
         self._rejected: str | None = None
-        self._unread: str | None = None
-        self._again_at = 0.0
+        self._unreadable: str | None = None
+        self._retry_at = 0.0
         self._ready: SimpleQueue[Voice] = SimpleQueue()
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._helper = SupervisedThread("wings", self._attend)
 
     def close(self) -> None:
-        """Finish what was asked for and end the thread; idempotent."""
+        """Do the remaining jobs and end the thread; idempotent."""
         self._jobs.put(self._helper.end)
         self._helper.join(JOIN_SECONDS)
         self._helper.end()
@@ -86,20 +87,20 @@ class ModelLoader(Closeable):
             voice.close()
 
     def next_voice(self) -> Voice | None:
-        """A voice that is ready to be heard, once."""
+        """A voice that is ready to be heard, None without one; each voice once."""
         try:
             return self._ready.get_nowait()
         except Empty:
             return None
 
     def release(self, voice: Voice) -> None:
-        """Let go of a voice that will not be heard again."""
+        """Close a voice that will not be heard again."""
         self._jobs.put(voice.close)
 
     def record_takeover(self, state: InstrumentState) -> None:
-        """Note that the active model is heard, and might yet crash the box."""
+        """Note that the active model is heard, and has not yet shown that it does not crash."""
         self._jobs.put(self._store.record_takeover)
-        if warning := size_mismatch_warning(len(state.panel), len(state.bits)):
+        if warning := size_mismatch_warning(len(state.switch_states), len(state.bits)):
             self._jobs.put(lambda: self._report(warning))
 
     def confirm_running(self) -> None:
@@ -111,11 +112,11 @@ class ModelLoader(Closeable):
         self._jobs.put(self._store.endured)
 
     def stopped(self) -> None:
-        """Note that the music ends as it was told to."""
+        """Note that the music was ended on purpose."""
         self._jobs.put(self._store.stopped)
 
     def reject(self, digest: str, reason: str, *, instead: str) -> None:
-        """Have a model refused for ever.
+        """Have a model refused from now on.
 
         Parameters
         ----------
@@ -144,36 +145,36 @@ class ModelLoader(Closeable):
         digest = bundled_digest() if path == BUNDLED_MODEL else path.stem
         if digest != self._rejected:
             self._rejected = None
-        if digest == self._unread and time.monotonic() < self._again_at:
+        if digest == self._unreadable and time.monotonic() < self._retry_at:
             return
         if self.state is not None and digest not in (self._requested, self._rejected):
             before, self._requested = self._requested, digest
             try:
-                self._ready.put(self._prepare(self._open(path), self.state))
+                network = (
+                    Network.open(path) if path == BUNDLED_MODEL else open_stored(self._store, path)
+                )
+                self._ready.put(self._prepare(network, self.state))
             except (ModelOutOfReach, OSError) as error:
                 self._put_off(digest, str(error), self.state.digest)
             except SwitchboardError as error:
                 self._reject(digest, str(error), self.state.digest)
             except BaseException:
-                # Says nothing about the model: it is looked at again.
+                # Not a fault of the model: it is tried again.
                 self._requested = before
                 raise
 
-    def _open(self, path: Path) -> Network:
-        return Network.open(path) if path == BUNDLED_MODEL else open_stored(self._store, path)
-
     def _put_off(self, digest: str, reason: str, instead: str) -> None:
-        """Try again later: what cannot be read says nothing about the model."""
-        if digest != self._unread:
+        """Try again later: that a file cannot be read is no fault of the model."""
+        if digest != self._unreadable:
             self._report(f"model {digest[:12]} is left aside: {reason}")
-        self._requested, self._unread = instead, digest
-        self._again_at = time.monotonic() + RETRY_SECONDS
+        self._requested, self._unreadable = instead, digest
+        self._retry_at = time.monotonic() + RETRY_SECONDS
         if digest != bundled_digest():
             self._store.set_aside(digest)
 
     def _prepare(self, network: Network, state: InstrumentState) -> Voice:
         voice = self._make(network)
-        voice.warm(state.panel, next_boundary(state.position, BEATS_PER_BAR))
+        voice.prefetch(state.switch_states, next_boundary(state.position, BEATS_PER_BAR))
         if network.n_not_finite:
             voice.close()
             raise ModelFailed(

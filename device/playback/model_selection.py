@@ -1,4 +1,4 @@
-"""The casting: which model plays when the music begins."""
+"""Model selection: which model plays at the start."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -15,17 +15,17 @@ Report = Callable[[str], None]
 
 
 def find_store(directory: Path | None) -> ModelStore | None:
-    """The store that was asked for, or the box's own on a machine that is a box."""
-    # The store itself comes with the first model that is pushed.
+    """The store in a directory, or by default the device's own where there is one."""
+    # The store itself is made with the first model that is pushed.
     if directory is None and DEFAULT_STORE.parent.is_dir():
         directory = DEFAULT_STORE
     return None if directory is None else ModelStore(directory)
 
 
 def open_active_model(store: ModelStore, report: Report) -> Network:
-    """Open what the store says is active, going back as long as that fails; at last the bundled.
+    """Open the active model; while that fails, the one before it; the bundled one in the end.
 
-    A model that cannot be read keeps its place in the store: what played before it plays instead.
+    A model that cannot be read keeps its position in the store: the one before it plays instead.
 
     Raises
     ------
@@ -54,21 +54,21 @@ def open_stored(store: ModelStore, path: Path) -> Network:
     Raises
     ------
     ModelOutOfReach
-        If its bytes cannot be read or are not those that were stored: no fault of the model's.
+        If its bytes cannot be read or are not those that were stored: no fault of the model.
     SwitchboardError
-        What `Network.open` has against the model.
+        If `Network.open` refuses the model.
     """
     store.check_whole(path.stem)
     try:
         return Network.open(path)
     except SwitchboardError:
-        # A verdict counts only if it was about the right bytes.
+        # A refusal counts only if it was about the stored bytes.
         store.check_whole(path.stem)
         raise
 
 
 def _open_previous(store: ModelStore, report: Report) -> Network:
-    """Open what played before, without a change to the store; else the bundled model."""
+    """Open the previous model, without a change to the store; else the bundled one."""
     previous = store.previous()
     if previous is not None and store.refusal(previous.stem) is None:
         try:
@@ -79,45 +79,45 @@ def _open_previous(store: ModelStore, report: Report) -> Network:
 
 
 def reject_and_roll_back(store: ModelStore, digest: str, reason: str, report: Report) -> bool:
-    """Have a model refused, and what played before active again; whether it was written down."""
+    """Refuse a model and activate the one before it; whether the store recorded it."""
     report(f"model {digest[:12]} is taken back: {reason}")
     try:
         store.roll_back(reason, digest=digest)
     except SwitchboardError as error:
-        report(f"that could not be written down: {error}")
+        report(f"the store could not record that: {error}")
         return False
     return True
 
 
 def open_model_of_share_code(
-    place: SharedPosition, model: Path | None, store: ModelStore | None
+    position: SharedPosition, model: Path | None, store: ModelStore | None
 ) -> Network:
-    """Open the model a share code was made with.
+    """Open the model that a share code was made with.
 
     Parameters
     ----------
     model : Path or None
-        Another file to look at.
+        A file to look at beside the store and the bundled model.
 
     Raises
     ------
     ShareCodeError
-        If it is not here.
+        If no such model is here, or it has another number of switches.
     """
-    here = dict(_candidates(model, store))
-    found = [path for digest, path in here.items() if digest.startswith(place.digest)]
-    if len(found) != 1:
-        names = ", ".join(sorted(digest[: len(place.digest)] for digest in here))
+    paths = dict(_candidates(model, store))
+    matching = [path for digest, path in paths.items() if digest.startswith(position.digest)]
+    if len(matching) != 1:
+        names = ", ".join(sorted(digest[: len(position.digest)] for digest in paths))
         raise ShareCodeError(
-            f"share code {place.code}: found the models {names} here, expected one whose SHA-256 "
-            f"begins with {place.digest}; push that model to this box, or name its file with "
-            "--model"
+            f"share code {position.code}: found the models {names} here, expected one whose "
+            f"SHA-256 begins with {position.digest}; push that model to this box, or name its file "
+            "with --model"
         )
-    network = Network.open(found[0])
-    if network.card.n_switches != len(place.bits):
+    network = Network.open(matching[0])
+    if network.card.n_switches != len(position.bits):
         raise ShareCodeError(
-            f"share code {place.code}: found {len(place.bits)} switches, expected the model's "
-            f"{network.card.n_switches}; ask for it once more"
+            f"share code {position.code}: found {len(position.bits)} switches, expected the "
+            f"model's {network.card.n_switches}; ask for it once more"
         )
     return network
 
@@ -132,7 +132,7 @@ def _candidates(model: Path | None, store: ModelStore | None) -> Iterator[tuple[
 
 
 def origin_of(digest: str, store: ModelStore | None) -> str:
-    """Where a model that plays comes from: ``bundled``, ``store`` or ``file``."""
+    """Where the model that plays comes from: ``bundled``, ``store`` or ``file``."""
     if digest == bundled_digest():
         return "bundled"
     return "store" if store is not None and store.path(digest).is_file() else "file"

@@ -1,4 +1,29 @@
-"""The take-over: a new model in the store reaches the music, and leaves it if it must."""
+"""The hot swap: a model that becomes active in the store is heard, and replaced if it has a fault.
+
+`ModelSwitcher` is one state machine. It gets one snapshot per block; every transition is one row:
+
+=========  ====================  =========================  =========  ==========================
+state      voices it holds       event                      next       what is done
+=========  ====================  =========================  =========  ==========================
+Starting   current, next or no   `START_SECONDS` of music   Steady     confirm running
+..         ..                    next voice is current      Monitored  ..
+Steady     current, next or no   next voice is current      Monitored  ..
+Monitored  current, fallback,    one block later            Monitored  record the takeover
+           next or none
+..         ..                    next voice is current      Monitored  release fallback
+..         ..                    fault                      Returning  release next, schedule
+                                                                       fallback, reject current
+..         ..                    monitor is over            Steady     confirm running, release
+                                                                       fallback
+Returning  current, fallback     fallback is current        Starting   release what was rejected
+=========  ====================  =========================  =========  ==========================
+
+In all states but Returning a voice that the loader has ready is scheduled, and one that was
+scheduled before is released. While a crossfade runs, nothing is checked and nothing is scheduled.
+"""
+
+import math
+from dataclasses import dataclass, replace
 
 from device.closeable import Closeable
 from device.playback.health_monitor import MONITOR_SECONDS, HealthMonitor
@@ -7,122 +32,150 @@ from device.playback.state import InstrumentState
 from device.playback.transition import VoiceSwitcher
 from device.synthesis.voice import Voice
 
-# A model that plays so long at the start has not crashed the box there.
+# A model that plays so long at the start has not crashed the device there.
 START_SECONDS = 10.0
-# One that plays so long without a break is no more to blame for earlier crashes than the box.
+# After so long without a break, earlier crashes are as likely the machine's fault as the model's.
 LONG_SECONDS = 3600.0
 
 
-class ModelSwitcher(Closeable):
-    """A listener of the instrument that lets newcomers on the stage and sends bad ones back.
+@dataclass(frozen=True)
+class Starting:
+    """The current model has not yet played for `START_SECONDS`."""
 
-    The voice that a newcomer replaces stays ready until the newcomer has stood its probation: to go
-    back takes no loading.
+    current: Voice
+    next_voice: Voice | None = None
+
+
+@dataclass(frozen=True)
+class Steady:
+    """The current model plays, and is trusted."""
+
+    current: Voice
+    next_voice: Voice | None = None
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """The current model is new; the voice before it stays ready, so that a return loads nothing."""
+
+    current: Voice
+    fallback: Voice
+    monitor: HealthMonitor
+    next_voice: Voice | None = None
+    is_recorded: bool = False
+
+
+@dataclass(frozen=True)
+class Returning:
+    """The current model has a fault; the fallback is scheduled in its place."""
+
+    current: Voice
+    fallback: Voice
+
+
+State = Starting | Steady | Monitored | Returning
+
+
+class ModelSwitcher(Closeable):
+    """A listener of the instrument that schedules new models and takes faulty ones back.
 
     Parameters
     ----------
-    wings : Wings
-        Where newcomers are made ready; closed with this.
-    probation_seconds : float
-        Of music.
+    switcher : VoiceSwitcher
+        The instrument's.
+    loader : ModelLoader
+        Makes the next voice ready; closed with this.
+    monitor_seconds : float
+        How much music a new model is monitored for.
     """
 
     def __init__(
-        self, stage: VoiceSwitcher, wings: ModelLoader, *, monitor_seconds: float = MONITOR_SECONDS
+        self,
+        switcher: VoiceSwitcher,
+        loader: ModelLoader,
+        *,
+        monitor_seconds: float = MONITOR_SECONDS,
     ) -> None:
-        self._stage = stage
-        self._wings = wings
-        self._probation_seconds = monitor_seconds
-        self._heard = stage.voice
-        self._scheduled: Voice | None = None
-        self._fallback_voice: Voice | None = None
-        self._probation: HealthMonitor | None = None
-        self._started = False
-        self._is_new = False
-        self._endured = False
-        self._since = 0.0
+        self._switcher = switcher
+        self._loader = loader
+        self._monitor_seconds = monitor_seconds
+        self._state: State = Starting(switcher.voice)
+        self._long_at = LONG_SECONDS
 
-    def __call__(self, state: InstrumentState) -> None:
+    def __call__(self, snapshot: InstrumentState) -> None:
         """Another block has been played."""
-        self._wings.state = state
-        self._record_takeover(state)
-        self._note_start(state)
-        if self._stage.voice is not self._heard:
-            self._follow(state)
-        if self._stage.is_free:
-            self._check_health(state)
-            self._start_pending()
+        self._loader.state = snapshot
+        self._note_progress(snapshot)
+        if self._switcher.voice is not self._state.current:
+            self._follow(snapshot)
+        if self._switcher.is_free:
+            self._check_health(snapshot)
+            self._schedule_next()
 
     def close(self) -> None:
-        """Let go of every voice but the one that is heard; idempotent."""
-        self._wings.close()
-        for voice in (self._scheduled, self._fallback_voice):
-            if voice is not None and voice is not self._stage.voice:
+        """Release every voice but the one that is heard; idempotent."""
+        self._loader.close()
+        for voice in vars(self._state).values():
+            if isinstance(voice, Voice) and voice is not self._switcher.voice:
                 voice.close()
-        self._scheduled = self._fallback_voice = None
+        self._state = Steady(self._switcher.voice)
 
     def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         # Ctrl-C and the end of the time are no crash, however early.
         if not isinstance(error, Exception):
-            self._wings.stopped()
+            self._loader.stopped()
         self.close()
 
-    def _note_start(self, state: InstrumentState) -> None:
-        if not self._started and state.seconds >= START_SECONDS and self._probation is None:
-            self._started = True
-            self._wings.confirm_running()
-        if not self._endured and state.seconds - self._since >= LONG_SECONDS:
-            self._endured = True
-            self._wings.endured()
+    def _note_progress(self, snapshot: InstrumentState) -> None:
+        match self._state:
+            case Monitored(is_recorded=False):
+                # Not in the block of the takeover: the switches follow the model one block later.
+                self._loader.record_takeover(snapshot)
+                self._state = replace(self._state, is_recorded=True)
+            case Starting(current, next_voice) if snapshot.seconds >= START_SECONDS:
+                self._loader.confirm_running()
+                self._state = Steady(current, next_voice)
+        if snapshot.seconds >= self._long_at:
+            self._loader.endured()
+            self._long_at = math.inf
 
-    def _follow(self, state: InstrumentState) -> None:
-        """Another voice is heard: a newcomer, or the understudy again."""
-        before, self._heard = self._heard, self._stage.voice
-        self._scheduled = None
-        self._endured, self._since = False, state.seconds
-        if self._heard is self._fallback_voice:
-            self._fallback_voice = None
-            self._wings.release(before)
-        else:
-            self._release_understudy()
-            self._fallback_voice = before
-            self._probation = HealthMonitor(state, seconds=self._probation_seconds)
-            self._is_new = True
-
-    def _record_takeover(self, state: InstrumentState) -> None:
-        """Once the panel has had the time to follow the newcomer."""
-        if self._is_new:
-            self._is_new = False
-            self._wings.record_takeover(state)
-
-    def _check_health(self, state: InstrumentState) -> None:
-        if self._probation is None or self._fallback_voice is None:
+    def _follow(self, snapshot: InstrumentState) -> None:
+        """Another voice is heard: the next one, or the fallback."""
+        current, self._long_at = self._switcher.voice, snapshot.seconds + LONG_SECONDS
+        if isinstance(self._state, Returning):
+            self._loader.release(self._state.current)
+            self._state = Starting(current)
             return
-        found = self._probation.judge(state)
-        if found is not None:
-            self._probation = None
-            self._schedule(self._fallback_voice, at_once=found.at_once)
-            digest, instead = state.digest, self._fallback_voice.network.digest
-            self._wings.reject(digest, found.reason, instead=instead)
-        elif self._probation.is_over(state):
-            self._probation = None
-            self._wings.confirm_running()
-            self._release_understudy()
+        if isinstance(self._state, Monitored):
+            self._loader.release(self._state.fallback)
+        monitor = HealthMonitor(snapshot, seconds=self._monitor_seconds)
+        self._state = Monitored(current, self._state.current, monitor)
 
-    def _start_pending(self) -> None:
-        if self._scheduled is not None and self._scheduled is self._fallback_voice:
-            return  # One thing after the other.
-        next_voice = self._wings.next_voice()
-        if next_voice is not None:
-            self._schedule(next_voice)
+    def _check_health(self, snapshot: InstrumentState) -> None:
+        if not isinstance(self._state, Monitored):
+            return
+        current, fallback, next_voice = (
+            self._state.current,
+            self._state.fallback,
+            self._state.next_voice,
+        )
+        if fault := self._state.monitor.check(snapshot):
+            if next_voice is not None:
+                self._loader.release(next_voice)
+            self._state = Returning(current, fallback)
+            self._switcher.schedule(fallback, at_once=fault.at_once)
+            self._loader.reject(snapshot.digest, fault.reason, instead=fallback.network.digest)
+        elif self._state.monitor.is_over(snapshot):
+            self._state = Steady(current, next_voice)
+            self._loader.confirm_running()
+            self._loader.release(fallback)
 
-    def _schedule(self, voice: Voice, *, at_once: bool = False) -> None:
-        if self._scheduled is not None:
-            self._wings.release(self._scheduled)
-        self._scheduled = voice
-        self._stage.schedule(voice, at_once=at_once)
-
-    def _release_understudy(self) -> None:
-        if self._fallback_voice is not None:
-            self._wings.release(self._fallback_voice)
-            self._fallback_voice = None
+    def _schedule_next(self) -> None:
+        # After a return, what has become ready meanwhile is scheduled.
+        if isinstance(self._state, Returning):
+            return
+        if next_voice := self._loader.next_voice():
+            if self._state.next_voice is not None:
+                self._loader.release(self._state.next_voice)
+            self._state = replace(self._state, next_voice=next_voice)
+            self._switcher.schedule(next_voice)

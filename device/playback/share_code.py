@@ -1,4 +1,4 @@
-"""Share codes: a place in the endless music, short enough to be read out over the telephone.
+"""Share codes: a position in the music, short enough to be read out over the telephone.
 
 A code is a number in Crockford's base 32 (no I, L, O, U; case, hyphens and spaces mean nothing).
 Its bits are, the highest first:
@@ -7,8 +7,8 @@ Its bits are, the highest first:
 bits       meaning
 =========  ==================================================================================
 2          version
-1          whether the variation is held
-1          whether the player fixed the tempo
+1          whether the variation is frozen
+1          whether the tempo is fixed
 24         first bits of the model file's SHA-256
 4          number of switches less one
 1 each     switches, the first one first
@@ -19,7 +19,7 @@ bits       meaning
 10         all that precedes, as a number, modulo 1021
 =========  ==================================================================================
 
-1021 is a prime, so every code in which one character is wrong or two are swapped is found out.
+1021 is a prime, so every code in which one character is wrong or two are swapped is detected.
 """
 
 from dataclasses import dataclass, replace
@@ -41,19 +41,19 @@ _MISHEARD = str.maketrans("ILO", "110", "- \t\r\n")
 
 @dataclass(frozen=True)
 class SharedPosition:
-    """Where in the music of which model.
+    """A position in the music of one model.
 
     Attributes
     ----------
     digest : str
         First digits of the SHA-256 of the model's file.
     bits : Bits
-        The panel as it is heard.
+        Those that are heard.
     seed : int
     tempo_bpm : float or None
         None for the model's own; else to 1/100 bpm.
     still : bool
-        Whether the variation is held.
+        Whether the variation is frozen.
     n_slots : int
         16th notes since the start.
     """
@@ -71,7 +71,7 @@ class SharedPosition:
         return self.n_slots / _SLOTS_PER_BEAT
 
     def applied_to(self, performance: Performance) -> Performance:
-        """The same way of playing, of the music that this code names."""
+        """The performance with the seed, tempo, variation and start of this position."""
         return replace(
             performance,
             seed=self.seed,
@@ -103,8 +103,10 @@ class SharedPosition:
         bits = "".join(f"{ALPHABET.index(character):05b}" for character in characters)
         payload, check = bits[:-10], bits[-10:]
         if not payload or int(payload, 2) % _MODULUS != int(check, 2):
-            raise _refusal(code, "a slip of the tongue or the pen", "a code whose check is right")
-        return _Reader(code, payload).place()
+            raise _refusal(
+                code, "a wrong, missing or swapped character", "a code with a valid check"
+            )
+        return _Reader(code, payload).position()
 
     def _payload(self) -> str:
         n_switches = len(self.bits)
@@ -123,7 +125,7 @@ class _Reader:
         self._code = code
         self._rest = payload
 
-    def place(self) -> SharedPosition:
+    def position(self) -> SharedPosition:
         version, still, has_tempo = self._number(2), self._number(1), self._number(1)
         if version != _VERSION:
             raise _refusal(self._code, f"version {version}", f"version {_VERSION}")
@@ -155,7 +157,7 @@ class _Reader:
 
 
 def position_of(state: InstrumentState) -> SharedPosition:
-    """Where an instrument is."""
+    """The position of an instrument."""
     return SharedPosition(
         digest=state.digest,
         bits=state.sounding,
@@ -167,7 +169,7 @@ def position_of(state: InstrumentState) -> SharedPosition:
 
 
 def describe(state: InstrumentState) -> str:
-    """What a player who asks is told."""
+    """The bits and the share code, in one line."""
     return f"switches {format_bits(state.bits)}   share code {position_of(state).code}"
 
 

@@ -1,4 +1,4 @@
-"""What the instrument shows of itself: one immutable snapshot per block."""
+"""The state of the instrument: one immutable snapshot per block."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from device.switches.bits import Bits
 
 @dataclass(frozen=True)
 class InstrumentState:
-    """A snapshot that panels and reports may read from any thread.
+    """A snapshot that displays and reports may read from any thread.
 
     Attributes
     ----------
@@ -15,14 +15,14 @@ class InstrumentState:
         The model's title, and the SHA-256 of its file.
     labels : tuple of str
         A short name per switch.
-    panel : Bits
-        All switches the panel has.
+    switch_states : Bits
+        Of all switches of the hardware.
     bits : Bits
-        The panel as the model takes it.
+        The switch states fitted to the model.
     sounding : Bits
-        The panel as it is heard; differs from `bits` while a flip waits for its beat or bar.
+        The bits that are heard; they differ from `bits` while a flip waits for its beat or bar.
     bar, beat : int
-        Counted from 0; `bar` runs on for ever, `beat` is within the bar.
+        Counted from 0; `bar` from the start, `beat` within the bar.
     n_beats : int
         Beats in a bar.
     bar_in_loop, bars_per_loop : int
@@ -30,10 +30,10 @@ class InstrumentState:
         Beats since the start, of the next frame to be drawn.
     tempo_bpm : float
     fixed_tempo_bpm : float or None
-        The tempo that the player chose instead of the model's.
+        The tempo set instead of the model's own.
     seed : int
     still : bool
-        Whether the variation is held.
+        Whether the variation is frozen.
     level_db : float
         RMS of the latest block in dB below full scale; -inf for silence.
     seconds : float
@@ -47,20 +47,20 @@ class InstrumentState:
         Counted by the speaker.
     n_late : int
         Blocks that took longer to make than to play.
-    n_passes : int
-        Of the inversion, as the governor has it now.
+    n_iterations : int
+        Of the inversion, as the governor sets it.
     n_lowered : int
-        How often the governor took a pass away.
+        How often the governor removed an iteration.
     n_not_finite : int
-        Frames of this model that had to be made silent.
+        Frames of this model that were not finite and are silent instead.
     failure : str or None
-        Why the model gives only silence any more.
+        Why the model gives only silence from now on.
     """
 
     title: str
     digest: str
     labels: tuple[str, ...]
-    panel: Bits
+    switch_states: Bits
     bits: Bits
     sounding: Bits
     bar: int
@@ -81,7 +81,7 @@ class InstrumentState:
     latency_ms: float
     n_underruns: int
     n_late: int
-    n_passes: int
+    n_iterations: int
     n_lowered: int
     n_not_finite: int
     failure: str | None

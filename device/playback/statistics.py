@@ -1,4 +1,4 @@
-"""Counters for the audio loop: cheap to feed, read elsewhere."""
+"""Statistics for the audio loop: cheap to update, read elsewhere."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ class Percentiles:
     Parameters
     ----------
     capacity : int
-        How many are remembered; older ones are forgotten.
+        How many values are kept; older ones are overwritten.
     """
 
     def __init__(self, capacity: int = 8192) -> None:
@@ -17,18 +17,18 @@ class Percentiles:
         self.n = 0
 
     def add(self, value: float) -> None:
-        """Remember one more."""
+        """Keep one more value."""
         self._values[self.n % len(self._values)] = value
         self.n += 1
 
     def at(self, percent: float) -> float:
-        """A percentile of what is remembered, nan when there is nothing."""
+        """A percentile of the values kept, nan without any."""
         known = self._values[: min(self.n, len(self._values))]
         return float(np.percentile(known, percent)) if len(known) else float("nan")
 
 
 def resident_mb() -> float:
-    """Physical memory this process holds now, in MB; nan where the kernel does not tell."""
+    """Physical memory this process holds now, in MB; nan where the kernel does not give it."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 (hot in bench)
             pages = int(file.read().split()[1])

@@ -1,9 +1,9 @@
-"""The stage: the voice that is heard, and how another one takes its place while the music goes on.
+"""Transitions: how one voice takes the place of another while the music goes on.
 
-Voices of one shape share a vocoder, so one only has to draw where the other stopped: a *hand-over*,
-exact to the frame, a glide of magnitudes; or an *interruption*, which waits for no bar. Voices of
-different shapes are two sounds: a *crossfade*, for which the newcomer plays along unheard for a
-moment, exact to the sample.
+Voices whose models have the same shape share a vocoder, so the next one draws where the current one
+stopped: `BarTransition`, exact to the frame, magnitudes smoothed; or `ImmediateTransition`, which
+does not wait for the bar and replaces the open frames. Voices of different shapes are two signals:
+`Crossfade`, exact to the sample; the next voice plays unheard for a moment before it.
 """
 
 import math
@@ -20,18 +20,24 @@ from device.synthesis.voice import Voice
 
 Samples = NDArray[np.float32]
 
-# As long as an analysis window, so that neither end of it is an edge to the ear.
+# As long as an analysis window, so that neither end is audible as an edge.
 CROSSFADE_SECONDS = 0.05
 
 
 class Transition(Protocol):
-    """What happens on the stage, block by block."""
+    """Makes the sound of one or two voices, block by block.
+
+    Attributes
+    ----------
+    voice : Voice
+        The one that is heard.
+    """
 
     voice: Voice
 
     @property
-    def next_scene(self) -> "Transition":
-        """What comes after this block: the scene itself, until it is over."""
+    def next_transition(self) -> "Transition":
+        """What makes the next block: this transition, until it is over."""
         ...
 
     @property
@@ -39,13 +45,13 @@ class Transition(Protocol):
         """Whether two voices play, so that it must go to its end."""
         ...
 
-    def block(self, panel: Bits) -> Samples:
+    def block(self, switch_states: Bits) -> Samples:
         """The next block of sound."""
         ...
 
 
 class NoTransition:
-    """One voice, for ever."""
+    """One voice, without an end."""
 
     begun = False
 
@@ -53,17 +59,17 @@ class NoTransition:
         self.voice = voice
 
     @property
-    def next_scene(self) -> Transition:
-        """The scene itself: it is never over."""
+    def next_transition(self) -> Transition:
+        """The same one: it is never over."""
         return self
 
-    def block(self, panel: Bits) -> Samples:
+    def block(self, switch_states: Bits) -> Samples:
         """The voice's next block."""
-        return self.voice.block(panel)
+        return self.voice.block(switch_states)
 
 
 class BarTransition:
-    """A voice that draws on where another stops, in the first frame that is not before a beat."""
+    """The next voice draws from the first frame on that is not before a beat."""
 
     begun = False
 
@@ -73,24 +79,24 @@ class BarTransition:
         self._beat = beat
 
     @property
-    def next_scene(self) -> Transition:
-        """The newcomer alone, once it is its turn."""
+    def next_transition(self) -> Transition:
+        """The next voice alone, once the beat has come."""
         return NoTransition(self.voice) if self.voice is self._new else self
 
-    def block(self, panel: Bits) -> Samples:
+    def block(self, switch_states: Bits) -> Samples:
         """As many frames of the old voice as are before the beat, the rest of the new one."""
         old, new = self.voice, self._new
         n_old = max(old.transport.frame_at(self._beat) - old.n_frames, 0)
         if n_old >= old.block_frames:
-            return old.block(panel)
-        before = old.block(panel, n_old)
-        new.enter(self._beat)
+            return old.block(switch_states)
+        before = old.block(switch_states, n_old)
+        new.seek(self._beat)
         self.voice = new
-        return np.concatenate([before, new.block(panel, old.block_frames - n_old)])
+        return np.concatenate([before, new.block(switch_states, old.block_frames - n_old)])
 
 
 class ImmediateTransition:
-    """A voice that draws from now on, and anew what the other one has drawn ahead."""
+    """The next voice draws from now on, and replaces the open frames of the current one."""
 
     begun = False
 
@@ -99,21 +105,21 @@ class ImmediateTransition:
         self._new = new
 
     @property
-    def next_scene(self) -> Transition:
-        """The newcomer alone: there is only one block of this."""
+    def next_transition(self) -> Transition:
+        """The next voice alone: this takes one block."""
         return NoTransition(self.voice)
 
-    def block(self, panel: Bits) -> Samples:
+    def block(self, switch_states: Bits) -> Samples:
         """What is left of the old voice's last block, and one of the new voice."""
-        # Nothing is asked of the old voice's model: it is interrupted because it fails.
+        # The old voice's model is not called: it is replaced because it fails.
         left = self.voice.rest()
-        self._new.interrupt(self.voice)
+        self._new.replace_open_frames(self.voice)
         self.voice = self._new
-        return np.concatenate([left, self.voice.block(panel)])
+        return np.concatenate([left, self.voice.block(switch_states)])
 
 
 class Crossfade:
-    """An equal-power fade from one sound into another that ends where a beat is heard."""
+    """An equal-power fade from one signal into another that ends where a beat is heard."""
 
     def __init__(self, old: Voice, new: Voice, beat: float) -> None:
         self.voice = old
@@ -129,23 +135,23 @@ class Crossfade:
         self._left: int | None = None
 
     @property
-    def next_scene(self) -> Transition:
-        """The newcomer alone, once the fade is over."""
+    def next_transition(self) -> Transition:
+        """The next voice alone, once the fade is over."""
         return NoTransition(self._new) if self._left == 0 else self
 
     @property
     def begun(self) -> bool:
-        """Whether the newcomer plays along already."""
+        """Whether the next voice plays, heard or not."""
         return self._left is not None
 
-    def block(self, panel: Bits) -> Samples:
-        """The old voice, and when its time has come the new one with it."""
+    def block(self, switch_states: Bits) -> Samples:
+        """The old voice, and from the lead before the beat on the new one with it."""
         to_beat = self._samples_to_beat
-        samples = self._old.block(panel)
+        samples = self._old.block(switch_states)
         if self._left is None and to_beat < self._n_lead + len(samples):
             self._left = to_beat
-            self._run_in(panel, min(to_beat, self._n_lead) / self._sample_rate)
-        return samples if self._left is None else self._mixed(samples, panel, self._left)
+            self._run_in(switch_states, min(to_beat, self._n_lead) / self._sample_rate)
+        return samples if self._left is None else self._mixed(samples, switch_states, self._left)
 
     @property
     def _samples_to_beat(self) -> int:
@@ -153,22 +159,22 @@ class Crossfade:
         seconds = max(beats / self._old.transport.beats_per_second, 0.0)
         return round(seconds * self._sample_rate)
 
-    def _run_in(self, panel: Bits, to_beat: float) -> None:
-        """Bring the newcomer to where it is heard, `to_beat` seconds later, at the beat."""
+    def _run_in(self, switch_states: Bits, to_beat: float) -> None:
+        """Start the next voice so that it is at the beat `to_beat` seconds later."""
         new = self._new
         transport = new.transport
         lag = (to_beat - new.vocoder.delay_seconds) * transport.beats_per_second
         frame = max(math.floor((self._beat - lag) / transport.beats_per_frame), 0)
-        new.enter(transport.beat_at(frame))
+        new.seek(transport.beat_at(frame))
         early = (self._beat - new.heard_beat) / transport.beats_per_second - to_beat
-        new.take(panel, max(round(early * self._sample_rate), 0))
+        new.take(switch_states, max(round(early * self._sample_rate), 0))
 
-    def _mixed(self, old: Samples, panel: Bits, left: int) -> Samples:
+    def _mixed(self, old: Samples, switch_states: Bits, left: int) -> Samples:
         """Both voices, the old one's part falling to nothing within `left` samples."""
         # It begins inside a block, so that its phases do not depend on how blocks fall.
         n_alone = min(max(left - self._n_lead, 0), len(old))
         new = np.zeros(len(old), np.float32)
-        new[n_alone:] = self._new.take(panel, len(old) - n_alone)
+        new[n_alone:] = self._new.take(switch_states, len(old) - n_alone)
         n_fade = len(self._gain) - 1
         done = np.clip(n_fade - left + np.arange(len(old)), 0, n_fade)
         self._left = max(left - len(old), 0)
@@ -177,67 +183,64 @@ class Crossfade:
 
 
 class VoiceSwitcher(Closeable):
-    """Plays one voice, and lets another take its place without a gap or a click.
+    """Plays one voice, and replaces it by another without a gap or a click.
 
     For one thread, the audio loop's.
     """
 
     def __init__(self, voice: Voice) -> None:
-        self._scene: Transition = NoTransition(voice)
+        self._transition: Transition = NoTransition(voice)
 
     @property
     def voice(self) -> Voice:
         """The voice that is heard."""
-        return self._scene.voice
+        return self._transition.voice
 
     @property
     def is_free(self) -> bool:
-        """Whether `schedule` will be obeyed: no fade has begun."""
-        return not self._scene.begun
+        """Whether `schedule` may be called: no fade has begun."""
+        return not self._transition.begun
 
     def close(self) -> None:
         """End the voice that is heard; idempotent."""
         self.voice.close()
 
-    def block(self, panel: Bits) -> Samples:
-        """The next block of sound for a panel state."""
-        samples = self._scene.block(panel)
-        self._scene = self._scene.next_scene
+    def block(self, switch_states: Bits) -> Samples:
+        """The next block of samples for the states of all switches."""
+        samples = self._transition.block(switch_states)
+        self._transition = self._transition.next_transition
         return samples
 
     def schedule(self, voice: Voice, *, at_once: bool = False) -> None:
-        """Let a voice take over, at the next bar or as soon as can be, instead of any other."""
+        """Let a voice take over, at the next bar or at once; replaces an earlier call."""
         old = self.voice
         if voice.vocoder is not old.vocoder:
-            self._scene = Crossfade(old, voice, _fade_beat(old, voice, at_once=at_once))
+            lead_beats = lead_seconds(voice) * old.transport.beats_per_second
+            beat = max(old.heard_beat, 0.0) + lead_beats
+            beat = beat if at_once else next_boundary(beat, BEATS_PER_BAR)
+            self._transition = Crossfade(old, voice, beat)
         elif at_once:
-            self._scene = ImmediateTransition(old, voice)
+            self._transition = ImmediateTransition(old, voice)
         else:
-            self._scene = BarTransition(old, voice, next_boundary(old.beat, BEATS_PER_BAR))
+            self._transition = BarTransition(old, voice, next_boundary(old.beat, BEATS_PER_BAR))
 
     def check(self) -> None:
-        """Give up where the voice that is heard has failed and no other is to follow.
+        """Check that the voice that is heard can play, or that another one is scheduled.
 
         Raises
         ------
         ModelFailed
+            If neither holds.
         """
         failure = self.voice.failure
-        if failure is not None and isinstance(self._scene, NoTransition):
+        if failure is not None and isinstance(self._transition, NoTransition):
             raise ModelFailed(str(failure)) from failure
 
 
 def lead_seconds(voice: Voice) -> float:
-    """How long before it is heard alone a voice has to begin.
+    """How long before it is heard alone a voice has to start, in seconds.
 
-    It plays unheard until the silence in which its inversion began has left it.
+    It plays unheard until the silence that its inversion starts from has left the output.
     """
     run_in_seconds = voice.vocoder.delay_seconds + voice.vocoder.latency_seconds
     return run_in_seconds + CROSSFADE_SECONDS
-
-
-def _fade_beat(old: Voice, new: Voice, *, at_once: bool) -> float:
-    """Where a fade may end: the first beat, or bar line, that leaves the newcomer its lead."""
-    lead_beats = lead_seconds(new) * old.transport.beats_per_second
-    beat = max(old.heard_beat, 0.0) + lead_beats
-    return beat if at_once else next_boundary(beat, BEATS_PER_BAR)

@@ -5,17 +5,19 @@ Lim (1984), on a sliding window of frames as in RTISI-LA (Beauregard, Zhu & Wyse
 Beauregard & Wyse 2007), with an over-relaxed step in the spirit of Perraudin, Balazs &
 Søndergaard (2013). Each hop does three things:
 
-1. *Guess*: a new frame's phase is that of what its predecessors already overlap into it.
-2. *Passes*: every frame that is not yet final is overlap-added, transformed, given its target
-   magnitude and transformed back, `n_passes` times.
-3. *Commit*: the oldest of them is final, and one hop of sound leaves.
+1. *Initial phase*: a new frame gets the phase of what its predecessors overlap into it.
+2. *Iterations*: every frame that is not yet final is overlap-added, transformed, given its target
+   magnitude and transformed back, `n_iterations` times.
+3. *Output*: the oldest of them is final, and one hop of samples leaves.
 
-Look-ahead makes few passes enough, and in the literature it is paid for in latency. Here it is
-not: who draws the frames can draw them before they are due, so those ahead are a *forecast*.
-When a switch is flipped the forecast was wrong, and `revise` guesses the open frames anew for what
-is wanted now. A change is then heard as soon as without any look-ahead.
+With look-ahead few iterations are enough; in the literature it costs latency. Here it does not:
+the caller draws frames before they are due, so those ahead are a *forecast*. When a switch is
+flipped the forecast was wrong, and `revise` initialises the open frames anew for the magnitudes
+wanted now. A change is then heard as soon as without any look-ahead.
 
-The state is never reset: a reset is what clicks.
+The open frames are those handed in and not yet final. `GriffinLim` is their only owner.
+
+The state is never reset: a reset clicks.
 """
 
 from dataclasses import dataclass
@@ -28,12 +30,13 @@ from device.synthesis.windows import analysis_window, window_peak
 Samples = NDArray[np.float32]
 Magnitudes = NDArray[np.float32]
 
-# A guess divides by the window's coverage so far; this bounds the boost where little overlaps yet.
-# Between 0.02 and 0.05 nothing moves by more than 0.3 dB of spectral convergence; 0.5 costs 1 dB.
-_GUESS_REGULARISATION = 0.03
-# The same for the passes, where the newest frame still lacks its successors. Up to 0.3 it moves
+# The initial phase divides by the window's coverage so far; this bounds the boost where little
+# overlaps yet. Between 0.02 and 0.05 nothing moves by more than 0.3 dB of spectral convergence; 0.5
+# costs 1 dB.
+_INITIAL_REGULARISATION = 0.03
+# The same for the iterations, where the newest frame still lacks its successors. Up to 0.3 it moves
 # spectral convergence by 1 dB; less than this gains nothing in an STFT of another size.
-_PASS_REGULARISATION = 0.1
+_ITERATION_REGULARISATION = 0.1
 # Seed relative to the target. Without it the stream stays silent for ever after silence, because
 # nothing overlaps into the next frame that could give it a phase. Ten times more costs 0.4 dB.
 _SEED = 0.003
@@ -43,30 +46,30 @@ _SEED = 0.003
 # click of 2 to 6 times the second difference of either sound.
 _SILENCE = 0.1
 _SEED_OF_PHASES = 0
-# Each pass steps past the projection by this part of its difference to the previous one. 0.3 and
-# 0.6 are as good within 0.2 dB, 0.7 starts to hurt, beyond 1 the stream collapses.
+# Each iteration steps past the projection by this part of its difference to the previous one. 0.3
+# and 0.6 are as good within 0.2 dB, 0.7 starts to hurt, beyond 1 the stream collapses.
 _RELAXATION = 0.5
 _TINY = np.float32(1e-9)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A window and the care taken with it.
+    """A window, its hop, and the work done per hop.
 
     Attributes
     ----------
     n_fft, hop_length : int
         Samples. The window decides the latency, and how near two pitches may lie.
     look_ahead : int
-        Frames forecast. A longer queue costs less than more passes over a short one: rows that are
-        transformed together share the overhead of the call and the FFT's vector instructions.
-    n_passes : int
+        Frames forecast. A longer queue costs less than more iterations over a short one: rows that
+        are transformed together share the overhead of the call and the FFT's vector instructions.
+    n_iterations : int
     """
 
     n_fft: int
     hop_length: int
     look_ahead: int
-    n_passes: int
+    n_iterations: int
 
     @property
     def latency_samples(self) -> int:
@@ -77,12 +80,12 @@ class Preset:
 # Measured by tests/benchmarks/inversion.py; latencies at 22,050 Hz.
 PRESETS = {
     # 17.4 ms. Chord tones a semitone apart beat inside one bin: for drums and short sounds.
-    "lowest-latency": Preset(512, 128, look_ahead=3, n_passes=1),
+    "lowest-latency": Preset(512, 128, look_ahead=3, n_iterations=1),
     # 24.5 ms, the longest window below 25 ms that an FFT likes (720 = 16 * 9 * 5).
-    "default": Preset(720, 180, look_ahead=3, n_passes=1),
+    "default": Preset(720, 180, look_ahead=3, n_iterations=1),
     # 34.8 ms. Fifteen frames ahead come 1 dB nearer, for half as much work again and more where
     # caches are small or shared.
-    "best": Preset(1024, 256, look_ahead=7, n_passes=1),
+    "best": Preset(1024, 256, look_ahead=7, n_iterations=1),
 }
 
 
@@ -97,13 +100,18 @@ class GriffinLim:
         The one they were made with, of `device.synthesis.windows`.
     look_ahead : int
         Frames that stay open: handed in, and not yet final.
-    n_passes : int
+    n_iterations : int
         Projections per hop. It may be set while the stream runs, down to 0, which leaves the
-        guesses as they are: rougher (about 10 dB of spectral convergence), at half the work.
+        initial phases: worse by about 10 dB of spectral convergence, at half the work.
+
+    Raises
+    ------
+    ValueError
+        If the hop does not divide `n_fft` at least four times, or a number is negative.
 
     Notes
     -----
-    A frame is projected `(look_ahead + 1) * n_passes` times before it is final.
+    A frame is projected `(look_ahead + 1) * n_iterations` times before it is final.
     float32 and complex64 throughout; all arrays are allocated here, none in `step` or `revise`.
     """
 
@@ -114,21 +122,21 @@ class GriffinLim:
         hop_length: int,
         window: str = "hann",
         look_ahead: int = 7,
-        n_passes: int = 1,
+        n_iterations: int = 1,
     ) -> None:
         if n_fft % hop_length or n_fft < 4 * hop_length:
             raise ValueError(
                 f"n_fft {n_fft} and hop_length {hop_length}: expected a hop that divides n_fft "
                 "four times or more (overlap of 75 %)"
             )
-        if look_ahead < 0 or n_passes < 0:
+        if look_ahead < 0 or n_iterations < 0:
             raise ValueError(
-                f"look_ahead {look_ahead}, n_passes {n_passes}: expected at least 0 of both"
+                f"look_ahead {look_ahead}, n_iterations {n_iterations}: expected at least 0 of both"
             )
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.look_ahead = look_ahead
-        self.n_passes = n_passes
+        self.n_iterations = n_iterations
         self.n_bins = n_fft // 2 + 1
         self.window = window
         self._peak = window_peak(window, n_fft)
@@ -142,7 +150,7 @@ class GriffinLim:
             n_fft=preset.n_fft,
             hop_length=preset.hop_length,
             look_ahead=preset.look_ahead,
-            n_passes=preset.n_passes,
+            n_iterations=preset.n_iterations,
         )
 
     @property
@@ -150,8 +158,7 @@ class GriffinLim:
         """From a change of target until nothing of the old one is heard.
 
         The change begins with the next hop; the old frames that still sound end this much later.
-        Counted for who revises the open frames; who only hands in new ones waits `look_ahead` hops
-        more.
+        Counted with the open frames revised; without, it takes `look_ahead` hops more.
         """
         return self.n_fft - self.hop_length
 
@@ -163,6 +170,14 @@ class GriffinLim:
         falls.
         """
         return self._halfway_samples
+
+    @property
+    def targets(self) -> Magnitudes:
+        """Target magnitudes, (1 + look_ahead, n_bins), oldest first; not to be written to.
+
+        First the frame that became final last, then the open frames; zeros before the first frame.
+        """
+        return self._target
 
     @property
     def delay_samples(self) -> int:
@@ -186,15 +201,15 @@ class GriffinLim:
         return samples.reshape(-1)
 
     def step(self, magnitude: Magnitudes, out: Samples) -> None:
-        """Take one frame's magnitude, (n_bins,), and write one hop of sound into `out`."""
+        """Take one frame's magnitude, (n_bins,), and write one hop of samples into `out`."""
         self._advance()
-        self._guess(self.look_ahead, magnitude)
-        for _ in range(self.n_passes):
+        self._initialise_phase(self.look_ahead, magnitude)
+        for _ in range(self.n_iterations):
             self._project()
         np.add.reduce(self._committed, axis=0, out=out)
 
     def revise(self, magnitudes: Magnitudes) -> None:
-        """Guess the open frames anew, for other magnitudes than they were handed in with.
+        """Initialise the open frames anew, for other magnitudes than they were handed in with.
 
         Parameters
         ----------
@@ -208,9 +223,9 @@ class GriffinLim:
 
         Notes
         -----
-        What has left is not touched, so what comes fits to it. It costs `look_ahead` guesses, half
-        a step each. New magnitudes alone, on phases guessed for the old, would be 3 dB worse in
-        the frames around a change.
+        The samples that have left stay, so what follows fits to them. It costs `look_ahead`
+        initialisations, half a step each. New magnitudes alone, on phases initialised for the old,
+        would be 3 dB worse in the frames around a change.
         """
         if len(magnitudes) != self.look_ahead:
             raise ValueError(
@@ -219,7 +234,7 @@ class GriffinLim:
             )
         self._active[1:] = 0
         for place, magnitude in enumerate(magnitudes, start=1):
-            self._guess(place, magnitude)
+            self._initialise_phase(place, magnitude)
 
     def _make_windows(self) -> None:
         """Analysis and synthesis windows for every place a frame can have in the queue."""
@@ -238,11 +253,11 @@ class GriffinLim:
             weighted = window * (1 + regularisation) / (coverage + regularisation)
             return np.asarray(weighted, dtype=np.float32)
 
-        self._guess_windows = [
-            analysis(place, place, _GUESS_REGULARISATION) for place in range(n_active)
+        self._initial_windows = [
+            analysis(place, place, _INITIAL_REGULARISATION) for place in range(n_active)
         ]
-        self._pass_windows = np.stack(
-            [analysis(place, n_active, _PASS_REGULARISATION) for place in range(n_active)]
+        self._iteration_windows = np.stack(
+            [analysis(place, n_active, _ITERATION_REGULARISATION) for place in range(n_active)]
         )
 
     def _coverage(
@@ -295,13 +310,13 @@ class GriffinLim:
         self._target[:-1] = self._target[1:]
         self._estimate[:-1] = self._estimate[1:]
 
-    def _guess(self, place: int, magnitude: Magnitudes) -> None:
+    def _initialise_phase(self, place: int, magnitude: Magnitudes) -> None:
         """Give the frame at `place` the phase of what its predecessors overlap into it."""
         time, gain, estimate = self._time[place], self._gain[place], self._estimate[place]
         hops = slice(place, place + self.n_fft // self.hop_length)
         self._target[place] = magnitude
         np.add.reduce(self._overlapping[hops], axis=1, out=self._sum[hops])
-        np.multiply(self._sum_frames[place], self._guess_windows[place], out=time)
+        np.multiply(self._sum_frames[place], self._initial_windows[place], out=time)
         _to_spectrum(time, estimate)
         np.multiply(magnitude, self._seed(time, magnitude), out=self._spectrum[place])
         estimate += self._spectrum[place]
@@ -310,17 +325,17 @@ class GriffinLim:
         np.multiply(time, self._synthesis, out=self._active[place])
 
     def _seed(self, time: Samples, magnitude: Magnitudes) -> NDArray[np.complex64]:
-        """What gives a phase to the bins of a frame that its predecessors say nothing about."""
+        """What gives a phase to the bins of a frame into which nothing overlaps."""
         # Parseval: the spectrum has half of the bins.
         coming = 2 / self.n_fft * np.dot(magnitude, magnitude)
         is_silent = np.dot(time, time) <= _SILENCE * coming
         return self._seed_in_silence if is_silent else self._seed_over_sound
 
     def _project(self) -> None:
-        """One over-relaxed Griffin-Lim pass over all active frames."""
+        """One over-relaxed Griffin-Lim iteration over all active frames."""
         spectrum, estimate = self._spectrum, self._estimate
         np.add.reduce(self._overlapping, axis=1, out=self._sum)
-        np.multiply(self._sum_frames, self._pass_windows, out=self._time)
+        np.multiply(self._sum_frames, self._iteration_windows, out=self._time)
         _to_spectrum(self._time, spectrum)
         estimate *= np.float32(-_RELAXATION / (1 + _RELAXATION))
         estimate += spectrum
@@ -333,7 +348,7 @@ def _seed(turns: NDArray[np.float64]) -> NDArray[np.complex64]:
     return np.asarray(_SEED * np.exp(2j * np.pi * turns), dtype=np.complex64)
 
 
-# numpy transforms single precision in single precision, but its stubs know double alone.
+# numpy transforms single precision in single precision, but its type stubs only know double.
 def _to_spectrum(time: Samples, out: NDArray[np.complex64]) -> None:
     np.fft.rfft(time, out=out)  # type: ignore[call-overload,arg-type,unused-ignore]
 

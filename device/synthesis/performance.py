@@ -1,4 +1,4 @@
-"""How to play: everything beside model and switches that decides what is heard."""
+"""How to play: all that decides the samples beside the model and the switches."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ from device.synthesis.transport import Quantize
 
 @dataclass(frozen=True)
 class Performance:
-    """How to play; together with model, switches and seed it decides every sample.
+    """How to play; with the model and the switches it decides every sample.
 
     Attributes
     ----------
     seed : int
         Of the variation and the tape.
     tempo_bpm : float or None
-        None plays at the model's own tempo.
+        None for the model's own tempo.
     quantize : Quantize
     still : bool
-        Hold the variation.
+        Freeze the variation.
     tape : float
         0 clean to 1 worn.
     gain_db : float
@@ -25,10 +25,10 @@ class Performance:
     volume_limit_db : float
         Lowers the limiter's ceiling: 0 or less.
     block_frames : int
-        Hops handed over in one go; switches are read once per block. It changes latency and load,
-        and not the music.
+        Hops per block; switches are read once per block. It changes latency and load, not the
+        music.
     start_beat : float
-        Where in the endless music to begin.
+        Where to start, in beats.
     """
 
     seed: int = 1

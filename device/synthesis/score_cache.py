@@ -1,4 +1,4 @@
-"""Scores ahead of time: what any single flip would need is composed before it happens."""
+"""Scores composed in advance: those that any single flip would need."""
 
 import time
 from collections.abc import Collection
@@ -16,35 +16,35 @@ from device.system.threads import SupervisedThread
 
 ScoreKey = tuple[Bits, int]
 
-# A held variation never leaves its turn, and a panel has more states than a box has memory.
-MOST_PAGES = 64
-# A model decides how large its scores are.
+# With a frozen variation no score expires, and switches have more states than memory has room.
+MOST_SCORES = 64
+# The size of a score is the model's.
 MOST_BYTES = 32 * 2**20
 
 
 class ScoreCache(Closeable):
-    """The score of any panel state in any turn of the loop, usually without waiting.
+    """The score of any bits in any pass of the loop, usually without waiting.
 
-    A helper thread composes every state one flip away from the one that plays, for this turn of
-    the loop, and the state itself for the next turn. A score that is not there yet is composed by
-    the caller, so what is played never depends on how fast the helper was.
+    A helper thread composes all bits one flip away from those that play, for this pass of the
+    loop, and the bits themselves for the next pass. A score that is not there yet is composed in
+    the caller's thread, so the samples never depend on how fast the helper was.
 
     Parameters
     ----------
     ahead : bool
-        False composes on demand alone, for rendering faster than real time.
+        False composes on demand only, for rendering faster than real time.
     """
 
-    def __init__(self, network: Network, wander: VariationWalk, *, ahead: bool = True) -> None:
+    def __init__(self, network: Network, variation: VariationWalk, *, ahead: bool = True) -> None:
         self._network = network
-        self._wander = wander
-        self._pages: dict[ScoreKey, Score] = {}
+        self._variation = variation
+        self._scores: dict[ScoreKey, Score] = {}
         self._wanted: SimpleQueue[ScoreKey | None] = SimpleQueue()
         self._latest: ScoreKey | None = None
         card = network.card
         n_bytes = card.n_slots * card.n_channels * np.dtype(np.float32).itemsize
         # Never fewer than the one that plays.
-        self._most = max(1, min(MOST_PAGES, MOST_BYTES // n_bytes))
+        self._capacity = max(1, min(MOST_SCORES, MOST_BYTES // n_bytes))
         self._helper: SupervisedThread | None = None
         self.n_misses = 0
         self.helper_seconds = 0.0
@@ -58,67 +58,69 @@ class ScoreCache(Closeable):
             self._wanted.put(None)
             self._helper.close()
 
-    def get(self, bits: Bits, turn: int) -> Score:
-        """The score of a panel state in a turn of the loop."""
-        page = (bits, turn)
-        score = self._pages.get(page)
+    def get(self, bits: Bits, loop_index: int) -> Score:
+        """The score of bits in one pass of the loop."""
+        key = (bits, loop_index)
+        score = self._scores.get(key)
         if score is None:
             self.n_misses += 1
-            score = self._pages[page] = self._compose(page)
-            self._forget({page})
-        if page != self._latest:
-            self._latest = page
+            score = self._scores[key] = self._compose(key)
+            self._forget({key})
+        if key != self._latest:
+            self._latest = key
             if self._helper is not None:
-                self._wanted.put(page)
+                self._wanted.put(key)
             else:
-                self._forget({page})
+                self._forget({key})
         return score
 
-    def _compose(self, page: ScoreKey) -> Score:
-        bits, turn = page
-        return self._network.compose(np.array(bits, np.float32), self._wander.at(turn))
+    def _compose(self, key: ScoreKey) -> Score:
+        bits, loop_index = key
+        return self._network.compose(np.array(bits, np.float32), self._variation.at(loop_index))
 
     def _compose_ahead(self) -> None:
-        page = self._newest_wanted()
-        if page is None:
+        key = self._newest_wanted()
+        if key is None:
             return
         started = time.thread_time()
-        nearest = _neighbourhood(page, self._most - 1)
+        nearest = _neighbours(key, self._capacity - 1)
         for near in nearest:
             if not self._wanted.empty():  # the end is wanted by None
                 break
-            if near not in self._pages:
-                # It will fail again, and be heard of, when it is asked for.
+            if near not in self._scores:
+                # It fails again, and is reported, when `get` composes it.
                 with suppress(ModelFailed):
-                    self._pages[near] = self._compose(near)
-                self._forget({page, *nearest})
-        self._forget({page, *nearest})
+                    self._scores[near] = self._compose(near)
+                self._forget({key, *nearest})
+        self._forget({key, *nearest})
         self.helper_seconds += time.thread_time() - started
 
     def _newest_wanted(self) -> ScoreKey | None:
-        page = self._wanted.get()
+        key = self._wanted.get()
         while True:
             try:
-                page = self._wanted.get_nowait()
+                key = self._wanted.get_nowait()
             except Empty:
-                return page
+                return key
 
     def _forget(self, wanted: Collection[ScoreKey]) -> None:
-        """Let go of past turns, and of the oldest pages that are too many, never of wanted ones."""
-        turn = min(turn for _, turn in wanted)
-        pages = list(self._pages)  # oldest first
-        past = [page for page in pages if page[1] < turn]
-        spare = [page for page in pages if page[1] >= turn and page not in wanted]
-        n_present = len(pages) - len(past)
-        for page in past + spare[: max(n_present - self._most, 0)]:
-            self._pages.pop(page, None)
+        """Drop scores of past passes, then the oldest above the capacity; never wanted ones."""
+        first_index = min(loop_index for _, loop_index in wanted)
+        keys = list(self._scores)  # oldest first
+        past = [key for key in keys if key[1] < first_index]
+        spare = [key for key in keys if key[1] >= first_index and key not in wanted]
+        n_present = len(keys) - len(past)
+        for key in past + spare[: max(n_present - self._capacity, 0)]:
+            self._scores.pop(key, None)
 
 
-def _neighbourhood(page: ScoreKey, most: int) -> list[ScoreKey]:
-    """Every single flip in this turn of the loop, then the page itself in the next.
+def _neighbours(key: ScoreKey, most: int) -> list[ScoreKey]:
+    """Every single flip in this pass of the loop, then the bits themselves in the next.
 
-    Where there is not room for all, the next turn comes before the flips: it will be played.
+    Where the capacity is too small for all, the next pass comes before the flips: it will be
+    played.
     """
-    bits, turn = page
+    bits, loop_index = key
     flips = [(*bits[:i], not bits[i], *bits[i + 1 :]) for i in range(len(bits))]
-    return [*((flip, turn) for flip in flips[: max(most - 1, 0)]), (bits, turn + 1)][:most]
+    nearest = [(flip, loop_index) for flip in flips[: max(most - 1, 0)]]
+    return [*nearest, (bits, loop_index + 1)][:most]

@@ -1,4 +1,4 @@
-"""The spectrogram a model draws for a panel: panel state in, magnitudes out, frame after frame."""
+"""The spectrogram of a model: switch states in, magnitudes out, frame after frame."""
 
 import time
 from dataclasses import dataclass
@@ -16,67 +16,52 @@ from device.synthesis.variation import VariationWalk
 
 Magnitudes = NDArray[np.float32]
 
-GLIDE_FRAMES = 3
-# Frames drawn in one call. Much of a call is fetching the weights, which does not grow with the
-# number of frames; what a flip makes obsolete is drawn again.
+SMOOTHED_FRAMES = 3
+# Frames drawn in one call. Much of a call is reading the weights, which does not grow with the
+# number of frames; frames that a flip makes obsolete are drawn again.
 DRAWN_AHEAD_FRAMES = 48
-# In the first call for a new score: somebody has flipped a switch and waits.
+# In the first call for a new score: a switch has been flipped, and the block waits for it.
 FIRST_DRAWN_FRAMES = 16
 
 
 class MagnitudeSmoother:
-    """Leads from the last frame of one score into the next score over `GLIDE_FRAMES` frames.
+    """Leads from the last frame of one score into the next score over `SMOOTHED_FRAMES` frames.
 
     An abrupt change of target would not click, but it can be heard as an edge; this leaves none.
-    It remembers the frames that are still open, so that some can be taken back.
-
-    Parameters
-    ----------
-    n_open : int
-        Most frames that can be taken back.
-
-    Attributes
-    ----------
-    open_frames : (n_open, n_bins)
-        The last frames that `apply` has seen, oldest first; silence before the first.
     """
 
-    def __init__(self, n_bins: int, n_open: int = 0) -> None:
-        self._recent = np.zeros((1 + n_open, n_bins), np.float32)
-        self.open_frames = self._recent[1:]
+    def __init__(self, n_bins: int) -> None:
+        self._last = np.zeros(n_bins, np.float32)
         self._from = np.zeros(n_bins, np.float32)
         self._left = 0
         self._begun = False
 
     def start(self) -> None:
-        """The frames from now on belong to a new score; the very first one is not glided to."""
+        """The frames from now on belong to a new score; the first one of all is not smoothed."""
         if self._begun:
-            self._from[:] = self._recent[-1]
-            self._left = GLIDE_FRAMES
+            self._from[:] = self._last
+            self._left = SMOOTHED_FRAMES
 
     def apply(self, magnitude: Magnitudes) -> None:
         """Blend (n_frames, n_bins), n_frames from 0 on, in place."""
-        n_gliding = min(self._left, len(magnitude))
-        for frame, left in zip(magnitude[:n_gliding], range(self._left, 0, -1), strict=False):
+        n_smoothed = min(self._left, len(magnitude))
+        for frame, left in zip(magnitude[:n_smoothed], range(self._left, 0, -1), strict=False):
             # Not +=, which would bind the loop's variable anew.
-            np.add(frame, np.float32(left / (GLIDE_FRAMES + 1)) * (self._from - frame), out=frame)
-        self._left -= n_gliding
-        self._remember(magnitude[-len(self._recent) :])
-        self._begun = self._begun or len(magnitude) > 0
+            np.add(
+                frame, np.float32(left / (SMOOTHED_FRAMES + 1)) * (self._from - frame), out=frame
+            )
+        self._left -= n_smoothed
+        if len(magnitude):
+            self.resume_from(magnitude[-1])
+            self._begun = True
 
-    def take_back(self, n_frames: int) -> None:
-        """Forget the last frames; others follow, of a new score."""
-        n_kept = len(self._recent) - n_frames
-        self._recent[n_frames:] = self._recent[:n_kept]
-
-    def _remember(self, frames: Magnitudes) -> None:
-        n_kept = len(self._recent) - len(frames)
-        self._recent[:n_kept] = self._recent[len(frames) :]
-        self._recent[n_kept:] = frames
+    def resume_from(self, frame: Magnitudes) -> None:
+        """Take (n_bins,) as the last frame: those after it have been dropped."""
+        self._last[:] = frame
 
 
 class FrameCache:
-    """Frames drawn ahead of need from one score; any other score or frame makes it anew."""
+    """Frames of one score drawn in advance; any other score or position is drawn anew."""
 
     def __init__(self, network: Network, transport: Transport) -> None:
         self._network = network
@@ -107,20 +92,22 @@ class FrameCache:
 
 @dataclass
 class DrawingSeconds:
-    """Processor time spent in the caller's thread, by half of the network."""
+    """Processor time spent in the caller's thread, by half of the network, in s."""
 
     compose: float = 0.0
     render: float = 0.0
 
 
 class Spectrogram(Closeable):
-    """Draws the frames of one model, as the panel stands and from any beat on.
+    """Draws the frames of one model, for the current bits and from any beat on.
 
     Parameters
     ----------
-    glide : Glide
-        Carries the last frame drawn; a successor with bins like these takes it over.
-    seed, still
+    smoother : MagnitudeSmoother
+        Holds the last frame drawn; the next voice with the same bins goes on with it.
+    n_open : int
+        How many of the last frames can be drawn again.
+    seed, frozen
         Of the variation.
     tempo_bpm : float or None
         None for the model's own.
@@ -130,20 +117,21 @@ class Spectrogram(Closeable):
     Attributes
     ----------
     sounding : Bits or None
-        The panel state drawn last; differs from the panel while a flip waits for its line.
+        Of the last frame drawn; they differ from the switches while a flip waits for its beat.
     n_frames : int
         Index of the next frame.
     failure : ModelFailed or None
-        Why only silence is drawn any more.
+        Why only silence is drawn from now on.
     """
 
     def __init__(
         self,
         network: Network,
-        glide: MagnitudeSmoother,
+        smoother: MagnitudeSmoother,
         *,
+        n_open: int,
         seed: int,
-        still: bool,
+        frozen: bool,
         tempo_bpm: float | None,
         quantize: Quantize,
         ahead: bool,
@@ -155,14 +143,15 @@ class Spectrogram(Closeable):
         self.sounding: Bits | None = None
         self.n_frames = 0
         self.failure: ModelFailed | None = None
-        self._glide = glide
+        self._smoother = smoother
+        self._n_open = n_open
         self._first_frame = 0
-        self._n_interrupted = 0
+        self._n_replaced = 0
         self._grid = quantize.beats
-        self._still = still
-        wander = VariationWalk(network.card.n_variation, seed=seed, still=still)
-        self.scores = ScoreCache(network, wander, ahead=ahead)
-        self._sketch = FrameCache(network, self.transport)
+        self._frozen = frozen
+        variation = VariationWalk(network.card.n_variation, seed=seed, frozen=frozen)
+        self.scores = ScoreCache(network, variation, ahead=ahead)
+        self._frame_cache = FrameCache(network, self.transport)
         self._score: Score | None = None
         self._pending: tuple[Bits, float] | None = None
 
@@ -175,67 +164,63 @@ class Spectrogram(Closeable):
         """Position of the next frame in beats since the start."""
         return self.transport.beat_at(self.n_frames)
 
-    def enter(self, frame: int) -> None:
-        """Draw from another frame on, with the panel as it stands then."""
+    def seek(self, frame: int) -> None:
+        """Draw from another frame on, with the bits of the next `update_switches`."""
         self.n_frames = self._first_frame = frame
-        self._n_interrupted = 0
+        self._n_replaced = 0
         self.sounding = self._pending = self._score = None
 
-    def interrupt(self, frame: int) -> None:
-        """Draw from another frame on in place of the open frames; `update_switches` gives them."""
-        self.enter(frame)
-        self._n_interrupted = len(self._glide.open_frames)
-        self.n_frames += self._n_interrupted
+    def replace_open_frames(self, frame: int) -> None:
+        """Draw from another frame on, and count all open frames as stale."""
+        self.seek(frame)
+        self._n_replaced = self._n_open
+        self.n_frames += self._n_replaced
 
-    def warm(self, panel: Bits, beat: float) -> None:
-        """Do now, and not in the audio loop, what entering at `beat` will take."""
-        score = self.scores.get(panel, self._turn(beat))
+    def prefetch(self, bits: Bits, beat: float) -> None:
+        """Compose and draw now, not in the audio loop, what `seek` to `beat` needs first."""
+        score = self.scores.get(bits, self._loop_index(beat))
         scratch = np.zeros((1, self.card.n_bins), np.float32)
-        self._sketch.draw(score, self.transport.frame_at(beat), scratch)
+        self._frame_cache.draw(score, self.transport.frame_at(beat), scratch)
 
-    def update_switches(self, panel: Bits) -> Magnitudes | None:
-        """Take note of how the panel stands, and draw anew what a flip still reaches.
+    def update_switches(self, bits: Bits) -> int:
+        """Set the bits for the frames to come, and go back to the first open frame they change.
 
         Returns
         -------
-        The open frames, (n_open, n_bins), if any of them has changed; good until the next `draw`.
+        How many of the last frames are stale; `draw` gives them anew.
         """
-        self._schedule(panel)
-        n_stale, self._n_interrupted = self._n_interrupted or self._n_stale, 0
-        if n_stale == 0:
-            return None
-        self._glide.take_back(n_stale)
+        self._schedule(bits)
+        n_stale, self._n_replaced = self._n_replaced or self._n_stale, 0
         self.n_frames -= n_stale
-        self.draw(np.zeros((n_stale, self.card.n_bins), np.float32))
-        return self._glide.open_frames
+        return n_stale
 
     def draw(self, out: Magnitudes) -> None:
-        """Fill (n_frames, n_bins), in as many pieces as scores take part in it."""
+        """Fill (n_frames, n_bins), in as many pieces as there are scores in it."""
         beats = self.transport.beats(self.n_frames, len(out))
         start = 0
         while start < len(beats):
-            page = self._page(float(beats[start]))
+            key = self._key(float(beats[start]))
             stop = start + 1
-            while stop < len(beats) and self._page(float(beats[stop])) == page:
+            while stop < len(beats) and self._key(float(beats[stop])) == key:
                 stop += 1
-            self._draw_piece(page, self.n_frames + start, out[start:stop])
+            self._draw_piece(key, self.n_frames + start, out[start:stop])
             start = stop
         self.n_frames += len(out)
 
     @property
     def _first_open_frame(self) -> int:
         """The first frame of this spectrogram that has not left the inversion."""
-        return max(self.n_frames - len(self._glide.open_frames), self._first_frame)
+        return max(self.n_frames - self._n_open, self._first_frame)
 
     @property
     def _n_stale(self) -> int:
-        """How many of the last frames were drawn before the flip they should show."""
+        """How many of the last frames were drawn without the flip that they must follow."""
         if self._pending is None:
             return 0
         return max(self.n_frames - self.transport.frame_at(self._pending[1]), 0)
 
     def _schedule(self, bits: Bits) -> None:
-        """Decide when a panel state that differs from what sounds will sound."""
+        """Decide at which beat bits that differ from the sounding ones are heard."""
         if self.sounding is None:
             self.sounding = bits
         waiting = self._pending[0] if self._pending else self.sounding
@@ -245,33 +230,33 @@ class Spectrogram(Closeable):
         if bits == self.sounding:
             self._pending = None
 
-    def _page(self, beat: float) -> ScoreKey:
-        """The panel state and turn of the loop whose score a frame at `beat` belongs to."""
+    def _key(self, beat: float) -> ScoreKey:
+        """The bits and loop index of the score that a frame at `beat` belongs to."""
         if self._pending and beat >= self._pending[1] - 1e-9:
             self.sounding = self._pending[0]
             self._pending = None
         assert self.sounding is not None
-        return self.sounding, self._turn(beat)
+        return self.sounding, self._loop_index(beat)
 
-    def _turn(self, beat: float) -> int:
-        return 0 if self._still else int(beat // self.card.beats_per_loop)
+    def _loop_index(self, beat: float) -> int:
+        return 0 if self._frozen else int(beat // self.card.beats_per_loop)
 
-    def _draw_piece(self, page: ScoreKey, first_frame: int, out: Magnitudes) -> None:
+    def _draw_piece(self, key: ScoreKey, first_frame: int, out: Magnitudes) -> None:
         try:
-            self._draw_score(page, first_frame, out)
+            self._draw_score(key, first_frame, out)
         except ModelFailed as failure:
-            # Silence is the least bad thing to hand to the speaker; who plays decides what next.
+            # Silence keeps the speaker fed; the caller reads `failure` and decides what follows.
             self.failure = failure
             out[:] = 0
-        self._glide.apply(out)
+        self._smoother.apply(out)
 
-    def _draw_score(self, page: ScoreKey, first_frame: int, out: Magnitudes) -> None:
+    def _draw_score(self, key: ScoreKey, first_frame: int, out: Magnitudes) -> None:
         started = time.thread_time()
-        score = self.scores.get(*page)
+        score = self.scores.get(*key)
         composed = time.thread_time()
         if score is not self._score:
-            self._glide.start()
+            self._smoother.start()
         self._score = score
-        self._sketch.draw(score, first_frame, out)
+        self._frame_cache.draw(score, first_frame, out)
         self.spent.compose += composed - started
         self.spent.render += time.thread_time() - composed

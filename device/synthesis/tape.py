@@ -1,12 +1,12 @@
-"""The tape: what makes it sound old, and the limiter that keeps it from ever clipping."""
+"""The tape: wow, flutter, saturation, noise; and the limiter that prevents clipping."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
 
-# The limiter is transparent below the knee. The ceiling leaves room for what a converter rebuilds
-# between samples.
+# The limiter is transparent below the knee. The ceiling leaves headroom for the peaks that a
+# converter reconstructs between samples.
 KNEE = 0.5
 CEILING = 0.8
 
@@ -19,13 +19,13 @@ _POPS_PER_SECOND = 6.0
 _WOW = (0.55, 0.004)
 _FLUTTER = (6.3, 0.0008)
 _DRIVE = 1.5
-# A dull head passes half the power at this frequency, in Hz, and half the amplitude an octave up.
-_DULL_HERTZ = 4_500.0
+# A worn head passes half the power at this frequency, in Hz, and half the amplitude an octave up.
+_CUTOFF_HERTZ = 4_500.0
 _N_TAPS = 8
 
 
 def limit(samples: Samples, scale: float = 1.0) -> None:
-    """Bend what exceeds `KNEE` towards `CEILING`, both times `scale`: in place, no delay."""
+    """Compress what exceeds `KNEE` towards `CEILING`, both times `scale`: in place, no delay."""
     knee, room = KNEE * scale, (CEILING - KNEE) * scale
     level = np.abs(samples)
     if level.max(initial=0.0) <= knee:
@@ -36,10 +36,10 @@ def limit(samples: Samples, scale: float = 1.0) -> None:
 
 
 class TapeTransport:
-    """The player of a worn tape: uneven speed, soft saturation, a dull head.
+    """Uneven speed (wow and flutter), soft saturation and a low-pass head.
 
-    Speed changes are a delay that sways, by a millisecond and a half at most; its place depends on
-    the number of samples played and the seed alone.
+    Speed changes are a modulated delay of 1.5 ms at most; its phase depends only on the number of
+    samples played and the seed.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class TapeTransport:
     """
 
     def __init__(self, sample_rate: int, wear: float, rng: np.random.Generator) -> None:
-        self._sways = [
+        self._modulations = [
             (
                 2 * np.pi * hertz / sample_rate,
                 wear * share * sample_rate / (2 * np.pi * hertz),
@@ -60,7 +60,7 @@ class TapeTransport:
                 (_WOW, _FLUTTER), rng.uniform(0, 2 * np.pi, 2), strict=True
             )
         ]
-        self._middle = sum(depth for _, depth, _ in self._sways)
+        self._middle = sum(depth for _, depth, _ in self._modulations)
         self._drive = np.float32(_DRIVE * wear)
         self._head = _lowpass_taps(sample_rate, wear)
         self._before = np.zeros(int(2 * self._middle) + 2 + _N_TAPS - 1, np.float32)
@@ -72,52 +72,52 @@ class TapeTransport:
             return
         known = np.concatenate([self._before, samples])
         self._before = known[len(samples) :]
-        # What the head needs is drawn too, so that nothing is kept but what came in.
+        # The samples before that the head needs are computed anew, so that only input is kept.
         n = len(samples) + _N_TAPS - 1
         delay = self._delay(at - _N_TAPS + 1, n)
         whole = delay.astype(np.int32)
         part = delay - whole
         newer = np.arange(len(known) - n, len(known)) - whole
-        swayed = known[newer] * (1 - part) + known[newer - 1] * part
-        swayed = np.tanh(self._drive * swayed) / self._drive
-        samples[:] = np.convolve(swayed, self._head, "valid")
+        delayed = known[newer] * (1 - part) + known[newer - 1] * part
+        delayed = np.tanh(self._drive * delayed) / self._drive
+        samples[:] = np.convolve(delayed, self._head, "valid")
 
     def _delay(self, at: int, n: int) -> Samples:
-        """In samples; of a moment the same however blocks fall."""
+        """Delay of samples from `at` on, (n,), in samples; the same however blocks fall."""
         moment = np.arange(at, at + n, dtype=np.float64)
         delay = np.full(n, self._middle, np.float32)
-        for speed, depth, start in self._sways:
-            # Hours of angle have no place in single precision, in which sines are far faster.
+        for speed, depth, start in self._modulations:
+            # The angle of hours loses its phase in single precision, in which sines are far faster.
             angle = (speed * moment + start) % (2 * np.pi)
             delay += np.float32(depth) * np.sin(angle.astype(np.float32))
         return delay
 
 
 def _lowpass_taps(sample_rate: int, wear: float) -> Samples:
-    """Impulse response of a resistor and a capacitor that wear brings in, gain 1 at 0 Hz."""
-    decay = np.exp(-2 * np.pi * _DULL_HERTZ / sample_rate / wear)
+    """Impulse response of a first-order low-pass, gain 1 at 0 Hz; more wear lowers its cutoff."""
+    decay = np.exp(-2 * np.pi * _CUTOFF_HERTZ / sample_rate / wear)
     taps = decay ** np.arange(_N_TAPS)
     return np.asarray(taps / taps.sum(), dtype=np.float32)
 
 
 class Tape:
-    """Wow, flutter, saturation and a dull head; hiss and crackle; then the limiter.
+    """Wow, flutter, saturation and a low-pass head; hiss and crackle; then the limiter.
 
-    The network learns dry music, because to a spectrogram hiss is as loud as a drum kit, and wow
-    and crackle cannot come out of one at all: they are laid on here. Hiss and crackle are two loops
-    of coprime lengths, so that they repeat only after minutes.
+    The network is trained on dry music, because in a spectrogram hiss is as loud as a drum kit, and
+    a spectrogram cannot hold wow and crackle: they are added here. Hiss and crackle are two loops
+    of coprime lengths, 7 and 11 s, so that they repeat together after 77 s.
 
     Parameters
     ----------
     sample_rate : int
         Hz.
     wear : float
-        0 is no tape at all, and leaves every sample below the limiter as it was; 1 a worn one.
+        0 for no tape, which leaves every sample below the limiter unchanged, to 1.
     seed : int
     gain : float
         Linear, before the limiter.
     volume_limit : float
-        Linear, times the limiter's ceiling: nothing comes out louder.
+        Linear, times the limiter's ceiling: no sample is louder.
     """
 
     def __init__(
@@ -143,33 +143,33 @@ class Tape:
             self._transport = TapeTransport(sample_rate, wear, rng)
 
     def seek(self, n_samples: int) -> None:
-        """Go on as after so many samples."""
+        """Go on as after `n_samples`."""
         self._at = n_samples
 
     def process(self, samples: Samples) -> Samples:
-        """Play over the tape: (n,), n from 0 on → the same array, changed in place."""
+        """Process (n,), n from 0 on → the same array, changed in place."""
         if self._transport:
             self._transport.process(samples, self._at)
         samples *= self.gain
-        for bed in self._noise_loops:
-            _add_wrapped(samples, bed, self._at)
+        for loop in self._noise_loops:
+            _add_wrapped(samples, loop, self._at)
         self._at += len(samples)
         limit(samples, self._volume_limit)
         return samples
 
 
-def _add_wrapped(samples: Samples, bed: Samples, at: int) -> None:
+def _add_wrapped(samples: Samples, loop: Samples, at: int) -> None:
     """Add a loop to samples, starting `at` samples into it."""
     done = 0
     while done < len(samples):
-        start = (at + done) % len(bed)
-        n = min(len(samples) - done, len(bed) - start)
-        samples[done : done + n] += bed[start : start + n]
+        start = (at + done) % len(loop)
+        n = min(len(samples) - done, len(loop) - start)
+        samples[done : done + n] += loop[start : start + n]
         done += n
 
 
 def _shaped(noise: Samples, low_hertz: float, high_hertz: float, sample_rate: int) -> Samples:
-    """Keep what lies between two corners; seamless, because the transform itself is circular."""
+    """Band-pass between two corner frequencies; the result loops, as the transform is circular."""
     spectrum = np.fft.rfft(noise)
     hertz = np.linspace(0, sample_rate / 2, len(spectrum), dtype=np.float32)
     spectrum *= hertz / (low_hertz + hertz) / (1 + (hertz / high_hertz) ** 2)

@@ -1,4 +1,4 @@
-"""Musical time: which frame is at which beat, and when a flip may sound."""
+"""Musical time: which frame is at which beat, and when a flip is heard."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ BEATS_PER_BAR = 4
 
 
 class Quantize(StrEnum):
-    """When a flip sounds."""
+    """When a flip is heard."""
 
     OFF = "off"
     SIXTEENTH = "16th"
@@ -22,7 +22,7 @@ class Quantize(StrEnum):
 
     @property
     def beats(self) -> float:
-        """Grid in beats; 0 is at once."""
+        """Grid in beats; 0 for at once."""
         return {"off": 0.0, "16th": 0.25, "beat": 1.0, "bar": 4.0}[self.value]
 
 
@@ -45,7 +45,7 @@ class Transport:
 
     @classmethod
     def of(cls, card: ModelCard, tempo_bpm: float | None = None) -> "Transport":
-        """At the model's own tempo, or another."""
+        """At the model's own tempo, or at `tempo_bpm`."""
         return cls(
             card.hop_length / card.sample_rate, tempo_bpm or card.tempo_bpm, card.beats_per_loop
         )
@@ -61,8 +61,8 @@ class Transport:
         return self.tempo_bpm / 60
 
     def beats(self, first_frame: int, n_frames: int) -> NDArray[np.float64]:
-        """Position of frames in beats since the start, never wrapping."""
-        # From whole frames each time: a running sum would drift over the years.
+        """Positions of frames, (n_frames,), in beats since the start; they do not wrap."""
+        # From whole frames each time: a running sum would drift.
         frames = np.arange(first_frame, first_frame + n_frames, dtype=np.float64)
         return frames * self.beats_per_frame
 
@@ -75,7 +75,7 @@ class Transport:
         return math.ceil(beat / self.beats_per_frame - 1e-6)
 
     def in_loop(self, beats: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Positions as the network wants them, 0 to beats_per_loop."""
+        """Positions within the loop, as the network takes them: 0 to beats_per_loop."""
         return np.mod(beats, self.beats_per_loop).astype(np.float32)
 
 

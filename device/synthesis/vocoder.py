@@ -1,4 +1,4 @@
-"""The vocoder: magnitudes in, sound out; never reset, because a reset is what clicks."""
+"""The vocoder: magnitudes in, samples out; never reset, because a reset clicks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,22 +11,23 @@ from device.synthesis.tape import Tape
 
 Samples = NDArray[np.float32]
 
-# The window is the model's, the care is ours.
+# Look-ahead and iterations; the window comes from the model.
 INVERSION_PRESET = PRESETS["best"]
 
 
 class Vocoder:
-    """Inversion, tape, and the way to the speaker's rate.
+    """Inversion, tape, and the resampler to the speaker's rate.
 
     It fits every model with a spectrogram of the same shape: then one voice can take it over from
-    another in the middle of the music, and all there is to hear is a glide of magnitudes.
+    another in the middle of the music, and the change is a smoothed one of magnitudes. The
+    inversion owns the open frames; `drop_last` gives a copy of them to draw in.
 
     Parameters
     ----------
     tape : Tape
         At the model's rate.
     sample_rate : int
-        Of what leaves; the model's own unless another one plays already.
+        Of the output; that of the first model that plays.
     """
 
     def __init__(self, card: ModelCard, tape: Tape, sample_rate: int) -> None:
@@ -37,9 +38,9 @@ class Vocoder:
             hop_length=card.hop_length,
             window=card.window,
             look_ahead=INVERSION_PRESET.look_ahead,
-            n_passes=INVERSION_PRESET.n_passes,
+            n_iterations=INVERSION_PRESET.n_iterations,
         )
-        self.glide = MagnitudeSmoother(card.n_bins, n_open=self.inversion.look_ahead)
+        self.smoother = MagnitudeSmoother(card.n_bins)
         self.tape = tape
         self._model_rate = card.sample_rate
         self._resampler = Resampler(card.sample_rate, sample_rate)
@@ -51,16 +52,33 @@ class Vocoder:
 
     @property
     def latency_seconds(self) -> float:
-        """From a flip until nothing of what was before is heard."""
+        """From a flip until nothing of the old score is heard."""
         return self._seconds(self.inversion.latency_samples)
 
     @property
     def halfway_seconds(self) -> float:
-        """From a flip until the new is the larger part of what is heard."""
+        """From a flip until the new score is the larger part of the sound."""
         return self._seconds(self.inversion.halfway_samples)
 
+    def drop_last(self, n_frames: int) -> NDArray[np.float32]:
+        """Let the smoother go on before the last open frames, which are to be drawn again.
+
+        Parameters
+        ----------
+        n_frames : int
+            At most as many as are open.
+
+        Returns
+        -------
+        (look_ahead, n_bins), float32: a copy of the open frames, for `inversion.revise`; the last
+        `n_frames` of them are to be overwritten.
+        """
+        targets = self.inversion.targets
+        self.smoother.resume_from(targets[len(targets) - 1 - n_frames])
+        return targets[1:].copy()
+
     def process(self, magnitude: NDArray[np.float32]) -> Samples:
-        """Give (n_frames, n_bins) a sound, about n_frames * hop_length samples of the model."""
+        """Turn (n_frames, n_bins) into samples: n_frames * hop_length, before the resampler."""
         return self._resampler.process(self.tape.process(self.inversion.process(magnitude)))
 
     def _seconds(self, inversion_samples: int) -> float:

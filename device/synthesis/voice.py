@@ -1,4 +1,4 @@
-"""The voice: panel state in, a block of sound out. No clock, no device, no thread of its own."""
+"""The voice: switch states in, a block of samples out. No clock, no device."""
 
 import time
 from dataclasses import dataclass
@@ -11,7 +11,6 @@ from device.errors import ModelFailed
 from device.model.contract import ModelCard
 from device.model.network import Network
 from device.switches.bits import Bits, fit
-from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import Spectrogram
 from device.synthesis.tape import Tape
@@ -23,7 +22,7 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class StageSeconds:
-    """Processor time the voice has spent in the audio loop, by stage of the signal path."""
+    """Processor time the voice has spent in the audio loop, by stage of the signal path, in s."""
 
     compose: float
     render: float
@@ -31,9 +30,9 @@ class StageSeconds:
 
 
 class Voice(Closeable):
-    """One model that plays: its spectrogram, and the vocoder that gives it a sound.
+    """One model that plays: its spectrogram, and the vocoder that turns it into samples.
 
-    Frame n is at the same beat whenever and by whomever it is played, so a voice can begin
+    Frame n of every voice with the same tempo and hop is at the same beat, so a voice can start
     anywhere.
 
     Parameters
@@ -41,10 +40,10 @@ class Voice(Closeable):
     ahead : bool
         Compose ahead on a helper thread; for live playing.
     sample_rate : int or None
-        Of the sound; None for the model's own.
+        Of the samples; None for the model's own.
     after : Voice or None
-        The voice that plays now, and which this one is to follow. Where their spectrograms have
-        the same shape they share the vocoder, whose state then goes on without a seam.
+        The current voice, which this one is to follow. Where their spectrograms have the same
+        shape they share the vocoder, whose state then goes on.
     """
 
     def __init__(
@@ -60,139 +59,141 @@ class Voice(Closeable):
         self.card: ModelCard = network.card
         self.block_frames = performance.block_frames
         self.vocoder = _vocoder(network.card, performance, sample_rate, after)
-        self.spectrogram = Spectrogram(
+        self._spectrogram = Spectrogram(
             network,
-            self.vocoder.glide,
+            self.vocoder.smoother,
+            n_open=self.vocoder.inversion.look_ahead,
             seed=performance.seed,
-            still=performance.still,
+            frozen=performance.still,
             tempo_bpm=performance.tempo_bpm,
             quantize=performance.quantize,
             ahead=ahead,
         )
         self._inversion_seconds = 0.0
         self._magnitude = np.zeros((performance.block_frames, network.card.n_bins), np.float32)
-        self._unheard = np.zeros(0, np.float32)
-        self.enter(performance.start_beat)
+        self._unused = np.zeros(0, np.float32)
+        self.seek(performance.start_beat)
         if after is None:
             self.vocoder.tape.seek(self.n_frames * network.card.hop_length)
 
     def close(self) -> None:
         """End the helper thread; idempotent."""
-        self.spectrogram.close()
+        self._spectrogram.close()
 
     @property
     def sounding(self) -> Bits | None:
-        """The panel state that is heard; None before the first block."""
-        return self.spectrogram.sounding
+        """The bits that are heard; None before the first block."""
+        return self._spectrogram.sounding
 
     @property
     def failure(self) -> ModelFailed | None:
-        """Why only silence comes any more."""
-        return self.spectrogram.failure
+        """Why the voice gives only silence from now on; None while it does not."""
+        return self._spectrogram.failure
 
     @property
     def n_frames(self) -> int:
         """Index of the next frame."""
-        return self.spectrogram.n_frames
+        return self._spectrogram.n_frames
 
     @property
     def transport(self) -> Transport:
-        """Frames to beats."""
-        return self.spectrogram.transport
-
-    @property
-    def inversion(self) -> GriffinLim:
-        """The vocoder's first half."""
-        return self.vocoder.inversion
+        """The positions of the frames."""
+        return self._spectrogram.transport
 
     @property
     def block_samples(self) -> int:
-        """Length of a block, of the model's own samples."""
+        """Length of a block, in samples at the model's rate."""
         return self.block_frames * self.card.hop_length
 
     @property
     def n_misses(self) -> int:
         """Scores that had to be composed while a block waited."""
-        return self.spectrogram.scores.n_misses
+        return self._spectrogram.scores.n_misses
 
     @property
     def compose_seconds(self) -> float:
-        """Processor time of composing, on the helper thread or not."""
-        return self.spent.compose + self.spectrogram.scores.helper_seconds
+        """Processor time of composing, on the helper thread or not, in s."""
+        return self.spent.compose + self._spectrogram.scores.helper_seconds
 
     @property
     def spent(self) -> StageSeconds:
-        """Processor time spent in the thread that asks for blocks."""
-        drawing = self.spectrogram.spent
+        """Processor time spent in the thread that calls `block`."""
+        drawing = self._spectrogram.spent
         return StageSeconds(drawing.compose, drawing.render, self._inversion_seconds)
 
     @property
     def beat(self) -> float:
         """Position of the next frame in beats since the start."""
-        return self.spectrogram.beat
+        return self._spectrogram.beat
 
     @property
     def heard_beat(self) -> float:
-        """Position that the next sample `block` gives is at."""
-        unheard_seconds = len(self._unheard) / self.vocoder.sample_rate
-        delay_seconds = self.vocoder.delay_seconds + unheard_seconds
+        """Position of the next sample that `block` gives."""
+        unused_seconds = len(self._unused) / self.vocoder.sample_rate
+        delay_seconds = self.vocoder.delay_seconds + unused_seconds
         return self.beat - delay_seconds * self.transport.beats_per_second
 
-    def enter(self, beat: float) -> None:
-        """Begin anew with the first frame that is not before `beat`."""
-        self._unheard = self._unheard[:0]
-        self.spectrogram.enter(self.transport.frame_at(beat))
+    def seek(self, beat: float) -> None:
+        """Go on with the first frame that is not before `beat`."""
+        self._unused = self._unused[:0]
+        self._spectrogram.seek(self.transport.frame_at(beat))
 
-    def interrupt(self, other: "Voice") -> None:
-        """Go on in the place of another voice of this shape, what it has drawn ahead included."""
-        self._unheard = self._unheard[:0]
-        first = max(other.n_frames - self.inversion.look_ahead, 0)
-        self.spectrogram.interrupt(self.transport.frame_at(other.transport.beat_at(first)))
+    def replace_open_frames(self, other: "Voice") -> None:
+        """Go on in the place of another voice of this shape, its open frames included."""
+        self._unused = self._unused[:0]
+        first = max(other.n_frames - self.vocoder.inversion.look_ahead, 0)
+        self._spectrogram.replace_open_frames(
+            self.transport.frame_at(other.transport.beat_at(first))
+        )
 
-    def warm(self, panel: Bits, beat: float) -> None:
-        """Do now, and not in the audio loop, what entering at `beat` will take."""
-        self.spectrogram.warm(fit(panel, self.card.n_switches), beat)
+    def prefetch(self, switch_states: Bits, beat: float) -> None:
+        """Compose and draw now, not in the audio loop, what `seek` to `beat` needs first."""
+        self._spectrogram.prefetch(fit(switch_states, self.card.n_switches), beat)
 
-    def block(self, panel: Bits, n_frames: int | None = None) -> Samples:
-        """The next block of sound for a panel state; usually (block_samples,).
+    def block(self, switch_states: Bits, n_frames: int | None = None) -> Samples:
+        """The next block of samples, float32; usually (block_samples,).
 
         Parameters
         ----------
-        panel : Bits
-            Fitted to the model: what is missing is off, what is too much is ignored.
+        switch_states : Bits
+            Fitted to the model: a missing switch is off, one too many is ignored.
         n_frames : int or None
-            Not as many as in a whole block: 0 or more.
+            From 0 on; None for a whole block.
         """
-        samples = self._sound(panel, self.block_frames if n_frames is None else n_frames)
-        if len(self._unheard):
-            samples, self._unheard = np.concatenate([self._unheard, samples]), samples[:0]
+        samples = self._sound(switch_states, self.block_frames if n_frames is None else n_frames)
+        if len(self._unused):
+            samples, self._unused = np.concatenate([self._unused, samples]), samples[:0]
         return samples
 
     def rest(self) -> Samples:
-        """What is left of the last block, (n,), usually nothing: no frame is drawn for it."""
-        samples, self._unheard = self._unheard, self._unheard[:0]
+        """What `take` has left of the last block, (n,), usually nothing; draws no frame."""
+        samples, self._unused = self._unused, self._unused[:0]
         return samples
 
-    def take(self, panel: Bits, n_samples: int) -> Samples:
-        """So many samples, (n_samples,); what is left of the last block comes first next time."""
-        while len(self._unheard) < n_samples:
-            self._unheard = np.concatenate([self._unheard, self._sound(panel, self.block_frames)])
-        samples, self._unheard = self._unheard[:n_samples], self._unheard[n_samples:]
+    def take(self, switch_states: Bits, n_samples: int) -> Samples:
+        """Exactly (n_samples,), float32; the rest of the last block comes first next time."""
+        while len(self._unused) < n_samples:
+            self._unused = np.concatenate(
+                [self._unused, self._sound(switch_states, self.block_frames)]
+            )
+        samples, self._unused = self._unused[:n_samples], self._unused[n_samples:]
         return samples
 
-    def _sound(self, panel: Bits, n_frames: int) -> Samples:
-        revised = self.spectrogram.update_switches(fit(panel, self.card.n_switches))
-        started = time.thread_time()
-        if revised is not None:
-            self.vocoder.inversion.revise(revised)
-        revising_seconds = time.thread_time() - started
+    def _sound(self, switch_states: Bits, n_frames: int) -> Samples:
+        n_stale = self._spectrogram.update_switches(fit(switch_states, self.card.n_switches))
+        if n_stale:
+            open_frames = self.vocoder.drop_last(n_stale)
+            self._spectrogram.draw(open_frames[-n_stale:])
+            drawn = time.thread_time()
+            self.vocoder.inversion.revise(open_frames)
+            self._inversion_seconds += time.thread_time() - drawn
         if n_frames > len(self._magnitude):
             self._magnitude = np.zeros((n_frames, self.card.n_bins), np.float32)
         magnitude = self._magnitude[:n_frames]
-        self.spectrogram.draw(magnitude)
+        self._spectrogram.draw(magnitude)
         drawn = time.thread_time()
         samples = self.vocoder.process(magnitude)
-        self._inversion_seconds += revising_seconds + time.thread_time() - drawn
+        self._inversion_seconds += time.thread_time() - drawn
         return samples
 
 

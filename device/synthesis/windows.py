@@ -2,10 +2,10 @@
 
 A Hann window rises as long as it falls, and a frame that begins with a flip is loudest half a
 window later. An *asymmetric* one rises in a third of the frame and falls in the rest, so that the
-new sound is there sooner. What takes sound in turns the short side to the newest sample for the
-same reason (Mauler & Martin 2007); what gives sound out has to turn it to the oldest. The guesses
-of a streaming inversion gain by that, too: more of a new frame's weight lies under what its
-predecessors have left. Its main lobe is as wide as that of a Hann window of the same length down to
+new sound is heard sooner. Analysis of live input turns the short side to the newest sample for the
+same reason (Mauler & Martin 2007); synthesis has to turn it to the oldest. The initial phases of a
+streaming inversion gain by that, too: more of a new frame's weight lies where its predecessors
+overlap. Its main lobe is as wide as that of a Hann window of the same length down to
 -20 dB (104 and 95 Hz at 768 samples of 22,050 Hz), and twice as wide at -40 dB (218 and 112 Hz).
 """
 

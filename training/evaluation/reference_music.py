@@ -189,7 +189,7 @@ def round_trip(audio: Samples, job: LoopJob) -> Samples:
         hop_length=job.hop_length,
         window=job.window,
         look_ahead=INVERSION_PRESET.look_ahead,
-        n_passes=INVERSION_PRESET.n_passes,
+        n_iterations=INVERSION_PRESET.n_iterations,
     )
     magnitude = stft_magnitude(at_model_rate, job.n_fft, job.hop_length, window=job.window)
     rebuilt = streamed(inversion, magnitude, len(at_model_rate))

@@ -129,7 +129,7 @@ class DeviceInversion:
             If the box does not play windows of this length.
         """
         inversion = self._inversion()
-        n_projections = (inversion.look_ahead + 1) * inversion.n_passes
+        n_projections = (inversion.look_ahead + 1) * inversion.n_iterations
         return [Setting(n_projections, inversion.latency_samples)]
 
     def invert(self, setting: Setting, *, mel: bool) -> Reconstruction:

@@ -27,7 +27,7 @@ from device.model.contract import (
 )
 from device.model.metadata import Golden, plain
 from device.synthesis.griffin_lim import GriffinLim
-from device.synthesis.score_cache import MOST_PAGES
+from device.synthesis.score_cache import MOST_SCORES
 from device.synthesis.spectrogram import DRAWN_AHEAD_FRAMES
 from tests.support.tiny_model import Sizes, describe
 
@@ -339,7 +339,7 @@ def test_no_sizes_that_are_accepted_make_a_box_allocate_much():
     cards = list(allowed_sizes())
     assert len(cards) > 100
     for card in cards:
-        ahead = MOST_PAGES * 4 * card.n_slots * card.n_channels
+        ahead = MOST_SCORES * 4 * card.n_slots * card.n_channels
         drawn = 4 * DRAWN_AHEAD_FRAMES * card.n_bins
         assert ahead <= 32 * 2**20
         assert drawn <= 2 * 2**20

@@ -11,12 +11,12 @@ CALM, BUSY, LATE = 0.1, 0.7, 1.2
 
 def play(governor, load, seconds):
     """Passes after every block."""
-    return [governor.judge(load * BLOCK_MS, BLOCK_MS) for _ in range(round(seconds / BLOCK))]
+    return [governor.update(load * BLOCK_MS, BLOCK_MS) for _ in range(round(seconds / BLOCK))]
 
 
 def seconds_until_raised(governor):
-    passes, n_blocks = governor.n_passes, 0
-    while governor.judge(CALM * BLOCK_MS, BLOCK_MS) == passes:
+    passes, n_blocks = governor.n_iterations, 0
+    while governor.update(CALM * BLOCK_MS, BLOCK_MS) == passes:
         n_blocks += 1
     return n_blocks * BLOCK
 
@@ -84,5 +84,5 @@ def test_a_long_calm_is_forgiving():
 
 
 def test_less_than_no_passes_is_refused():
-    with pytest.raises(ValueError, match="most_passes -1: expected at least 0"):
+    with pytest.raises(ValueError, match="most_iterations -1: expected at least 0"):
         Governor(-1)

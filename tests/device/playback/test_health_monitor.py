@@ -1,4 +1,4 @@
-"""Probation: what sends a model back, and what does not."""
+"""The health monitor: what is a fault of the model, and what is not."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from tests.support.instrument_state import snapshot
 FIRST = snapshot(seconds=100.0, n_underruns=7, n_late=9)
 
 
-def judged(**changes):
+def checked(**changes):
     good = {"seconds": 101.5, "n_underruns": 7, "n_late": 9}
-    return HealthMonitor(FIRST).judge(snapshot(**{**good, **changes}))
+    return HealthMonitor(FIRST).check(snapshot(**{**good, **changes}))
 
 
 def test_a_model_that_plays_in_time_and_gives_numbers_stays():
-    assert judged() is None
+    assert checked() is None
 
 
 @pytest.mark.parametrize(
@@ -26,19 +26,19 @@ def test_a_model_that_plays_in_time_and_gives_numbers_stays():
         ({"failure": "it broke"}, "it broke", True),
     ],
 )
-def test_misbehaviour_is_named_and_what_is_broken_already_waits_for_no_bar(changes, words, at_once):
-    found = judged(**changes)
+def test_a_fault_is_named_and_broken_sound_does_not_wait_for_the_bar(changes, words, at_once):
+    found = checked(**changes)
     assert words in found.reason
     assert found.at_once == at_once
 
 
 def test_a_machine_that_stumbles_once_or_twice_is_not_the_models_fault():
-    assert judged(n_underruns=7 + MOST_UNDERRUNS, n_late=9 + MOST_LATE) is None
+    assert checked(n_underruns=7 + MOST_UNDERRUNS, n_late=9 + MOST_LATE) is None
 
 
 def test_what_happened_before_it_took_over_is_not_the_models_fault():
     assert (
-        HealthMonitor(snapshot(n_underruns=50, n_late=50)).judge(
+        HealthMonitor(snapshot(n_underruns=50, n_late=50)).check(
             snapshot(n_underruns=50, n_late=50)
         )
         is None
@@ -46,20 +46,20 @@ def test_what_happened_before_it_took_over_is_not_the_models_fault():
 
 
 def test_what_happens_once_in_a_while_never_adds_up():
-    probation = HealthMonitor(FIRST)
+    monitor = HealthMonitor(FIRST)
     for n in range(12):
         state = snapshot(seconds=100 + n * WINDOW_SECONDS, n_underruns=7 + n, n_late=9 + n)
-        assert probation.judge(state) is None
+        assert monitor.check(state) is None
 
 
 def test_many_late_blocks_among_very_many_are_the_machines_fault():
-    probation = HealthMonitor(FIRST)
+    monitor = HealthMonitor(FIRST)
     for n in range(300):
         state = snapshot(seconds=100 + 0.01 * n, n_underruns=7, n_late=9 + n // 20)
-        assert probation.judge(state) is None
+        assert monitor.check(state) is None
 
 
 def test_it_is_over_after_so_much_music():
-    probation = HealthMonitor(FIRST, seconds=60.0)
-    assert not probation.is_over(snapshot(seconds=159.9))
-    assert probation.is_over(snapshot(seconds=160.0))
+    monitor = HealthMonitor(FIRST, seconds=60.0)
+    assert not monitor.is_over(snapshot(seconds=159.9))
+    assert monitor.is_over(snapshot(seconds=160.0))

@@ -57,7 +57,7 @@ class Clock:
 
 
 class Quitter(SwitchesBase):
-    """A player who ends after so many looks at the panel."""
+    """Switches that finish after a number of reads."""
 
     n_switches = 3
 
@@ -282,7 +282,7 @@ def test_every_listener_hears_the_same_once_a_block_when_the_speaker_has_taken_i
     n_blocks = []
     listeners = [one.append, other.append, lambda _: n_blocks.append(len(recorder.blocks))]
     make(recorder, listeners=listeners).play(5 * BLOCK / RATE)
-    assert n_blocks == [1, 2, 3, 4]  # the fifth is the end, which nobody is told of
+    assert n_blocks == [1, 2, 3, 4]  # the fifth is the end, which is not reported to listeners
     assert all(a is b for a, b in zip(one, other, strict=True))
 
 
@@ -303,7 +303,7 @@ def test_a_governed_instrument_gets_rougher_while_blocks_are_late(network, gover
 
     def note(state):
         clock.step = 1.0 if state.seconds < 1 else 0.0
-        passes.append(state.n_passes)
+        passes.append(state.n_iterations)
 
     switches = FixedSwitches(ALL)
     with Instrument(

@@ -1,4 +1,4 @@
-"""The take-over, from the store to the ear and back."""
+"""The hot swap, from the store to the speaker and back."""
 
 import errno
 import os
@@ -25,13 +25,13 @@ from device.switches.bits import format_bits
 from device.switches.script import ScriptSwitches
 from device.synthesis.performance import Performance
 from device.updates.validation import examine
-from tests.support import faulty_models as unruly
+from tests.support import faulty_models
 from tests.support import tiny_model as tiny
 
 RATE = 22050
 PATIENCE_SECONDS = 20.0
 MONITOR_SECONDS = 3.0
-OFF, UNRULY = (False,) * 8, unruly.UNRULY
+OFF, UNRULY = (False,) * 8, faulty_models.UNRULY
 
 
 def until(condition):
@@ -94,36 +94,36 @@ class Box(Closeable):
             listeners=[self.shown.append],
             clock=clock,
         )
-        self.wings = ModelLoader(
+        self.loader = ModelLoader(
             store,
             self.instrument.voice_of,
             playing=network.digest,
             report=self.said.append,
             poll_seconds=0.005,
         )
-        self.take_over = ModelSwitcher(
-            self.instrument.stage, self.wings, monitor_seconds=MONITOR_SECONDS
+        self.model_switcher = ModelSwitcher(
+            self.instrument.voice_switcher, self.loader, monitor_seconds=MONITOR_SECONDS
         )
-        self.instrument.listeners.append(self.take_over)
+        self.instrument.listeners.append(self.model_switcher)
 
     def at(self, seconds, *cues):
         self.speaker.cues[seconds] = lambda: [schedule() for schedule in cues]
 
     def activate(self, digest):
-        """Activate a model and wait until the wings have noticed."""
+        """Activate a model and wait until the loader has made its voice."""
         self.store.activate(digest)
-        until(lambda: not self.wings._ready.empty())
+        until(lambda: not self.loader._ready.empty())
 
     def settle(self):
-        """Wait until the wings have done what they were asked to, and not just begun with it."""
-        if not self.wings._helper.is_alive:
+        """Wait until the loader has finished its jobs, not only started them."""
+        if not self.loader._helper.is_alive:
             return
         done = threading.Event()
-        self.wings._jobs.put(done.set)
+        self.loader._jobs.put(done.set)
         assert done.wait(PATIENCE_SECONDS), "nothing came of it"
 
     def play(self, seconds):
-        with self.instrument, self.take_over:
+        with self.instrument, self.model_switcher:
             return self.instrument.play(seconds)
 
     def heard(self):
@@ -167,21 +167,21 @@ def make_box(store, first):
 
     yield make
     for box in boxes:
-        box.take_over.close()
+        box.model_switcher.close()
         box.instrument.close()
 
 
 @pytest.fixture
-def add_unruly(store, tmp_path):
+def add_faulty(store, tmp_path):
     def add(make):
-        path = make(tmp_path / "unruly.onnx")
+        path = make(tmp_path / "faulty.onnx")
         assert examine(path).accepted
         return store.add(path)
 
     return add
 
 
-def flipping_to_unruly_at(seconds):
+def flipping_to_fault_at(seconds):
     return ScriptSwitches([(0.0, OFF), (seconds, UNRULY)], 8)
 
 
@@ -244,19 +244,19 @@ def test_nothing_active_any_more_is_the_bundled_model(make_box, store, first):
     ("make", "words"),
     [
         (
-            unruly.nan_in_one_state,
+            faulty_models.nan_in_one_state,
             f"frames not finite with switches {format_bits(UNRULY)}",
         ),
-        (unruly.failing_in_one_state, "indices element out of data bounds"),
-        (unruly.slow_in_one_state, "underruns with switches"),
+        (faulty_models.failing_in_one_state, "indices element out of data bounds"),
+        (faulty_models.slow_in_one_state, "underruns with switches"),
     ],
     ids=["NaN", "failing", "slow"],
 )
-def test_a_model_that_passed_and_then_misbehaves_in_one_state_is_rolled_back(
-    make_box, store, first, add_unruly, make, words
+def test_a_model_that_passed_and_then_has_a_fault_in_one_state_is_rolled_back(
+    make_box, store, first, add_faulty, make, words
 ):
-    bad = add_unruly(make)
-    box = make_box(flipping_to_unruly_at(3.0))
+    bad = add_faulty(make)
+    box = make_box(flipping_to_fault_at(3.0))
     box.at(0.5, lambda: box.activate(bad))
     box.play(6.0)
     box.settle()
@@ -270,9 +270,9 @@ def test_a_model_that_passed_and_then_misbehaves_in_one_state_is_rolled_back(
     assert longest_silence_ms(samples[5 * RATE : -RATE // 10]) < 5
 
 
-def test_what_gives_no_numbers_is_not_waited_for(make_box, first, add_unruly):
-    bad = add_unruly(unruly.nan_in_one_state)
-    box = make_box(flipping_to_unruly_at(2.5))
+def test_what_gives_no_numbers_is_not_waited_for(make_box, first, add_faulty):
+    bad = add_faulty(faulty_models.nan_in_one_state)
+    box = make_box(flipping_to_fault_at(2.5))
     box.at(0.5, lambda: box.activate(bad))
     box.play(4.0)
     back_at = next(s.seconds for s in box.shown if s.digest == first and s.seconds > 2.5)
@@ -280,10 +280,10 @@ def test_what_gives_no_numbers_is_not_waited_for(make_box, first, add_unruly):
     assert longest_silence_ms(box.speaker.samples[RATE // 5 : -RATE // 10]) < 60
 
 
-def test_a_model_that_misbehaves_as_soon_as_it_is_warmed_never_sounds(
-    make_box, store, first, add_unruly
+def test_a_model_with_a_fault_in_its_prefetched_frames_is_never_heard(
+    make_box, store, first, add_faulty
 ):
-    bad = add_unruly(unruly.nan_in_one_state)
+    bad = add_faulty(faulty_models.nan_in_one_state)
     box = make_box(FixedSwitches(UNRULY))
 
     def activate():
@@ -296,7 +296,7 @@ def test_a_model_that_misbehaves_as_soon_as_it_is_warmed_never_sounds(
     assert "not finite" in store.refusal(bad)
 
 
-def test_after_its_probation_a_model_is_trusted(make_box, store, second, first):
+def test_after_the_monitor_a_model_is_trusted(make_box, store, second, first):
     box = make_box()
     box.at(0.5, lambda: box.activate(second))
     box.at(2.5, box.settle)
@@ -344,10 +344,10 @@ def test_no_thread_and_no_voice_stays_behind(make_box, second):
 
 
 def test_a_model_that_fails_where_nothing_can_follow_ends_the_music_with_its_name(
-    make_box, store, add_unruly
+    make_box, store, add_faulty
 ):
-    store.activate(add_unruly(unruly.failing_in_one_state))
-    box = make_box(flipping_to_unruly_at(0.5))
+    store.activate(add_faulty(faulty_models.failing_in_one_state))
+    box = make_box(flipping_to_fault_at(0.5))
     with pytest.raises(ModelFailed, match="indices element out of data bounds"):
         box.play(2.0)
     # That was a crash, and is counted as one.
@@ -355,9 +355,9 @@ def test_a_model_that_fails_where_nothing_can_follow_ends_the_music_with_its_nam
 
 
 def test_a_model_that_crashes_the_box_twice_at_the_start_does_not_get_a_third_time(
-    make_box, store, first, add_unruly
+    make_box, store, first, add_faulty
 ):
-    bad = add_unruly(unruly.failing_in_one_state)
+    bad = add_faulty(faulty_models.failing_in_one_state)
     store.activate(bad)
     for _ in range(MOST_STARTS):
         box = make_box(FixedSwitches(UNRULY))
@@ -413,13 +413,13 @@ def test_what_cannot_be_read_at_the_start_waits_while_the_one_before_plays(
 
     def readable():
         unreadable.clear()
-        until(lambda: not box.wings._ready.empty())
+        until(lambda: not box.loader._ready.empty())
 
     box.at(0.5, readable)
     box.play(3.0)
     assert box.heard() == [first, second]
     said = [line for line in box.said if "is left aside" in line]
-    # Once at the start, and once by the wings, however often they try.
+    # Once at the start, and once by the loader, however often it tries.
     assert len(said) == 2
     assert all("Input/output error" in line for line in said)
 
@@ -450,8 +450,8 @@ def test_a_model_that_has_rotted_is_taken_out_and_not_refused(
     content = store.path(second).read_bytes()
 
     def rot():
+        # In this order, or the loader may open the model before it rots.
         store.path(second).write_bytes(content[:-1] + b"?")
-        # Not `activate`, which looks at the bytes; and never active while it is still whole.
         store._set_link("previous", store.path(first))
         store._set_link("active", store.path(second))
 

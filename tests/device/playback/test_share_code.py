@@ -46,7 +46,7 @@ def test_a_code_with_two_swapped_characters_is_never_taken_for_another():
         swapped = list(code)
         swapped[i], swapped[j] = code[j], code[i]
         if code[i] != code[j]:
-            with pytest.raises(ShareCodeError, match="slip"):
+            with pytest.raises(ShareCodeError, match="wrong, missing or swapped"):
                 SharedPosition.parse("".join(swapped))
 
 
@@ -68,9 +68,9 @@ def test_what_the_ear_confuses_is_the_same():
         ("", "no code has"),
         ("U000", "no code has"),
         ("ÄÖÜ", "no code has"),
-        ("00", "slip"),
+        ("00", "wrong, missing or swapped"),
         ("000", "version 0"),
-        ("Z", "slip"),
+        ("Z", "wrong, missing or swapped"),
     ],
 )
 def test_what_is_no_code_is_refused_in_one_line(code, words):
@@ -95,7 +95,7 @@ def checked(payload):
         ("0100" + "0" * 24 + "0000" + "1" + "11111" * 9, "less than"),
     ],
 )
-def test_a_code_that_nobody_made_is_refused_though_its_check_is_right(payload, words):
+def test_a_code_with_invalid_content_is_refused_though_its_check_is_right(payload, words):
     with pytest.raises(ShareCodeError, match=words):
         SharedPosition.parse(checked(payload))
 

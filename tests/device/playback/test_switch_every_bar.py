@@ -20,7 +20,7 @@ BEATS_PER_BAR = 4
 # The bundled model's window and hop, at a tempo with short bars.
 SHAPE = {"n_fft": 1024, "hop_length": 256, "metadata": {"tempo_bpm": "160.0"}}
 OTHER_SHAPE = {"n_fft": 512, "hop_length": 128, "metadata": {"tempo_bpm": "160.0"}}
-PANEL = (True, False, True)
+SWITCHES = (True, False, True)
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +39,25 @@ class TakenOver:
 
     def __init__(self, first, performance):
         self.performance = performance
-        self.stage = VoiceSwitcher(Voice(first, performance))
+        self.switcher = VoiceSwitcher(Voice(first, performance))
         self.blocks = []
         self.n_first_blocks = 0
 
     def take_over(self, network, *, at_once=False):
-        old = self.stage.voice
+        old = self.switcher.voice
         rate = old.vocoder.sample_rate
         new = Voice(network, self.performance, sample_rate=rate, after=old)
-        self.stage.schedule(new, at_once=at_once)
-        while self.stage.voice is not new or not self.stage.is_free:
+        self.switcher.schedule(new, at_once=at_once)
+        while self.switcher.voice is not new or not self.switcher.is_free:
             n_frames = old.n_frames
-            self.blocks.append(self.stage.block(PANEL))
-            if self.stage.voice is new:
+            self.blocks.append(self.switcher.block(SWITCHES))
+            if self.switcher.voice is new:
                 self.n_first_blocks += old.n_frames == n_frames
         return new
 
     def play_to(self, beat):
-        while self.stage.voice.beat < beat:
-            self.blocks.append(self.stage.block(PANEL))
+        while self.switcher.voice.beat < beat:
+            self.blocks.append(self.switcher.block(SWITCHES))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The stage: one voice takes another's place, and nobody hears a seam."""
+"""The voice switcher: one voice takes the place of another without a gap or a click."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ from device.synthesis.voice import Voice
 from tests.support import tiny_model as tiny
 
 RATE = 22050
-PANEL = (True, False, True, True, False)
+SWITCHES = (True, False, True, True, False)
 FIRST_CUE_SECONDS, SECONDS = 1.0, 6.0
 SILENCE = 1e-3
 
-# Who takes over from the tiny model (22,050 Hz, window 256, hop 64, 3 switches, 120 bpm).
-NEWCOMERS = {
+# What takes over from the tiny model (22,050 Hz, window 256, hop 64, 3 switches, 120 bpm).
+NEXT_MODELS = {
     "same shape": {},
     "other switches and tempo": {"n_switches": 5, "metadata": {"tempo_bpm": "100.0"}},
     "fewer switches": {"n_switches": 2},
@@ -31,16 +31,16 @@ SAME_SHAPE = ["same shape", "other switches and tempo", "fewer switches", "other
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("newcomers")
+    folder = tmp_path_factory.mktemp("next")
     return {
         name: Network.open(tiny.build(folder / f"{i}.onnx", **changes))
-        for i, (name, changes) in enumerate(NEWCOMERS.items())
+        for i, (name, changes) in enumerate(NEXT_MODELS.items())
     }
 
 
 @pytest.fixture
 def meet(network, networks):
-    """A voice of the tiny model on a stage, and a newcomer that may follow it."""
+    """A switcher with a voice of the tiny model, and the next voice."""
 
     def meet(name, **performance):
         performance = Performance(**{"tape": 0.0, "seed": 2, **performance})
@@ -51,13 +51,13 @@ def meet(network, networks):
     return meet
 
 
-def listen(stage, n_samples, panel=PANEL):
+def listen(switcher, n_samples, switch_states=SWITCHES):
     """At least so many samples, and how many had been played when the next voice was alone."""
-    blocks, first, changed_at, n_played = [], stage.voice, None, 0
+    blocks, first, changed_at, n_played = [], switcher.voice, None, 0
     while n_played < n_samples:
-        blocks.append(stage.block(panel))
+        blocks.append(switcher.block(switch_states))
         n_played += len(blocks[-1])
-        if changed_at is None and stage.voice is not first:
+        if changed_at is None and switcher.voice is not first:
             changed_at = n_played
     return np.concatenate(blocks), changed_at
 
@@ -68,14 +68,14 @@ def longest_silence_ms(samples):
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-@pytest.mark.parametrize("name", NEWCOMERS)
+@pytest.mark.parametrize("name", NEXT_MODELS)
 def test_there_is_neither_a_gap_nor_a_click_where_another_model_takes_over(meet, name, at_once):
-    stage, new = meet(name)
-    before, _ = listen(stage, FIRST_CUE_SECONDS * RATE)
-    stage.schedule(new, at_once=at_once)
-    after, changed_at = listen(stage, (SECONDS - FIRST_CUE_SECONDS) * RATE)
+    switcher, new = meet(name)
+    before, _ = listen(switcher, FIRST_CUE_SECONDS * RATE)
+    switcher.schedule(new, at_once=at_once)
+    after, changed_at = listen(switcher, (SECONDS - FIRST_CUE_SECONDS) * RATE)
     samples, changed_at = np.concatenate([before, after]), len(before) + changed_at
-    assert stage.voice is new
+    assert switcher.voice is new
     assert longest_silence_ms(samples[RATE // 5 :]) < 5
     curvature = np.abs(np.diff(samples, 2))
     seam = slice(changed_at - round(0.2 * RATE), changed_at + round(0.1 * RATE))
@@ -83,28 +83,28 @@ def test_there_is_neither_a_gap_nor_a_click_where_another_model_takes_over(meet,
     assert curvature[seam].max() <= 1.5 * np.percentile(elsewhere, 99.9)
 
 
-@pytest.mark.parametrize("name", NEWCOMERS)
-def test_a_newcomer_is_heard_alone_from_the_next_bar_on(meet, name):
-    stage, new = meet(name)
-    listen(stage, FIRST_CUE_SECONDS * RATE)
-    stage.schedule(new)
-    while stage.voice is not new:
-        earlier = stage.voice.heard_beat
-        stage.block(PANEL)
+@pytest.mark.parametrize("name", NEXT_MODELS)
+def test_the_next_voice_is_heard_alone_from_the_next_bar_on(meet, name):
+    switcher, new = meet(name)
+    listen(switcher, FIRST_CUE_SECONDS * RATE)
+    switcher.schedule(new)
+    while switcher.voice is not new:
+        earlier = switcher.voice.heard_beat
+        switcher.block(SWITCHES)
     # What was heard last was before the bar line, what comes next is after it.
     assert earlier < 4.0 <= new.beat
     assert new.heard_beat == pytest.approx(4.0, abs=0.3)
 
 
-@pytest.mark.parametrize("name", NEWCOMERS)
+@pytest.mark.parametrize("name", NEXT_MODELS)
 def test_the_bar_lines_of_both_models_fall_together(meet, name):
-    stage, new = meet(name)
-    old, beats_per_second = stage.voice, stage.voice.transport.beats_per_second
-    listen(stage, FIRST_CUE_SECONDS * RATE)
-    stage.schedule(new)
+    switcher, new = meet(name)
+    old, beats_per_second = switcher.voice, switcher.voice.transport.beats_per_second
+    listen(switcher, FIRST_CUE_SECONDS * RATE)
+    switcher.schedule(new)
     n_played, began_at = 0, old.heard_beat
-    while stage.voice is not new:
-        n_played += len(stage.block(PANEL))
+    while switcher.voice is not new:
+        n_played += len(switcher.block(SWITCHES))
     # So long ago the bar line was heard, counted by the clock and by the new model's own beats.
     by_clock = n_played / RATE - (4.0 - began_at) / beats_per_second
     by_beats = (new.heard_beat - 4.0) / new.transport.beats_per_second
@@ -113,100 +113,100 @@ def test_the_bar_lines_of_both_models_fall_together(meet, name):
     assert by_beats == pytest.approx(by_clock, abs=tolerance)
 
 
-@pytest.mark.parametrize("name", NEWCOMERS)
+@pytest.mark.parametrize("name", NEXT_MODELS)
 def test_only_models_of_one_shape_share_the_state_of_an_inversion(meet, name):
-    stage, new = meet(name)
-    assert (new.vocoder is stage.voice.vocoder) == (name in SAME_SHAPE)
+    switcher, new = meet(name)
+    assert (new.vocoder is switcher.voice.vocoder) == (name in SAME_SHAPE)
 
 
-def test_a_newcomer_of_the_same_shape_goes_on_in_the_very_frame(meet, network):
-    stage, new = meet("same shape")
+def test_a_voice_of_the_same_shape_goes_on_in_the_very_frame(meet, network):
+    switcher, new = meet("same shape")
     twin, _ = listen(VoiceSwitcher(Voice(network, Performance(tape=0.0, seed=2))), 3 * RATE)
-    before, _ = listen(stage, RATE)
-    stage.schedule(new)
-    after, _ = listen(stage, 2.5 * RATE)
-    assert stage.voice is new
-    # The same model again, at the line where a turn of its loop ends: there is nothing to hear.
+    before, _ = listen(switcher, RATE)
+    switcher.schedule(new)
+    after, _ = listen(switcher, 2.5 * RATE)
+    assert switcher.voice is new
+    # The same model again, at the line where a pass of its loop ends: there is nothing to hear.
     assert np.array_equal(np.concatenate([before, after])[: len(twin)], twin)
 
 
 def test_at_once_is_with_the_next_frame_where_the_shape_is_the_same(meet):
-    stage, new = meet("same shape")
-    listen(stage, RATE)
-    beat = stage.voice.beat
-    stage.schedule(new, at_once=True)
-    stage.block(PANEL)
-    assert stage.voice is new
+    switcher, new = meet("same shape")
+    listen(switcher, RATE)
+    beat = switcher.voice.beat
+    switcher.schedule(new, at_once=True)
+    switcher.block(SWITCHES)
+    assert switcher.voice is new
     assert new.beat == pytest.approx(beat + new.block_frames * new.transport.beats_per_frame)
 
 
-def test_at_once_takes_no_longer_than_the_newcomer_needs_to_find_its_voice(meet):
-    stage, new = meet("higher rate")
-    listen(stage, RATE)
-    stage.schedule(new, at_once=True)
-    _, changed_at = listen(stage, RATE)
+def test_at_once_takes_no_longer_than_the_lead_of_the_next_voice(meet):
+    switcher, new = meet("higher rate")
+    listen(switcher, RATE)
+    switcher.schedule(new, at_once=True)
+    _, changed_at = listen(switcher, RATE)
     assert changed_at / RATE < 0.2
 
 
-def test_a_newcomer_plays_at_its_own_tempo_unless_the_player_fixed_one(meet):
+def test_the_next_voice_plays_at_its_own_tempo_unless_the_player_fixed_one(meet):
     for tempo_bpm, expected in ((None, 100.0), (90.0, 90.0)):
-        stage, new = meet("other switches and tempo", tempo_bpm=tempo_bpm)
-        stage.schedule(new, at_once=True)
-        stage.block(PANEL)
-        assert stage.voice.transport.tempo_bpm == expected
+        switcher, new = meet("other switches and tempo", tempo_bpm=tempo_bpm)
+        switcher.schedule(new, at_once=True)
+        switcher.block(SWITCHES)
+        assert switcher.voice.transport.tempo_bpm == expected
 
 
-def test_the_panel_is_fitted_to_each_model(meet):
-    stage, new = meet("other switches and tempo")
-    stage.block(PANEL)
-    assert stage.voice.sounding == PANEL[:3]
-    stage.schedule(new, at_once=True)
-    stage.block(PANEL[:4])
-    assert stage.voice.sounding == (*PANEL[:4], False)
+def test_the_switch_states_are_fitted_to_each_model(meet):
+    switcher, new = meet("other switches and tempo")
+    switcher.block(SWITCHES)
+    assert switcher.voice.sounding == SWITCHES[:3]
+    switcher.schedule(new, at_once=True)
+    switcher.block(SWITCHES[:4])
+    assert switcher.voice.sounding == (*SWITCHES[:4], False)
 
 
-def test_of_two_newcomers_before_the_bar_the_last_one_plays(meet, networks):
-    stage, first = meet("higher rate")
-    stage.schedule(first)
-    stage.block(PANEL)
-    second = Voice(networks["other loop"], Performance(tape=0.0), after=stage.voice)
-    assert stage.is_free
-    stage.schedule(second)
-    listen(stage, 3 * RATE)
-    assert stage.voice is second
+def test_of_two_next_voices_before_the_bar_the_last_one_plays(meet, networks):
+    switcher, first = meet("higher rate")
+    switcher.schedule(first)
+    switcher.block(SWITCHES)
+    second = Voice(networks["other loop"], Performance(tape=0.0), after=switcher.voice)
+    assert switcher.is_free
+    switcher.schedule(second)
+    listen(switcher, 3 * RATE)
+    assert switcher.voice is second
 
 
-def test_while_two_voices_fade_the_stage_is_not_free(meet):
-    stage, new = meet("other window")
+def test_while_two_voices_fade_the_switcher_is_not_free(meet):
+    switcher, new = meet("other window")
     # Well into the music: before its first beat is heard there is nothing to fade from.
-    for _ in range(RATE // stage.voice.block_samples):
-        stage.block(PANEL)
-    stage.schedule(new, at_once=True)
+    for _ in range(RATE // switcher.voice.block_samples):
+        switcher.block(SWITCHES)
+    switcher.schedule(new, at_once=True)
     was_free = []
-    while stage.voice is not new:
-        stage.block(PANEL)
-        was_free.append(stage.is_free)
+    while switcher.voice is not new:
+        switcher.block(SWITCHES)
+        was_free.append(switcher.is_free)
     assert not any(was_free[:-1])
     assert was_free[-1]
 
 
 @pytest.mark.parametrize("name", ["same shape", "higher rate"])
 def test_the_voice_before_may_come_back(meet, name):
-    stage, new = meet(name)
-    old = stage.voice
+    switcher, new = meet(name)
+    old = switcher.voice
     for voice in (new, old, new, old):
-        stage.schedule(voice)
-        samples, changed_at = listen(stage, 2.5 * RATE)
-        assert stage.voice is voice
+        switcher.schedule(voice)
+        samples, changed_at = listen(switcher, 2.5 * RATE)
+        assert switcher.voice is voice
         assert longest_silence_ms(samples) < 5
         curvature = np.abs(np.diff(samples, 2))
         assert curvature[: changed_at + 500].max() <= 1.5 * np.percentile(curvature, 99.9)
 
 
 def test_the_sound_keeps_the_rate_of_the_first_model(meet):
-    stage, new = meet("higher rate")
-    stage.schedule(new, at_once=True)
-    listen(stage, RATE)
+    switcher, new = meet("higher rate")
+    switcher.schedule(new, at_once=True)
+    listen(switcher, RATE)
     n_blocks = 100
-    n_samples = sum(len(stage.block(PANEL)) for _ in range(n_blocks))
+    n_samples = sum(len(switcher.block(SWITCHES)) for _ in range(n_blocks))
     assert n_samples / RATE == pytest.approx(n_blocks * new.block_samples / 32000, rel=1e-3)

@@ -136,7 +136,7 @@ def test_sound_and_state_are_single_precision_throughout():
 # fraction of a hertz. The default gives a lone sine less care: 10.5 dB and up.
 @pytest.mark.parametrize(
     ("options", "level_error", "smallest_snr_db"),
-    [({"look_ahead": 1, "n_passes": 2}, 0.01, 16), ({}, 0.05, 10)],
+    [({"look_ahead": 1, "n_iterations": 2}, 0.01, 16), ({}, 0.05, 10)],
 )
 @pytest.mark.parametrize("hertz", [110, 443.3, 1777, 5000, 9000])
 def test_a_sine_comes_back_at_its_frequency_with_its_level(
@@ -230,7 +230,7 @@ def halfway(stream):
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize(("n_fft", "hop"), [*SIZES, (768, 128), (768, 192)])
 def test_a_change_is_halfway_when_it_is_said_to_be(n_fft, hop, window):
-    stream = inversion(n_fft, hop, window=window, look_ahead=1, n_passes=2)
+    stream = inversion(n_fft, hop, window=window, look_ahead=1, n_iterations=2)
     assert halfway(stream) == pytest.approx(stream.halfway_samples, abs=n_fft // 50)
 
 
@@ -253,10 +253,10 @@ def curvature_at_change(samples, change, stream):
     return curvature[around].max() / np.percentile(curvature[around.stop : -stream.n_fft], 99.9)
 
 
-@pytest.mark.parametrize("n_passes", [0, 1, 3])
+@pytest.mark.parametrize("n_iterations", [0, 1, 3])
 @pytest.mark.parametrize("look_ahead", [0, 1, 2, 3, 5])
-def test_a_revised_change_is_whole_after_the_stated_latency(look_ahead, n_passes):
-    stream = inversion(look_ahead=look_ahead, n_passes=n_passes)
+def test_a_revised_change_is_whole_after_the_stated_latency(look_ahead, n_iterations):
+    stream = inversion(look_ahead=look_ahead, n_iterations=n_iterations)
     stream.process(noise_magnitude(40))
     stream.revise(np.zeros((look_ahead, N_BINS), np.float32))
     after = stream.process(np.zeros((30, N_BINS), np.float32))
@@ -340,7 +340,7 @@ def test_a_frame_is_heard_when_it_is_handed_in_at_the_earliest_and_in_its_turn_a
 def test_a_preset_makes_the_stream_it_describes(preset):
     stream = GriffinLim.of(preset)
     assert stream.latency_samples == preset.latency_samples
-    assert (stream.look_ahead, stream.n_passes) == (preset.look_ahead, preset.n_passes)
+    assert (stream.look_ahead, stream.n_iterations) == (preset.look_ahead, preset.n_iterations)
 
 
 def test_the_default_preset_follows_a_switch_within_25_ms():
@@ -349,19 +349,19 @@ def test_the_default_preset_follows_a_switch_within_25_ms():
 
 def test_passes_may_change_while_the_stream_runs():
     target = noise_magnitude(90)
-    stream = inversion(n_passes=2)
+    stream = inversion(n_iterations=2)
     samples = [stream.process(target[:30])]
-    for n_passes in (0, 2):
-        stream.n_passes = n_passes
-        samples.append(stream.process(target[30 + 30 * (n_passes > 0) :][:30]))
+    for n_iterations in (0, 2):
+        stream.n_iterations = n_iterations
+        samples.append(stream.process(target[30 + 30 * (n_iterations > 0) :][:30]))
     assert all(np.std(part[-10 * HOP :]) == pytest.approx(0.1, rel=0.3) for part in samples)
 
 
 def test_more_passes_come_closer():
     target = noise_magnitude(200)
     errors = []
-    for n_passes in (0, 1, 2, 8):
-        stream = inversion(n_passes=n_passes)
+    for n_iterations in (0, 1, 2, 8):
+        stream = inversion(n_iterations=n_iterations)
         found = stft_magnitude(stream.process(target)[stream.delay_samples :], N_FFT, HOP)
         errors.append(np.linalg.norm(found[4:190] - target[4:190]))
     assert errors == sorted(errors, reverse=True)
@@ -373,9 +373,9 @@ def test_more_passes_come_closer():
         ({"hop_length": 60}, "expected a hop that divides n_fft four times or more"),
         ({"hop_length": 128}, "expected a hop that divides n_fft four times or more"),
         ({"hop_length": 512}, "expected a hop that divides n_fft four times or more"),
-        ({"look_ahead": -1}, "look_ahead -1, n_passes 1: expected at least 0 of both"),
+        ({"look_ahead": -1}, "look_ahead -1, n_iterations 1: expected at least 0 of both"),
         ({"window": "boxcar"}, "window: found 'boxcar', expected 'hann' or 'asymmetric'"),
-        ({"n_passes": -1}, "look_ahead 7, n_passes -1: expected at least 0 of both"),
+        ({"n_iterations": -1}, "look_ahead 7, n_iterations -1: expected at least 0 of both"),
     ],
 )
 def test_sizes_it_cannot_work_with_are_refused(options, said):

@@ -79,16 +79,16 @@ def test_a_score_is_composed_once(make_scores, counting):
 
 def test_without_a_helper_only_what_is_asked_for_is_composed(make_scores, counting):
     scores = make_scores(ahead=False)
-    for turn in range(4):
-        scores.get(OFF, turn)
+    for loop_index in range(4):
+        scores.get(OFF, loop_index)
     assert counting.composed == [OFF] * 4
 
 
 def test_every_flip_and_the_next_turn_are_found_ready(make_scores, counting):
     scores = make_scores(ahead=True)
     scores.get(OFF, 0)
-    assert counting.wait_for(5)  # the state itself, three flips, the next turn
-    # What each of the flips needs beyond what is there: 2 flips and a turn, 1 and 1, 0 and 1.
+    assert counting.wait_for(5)  # the state itself, three flips, the next pass
+    # What each of the flips needs beyond what is there: 2 flips and a pass, 1 and 1, 0 and 1.
     for flip, n_composed in zip(flips_of(OFF), (8, 10, 11), strict=True):
         scores.get(flip, 0)
         assert counting.wait_for(n_composed)
@@ -108,21 +108,21 @@ def test_a_jump_of_several_switches_is_a_miss_and_still_right(make_scores, count
 
 def test_it_makes_no_difference_whether_the_helper_came_first(make_scores, counting):
     on_demand, ahead = make_scores(ahead=False), make_scores(ahead=True)
-    for turn, bits in enumerate(product((False, True), repeat=3)):
-        assert np.array_equal(on_demand.get(bits, turn), ahead.get(bits, turn))
+    for loop_index, bits in enumerate(product((False, True), repeat=3)):
+        assert np.array_equal(on_demand.get(bits, loop_index), ahead.get(bits, loop_index))
 
 
 @pytest.mark.parametrize("ahead", [False, True])
 def test_old_turns_are_forgotten(make_scores, ahead):
     scores = make_scores(ahead=ahead)
     states = list(product((False, True), repeat=3))
-    for turn in range(50):
-        scores.get(states[turn % 8], turn)
+    for loop_index in range(50):
+        scores.get(states[loop_index % 8], loop_index)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while ahead and (states[1], 50) not in scores._pages and time.monotonic() < deadline:
+    while ahead and (states[1], 50) not in scores._scores and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert {turn for _, turn in scores._pages} == ({49, 50} if ahead else {49})
-    assert len(scores._pages) == (5 if ahead else 1)
+    assert {loop_index for _, loop_index in scores._scores} == ({49, 50} if ahead else {49})
+    assert len(scores._scores) == (5 if ahead else 1)
 
 
 @pytest.mark.parametrize("ahead", [False, True])
@@ -135,17 +135,17 @@ def test_closing_ends_the_helper_and_may_be_repeated(counting, ahead):
 
 
 def test_states_of_a_turn_that_never_ends_are_forgotten_too(make_scores, counting, monkeypatch):
-    monkeypatch.setattr("device.synthesis.score_cache.MOST_PAGES", 3)
+    monkeypatch.setattr("device.synthesis.score_cache.MOST_SCORES", 3)
     scores = make_scores(ahead=False)
     states = list(product((False, True), repeat=3))
     for bits in states:
         scores.get(bits, 0)
-    assert [bits for bits, _ in scores._pages] == states[-3:]
+    assert [bits for bits, _ in scores._scores] == states[-3:]
     scores.get(states[-1], 0)
     assert scores.n_misses == len(states)
 
 
-def test_closing_does_not_wait_for_scores_nobody_will_play(network):
+def test_closing_does_not_wait_for_scores_that_will_not_be_played(network):
     let_go, begun = threading.Event(), threading.Event()
 
     class SlowNetwork(CountingNetwork):
@@ -195,20 +195,20 @@ def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes,
             if step % 3:
                 flip = int(rng.integers(10))
                 bits = (*bits[:flip], not bits[flip], *bits[flip + 1 :])
-            turn = step // 20
-            playing = scores.get(bits, turn)
+            loop_index = step // 20
+            playing = scores.get(bits, loop_index)
             if ahead:
-                scores._wanted.put((bits, turn))
+                scores._wanted.put((bits, loop_index))
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 room = MOST_BYTES // n_bytes
-                while room > 1 and (bits, turn + 1) not in scores._pages:
+                while room > 1 and (bits, loop_index + 1) not in scores._scores:
                     assert time.monotonic() < deadline
                     time.sleep(0.001)
             # One more is there for a moment, before the oldest goes.
-            held = sum(score.nbytes for score in list(scores._pages.values()))
+            held = sum(score.nbytes for score in list(scores._scores.values()))
             assert held <= max(MOST_BYTES, n_bytes) + n_bytes * ahead
-            assert scores.get(bits, turn) is playing
-    settled = sum(score.nbytes for score in scores._pages.values())
+            assert scores.get(bits, loop_index) is playing
+    settled = sum(score.nbytes for score in scores._scores.values())
     assert settled <= max(MOST_BYTES, n_bytes)
 
 

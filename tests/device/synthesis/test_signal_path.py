@@ -59,7 +59,7 @@ def cut(stream, lengths):
 
 @cache
 def tape(wear):
-    """Played by nobody: making one costs more than copying it."""
+    """Never played itself: making one costs more than copying it."""
     return Tape(RATE, wear=wear)
 
 
@@ -73,11 +73,11 @@ class Playing:
     """A `TapeTransport` that knows how much it has played."""
 
     def __init__(self, wear):
-        self._machine = TapeTransport(RATE, wear, np.random.default_rng(3))
+        self._transport = TapeTransport(RATE, wear, np.random.default_rng(3))
         self._at = 0
 
     def process(self, samples):
-        self._machine.process(samples, self._at)
+        self._transport.process(samples, self._at)
         self._at += len(samples)
         return samples
 
@@ -86,14 +86,14 @@ class Gliding:
     """A `MagnitudeSmoother` through a first score and a second one."""
 
     def __init__(self):
-        self._glide = MagnitudeSmoother(N_BINS, n_open=7)
+        self._smoother = MagnitudeSmoother(N_BINS)
         self._at = 0
 
     def process(self, magnitude):
         for piece in np.split(magnitude, [min(max(FLIPPED_AT - self._at, 0), len(magnitude))]):
             if self._at in (0, FLIPPED_AT):
-                self._glide.start()
-            self._glide.apply(piece)
+                self._smoother.start()
+            self._smoother.apply(piece)
             self._at += len(piece)
         return magnitude
 
@@ -105,8 +105,8 @@ def inversion(**care):
 # How a stage is made, and how many numbers it gives for each sample or frame.
 OF_SAMPLES = {
     "limiter": Limiter,
-    "new machine": lambda: Playing(0.01),
-    "worn machine": lambda: Playing(1.0),
+    "new tape transport": lambda: Playing(0.01),
+    "worn tape transport": lambda: Playing(1.0),
     "no tape": lambda: deepcopy(tape(0.0)),
     "tape as it is": lambda: deepcopy(tape(Performance().tape)),
     "worn tape": lambda: deepcopy(tape(1.0)),
@@ -116,7 +116,7 @@ OF_FRAMES = {
     "glide": (Gliding, N_BINS),
     "inversion": (lambda: inversion(look_ahead=7), HOP),
     "inversion that looks at nothing to come": (lambda: inversion(look_ahead=0), HOP),
-    "inversion without a pass": (lambda: inversion(n_passes=0), HOP),
+    "inversion without a pass": (lambda: inversion(n_iterations=0), HOP),
     "vocoder": (lambda: Vocoder(CARD, deepcopy(tape(Performance().tape)), RATE), HOP),
 }
 
@@ -215,8 +215,8 @@ def test_a_voice_gives_as_many_samples_as_are_taken_however_often(network, sampl
 
 
 @pytest.fixture(scope="module")
-def newcomers(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("newcomers")
+def next_networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("next_networks")
     return {
         "same shape": Network.open(tiny.build(folder / "same.onnx", beats_per_loop=8)),
         "other shape": Network.open(tiny.build(folder / "other.onnx", n_fft=512)),
@@ -226,20 +226,20 @@ def newcomers(tmp_path_factory):
 
 @pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("name", ["same shape", "other shape", "other rate"])
-def test_a_take_over_sounds_alike_however_blocks_fall(network, newcomers, name, at_once):
+def test_a_take_over_sounds_alike_however_blocks_fall(network, next_networks, name, at_once):
     n_samples = RATE * 3 // 2  # a bar has 0.6 s
 
     def taken_over(block_frames):
         performance = Performance(block_frames=block_frames, tempo_bpm=400.0)
         old = Voice(network, performance)
-        new = Voice(newcomers[name], performance, sample_rate=RATE, after=old)
-        stage, blocks = VoiceSwitcher(old), []
+        new = Voice(next_networks[name], performance, sample_rate=RATE, after=old)
+        switcher, blocks = VoiceSwitcher(old), []
         while old.n_frames < 120 * 2:
-            blocks.append(stage.block(ALL))
-        stage.schedule(new, at_once=at_once)
+            blocks.append(switcher.block(ALL))
+        switcher.schedule(new, at_once=at_once)
         while sum(map(len, blocks)) < n_samples:
-            blocks.append(stage.block(ALL))
-        assert stage.voice is new
+            blocks.append(switcher.block(ALL))
+        assert switcher.voice is new
         return np.concatenate(blocks)[:n_samples]
 
     expected = taken_over(1)
@@ -264,12 +264,12 @@ def test_the_loop_goes_on_after_a_block_of_nothing(network, monkeypatch):
             network, FixedSwitches(ALL), speaker, Performance(), ahead=False, governed=True
         )
         with instrument:
-            plain, shown, calls = instrument.stage.block, [], count()
+            plain, shown, calls = instrument.voice_switcher.block, [], count()
 
             def block(panel):
                 return plain(panel) if next(calls) % 2 else np.zeros(0, np.float32)
 
-            monkeypatch.setattr(instrument.stage, "block", block)
+            monkeypatch.setattr(instrument.voice_switcher, "block", block)
             instrument.listeners.append(shown.append)
             report = instrument.play(0.5)
     assert report.seconds == 0.5

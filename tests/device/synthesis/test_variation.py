@@ -9,50 +9,50 @@ from device.synthesis.variation import VariationWalk
 
 N_MANY = 4000
 
-turns = st.integers(0, 10**7)
+loop_indices = st.integers(0, 10**7)
 
 
-@given(seed=st.integers(0, 2**32), turn=turns)
-def test_a_turn_of_a_seed_is_always_the_same_in_any_order(seed, turn):
-    wander = VariationWalk(8, seed=seed)
-    found = wander.at(turn)
-    wander.at(turn + 3)
-    assert np.array_equal(wander.at(turn), found)
-    assert np.array_equal(VariationWalk(8, seed=seed).at(turn), found)
+@given(seed=st.integers(0, 2**32), loop_index=loop_indices)
+def test_a_pass_of_a_seed_is_always_the_same_in_any_order(seed, loop_index):
+    walk = VariationWalk(8, seed=seed)
+    found = walk.at(loop_index)
+    walk.at(loop_index + 3)
+    assert np.array_equal(walk.at(loop_index), found)
+    assert np.array_equal(VariationWalk(8, seed=seed).at(loop_index), found)
 
 
-@given(turns)
-def test_another_seed_or_another_turn_is_another_variation(turn):
-    found = VariationWalk(8, seed=1).at(turn)
-    assert not np.array_equal(found, VariationWalk(8, seed=2).at(turn))
-    assert not np.array_equal(found, VariationWalk(8, seed=1).at(turn + 1))
+@given(loop_indices)
+def test_another_seed_or_another_pass_is_another_variation(loop_index):
+    found = VariationWalk(8, seed=1).at(loop_index)
+    assert not np.array_equal(found, VariationWalk(8, seed=2).at(loop_index))
+    assert not np.array_equal(found, VariationWalk(8, seed=1).at(loop_index + 1))
 
 
-@pytest.mark.parametrize("turn", range(5))
-def test_the_variance_is_one_at_and_between_the_knots(turn):
+@pytest.mark.parametrize("loop_index", range(5))
+def test_the_variance_is_one_at_and_between_the_knots(loop_index):
     # 4000 normal numbers: their variance scatters by sqrt(2 / 4000), 0.022; five times that.
-    found = VariationWalk(N_MANY, seed=4).at(turn)
+    found = VariationWalk(N_MANY, seed=4).at(loop_index)
     assert found.var() == pytest.approx(1, abs=0.11)
     assert found.mean() == pytest.approx(0, abs=0.08)
 
 
 @pytest.mark.parametrize(("distance", "low", "high"), [(1, 0.85, 0.98), (8, -0.08, 0.08)])
 def test_neighbouring_turns_are_alike_and_far_ones_are_strangers(distance, low, high):
-    wander = VariationWalk(N_MANY, seed=5)
-    assert low < np.mean(wander.at(0) * wander.at(distance)) < high
+    walk = VariationWalk(N_MANY, seed=5)
+    assert low < np.mean(walk.at(0) * walk.at(distance)) < high
 
 
-@given(turns)
-def test_no_turn_leaps(turn):
-    wander = VariationWalk(64, seed=6)
-    # An eighth of a circle per turn between vectors of length sqrt(64): about 3.1.
-    assert np.linalg.norm(wander.at(turn + 1) - wander.at(turn)) < 6
+@given(loop_indices)
+def test_no_pass_leaps(loop_index):
+    walk = VariationWalk(64, seed=6)
+    # An eighth of a circle per pass between vectors of length sqrt(64): about 3.1.
+    assert np.linalg.norm(walk.at(loop_index + 1) - walk.at(loop_index)) < 6
 
 
-@given(turns)
-def test_held_still_it_stays_at_the_first_turn(turn):
+@given(loop_indices)
+def test_frozen_it_stays_at_the_first_pass(loop_index):
     assert np.array_equal(
-        VariationWalk(8, seed=7, still=True).at(turn), VariationWalk(8, seed=7).at(0)
+        VariationWalk(8, seed=7, frozen=True).at(loop_index), VariationWalk(8, seed=7).at(0)
     )
 
 

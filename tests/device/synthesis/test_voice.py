@@ -1,4 +1,4 @@
-"""The voice: what a panel state sounds like, and when a flip is heard."""
+"""The voice: the samples for switch states, and when a flip is heard."""
 
 import math
 import threading
@@ -20,8 +20,8 @@ from device.synthesis.voice import Voice
 OFF, FIRST, ALL = (False,) * 3, (True, False, False), (True,) * 3
 HOP = 64
 FRAMES_PER_BEAT = 22050 * 60 / 120 / HOP
-# At this tempo a turn of the loop is 700 frames, so that turns can be compared frame by frame.
-EVEN_TEMPO, FRAMES_PER_TURN = 60 * 22050 * 4 / (HOP * 700), 700
+# At this tempo a pass of the loop is 700 frames, so that passes can be compared frame by frame.
+EVEN_TEMPO, FRAMES_PER_LOOP = 60 * 22050 * 4 / (HOP * 700), 700
 
 clean = {"tape": 0.0}
 
@@ -49,30 +49,33 @@ def play(network):
 LOOK_AHEAD = INVERSION_PRESET.look_ahead
 
 
-class Eavesdropper:
+class MagnitudeRecorder:
     """Stands before the inversion and keeps the magnitudes, as last revised."""
 
     def __init__(self, voice):
-        self.heard = []
+        self.magnitudes = []
         self._inversion = voice.vocoder.inversion
         voice.vocoder.inversion = self
 
+    def __getattr__(self, name):
+        return getattr(self._inversion, name)
+
     def process(self, magnitudes):
-        self.heard.extend(magnitudes.copy())
+        self.magnitudes.extend(magnitudes.copy())
         return self._inversion.process(magnitudes)
 
     def revise(self, magnitudes):
-        self.heard[-len(magnitudes) :] = magnitudes.copy()
+        self.magnitudes[-len(magnitudes) :] = magnitudes.copy()
         self._inversion.revise(magnitudes)
 
 
-def turns(network, **performance):
-    """Magnitudes of three turns of the loop, (3, frames, bins)."""
+def three_passes(network, **performance):
+    """Magnitudes of three passes of the loop, (3, frames, bins)."""
     voice = Voice(network, Performance(tempo_bpm=EVEN_TEMPO, **performance))
-    ear = Eavesdropper(voice)
-    while voice.n_frames < 3 * FRAMES_PER_TURN:
+    recorder = MagnitudeRecorder(voice)
+    while voice.n_frames < 3 * FRAMES_PER_LOOP:
         voice.block(FIRST)
-    return np.stack(ear.heard[: 3 * FRAMES_PER_TURN]).reshape(3, FRAMES_PER_TURN, -1)
+    return np.stack(recorder.magnitudes[: 3 * FRAMES_PER_LOOP]).reshape(3, FRAMES_PER_LOOP, -1)
 
 
 def departure(one, other):
@@ -100,7 +103,7 @@ def test_another_seed_is_other_music_even_on_a_clean_tape(play):
 
 @pytest.mark.parametrize("block_frames", [2, 3, 8, 16, 50])
 def test_the_block_size_does_not_change_the_music(play, block_frames):
-    # Well into the second turn, so that a change of score falls inside a block.
+    # Well into the second pass, so that a change of score falls inside a block.
     assert np.array_equal(
         play({0: ALL}, 900, block_frames=1), play({0: ALL}, 900, block_frames=block_frames)
     )
@@ -136,11 +139,11 @@ def test_every_switch_is_heard_in_the_block_that_reads_it(play, switch):
 
 def test_a_switch_turned_off_again_leaves_no_trace_in_the_frames(network):
     voice, plain = (Voice(network, Performance(**clean)) for _ in range(2))
-    heard, expected = Eavesdropper(voice), Eavesdropper(plain)
+    recorded, expected = MagnitudeRecorder(voice), MagnitudeRecorder(plain)
     for number in range(40):
         voice.block(ALL if 10 <= number < 20 else OFF)
         plain.block(OFF)
-    assert np.array_equal(heard.heard[200:], expected.heard[200:])
+    assert np.array_equal(recorded.magnitudes[200:], expected.magnitudes[200:])
 
 
 @pytest.mark.parametrize(
@@ -186,14 +189,14 @@ def test_what_waits_is_not_yet_said_to_sound(network):
     assert voice.sounding == ALL
 
 
-def test_held_still_every_turn_has_the_same_magnitudes(network):
-    first, second, third = turns(network, still=True)
+def test_frozen_every_pass_has_the_same_magnitudes(network):
+    first, second, third = three_passes(network, still=True)
     assert np.array_equal(first, second)
     assert np.array_equal(second, third)
 
 
-def test_left_to_wander_no_turn_comes_back(network):
-    first, second, third = turns(network)
+def test_without_freezing_no_pass_comes_back(network):
+    first, second, third = three_passes(network)
     assert np.abs(first - second).max() > 0.01 * first.max()
     assert np.abs(second - third).max() > 0.01 * first.max()
 

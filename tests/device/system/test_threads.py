@@ -156,7 +156,7 @@ class ComposedAhead(HelperWithPoison):
         self.turn += 1
         self.held.get(OFF, self.turn)
         time.sleep(0.05)
-        return (OFF, self.turn + 1) in self.held._pages
+        return (OFF, self.turn + 1) in self.held._scores
 
 
 class InTheWings(HelperWithPoison):
@@ -171,7 +171,7 @@ class InTheWings(HelperWithPoison):
         self.store.activate(self.digest)
         self.voice = None
         wings = self.wings(playing=plays.digest)
-        wings.state = snapshot(digest=plays.digest, bits=OFF, panel=OFF)
+        wings.state = snapshot(digest=plays.digest, bits=OFF, switch_states=OFF)
         return wings
 
     def wings(self, **changes):

@@ -65,7 +65,7 @@ def test_it_says_all_that_is_known_of_a_playing_box(open_file, path):
             sounding=(False, False),
             n_underruns=3,
             n_late=4,
-            n_passes=0,
+            n_iterations=0,
             n_lowered=2,
             fixed_tempo_bpm=76.0,
             position=67.25,

@@ -54,7 +54,7 @@ def test_every_window_is_tried_in_every_way(studied):
     tried = [(r.n_fft, r.method, r.spectrogram, r.n_iterations) for r in studied.rows]
     librosa = [("librosa", spectrogram, n) for spectrogram in ("linear", "mel") for n in (1, 4)]
     inversion = GriffinLim(n_fft=512, hop_length=128)
-    n_projections = (inversion.look_ahead + 1) * inversion.n_passes
+    n_projections = (inversion.look_ahead + 1) * inversion.n_iterations
     box = [("box", spectrogram, n_projections) for spectrogram in ("linear", "mel")]
     assert tried == [(n_fft, *how) for n_fft in (256, 512) for how in librosa + box]
     assert len(tried) == PLAN.n_trials
