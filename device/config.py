@@ -12,7 +12,7 @@ from device.files import read_text
 from device.model.metadata import shown
 
 # These belong to one call, not to a box.
-_NOT_SETTINGS = ("config", "help", "as_json", "seconds", "service", "place")
+_NOT_SETTINGS = ("config", "help", "as_json", "seconds", "service", "position")
 SEARCHED = (Path("switchboard.toml"), Path("/etc/switchboard/switchboard.toml"))
 
 

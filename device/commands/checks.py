@@ -2,15 +2,16 @@
 
 import getpass
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from device import errors
-from device.commands.findings import BAD, GOOD, NOTE, Finding
 from device.store.store import DEFAULT_STORE, ModelStore
 from device.switches.pinout import I2S_PINS
 from device.switches.wiring import Wiring
 from device.system.host import Host, user_exists
 
+GOOD, NOTE, BAD = "good", "note", "bad"
 UNIT, FALLBACK = "switchboard.service", "switchboard-fallback.service"
 USER = "switchboard"
 STATE = "/var/lib/switchboard"
@@ -32,6 +33,26 @@ _THROTTLED_FILES = (
     "/sys/devices/platform/soc/soc:firmware/get_throttled",
     "/sys/devices/platform/axi/axi:firmware/get_throttled",
 )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    what : str
+    verdict : str
+        `GOOD`; `NOTE`, the instrument plays without it; `BAD`, it does not play.
+    found : str
+    remedy : str
+        What mends it; empty where nothing needs mending.
+    """
+
+    what: str
+    verdict: str
+    found: str
+    remedy: str = ""
 
 
 def board(host: Host) -> Finding:
@@ -56,13 +77,13 @@ def rights(host: Host, *, user: str | None = None) -> Finding:
     )
 
 
-def wiring(host: Host, panel: Wiring) -> Finding:
+def wiring(host: Host, connected: Wiring) -> Finding:
     """Whether the configured pins can be what they are meant to be."""
-    pins = ", ".join(map(str, panel.pins))
-    if problems := panel.problems():
+    pins = ", ".join(map(str, connected.pins))
+    if problems := connected.problems():
         remedy = "choose pins with `pins = […]` in switchboard.toml; doctor --wiring draws them"
         return Finding("wiring", BAD, "; ".join(problems), remedy)
-    used = {*panel.pins, *panel.lamps.values()}
+    used = {*connected.pins, *connected.leds.values()}
     if _sound_on_header(host) and used & set(I2S_PINS):
         rivals = ", ".join(str(bcm) for bcm in sorted(used & set(I2S_PINS)))
         remedy = "move those wires to other pins and name them in switchboard.toml"
@@ -212,11 +233,11 @@ def unit(host: Host) -> Finding | None:
     return Finding("service", GOOD, found + (f"; {restarts} restarts" if restarts != "0" else ""))
 
 
-def everything(host: Host, panel: Wiring) -> Iterator[Finding]:
+def everything(host: Host, connected: Wiring) -> Iterator[Finding]:
     """All that can be looked at on this machine."""
     yield board(host)
     yield rights(host)
-    yield wiring(host, panel)
+    yield wiring(host, connected)
     for check in (unit, priority, power, temperature, disk, what_is_kept, store, log):
         finding = check(host)
         if finding is not None:

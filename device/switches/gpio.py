@@ -18,6 +18,7 @@ from device.switches.base import SwitchesBase
 from device.switches.bits import Bits
 from device.switches.debounce import LOCKOUT_SECONDS, ChatterFilter, Debounce
 from device.switches.pinout import describe
+from device.switches.wiring import Wiring
 
 if TYPE_CHECKING:
     from gpiozero import InputDevice
@@ -62,13 +63,29 @@ class GpioSwitches(SwitchesBase):
         self._clock = clock
         self._sleep = sleep
         self._debounce = Debounce(len(pins), lockout_seconds)
-        self._guard = ChatterFilter(len(pins), None if report is None else self._tell)
+        self._guard = ChatterFilter(len(pins), None if report is None else self._report_chatter)
         self._pins = tuple(pins)
         self._report = None if report is None else without_errors(report)
         self._active_high = active_high
         self._pulled_outside = pulled_outside
         self._contacts: list[InputDevice] = []
         self._open(pins)
+
+    @classmethod
+    def of(cls, wiring: Wiring, *, report: Report | None = None) -> "GpioSwitches":
+        """The switches of a wiring.
+
+        Raises
+        ------
+        SwitchesUnavailable
+            As for the class.
+        """
+        return cls(
+            wiring.pins,
+            report=report,
+            active_high=wiring.active_high,
+            pulled_outside=wiring.pulled_outside,
+        )
 
     def read(self, seconds: float) -> Bits:
         """Read every pin's level, free of bounce and chatter."""
@@ -123,7 +140,7 @@ class GpioSwitches(SwitchesBase):
                 contact = InputDevice(pin, pull_up=not self._active_high)
             self._contacts.append(contact)
 
-    def _tell(self, i: int, chatters: bool) -> None:
+    def _report_chatter(self, i: int, chatters: bool) -> None:
         if self._report is not None:
             how = "chatters, and is held where it was: see to its wire" if chatters else "is calm"
             self._report(f"switch {i + 1} ({describe(self._pins[i])}) {how}")

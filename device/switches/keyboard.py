@@ -25,15 +25,17 @@ _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*[ -/]*[@-~]?)?")
 
 
 class KeyboardSwitches(SwitchesBase):
-    """Switches under the keys of `SWITCH_KEYS`; r random, 0 all off, space tells, q ends.
+    """Switches under the keys of `SWITCH_KEYS`.
+
+    The other keys: r random, 0 all off, space prints the share code, q ends.
 
     The terminal stays in cbreak mode until `close`: keys come at once and unseen, and Ctrl-C still
     interrupts.
 
     Parameters
     ----------
-    tell : callable
-        What the space bar asks for.
+    print_share_code : callable
+        Called when the space bar is pressed.
     start : Bits or None
         How the switches stand at first; None: all off.
     fd : int
@@ -50,7 +52,7 @@ class KeyboardSwitches(SwitchesBase):
         n_switches: int,
         *,
         rng: np.random.Generator,
-        tell: Callable[[], None],
+        print_share_code: Callable[[], None],
         start: Bits | None = None,
         fd: int = STDIN,
     ) -> None:
@@ -61,7 +63,7 @@ class KeyboardSwitches(SwitchesBase):
             )
         self.n_switches = n_switches
         self._rng = rng
-        self._tell = without_errors(lambda _: tell())
+        self._print_share_code = without_errors(lambda _: print_share_code())
         self._fd = fd
         self._bits = list(fit(start or (), n_switches))
         self._finished = False
@@ -123,7 +125,7 @@ class KeyboardSwitches(SwitchesBase):
         elif key == "0":
             self._bits = [False] * self.n_switches
         elif key == " ":
-            self._tell(key)
+            self._print_share_code(key)
         elif key == "q":
             self._finished = True
 

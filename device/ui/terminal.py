@@ -47,7 +47,7 @@ _IN_ASCII = str.maketrans("●○◐■·━─…", "*.+#.=-~")
 
 
 class TerminalDisplay(Closeable):
-    """Shows the state handed to `show` until closed; nothing where there is no terminal.
+    """Shows the state passed to `update` until closed; nothing where there is no terminal.
 
     Parameters
     ----------
@@ -57,26 +57,26 @@ class TerminalDisplay(Closeable):
 
     def __init__(self, console: Console | None = None, *, help_line: str | None = None) -> None:
         self._console = console or Console(file=cast(IO[str], SafeStream(sys.stdout)))
-        self._face = TerminalView(help_line)
+        self._view = TerminalView(help_line)
         self._state: InstrumentState | None = None
         self._shown: InstrumentState | None = None
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
         self._helper: SupervisedThread | None = None
 
-    def show(self, state: InstrumentState) -> None:
+    def update(self, state: InstrumentState) -> None:
         """Leave the state to be drawn soon; costs the caller one assignment."""
         self._state = state
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line above the picture; never raises."""
         without_errors(
             lambda text: self._console.print(visible(text), markup=False, highlight=False)
         )(line)
 
-    def tell(self) -> None:
-        """Print how the switches stand and where in the music we are."""
+    def print_share_code(self) -> None:
+        """Print the switch states and the share code of the current position."""
         if self._state is not None:
-            self.say(describe(self._state))
+            self.print_line(describe(self._state))
 
     def close(self) -> None:
         """Draw the last state and give the terminal back; may be called again."""
@@ -102,8 +102,8 @@ class TerminalDisplay(Closeable):
         if state is None or state is self._shown:
             return
         self._shown = state
-        self._face.take(state)
-        self._live.update(self._face, refresh=True)
+        self._view.update(state)
+        self._live.update(self._view, refresh=True)
 
 
 class TerminalView:
@@ -116,7 +116,7 @@ class TerminalView:
         self._switches_key: object = None
         self._switches: list[Segment] = []
 
-    def take(self, state: InstrumentState) -> None:
+    def update(self, state: InstrumentState) -> None:
         """Show this state from now on."""
         self._state = state
         # Up at once, down slowly: what the eye expects of a meter.

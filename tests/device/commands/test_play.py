@@ -241,7 +241,7 @@ def test_doctor_draws_the_wiring_of_the_configuration(run, run_json):
     config = settings_file("pins = [5, 6]\nled_beat = 22\n")
     said = run("doctor", "--config", config, "--wiring", "panel.svg")
     assert "BCM  5   header pin 29   to GND" in said
-    assert "lamp: beat" in Path("panel.svg").read_text(encoding="utf-8")
+    assert "LED: beat" in Path("panel.svg").read_text(encoding="utf-8")
     rows = run_json("doctor", "--config", config, "--wiring", "panel.svg")
     assert [row[1] for row in rows] == ["5", "6", "22"]
     run("doctor", "--wiring", "no such folder/panel.svg", status=OutputError.exit_code)
@@ -409,7 +409,7 @@ def test_play_begins_where_a_share_code_says_with_its_switches(run, run_json, ti
 def test_a_script_decides_whatever_the_share_code_says(tiny_model, tiny_digest, script, capsys):
     args = ["play", "--model", str(tiny_model), "--share", shared(tiny_digest)]
     assert main([*args, "--switches", script, "--speaker", "silent", "--seconds", "0.2"]) == 0
-    assert "the panel decides; the share code has it at 101" in capsys.readouterr().err
+    assert "the switches take precedence; the share code has them at 101" in capsys.readouterr().err
 
 
 def test_the_model_of_a_share_code_is_found_in_the_store(tiny_model, tiny_digest, tmp_path):
