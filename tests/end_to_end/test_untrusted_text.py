@@ -21,7 +21,7 @@ from device.switches.pin_monitor import Watch, table
 from device.switches.wiring import Wiring
 from device.switches.wiring_diagram import diagram
 from device.ui.display import Lines
-from device.ui.status_file import facts_of
+from device.ui.status_file import status_of
 from device.ui.systemd import Heartbeat, SystemdNotifier, status_line
 from device.ui.terminal import TerminalDisplay, TerminalView
 from export.commands.push import _table
@@ -71,7 +71,7 @@ def told(folder, capsys):
 def test_a_status_is_shown_and_its_words_are_not_obeyed(told, folder, monkeypatch):
     state = snapshot(title=EVIL, labels=(EVIL, EVIL))
     facts = {
-        **facts_of(state, origin=EVIL),
+        **status_of(state, origin=EVIL),
         **{"written_at": 1000.0, "pid": 1, "uptime_seconds": 1.0, "temperature_celsius": None},
         "last_refusal": {"digest": "ab" * 32, "reason": EVIL, "at": 1.0},
         "helpers": {EVIL: {"n_faults": 1, "n_restarts": 1, "latest": EVIL}},
@@ -85,10 +85,10 @@ def test_a_status_is_shown_and_its_words_are_not_obeyed(told, folder, monkeypatc
 
 
 def test_a_watched_status_that_is_missing_is_no_markup(folder):
-    from device.commands.status import _look
+    from device.commands.status import _table_or_problem
 
     console = Console(file=io.StringIO(), width=500)
-    console.print(_look(Path("[red]none\x1b[2J[/red].json")))
+    console.print(_table_or_problem(Path("[red]none\x1b[2J[/red].json")))
     said = console.file.getvalue()
     check_shown(said)
     assert r"[red]none\x1b[2J[/red].json" in said

@@ -23,7 +23,7 @@ from device.store.store import ModelStore
 from device.switches.pinout import DEFAULT_PINS
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.transport import Transport
-from device.ui.status_file import facts_of
+from device.ui.status_file import status_of
 from tests.support.instrument_state import snapshot
 
 RATE = 22050
@@ -434,7 +434,7 @@ def test_status_tells_a_person_how_it_goes(tmp_path, capsys):
     path = tmp_path / "status.json"
     refusal = {"digest": "ef" * 32, "reason": "too loud", "at": 1_700_000_000.0}
     facts = {
-        **facts_of(snapshot(bar=3, n_underruns=2, sounding=(False, False)), origin="store"),
+        **status_of(snapshot(bar=3, n_underruns=2, sounding=(False, False)), origin="store"),
         "written_at": time.time(),
         "pid": 1,
         "uptime_seconds": 3700.0,
