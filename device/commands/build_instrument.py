@@ -215,8 +215,9 @@ def _late_listeners(
     with ExitStack() as stack:
         listeners: list[Listener] = []
         if store and not (settings.standalone or settings.model or settings.position):
-            switcher = _model_switcher(instrument, store, report)
-            listeners.append(stack.enter_context(switcher))
+            playing = instrument.voice.network.digest
+            loader = ModelLoader(store, instrument.voice_of, playing=playing, report=report)
+            listeners.append(stack.enter_context(ModelSwitcher(instrument.stage, loader)))
         path = None if settings.standalone else _status_path(settings)
         if path is not None:
             file = stack.enter_context(_status_file(path, store))
@@ -232,13 +233,7 @@ def _run_as_service(speaker: Speaker, report: Report) -> Iterator[list[Listener]
         lock_memory(report)
         set_realtime_priority(report)
         yield [Heartbeat(manager, lambda state: status_line(state, speaker)), RealtimeGuard(report)]
-        manager.tell("STOPPING=1")
-
-
-def _model_switcher(instrument: Instrument, store: ModelStore, report: Report) -> ModelSwitcher:
-    digest = instrument.voice.network.digest
-    loader = ModelLoader(store, instrument.voice_of, playing=digest, report=report)
-    return ModelSwitcher(instrument.stage, loader)
+        manager.notify("STOPPING=1")
 
 
 def _status_file(path: Path, store: ModelStore | None) -> StatusFile:
@@ -251,7 +246,7 @@ def _status_file(path: Path, store: ModelStore | None) -> StatusFile:
 
 
 def _status_path(settings: InstrumentSettings) -> Path | None:
-    """The file that was asked for, else the default one where its folder is there for this user."""
+    """The file of the settings, else the default one where this user may write in its folder."""
     folder = DEFAULT_STATUS.parent
     if settings.status is None and os.access(folder, os.W_OK) and not is_root_elsewhere(folder):
         return DEFAULT_STATUS

@@ -19,7 +19,7 @@ STATE = "/var/lib/switchboard"
 _HOT_DEGREES = 80.0
 _LITTLE_BYTES = 100 * 2**20
 _MEND = f"journalctl -u {UNIT} -n 30 says why; then: sudo systemctl restart {UNIT}"
-# Nobody ran this before.
+# The first release; an earlier clock is not set.
 _EARLIEST_YEAR = 2025
 
 # Bits of the firmware's get_throttled; the same shifted by 16: it has happened since power-on.
@@ -116,11 +116,11 @@ def power(host: Host) -> Finding | None:
         return None
     now = [bit for bit in _THROTTLED if flags >> bit & 1]
     before = [bit for bit in _THROTTLED if flags >> (bit + 16) & 1 and bit not in now]
-    said = [_THROTTLED[bit][0] for bit in now]
-    said += [f"since power-on: {_THROTTLED[bit][0]}" for bit in before]
-    if not said:
+    problems = [_THROTTLED[bit][0] for bit in now]
+    problems += [f"since power-on: {_THROTTLED[bit][0]}" for bit in before]
+    if not problems:
         return Finding("power", GOOD, "voltage and clock were right since power-on")
-    return Finding("power", NOTE, "; ".join(said), _THROTTLED[(now + before)[0]][1])
+    return Finding("power", NOTE, "; ".join(problems), _THROTTLED[(now + before)[0]][1])
 
 
 def temperature(host: Host) -> Finding | None:
@@ -210,26 +210,26 @@ def clock(host: Host) -> Finding:
 
 def unit(host: Host) -> Finding | None:
     """What systemd says of the service."""
-    facts = host.unit(
+    status = host.unit(
         UNIT, "LoadState", "ActiveState", "UnitFileState", "Result", "ExecMainStatus", "NRestarts",
         "StatusText",
     )  # fmt: skip
-    if facts.get("LoadState") != "loaded":
+    if status.get("LoadState") != "loaded":
         return None
-    state = facts.get("ActiveState", "")
+    state = status.get("ActiveState", "")
     if host.unit(FALLBACK, "ActiveState").get("ActiveState") == "active":
-        found = f"it fell back to the bundled model ({_ending(facts)})"
+        found = f"it fell back to the bundled model ({_exit_cause(status)})"
         return Finding("service", NOTE, found, _MEND)
     if state == "failed":
-        return Finding("service", BAD, f"failed ({_ending(facts)})", _MEND)
+        return Finding("service", BAD, f"failed ({_exit_cause(status)})", _MEND)
     if state != "active":
         remedy = f"sudo systemctl enable --now {UNIT}"
         return Finding("service", NOTE, f"{state or 'unknown'}, it does not play", remedy)
-    if facts.get("UnitFileState") != "enabled":
+    if status.get("UnitFileState") != "enabled":
         remedy = f"sudo systemctl enable {UNIT}"
         return Finding("service", NOTE, "it plays, but will not after the next boot", remedy)
-    restarts = facts.get("NRestarts", "0")
-    found = facts.get("StatusText") or "active"
+    restarts = status.get("NRestarts", "0")
+    found = status.get("StatusText") or "active"
     return Finding("service", GOOD, found + (f"; {restarts} restarts" if restarts != "0" else ""))
 
 
@@ -250,9 +250,9 @@ def _throttled(host: Host) -> int | None:
         flags = host.number(place)
         if flags is not None:
             return flags
-    said = (host.ask(("vcgencmd", "get_throttled")) or "").partition("=")[2]
+    flags_text = (host.ask(("vcgencmd", "get_throttled")) or "").partition("=")[2]
     try:
-        return int(said, 16)
+        return int(flags_text, 16)
     except ValueError:
         return None
 
@@ -274,10 +274,10 @@ def _is_forgotten(host: Host, place: str) -> bool:
     return kind in ("tmpfs", "ramfs")
 
 
-def _ending(facts: dict[str, str]) -> str:
-    status = facts.get("ExecMainStatus", "0")
-    cause = causes().get(int(status) if status.isdecimal() else 0)
-    return f"exit status {status}: {cause}" if cause else facts.get("Result", "unknown")
+def _exit_cause(status: dict[str, str]) -> str:
+    code = status.get("ExecMainStatus", "0")
+    cause = causes().get(int(code) if code.isdecimal() else 0)
+    return f"exit status {code}: {cause}" if cause else status.get("Result", "unknown")
 
 
 def causes() -> dict[int, str]:

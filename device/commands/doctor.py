@@ -1,4 +1,4 @@
-"""`switchboard doctor`: what is there, what is missing, what to do."""
+"""`switchboard doctor`: checks everything the instrument needs, and names remedies."""
 
 import os
 import platform
@@ -38,11 +38,11 @@ _REINSTALL = "train and export one, or reinstall"
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="The box's configuration.  [default: as `play` finds it]",
+    help="Configuration file.  [default: as `play` finds it]",
 )
 @options.model
 @click.option("--pins", is_flag=True, help="Show every switch live while you flip it.")
-@click.option("--seconds", type=Finite(min=0.1), help="With --pins: stop after so long.  [never]")
+@click.option("--seconds", type=Finite(min=0.1), help="With --pins: seconds to watch.  [no limit]")
 @click.option(
     "--wiring",
     type=click.Path(path_type=Path),
@@ -57,7 +57,7 @@ def doctor(
     wiring: Path | None,
     as_json: bool,
 ) -> int:
-    """Look for everything the instrument needs; exit status 1 if it could not play."""
+    """Check everything the instrument needs; exit status 1 if it could not play."""
     settings, configuration = _settings(config)
     if wiring is not None:
         return _draw(_labelled(settings.wiring, model), wiring, as_json=as_json)
@@ -69,7 +69,7 @@ def doctor(
 
 
 def _settings(config: Path | None) -> tuple[InstrumentSettings, Finding]:
-    """The settings of `play` here, or its defaults where they cannot be read; what was found."""
+    """The settings of `play` here, or its defaults where they cannot be read; and the finding."""
     path, what = config or find_settings(), "configuration"
     try:
         settings = _as_played(path)

@@ -1,4 +1,4 @@
-"""Options that several verbs share, so that they are spelt and explained once."""
+"""Options that several verbs share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +61,7 @@ store = click.option(
     type=click.Path(path_type=Path),
     default=DEFAULT_STORE,
     show_default=True,
-    help="Folder of the models that were pushed to this box.",
+    help="Folder of the models that were pushed to this device.",
 )
 share = click.option(
     "--share",
@@ -105,7 +105,7 @@ volume_limit = click.option(
     type=Finite(-60, 0),
     default=InstrumentSettings.volume_limit,
     show_default=True,
-    help="Lower the limiter's ceiling by so many dB: nothing comes out louder, whatever the gain.",
+    help="Lower the limiter's ceiling by so many dB: the output stays below it at any gain.",
 )
 quantize = click.option(
     "--quantize",

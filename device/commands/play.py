@@ -35,8 +35,8 @@ def _apply_config(
 @click.option(
     "--store",
     type=click.Path(path_type=Path),
-    help="Folder of the models pushed to this box: plays the active one, and takes over the next. "
-    "--model does without.  [default: /var/lib/switchboard/models on a box]",
+    help="Folder of the models pushed to this device: plays the active one, changes to the next. "
+    "Ignored with --model.  [default: /var/lib/switchboard/models on a device]",
 )
 @click.option(
     "--switches",
@@ -72,19 +72,19 @@ def _apply_config(
     help="auto: the default card, else performance.wav. NAME: part of a card's name; `list` prints "
     "the names.",
 )
-@click.option("--seconds", type=Finite(min=0.1), help="Stop after so long.  [default: never]")
+@click.option("--seconds", type=Finite(min=0.1), help="Seconds to play.  [default: no limit]")
 @click.option(
     "--status",
     type=click.Path(path_type=Path),
     help="File for `switchboard status`, written once a second.  [default: "
-    "/run/switchboard/status.json on a box]",
+    "/run/switchboard/status.json on a device]",
 )
 @options.share
 @click.option(
     "--service",
     is_flag=True,
-    help="As the system's service: switches on pins, wait for a card that is not there, tell "
-    "systemd how it goes, run at real-time priority.",
+    help="Run as a system service: switches on pins, wait for a missing card, notify systemd, "
+    "real-time priority.",
 )
 @options.music
 @options.volume_limit

@@ -1,6 +1,6 @@
 """Toggle switches on the pins of a Raspberry Pi, each between its pin and ground.
 
-gpiozero is imported when a panel is opened, so that a laptop never pays for it.
+gpiozero is imported when switches are opened, not with this module.
 """
 
 import logging
@@ -31,7 +31,7 @@ _log = logging.getLogger("switchboard")
 
 
 class GpioSwitches(SwitchesBase):
-    """A switch per pin (BCM numbers), read as it stands, free of bounce and of loose wires.
+    """A switch per pin (BCM numbers), debounced, and held while it chatters.
 
     Parameters
     ----------
@@ -88,12 +88,12 @@ class GpioSwitches(SwitchesBase):
         )
 
     def read(self, seconds: float) -> Bits:
-        """Read every pin's level, free of bounce and chatter."""
+        """Read every pin's level, without bounce and chatter."""
         now = self._clock()
         return self._guard.update(self._debounce.update(self.levels(), now), now)
 
     def levels(self) -> Bits:
-        """Every switch as it is this instant, bouncing or not."""
+        """The raw levels of all switches."""
         return tuple(bool(contact.value) for contact in self._contacts)
 
     @property
@@ -102,8 +102,8 @@ class GpioSwitches(SwitchesBase):
         return self._guard.chattering
 
     def close(self) -> None:
-        """Let go of the pins; may be called again."""
-        # lgpio now and then answers 'GPIO busy' when it lets go of a line; seen 4 times in 320,
+        """Release the pins; may be called again."""
+        # lgpio sometimes answers 'GPIO busy' when it releases a line; seen 4 times in 320,
         # and the first retry always worked. A process that ends gives the lines back anyway.
         errors = pin_errors() if self._contacts else ()
         while self._contacts:
@@ -128,7 +128,7 @@ class GpioSwitches(SwitchesBase):
             _log.warning("gpio: %s", fallback.message)
 
     def _claim(self, pins: Sequence[int]) -> None:
-        # lgpio leaves a pipe in its working folder, which may be anybody's.
+        # lgpio leaves a pipe in its working folder, which another user may own.
         os.environ.setdefault("LG_WD", tempfile.gettempdir())
         # InputDevice, not Button: it asks for no edges, so no thread of lgpio's runs along.
         from gpiozero import InputDevice

@@ -17,7 +17,7 @@ STATE = snapshot(n_underruns=2, n_late=1)
 
 
 class FakeSystemd:
-    """The other end of the line."""
+    """The socket of a service manager."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -71,19 +71,19 @@ def test_nobody_is_told_where_no_manager_is():
     with SystemdNotifier.of({}) as manager:
         assert not manager.is_there
         Heartbeat(manager, lambda _: "alone")(STATE)
-        manager.tell("READY=1")
+        manager.notify("READY=1")
 
 
 def test_a_manager_that_does_not_listen_stops_no_music(systemd):
     manager = SystemdNotifier.of({"NOTIFY_SOCKET": systemd.path})
     for _ in range(2000):  # more than its queue holds
-        manager.tell("WATCHDOG=1")
+        manager.notify("WATCHDOG=1")
     systemd.close()
     Path(systemd.path).unlink()
-    manager.tell("WATCHDOG=1")
+    manager.notify("WATCHDOG=1")
     manager.close()
     manager.close()
-    manager.tell("WATCHDOG=1")
+    manager.notify("WATCHDOG=1")
 
 
 def test_an_abstract_address_is_understood():
@@ -93,7 +93,7 @@ def test_an_abstract_address_is_understood():
         SystemdNotifier(f"@{name}") as manager,
     ):
         end.bind(f"\0{name}")
-        manager.tell("READY=1")
+        manager.notify("READY=1")
         assert end.recv(100) == b"READY=1"
 
 
