@@ -1,4 +1,4 @@
-"""The `switchboard` command: finds its verbs, turns errors into one line and an exit code."""
+"""The `switchboard` command: finds its verbs, prints errors as one line, sets the exit status."""
 
 import io
 import os
@@ -85,7 +85,7 @@ def _explain(error: SwitchboardError | ModuleNotFoundError | OSError) -> int:
     if isinstance(error, ModuleNotFoundError):
         return _fail(_missing_extra(error))
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has gone; so do we, without a second complaint at exit.
+        # The reader of standard output has closed it: end without another error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     # What modules write they guard; this is standard output on a full disk and the like.

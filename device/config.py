@@ -11,8 +11,8 @@ from device.errors import SettingsError
 from device.files import read_text
 from device.model.metadata import shown
 
-# These belong to one call, not to a box.
-_NOT_SETTINGS = ("config", "help", "as_json", "seconds", "service", "place")
+# These belong to one call, not to a device.
+_NOT_SETTINGS = ("config", "help", "as_json", "seconds", "service", "position")
 SEARCHED = (Path("switchboard.toml"), Path("/etc/switchboard/switchboard.toml"))
 
 
@@ -52,8 +52,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); check --config") from error
     except (ValueError, RecursionError) as error:
-        found = shown(str(error))
-        raise SettingsError(f"{path}: not TOML: {found}; mend that line") from error
+        raise SettingsError(f"{path}: not TOML: {shown(str(error))}; mend that line") from error
 
 
 def _settings_of(command: click.Command) -> list[click.Option]:

@@ -1,1 +1,1 @@
-"""The verbs of the box, one module each."""
+"""The commands of the device, one module each; may import every other package of `device`."""

@@ -3,15 +3,19 @@
 import os
 import platform
 import time
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from device.commands import options
+from device.commands.instrument_settings import InstrumentSettings
 from device.commands.number_types import Finite
 from device.console import say, say_json
+
+if TYPE_CHECKING:
+    from device.switches.script import ScriptSwitches
+    from device.synthesis.voice import Voice
 
 _FLIP_SECONDS = 4.0
 
@@ -28,50 +32,60 @@ _FLIP_SECONDS = 4.0
 @options.seed
 @options.as_json
 def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
-    """Play in real time, unheard, with a random flip every 4 s, and report the cost."""
+    """Play in real time, without sound, with a random flip every 4 s, and report the cost."""
     from device.audio.speaker import SilentSpeaker
-    from device.model.network import BUNDLED_MODEL, Network, interrupt
-    from device.playback.instrument import Instrument
-    from device.playback.statistics import resident_mb
-    from device.synthesis.performance import Performance
+    from device.commands.build_instrument import build_instrument
+    from device.model.network import interrupt
     from device.system.termination import TerminationHandler
 
-    with TerminationHandler(interrupt) as ending, ExitStack() as stack:
-        network = Network.open(model or BUNDLED_MODEL)
-        flips, performance = _flips(network.card.n_switches, seconds, seed), Performance(seed=seed)
-        speaker = stack.enter_context(SilentSpeaker(network.card.sample_rate))
-        instrument = stack.enter_context(
-            Instrument(network, flips, speaker, performance, ahead=True)
-        )
+    settings = InstrumentSettings(model=model, seed=seed, standalone=True)
+    with (
+        TerminationHandler(interrupt) as termination,
+        build_instrument(
+            settings,
+            termination,
+            make_switches=lambda n: _random_flips(n, seconds, seed),
+            make_speaker=SilentSpeaker,
+        ) as instrument,
+    ):
         cpu, wall = time.process_time(), time.monotonic()
-        with ending.stopping(instrument.stop.set):
+        with termination.stopping(instrument.stop.set):
             report = instrument.play(seconds)
-        ending.check()
+        termination.check()
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall
-        voice = instrument.voice
-    stages = {
+    figures = {**_costs(instrument.voice, cpu, wall), **report.to_dict(), **_machine()}
+    if as_json:
+        say_json(figures)
+    else:
+        say(*_table(figures).splitlines())
+
+
+def _costs(voice: "Voice", cpu_seconds: float, wall_seconds: float) -> dict[str, Any]:
+    """Share of one core, of the whole process and of each part, in percent."""
+    parts = {
         "compose": voice.compose_seconds,
         "render": voice.spent.render,
         "inversion": voice.spent.inversion,
     }
-    stages["rest"] = max(0.0, cpu - sum(stages.values()))
-    facts: dict[str, Any] = {
-        "core_percent": round(100 * cpu / wall, 3),
-        **{f"{name}_percent": round(100 * spent / wall, 3) for name, spent in stages.items()},
-        **report.to_dict(),
+    seconds = {"core": cpu_seconds, **parts, "rest": max(0.0, cpu_seconds - sum(parts.values()))}
+    return {
+        **{f"{name}_percent": round(100 * s / wall_seconds, 3) for name, s in seconds.items()},
         "score_misses": voice.n_misses,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    from device.playback.statistics import resident_mb
+
+    return {
         "resident_mb": round(resident_mb(), 1),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
     }
-    if as_json:
-        say_json(facts)
-    else:
-        say(*_table(facts).splitlines())
 
 
-def _flips(n_switches: int, seconds: float, seed: int) -> Any:
+def _random_flips(n_switches: int, seconds: float, seed: int) -> "ScriptSwitches":
     """A script of single flips, one switch at a time, seeded."""
     import numpy as np
 
@@ -87,9 +101,9 @@ def _flips(n_switches: int, seconds: float, seed: int) -> Any:
     return ScriptSwitches(flips, n_switches)
 
 
-def _table(facts: dict[str, Any]) -> str:
+def _table(figures: dict[str, Any]) -> str:
     def number(key: str) -> str:
-        value = facts[key]
+        value = figures[key]
         return "-" if value is None else f"{value:.2f}"
 
     return "\n".join(
@@ -101,9 +115,9 @@ def _table(facts: dict[str, Any]) -> str:
             f"  the rest         {number('rest_percent')} %",
             f"block              p50 {number('block_p50_ms')} ms, p99 {number('block_p99_ms')} ms, "
             f"max {number('block_max_ms')} ms, deadline {number('block_deadline_ms')} ms",
-            f"missed deadlines   {facts['missed_deadlines']}",
+            f"missed deadlines   {figures['missed_deadlines']}",
             f"switch to sample   p50 {number('switch_to_sample_p50_ms')} ms, "
-            f"p99 {number('switch_to_sample_p99_ms')} ms ({facts['n_flips']} flips), "
+            f"p99 {number('switch_to_sample_p99_ms')} ms ({figures['n_flips']} flips), "
             f"then {number('inversion_latency_ms')} ms of inversion (half of it new after "
             f"{number('inversion_halfway_ms')} ms) and the card's buffer",
             f"resident memory    {number('resident_mb')} MB",

@@ -2,15 +2,16 @@
 
 import getpass
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from device import errors
-from device.commands.findings import BAD, GOOD, NOTE, Finding
 from device.store.store import DEFAULT_STORE, ModelStore
 from device.switches.pinout import I2S_PINS
 from device.switches.wiring import Wiring
 from device.system.host import Host, user_exists
 
+GOOD, NOTE, BAD = "good", "note", "bad"
 UNIT, FALLBACK = "switchboard.service", "switchboard-fallback.service"
 USER = "switchboard"
 STATE = "/var/lib/switchboard"
@@ -18,7 +19,7 @@ STATE = "/var/lib/switchboard"
 _HOT_DEGREES = 80.0
 _LITTLE_BYTES = 100 * 2**20
 _MEND = f"journalctl -u {UNIT} -n 30 says why; then: sudo systemctl restart {UNIT}"
-# Nobody ran this before.
+# The first release; an earlier clock is not set.
 _EARLIEST_YEAR = 2025
 
 # Bits of the firmware's get_throttled; the same shifted by 16: it has happened since power-on.
@@ -32,6 +33,26 @@ _THROTTLED_FILES = (
     "/sys/devices/platform/soc/soc:firmware/get_throttled",
     "/sys/devices/platform/axi/axi:firmware/get_throttled",
 )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    what : str
+    verdict : str
+        `GOOD`; `NOTE`, the instrument plays without it; `BAD`, it does not play.
+    found : str
+    remedy : str
+        What mends it; empty where nothing needs mending.
+    """
+
+    what: str
+    verdict: str
+    found: str
+    remedy: str = ""
 
 
 def board(host: Host) -> Finding:
@@ -56,13 +77,13 @@ def rights(host: Host, *, user: str | None = None) -> Finding:
     )
 
 
-def wiring(host: Host, panel: Wiring) -> Finding:
+def wiring(host: Host, connected: Wiring) -> Finding:
     """Whether the configured pins can be what they are meant to be."""
-    pins = ", ".join(map(str, panel.pins))
-    if problems := panel.problems():
+    pins = ", ".join(map(str, connected.pins))
+    if problems := connected.problems():
         remedy = "choose pins with `pins = […]` in switchboard.toml; doctor --wiring draws them"
         return Finding("wiring", BAD, "; ".join(problems), remedy)
-    used = {*panel.pins, *panel.lamps.values()}
+    used = {*connected.pins, *connected.leds.values()}
     if _sound_on_header(host) and used & set(I2S_PINS):
         rivals = ", ".join(str(bcm) for bcm in sorted(used & set(I2S_PINS)))
         remedy = "move those wires to other pins and name them in switchboard.toml"
@@ -95,11 +116,11 @@ def power(host: Host) -> Finding | None:
         return None
     now = [bit for bit in _THROTTLED if flags >> bit & 1]
     before = [bit for bit in _THROTTLED if flags >> (bit + 16) & 1 and bit not in now]
-    said = [_THROTTLED[bit][0] for bit in now]
-    said += [f"since power-on: {_THROTTLED[bit][0]}" for bit in before]
-    if not said:
+    problems = [_THROTTLED[bit][0] for bit in now]
+    problems += [f"since power-on: {_THROTTLED[bit][0]}" for bit in before]
+    if not problems:
         return Finding("power", GOOD, "voltage and clock were right since power-on")
-    return Finding("power", NOTE, "; ".join(said), _THROTTLED[(now + before)[0]][1])
+    return Finding("power", NOTE, "; ".join(problems), _THROTTLED[(now + before)[0]][1])
 
 
 def temperature(host: Host) -> Finding | None:
@@ -189,34 +210,34 @@ def clock(host: Host) -> Finding:
 
 def unit(host: Host) -> Finding | None:
     """What systemd says of the service."""
-    facts = host.unit(
+    status = host.unit(
         UNIT, "LoadState", "ActiveState", "UnitFileState", "Result", "ExecMainStatus", "NRestarts",
         "StatusText",
     )  # fmt: skip
-    if facts.get("LoadState") != "loaded":
+    if status.get("LoadState") != "loaded":
         return None
-    state = facts.get("ActiveState", "")
+    state = status.get("ActiveState", "")
     if host.unit(FALLBACK, "ActiveState").get("ActiveState") == "active":
-        found = f"it fell back to the bundled model ({_ending(facts)})"
+        found = f"it fell back to the bundled model ({_exit_cause(status)})"
         return Finding("service", NOTE, found, _MEND)
     if state == "failed":
-        return Finding("service", BAD, f"failed ({_ending(facts)})", _MEND)
+        return Finding("service", BAD, f"failed ({_exit_cause(status)})", _MEND)
     if state != "active":
         remedy = f"sudo systemctl enable --now {UNIT}"
         return Finding("service", NOTE, f"{state or 'unknown'}, it does not play", remedy)
-    if facts.get("UnitFileState") != "enabled":
+    if status.get("UnitFileState") != "enabled":
         remedy = f"sudo systemctl enable {UNIT}"
         return Finding("service", NOTE, "it plays, but will not after the next boot", remedy)
-    restarts = facts.get("NRestarts", "0")
-    found = facts.get("StatusText") or "active"
+    restarts = status.get("NRestarts", "0")
+    found = status.get("StatusText") or "active"
     return Finding("service", GOOD, found + (f"; {restarts} restarts" if restarts != "0" else ""))
 
 
-def everything(host: Host, panel: Wiring) -> Iterator[Finding]:
+def everything(host: Host, connected: Wiring) -> Iterator[Finding]:
     """All that can be looked at on this machine."""
     yield board(host)
     yield rights(host)
-    yield wiring(host, panel)
+    yield wiring(host, connected)
     for check in (unit, priority, power, temperature, disk, what_is_kept, store, log):
         finding = check(host)
         if finding is not None:
@@ -229,9 +250,9 @@ def _throttled(host: Host) -> int | None:
         flags = host.number(place)
         if flags is not None:
             return flags
-    said = (host.ask(("vcgencmd", "get_throttled")) or "").partition("=")[2]
+    flags_text = (host.ask(("vcgencmd", "get_throttled")) or "").partition("=")[2]
     try:
-        return int(said, 16)
+        return int(flags_text, 16)
     except ValueError:
         return None
 
@@ -253,10 +274,10 @@ def _is_forgotten(host: Host, place: str) -> bool:
     return kind in ("tmpfs", "ramfs")
 
 
-def _ending(facts: dict[str, str]) -> str:
-    status = facts.get("ExecMainStatus", "0")
-    cause = causes().get(int(status) if status.isdecimal() else 0)
-    return f"exit status {status}: {cause}" if cause else facts.get("Result", "unknown")
+def _exit_cause(status: dict[str, str]) -> str:
+    code = status.get("ExecMainStatus", "0")
+    cause = causes().get(int(code) if code.isdecimal() else 0)
+    return f"exit status {code}: {cause}" if cause else status.get("Result", "unknown")
 
 
 def causes() -> dict[int, str]:

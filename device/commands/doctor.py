@@ -1,27 +1,33 @@
-"""`switchboard doctor`: what is there, what is missing, what to do."""
+"""`switchboard doctor`: checks everything the instrument needs, and names remedies."""
 
 import os
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from device.commands import options
-from device.commands.checks import UNIT, everything
-from device.commands.findings import BAD, GOOD, NOTE, Finding
+from device.commands.checks import BAD, GOOD, NOTE, UNIT, Finding, everything
+from device.commands.instrument_settings import InstrumentSettings
 from device.commands.number_types import Finite
 from device.config import find_settings
 from device.console import say, say_json
 from device.errors import SettingsError, SwitchboardError, SwitchesUnavailable
 from device.plain_text import MOST_IN_LINE, one_line
-from device.switches.wiring import Wiring, diagram
+from device.store.store import DEFAULT_STORE, ModelStore
+from device.switches.wiring import Wiring
+from device.switches.wiring_diagram import diagram
 from device.system.host import Host
 from device.system.outputs import is_standard_output, written
+
+if TYPE_CHECKING:
+    from device.switches.gpio import GpioSwitches
 
 _PYTHONS = ((3, 11), (3, 14))
 _PACKAGES = ("numpy", "onnxruntime", "sounddevice", "gpiozero", "soxr", "click", "rich")
@@ -32,11 +38,11 @@ _REINSTALL = "train and export one, or reinstall"
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="The box's configuration.  [default: as `play` finds it]",
+    help="Configuration file.  [default: as `play` finds it]",
 )
 @options.model
 @click.option("--pins", is_flag=True, help="Show every switch live while you flip it.")
-@click.option("--seconds", type=Finite(min=0.1), help="With --pins: stop after so long.  [never]")
+@click.option("--seconds", type=Finite(min=0.1), help="With --pins: seconds to watch.  [no limit]")
 @click.option(
     "--wiring",
     type=click.Path(path_type=Path),
@@ -51,20 +57,19 @@ def doctor(
     wiring: Path | None,
     as_json: bool,
 ) -> int:
-    """Look for everything the instrument needs; exit status 1 if it could not play."""
-    settings, trouble = _settings(config)
-    panel = _panel(settings, _labels(model))
+    """Check everything the instrument needs; exit status 1 if it could not play."""
+    settings, configuration = _settings(config)
     if wiring is not None:
-        return _draw(panel, wiring, as_json=as_json)
+        return _draw(_labelled(settings.wiring, model), wiring, as_json=as_json)
     if pins:
-        return _watch_pins(panel, seconds, as_json=as_json)
-    findings = [_python(), _packages(), trouble, *_findings(settings, panel, model, Host())]
+        return _watch_pins(_labelled(settings.wiring, model), seconds, as_json=as_json)
+    findings = [_python(), _packages(), configuration, *_findings(settings, model, Host())]
     _print(findings, as_json=as_json)
     return int(any(finding.verdict == BAD for finding in findings))
 
 
-def _settings(config: Path | None) -> tuple[dict[str, Any], Finding]:
-    """The box's settings and what is wrong with them; where they are, the defaults."""
+def _settings(config: Path | None) -> tuple[InstrumentSettings, Finding]:
+    """The settings of `play` here, or its defaults where they cannot be read; and the finding."""
     path, what = config or find_settings(), "configuration"
     try:
         settings = _as_played(path)
@@ -74,39 +79,29 @@ def _settings(config: Path | None) -> tuple[dict[str, Any], Finding]:
     return settings, Finding(what, GOOD, str(path) if path else "none; the defaults")
 
 
-def _as_played(config: Path | None) -> dict[str, Any]:
-    """Every setting as `play` would take it."""
+def _as_played(config: Path | None) -> InstrumentSettings:
     from device.commands.play import play
 
-    return play.make_context("play", ["--config", str(config or os.devnull)]).params
+    parameters = play.make_context("play", ["--config", str(config or os.devnull)]).params
+    names = {field.name for field in fields(InstrumentSettings)}
+    return InstrumentSettings(**{k: v for k, v in parameters.items() if k in names})
 
 
-def _panel(settings: dict[str, Any], labels: tuple[str, ...]) -> Wiring:
-    lamps = {name: settings[f"led_{name}"] for name in ("playing", "fault", "beat")}
-    return Wiring(
-        tuple(settings["pins"]),
-        labels,
-        active_high=settings["active_high"],
-        pulled_outside=settings["pull"] == "outside",
-        lamps={name: bcm for name, bcm in lamps.items() if bcm is not None},
-    )
-
-
-def _labels(model: Path | None) -> tuple[str, ...]:
+def _labelled(wiring: Wiring, model: Path | None) -> Wiring:
     from device.model.network import BUNDLED_MODEL, Network
 
-    try:
-        return Network.open(model or BUNDLED_MODEL).card.switch_labels
-    except SwitchboardError:
-        return ()  # what is wrong with it is a finding of its own
+    # A model that does not open is a finding of its own.
+    with suppress(SwitchboardError):
+        return replace(wiring, labels=Network.open(model or BUNDLED_MODEL).card.switch_labels)
+    return wiring
 
 
-def _draw(panel: Wiring, path: Path, *, as_json: bool) -> int:
-    if problems := panel.problems():
+def _draw(wiring: Wiring, path: Path, *, as_json: bool) -> int:
+    if problems := wiring.problems():
         raise SettingsError(f"wiring: found that {'; '.join(problems)}; mend `pins` and `led_…`")
     with written(path) as file:
-        file.write(diagram(panel).encode())
-    rows = panel.rows()
+        file.write(diagram(wiring).encode())
+    rows = wiring.rows()
     if as_json:
         say_json(rows)
     else:
@@ -118,29 +113,27 @@ def _draw(panel: Wiring, path: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _watch_pins(panel: Wiring, seconds: float | None, *, as_json: bool) -> int:
-    from contextlib import suppress
-
+def _watch_pins(wiring: Wiring, seconds: float | None, *, as_json: bool) -> int:
     from rich.console import Console
     from rich.live import Live
 
     from device.switches.pin_monitor import Watch, table, watch
 
-    with _opened(panel) as switches, Live(console=Console(quiet=as_json)) as live:
+    with _open_pins(wiring) as switches, Live(console=Console(quiet=as_json)) as live:
         rows: list[dict[str, Any]] = []
 
         def show(seen: Watch) -> None:
-            rows[:] = seen.rows(panel.pins, panel.labels)
+            rows[:] = seen.rows(wiring.pins, wiring.labels)
             live.update(table(rows))
 
         with suppress(KeyboardInterrupt):
-            show(watch(switches.levels, show, len(panel.pins), seconds=seconds))
+            show(watch(switches.levels, show, len(wiring.pins), seconds=seconds))
     if as_json:
         say_json(rows)
     return 0
 
 
-def _opened(panel: Wiring) -> Any:
+def _open_pins(wiring: Wiring) -> "GpioSwitches":
     from device.switches.gpio import GpioSwitches
 
     if _is_playing(Host()):
@@ -148,23 +141,20 @@ def _opened(panel: Wiring) -> Any:
             f"pins: found the running service holding them, expected them free: "
             f"sudo systemctl stop {UNIT}, and start it again afterwards"
         )
-    return GpioSwitches(
-        panel.pins, active_high=panel.active_high, pulled_outside=panel.pulled_outside
-    )
+    return GpioSwitches.of(wiring)
 
 
 def _is_playing(host: Host) -> bool:
     return host.unit(UNIT, "ActiveState").get("ActiveState") == "active"
 
 
-def _findings(
-    settings: dict[str, Any], panel: Wiring, model: Path | None, host: Host
-) -> Iterator[Finding]:
-    yield from everything(host, panel)
+def _findings(settings: InstrumentSettings, model: Path | None, host: Host) -> Iterator[Finding]:
+    yield from everything(host, settings.wiring)
     yield _portaudio()
-    yield _cards(settings["speaker"])
-    yield _pins(panel, host)
-    yield _model(model or settings["model"] or _active(settings["store"]))
+    yield _cards(settings.speaker)
+    yield _pins(settings.wiring, host)
+    store = ModelStore(settings.store or DEFAULT_STORE)
+    yield _model(model or settings.model or store.active())
 
 
 def _print(findings: list[Finding], *, as_json: bool) -> None:
@@ -224,7 +214,7 @@ def _cards(wanted: str) -> Finding:
     return Finding("sound cards", NOTE, f"none with {wanted!r} in its name: {found}", remedy)
 
 
-def _pins(panel: Wiring, host: Host) -> Finding:
+def _pins(wiring: Wiring, host: Host) -> Finding:
     if not list(host.path("/dev").glob("gpiochip*")):
         return Finding("pins", NOTE, "no /dev/gpiochip*; the keyboard works in a terminal")
     if _is_playing(host):
@@ -232,21 +222,15 @@ def _pins(panel: Wiring, host: Host) -> Finding:
     from device.switches.pinout import describe
 
     try:
-        with _opened(panel) as switches:
+        with _open_pins(wiring) as switches:
             levels = switches.levels()
     except SwitchboardError as error:
         return Finding("pins", NOTE, str(error), "sudo usermod -aG gpio $USER, then log in again")
-    closed = [f"{i + 1} ({describe(panel.pins[i])})" for i, level in enumerate(levels) if level]
+    closed = [f"{i + 1} ({describe(wiring.pins[i])})" for i, level in enumerate(levels) if level]
     if not closed:
         return Finding("pins", GOOD, "every switch is open")
     remedy = "on, or wired so for ever? switchboard doctor --pins tells, while you flip them"
     return Finding("pins", GOOD, f"closed: switch {', '.join(closed)}", remedy)
-
-
-def _active(directory: Path | None) -> Path | None:
-    from device.store.store import DEFAULT_STORE, ModelStore
-
-    return ModelStore(directory or DEFAULT_STORE).active()
 
 
 def _model(path: Path | None) -> Finding:

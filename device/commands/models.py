@@ -1,4 +1,4 @@
-"""`switchboard models`: what this box has been sent, which one plays, and what a file says."""
+"""`switchboard models`: lists, examines, activates and removes the models of the store."""
 
 import hashlib
 import time
@@ -26,7 +26,7 @@ again = click.option(
 
 @click.group()
 def models() -> None:
-    """Models on this box: list, show, check, activate, roll back, remove.
+    """Models on this device: list, show, check, activate, roll back, remove.
 
     NAME is the first digits of a model's hash, `active`, `previous` or `bundled`.
     """
@@ -51,21 +51,21 @@ def list_models(store: Path, as_json: bool) -> None:
 @options.store
 @options.as_json
 def show(name: str, store: Path, as_json: bool) -> None:
-    """What a model, or any model FILE, says of itself."""
+    """Print the metadata of a model, or of any model FILE."""
     from device.model.summary import describe, to_lines
 
-    facts = describe(_path(name, store))
+    summary = describe(_path(name, store))
     if as_json:
-        say_json(facts)
+        say_json(summary)
     else:
-        say(*to_lines(facts))
+        say(*to_lines(summary))
 
 
 @models.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @options.as_json
 def check(file: Path, as_json: bool) -> None:
-    """Validate a model FILE as this box would on its arrival; nothing changes."""
+    """Validate a model FILE as this device would on its arrival; nothing changes."""
     from device.updates.validation import validate
 
     verdict = validate(file)
@@ -178,7 +178,10 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
         mark = "*" if row["is_active"] else " "
         size = f"{row['size_bytes'] / 2**20:5.1f} MiB"
         title = f"{row['title']:{width}}"
-        parts = [row["digest"][:_SHOWN_DIGITS].ljust(_SHOWN_DIGITS), size, _day(row["added"])]
+        added = " " * 16
+        if row["added"] is not None:
+            added = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["added"]))
+        parts = [row["digest"][:_SHOWN_DIGITS].ljust(_SHOWN_DIGITS), size, added]
         yield f"{mark} {'  '.join(parts)}  {title}  {_state(row)}".rstrip()
 
 
@@ -190,10 +193,6 @@ def _state(row: dict[str, Any]) -> str:
     if row["is_previous"]:
         return "previous"
     return "last resort" if row["digest"] == BUNDLED else ""
-
-
-def _day(added: float | None) -> str:
-    return " " * 16 if added is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(added))
 
 
 def _path(name: str, directory: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Options that several verbs share, so that they are spelt and explained once."""
+"""Options that several verbs share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from device.commands.instrument_settings import InstrumentSettings
 from device.commands.number_types import Finite
 from device.store.store import DEFAULT_STORE
 from device.synthesis.transport import Quantize
@@ -26,7 +27,7 @@ def _model_path(ctx: click.Context, param: click.Parameter, value: Path | None) 
     return BUNDLED_MODEL
 
 
-def _place(
+def _position(
     _ctx: click.Context, _param: click.Parameter, value: str | None
 ) -> "SharedPosition | None":
     if value is None:
@@ -36,12 +37,17 @@ def _place(
     return SharedPosition.parse(value)
 
 
-def check_not_said_twice(place: "SharedPosition | None") -> None:
-    """Refuse a share code together with an option that it speaks for."""
+def check_share_code_alone(position: "SharedPosition | None") -> None:
+    """Refuse a share code together with an option whose value it contains.
+
+    Raises
+    ------
+    click.UsageError
+    """
     source = click.get_current_context().get_parameter_source
     for name in ("seed", "tempo", "still", "bits"):
-        if place is not None and source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--share says what --{name} says; leave one of them out.")
+        if position is not None and source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--share contains what --{name} sets; leave one of them out.")
 
 
 model = click.option(
@@ -55,20 +61,20 @@ store = click.option(
     type=click.Path(path_type=Path),
     default=DEFAULT_STORE,
     show_default=True,
-    help="Folder of the models that were pushed to this box.",
+    help="Folder of the models that were pushed to this device.",
 )
 share = click.option(
     "--share",
-    "place",
+    "position",
     metavar="CODE",
-    callback=_place,
-    help="Begin where a share code says: its model, switches, seed, tempo and position. "
-    "Whoever plays it hears the same samples, and the notes of where it was taken.",
+    callback=_position,
+    help="Start at a share code: its model, switches, seed, tempo and position. The same code "
+    "gives the same samples, and the notes of the position where it was taken.",
 )
 seed = click.option(
     "--seed",
     type=click.IntRange(min=0),
-    default=1,
+    default=InstrumentSettings.seed,
     show_default=True,
     help="Same switches, model and seed: same music.",
 )
@@ -83,28 +89,28 @@ still = click.option(
 tape = click.option(
     "--tape",
     type=Finite(0, 1),
-    default=0.25,
+    default=InstrumentSettings.tape,
     show_default=True,
     help="Wow, saturation, hiss and crackle: 0 none to 1 worn.",
 )
 gain = click.option(
     "--gain",
     type=Finite(-60, 12),
-    default=0.0,
+    default=InstrumentSettings.gain,
     show_default=True,
     help="Volume in dB before the limiter.",
 )
 volume_limit = click.option(
     "--volume-limit",
     type=Finite(-60, 0),
-    default=0.0,
+    default=InstrumentSettings.volume_limit,
     show_default=True,
-    help="Lower the limiter's ceiling by so many dB: nothing comes out louder, whatever the gain.",
+    help="Lower the limiter's ceiling by so many dB: the output stays below it at any gain.",
 )
 quantize = click.option(
     "--quantize",
     type=click.Choice([q.value for q in Quantize]),
-    default=Quantize.OFF.value,
+    default=InstrumentSettings.quantize,
     show_default=True,
     help="When a flip sounds: at once, or on the next 16th, beat or bar.",
 )

@@ -1,4 +1,4 @@
-"""`switchboard receive`: the far end of a push; all that a pushing key may run."""
+"""`switchboard receive`: the device's side of a push, the only command of a paired SSH key."""
 
 import json
 import os
@@ -17,9 +17,8 @@ from device.commands import options
 def receive(store: Path) -> int:
     """Take one model from standard input, examine it and make it play.
 
-    Speaks JSON lines, for `switchboard push` over ssh; see device/updates/receiver.py. What the
-    other side
-    asked ssh to run is ignored.
+    Speaks JSON lines, for `switchboard push` over ssh; see device/updates/receiver.py. The
+    command that the client asked ssh to run is ignored.
     """
     from device.store.store import open_store
     from device.updates.receiver import Sender
@@ -30,6 +29,6 @@ def receive(store: Path) -> int:
 
 
 def _say(event: dict[str, Any]) -> None:
-    # Whoever sent a whole model and hung up is still served.
+    # A sender that closed the connection after a whole model is still served.
     with suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), (json.dumps(event) + "\n").encode())

@@ -1,4 +1,4 @@
-"""`switchboard sweep`: every state of the panel, rendered and measured before anybody hears it."""
+"""`switchboard sweep`: renders every switch state and measures it, before it is played."""
 
 import math
 import sys
@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 
 from device.commands import options
+from device.commands.instrument_settings import InstrumentSettings
 from device.commands.number_types import Finite
 from device.console import say, say_json
 
@@ -32,18 +33,8 @@ ALIKE_DB = 0.5
 @options.model
 @options.music
 @options.as_json
-def sweep(
-    out: Path,
-    seconds: float,
-    model: Path | None,
-    seed: int,
-    tempo: float | None,
-    still: bool,
-    tape: float,
-    gain: float,
-    as_json: bool,
-) -> None:
-    """Render every state of the panel as OUT/BITS.wav and compare them."""
+def sweep(out: Path, seconds: float, as_json: bool, **parameters: Any) -> None:
+    """Render every switch state as OUT/BITS.wav and compare them."""
     from rich.console import Console
     from rich.progress import track
 
@@ -51,29 +42,27 @@ def sweep(
     from device.errors import OutputError
     from device.model.network import BUNDLED_MODEL, Network, interrupt
     from device.switches.bits import format_bits
-    from device.synthesis.performance import Performance
     from device.system.termination import TerminationHandler
 
-    performance = Performance(
-        seed=seed, tempo_bpm=tempo, still=still, tape=tape, gain_db=gain, block_frames=16
-    )
+    settings = InstrumentSettings(**parameters, standalone=True, ahead=False, block_frames=16)
     console = Console(file=cast(IO[str], SafeStream(sys.stderr)))
-    with TerminationHandler(interrupt) as ending:
-        network = Network.open(model or BUNDLED_MODEL)
+    with TerminationHandler(interrupt) as termination:
+        network = Network.open(settings.model or BUNDLED_MODEL)
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{out}: cannot make this folder ({error.strerror})") from error
         states = list(product((False, True), repeat=network.card.n_switches))
+        paths = {bits: out / f"{format_bits(bits)}.wav" for bits in states}
         measurements = [
-            _render(network, performance, bits, seconds, out / f"{format_bits(bits)}.wav", ending)
+            _render(network, settings.performance, bits, seconds, paths[bits], termination)
             for bits in track(states, description="sweeping", console=console)
         ]
-    facts = _facts([format_bits(bits) for bits in states], measurements)
+    figures = _figures([format_bits(bits) for bits in states], measurements)
     if as_json:
-        say_json(facts)
+        say_json(figures)
     else:
-        say(*_table(facts).splitlines())
+        say(*_table(figures).splitlines())
 
 
 def _render(
@@ -82,7 +71,7 @@ def _render(
     bits: "Bits",
     seconds: float,
     path: Path,
-    ending: "TerminationHandler",
+    termination: "TerminationHandler",
 ) -> "AudioMeasurement":
     import numpy as np
 
@@ -96,29 +85,29 @@ def _render(
     n_blocks = math.ceil(n_samples / voice.block_samples)
     blocks = []
     for _ in range(n_blocks):
-        ending.check()
+        termination.check()
         blocks.append(voice.block(bits))
     samples = np.concatenate(blocks)[:n_samples]
     with WavSpeaker(path, sample_rate, paced=False, whole=True) as speaker:
-        ending.add_save(speaker.end)
+        termination.add_save(speaker.end)
         speaker.write(samples)
     return measure(samples, sample_rate)
 
 
-def _facts(names: list[str], measurements: "list[AudioMeasurement]") -> dict[str, Any]:
+def _figures(names: list[str], measurements: "list[AudioMeasurement]") -> dict[str, Any]:
     from device.audio.measurement import nearest
 
     rows: list[dict[str, Any]] = [
         {
             "bits": name,
-            "lufs": round(s.lufs, 2),
-            "true_peak_db": round(s.true_peak_db, 2),
-            "silent_share": round(s.silent_share, 3),
-            "is_finite": s.is_finite,
+            "lufs": round(measured.lufs, 2),
+            "true_peak_db": round(measured.true_peak_db, 2),
+            "silent_share": round(measured.silent_share, 3),
+            "is_finite": measured.is_finite,
             "nearest": names[other],
             "nearest_db": round(distance, 2),
         }
-        for name, s, (other, distance) in zip(
+        for name, measured, (other, distance) in zip(
             names, measurements, nearest(measurements), strict=True
         )
     ]
@@ -132,16 +121,16 @@ def _facts(names: list[str], measurements: "list[AudioMeasurement]") -> dict[str
     }
 
 
-def _table(facts: dict[str, Any]) -> str:
+def _table(figures: dict[str, Any]) -> str:
     lines = [f"{'bits':>16}  {'LUFS':>6}  {'dBTP':>6}  {'silent':>6}  nearest"]
     lines += [
         f"{row['bits']:>16}  {row['lufs']:6.1f}  {row['true_peak_db']:6.1f}  "
         f"{row['silent_share']:6.1%}  {row['nearest']} at {row['nearest_db']:.1f} dB"
-        for row in facts["states"]
+        for row in figures["states"]
     ]
     lines.append(
-        f"{facts['n_states']} states: {facts['n_silent']} silent (at or below {SILENT_LUFS:.0f} "
-        f"LUFS), {facts['n_loud']} loud (above {LOUD_PEAK_DB:.0f} dBTP), "
-        f"{facts['n_not_finite']} not finite, {facts['n_alike']} alike (below {ALIKE_DB} dB)"
+        f"{figures['n_states']} states: {figures['n_silent']} silent (at or below "
+        f"{SILENT_LUFS:.0f} LUFS), {figures['n_loud']} loud (above {LOUD_PEAK_DB:.0f} dBTP), "
+        f"{figures['n_not_finite']} not finite, {figures['n_alike']} alike (below {ALIKE_DB} dB)"
     )
     return "\n".join(lines)

@@ -1,1 +1,4 @@
-"""Where switch states come from: pins, keyboard or a script; debouncing; wiring."""
+"""Sources of switch states (pins, keyboard, script), debouncing and wiring.
+
+Imports `device.console`, `device.errors`, `device.files` and `device.plain_text`.
+"""

@@ -1,7 +1,7 @@
-"""Where the panel comes from: the port, and the switches that need no hardware.
+"""The protocol of switch sources, and the one that needs no hardware.
 
-The panel is a level, not a stream of events: whoever is asked says how the switches stand now, so
-that a missed edge cannot exist. Pins are in `device.switches.gpio`, the terminal is in
+Switches are read as levels, not as events: a read returns the present states, so that no edge can
+be missed. Pins are in `device.switches.gpio`, the terminal is in
 `device.switches.keyboard`.
 """
 
@@ -12,16 +12,16 @@ from device.switches.bits import Bits
 
 
 class Switches(Protocol):
-    """A panel of switches: hardware, or its twin."""
+    """A source of switch states: hardware, or a simulation of it."""
 
     @property
     def n_switches(self) -> int:
-        """How many switches the panel has."""
+        """Number of switches."""
         ...
 
     @property
     def finished(self) -> bool:
-        """Whether the player asked to end."""
+        """Whether the player asked to quit."""
         ...
 
     @property
@@ -30,15 +30,15 @@ class Switches(Protocol):
         ...
 
     def read(self, seconds: float) -> Bits:
-        """How the panel stands now, `seconds` of music after the start."""
+        """The present states, `seconds` of music after the start."""
         ...
 
     def fit(self, n_switches: int) -> None:
-        """Have so many switches from now on, if that is possible."""
+        """Change the number of switches, where that is possible."""
         ...
 
     def close(self) -> None:
-        """Let go of the hardware; may be called again."""
+        """Release the hardware; may be called again."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -47,29 +47,29 @@ class Switches(Protocol):
 
 
 class SwitchesBase(Closeable):
-    """What is the same for every panel: never finished, of one size, holding nothing."""
+    """Defaults of switch sources: never finished, of fixed size, without resources."""
 
     @property
     def finished(self) -> bool:
-        """Whether the player asked to end."""
+        """Whether the player asked to quit."""
         return False
 
     @property
     def chattering(self) -> Bits:
-        """Which switches are held because they chatter; none, where there are no wires."""
+        """Which switches are held because they chatter; none without hardware."""
         return ()
 
     def fit(self, n_switches: int) -> None:
-        """Stay as it is: hardware has the switches it has."""
+        """Do nothing: the number of switches is fixed."""
 
 
 class FixedSwitches(SwitchesBase):
-    """One state for ever, to render it."""
+    """A constant state, for rendering."""
 
     def __init__(self, bits: Bits) -> None:
         self.n_switches = len(bits)
         self._bits = bits
 
     def read(self, seconds: float) -> Bits:
-        """Return the one state."""
+        """Return the state."""
         return self._bits

@@ -6,12 +6,12 @@ Bits = tuple[bool, ...]
 
 
 def parse_bits(text: str, n_switches: int) -> Bits:
-    """Read a panel state written as one 0 or 1 per switch, first switch first.
+    """Parse switch states written as one 0 or 1 per switch, first switch first.
 
     Raises
     ------
     BitsError
-        If another character is in it, or it is not `n_switches` long.
+        If it contains another character or is not `n_switches` long.
     """
     if len(text) != n_switches or set(text) - {"0", "1"}:
         raise BitsError(
@@ -22,17 +22,17 @@ def parse_bits(text: str, n_switches: int) -> Bits:
 
 
 def format_bits(bits: Bits) -> str:
-    """Write a panel state as `parse_bits` reads it."""
+    """Write switch states as `parse_bits` reads them."""
     return "".join("1" if bit else "0" for bit in bits)
 
 
 def fit(bits: Bits, n_switches: int) -> Bits:
-    """A panel state for a model with more or fewer switches: extra ignored, missing off."""
+    """Switch states for a model with more or fewer switches: extra ignored, missing off."""
     return bits[:n_switches] + (False,) * (n_switches - len(bits))
 
 
 def size_mismatch_warning(n_panel: int, n_model: int) -> str | None:
-    """What to tell the player of a panel with another number of switches, if it has."""
+    """Warning for hardware with another number of switches than the model; None if equal."""
     if n_panel == n_model:
         return None
     rest = "the extra ones are ignored" if n_panel > n_model else "the missing ones stay off"

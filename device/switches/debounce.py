@@ -1,31 +1,32 @@
-"""A switch that chatters, because a wire is loose, is held where it was, and named."""
+"""Debouncing of contacts, and detection of contact chatter from a loose wire."""
 
 from collections.abc import Callable, Sequence
 
 from device.switches.bits import Bits
 
-# A bucket that fills by one with every change and leaks. A hand flips a switch six times a second
-# for a second or two; whatever goes on like that is no hand.
+# Leaky bucket: one per change. A player flips a switch at most six times a second for a second or
+# two; more than that is chatter.
 LEAK_PER_SECOND = 2.0
 BUCKET = 12.0
 CALM_SECONDS = 2.0
 
-Tell = Callable[[int, bool], None]
+Report = Callable[[int, bool], None]
 
 
 class _Contact:
-    """One switch: believed as it is read, until it moves more than a hand can."""
+    """One switch: passed through until it changes more often than a player can flip it."""
 
     def __init__(self) -> None:
         self.chatters = False
         self._level: bool | None = None
-        self._rest = False  # where it was before it began to move
+        self._rest = False  # level before the changes began
         self._bucket = 0.0
         self._changed_at = float("-inf")
         self._seen_at = 0.0
 
     def update(self, level: bool, now: float) -> bool:
-        self._leak(now)
+        self._bucket = max(0.0, self._bucket - LEAK_PER_SECOND * (now - self._seen_at))
+        self._seen_at = now
         if self._level is None:
             self._level = self._rest = level
         elif level != self._level:
@@ -34,10 +35,6 @@ class _Contact:
             self.chatters = False
             self._bucket = 0.0
         return self._rest if self.chatters else level
-
-    def _leak(self, now: float) -> None:
-        self._bucket = max(0.0, self._bucket - LEAK_PER_SECOND * (now - self._seen_at))
-        self._seen_at = now
 
     def _moved(self, level: bool, now: float) -> None:
         if self._bucket == 0.0 and not self.chatters:
@@ -49,55 +46,55 @@ class _Contact:
 
 
 class ChatterFilter:
-    """Holds every switch that chatters at where it stood before, until it has been calm.
+    """Holds every switch that chatters at its earlier level until it is calm for `CALM_SECONDS`.
 
     Parameters
     ----------
-    tell : callable or None
+    report : callable or None
         Takes a switch, counted from 0, and whether it chatters; called when that changes.
     """
 
-    def __init__(self, n: int, tell: Tell | None = None) -> None:
+    def __init__(self, n: int, report: Report | None = None) -> None:
         self._contacts = [_Contact() for _ in range(n)]
-        self._tell = tell
+        self._report = report
 
     @property
     def chattering(self) -> Bits:
-        """Which switches are being held."""
+        """Which switches are held."""
         return tuple(contact.chatters for contact in self._contacts)
 
     def update(self, levels: Sequence[bool], now: float) -> Bits:
-        """Return the switches as to be obeyed at `now` (seconds of any steady clock)."""
+        """Return the filtered levels at `now` (seconds of a monotonic clock)."""
         return tuple(self._one(i, level, now) for i, level in enumerate(levels))
 
     def _one(self, i: int, level: bool, now: float) -> bool:
         contact = self._contacts[i]
         before = contact.chatters
-        obeyed = contact.update(level, now)
-        if self._tell is not None and contact.chatters != before:
-            self._tell(i, contact.chatters)
-        return obeyed
+        filtered = contact.update(level, now)
+        if self._report is not None and contact.chatters != before:
+            self._report(i, contact.chatters)
+        return filtered
 
 
 LOCKOUT_SECONDS = 0.03
 
 
 class Debounce:
-    """Believes a contact that moved at once, then is deaf to it for the lockout.
+    """Passes a change at once, then ignores further changes of that contact for the lockout.
 
-    So a flip costs no latency, and bounce is swallowed whether the contact closes or opens. After
-    the lockout the level is read again: what the output says is then what the panel says.
+    A flip has no added latency, and bounce is suppressed whether the contact closes or opens.
+    After the lockout the output follows the level again.
     """
 
     def __init__(self, n: int, lockout_seconds: float) -> None:
         self._lockout_seconds = lockout_seconds
         self._levels = [False] * n
-        self._deaf_until = [float("-inf")] * n
+        self._locked_until = [float("-inf")] * n
 
     def update(self, raw: Bits, now: float) -> Bits:
-        """Return the contacts as believed at `now` (seconds of any steady clock)."""
+        """Return the debounced levels at `now` (seconds of a monotonic clock)."""
         for i, level in enumerate(raw):
-            if level != self._levels[i] and now >= self._deaf_until[i]:
+            if level != self._levels[i] and now >= self._locked_until[i]:
                 self._levels[i] = level
-                self._deaf_until[i] = now + self._lockout_seconds
+                self._locked_until[i] = now + self._lockout_seconds
         return tuple(self._levels)

@@ -1,6 +1,6 @@
 """Toggle switches on the pins of a Raspberry Pi, each between its pin and ground.
 
-gpiozero is imported when a panel is opened, so that a laptop never pays for it.
+gpiozero is imported when switches are opened, not with this module.
 """
 
 import logging
@@ -18,6 +18,7 @@ from device.switches.base import SwitchesBase
 from device.switches.bits import Bits
 from device.switches.debounce import LOCKOUT_SECONDS, ChatterFilter, Debounce
 from device.switches.pinout import describe
+from device.switches.wiring import Wiring
 
 if TYPE_CHECKING:
     from gpiozero import InputDevice
@@ -30,7 +31,7 @@ _log = logging.getLogger("switchboard")
 
 
 class GpioSwitches(SwitchesBase):
-    """A switch per pin (BCM numbers), read as it stands, free of bounce and of loose wires.
+    """A switch per pin (BCM numbers), debounced, and held while it chatters.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ class GpioSwitches(SwitchesBase):
         self._clock = clock
         self._sleep = sleep
         self._debounce = Debounce(len(pins), lockout_seconds)
-        self._guard = ChatterFilter(len(pins), None if report is None else self._tell)
+        self._guard = ChatterFilter(len(pins), None if report is None else self._report_chatter)
         self._pins = tuple(pins)
         self._report = None if report is None else without_errors(report)
         self._active_high = active_high
@@ -70,13 +71,29 @@ class GpioSwitches(SwitchesBase):
         self._contacts: list[InputDevice] = []
         self._open(pins)
 
+    @classmethod
+    def of(cls, wiring: Wiring, *, report: Report | None = None) -> "GpioSwitches":
+        """The switches of a wiring.
+
+        Raises
+        ------
+        SwitchesUnavailable
+            As for the class.
+        """
+        return cls(
+            wiring.pins,
+            report=report,
+            active_high=wiring.active_high,
+            pulled_outside=wiring.pulled_outside,
+        )
+
     def read(self, seconds: float) -> Bits:
-        """Read every pin's level, free of bounce and chatter."""
+        """Read every pin's level, without bounce and chatter."""
         now = self._clock()
         return self._guard.update(self._debounce.update(self.levels(), now), now)
 
     def levels(self) -> Bits:
-        """Every switch as it is this instant, bouncing or not."""
+        """The raw levels of all switches."""
         return tuple(bool(contact.value) for contact in self._contacts)
 
     @property
@@ -85,8 +102,8 @@ class GpioSwitches(SwitchesBase):
         return self._guard.chattering
 
     def close(self) -> None:
-        """Let go of the pins; may be called again."""
-        # lgpio now and then answers 'GPIO busy' when it lets go of a line; seen 4 times in 320,
+        """Release the pins; may be called again."""
+        # lgpio sometimes answers 'GPIO busy' when it releases a line; seen 4 times in 320,
         # and the first retry always worked. A process that ends gives the lines back anyway.
         errors = pin_errors() if self._contacts else ()
         while self._contacts:
@@ -111,7 +128,7 @@ class GpioSwitches(SwitchesBase):
             _log.warning("gpio: %s", fallback.message)
 
     def _claim(self, pins: Sequence[int]) -> None:
-        # lgpio leaves a pipe in its working folder, which may be anybody's.
+        # lgpio leaves a pipe in its working folder, which another user may own.
         os.environ.setdefault("LG_WD", tempfile.gettempdir())
         # InputDevice, not Button: it asks for no edges, so no thread of lgpio's runs along.
         from gpiozero import InputDevice
@@ -123,7 +140,7 @@ class GpioSwitches(SwitchesBase):
                 contact = InputDevice(pin, pull_up=not self._active_high)
             self._contacts.append(contact)
 
-    def _tell(self, i: int, chatters: bool) -> None:
+    def _report_chatter(self, i: int, chatters: bool) -> None:
         if self._report is not None:
             how = "chatters, and is held where it was: see to its wire" if chatters else "is calm"
             self._report(f"switch {i + 1} ({describe(self._pins[i])}) {how}")

@@ -1,4 +1,4 @@
-"""The terminal as a panel: a key per switch."""
+"""Switches on the keyboard of the terminal: a key per switch."""
 
 import os
 import re
@@ -25,17 +25,19 @@ _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*[ -/]*[@-~]?)?")
 
 
 class KeyboardSwitches(SwitchesBase):
-    """Switches under the keys of `SWITCH_KEYS`; r random, 0 all off, space tells, q ends.
+    """Switches under the keys of `SWITCH_KEYS`.
+
+    The other keys: r random, 0 all off, space prints the share code, q ends.
 
     The terminal stays in cbreak mode until `close`: keys come at once and unseen, and Ctrl-C still
     interrupts.
 
     Parameters
     ----------
-    tell : callable
-        What the space bar asks for.
+    print_share_code : callable
+        Called when the space bar is pressed.
     start : Bits or None
-        How the switches stand at first; None: all off.
+        Initial states; None: all off.
     fd : int
         File descriptor of the terminal.
 
@@ -50,7 +52,7 @@ class KeyboardSwitches(SwitchesBase):
         n_switches: int,
         *,
         rng: np.random.Generator,
-        tell: Callable[[], None],
+        print_share_code: Callable[[], None],
         start: Bits | None = None,
         fd: int = STDIN,
     ) -> None:
@@ -61,7 +63,7 @@ class KeyboardSwitches(SwitchesBase):
             )
         self.n_switches = n_switches
         self._rng = rng
-        self._tell = without_errors(lambda _: tell())
+        self._print_share_code = without_errors(lambda _: print_share_code())
         self._fd = fd
         self._bits = list(fit(start or (), n_switches))
         self._finished = False
@@ -110,7 +112,7 @@ class KeyboardSwitches(SwitchesBase):
         return keys.decode("ascii", errors="ignore")
 
     def _listen(self) -> None:
-        # Asked every time: a shell sets its own mode when the player suspends and resumes us.
+        # Checked every time: a shell sets its own mode when the process is suspended and resumed.
         if termios.tcgetattr(self._fd)[3] & termios.ICANON:
             tty.setcbreak(self._fd, termios.TCSADRAIN)
 
@@ -119,18 +121,15 @@ class KeyboardSwitches(SwitchesBase):
         if 0 <= switch < self.n_switches:
             self._bits[switch] = not self._bits[switch]
         elif key == "r":
-            self._flip_some()
+            # At least one flip, so that r always changes the sound.
+            flips = int(self._rng.integers(1, 2**self.n_switches))
+            self._bits = [bit ^ bool(flips >> i & 1) for i, bit in enumerate(self._bits)]
         elif key == "0":
             self._bits = [False] * self.n_switches
         elif key == " ":
-            self._tell(key)
+            self._print_share_code(key)
         elif key == "q":
             self._finished = True
-
-    def _flip_some(self) -> None:
-        # At least one, so that r is always heard.
-        flips = int(self._rng.integers(1, 2**self.n_switches))
-        self._bits = [bit ^ bool(flips >> i & 1) for i, bit in enumerate(self._bits)]
 
 
 def key_help(n_switches: int) -> str:
@@ -144,5 +143,5 @@ def _in_foreground(fd: int) -> bool:
     try:
         return os.tcgetpgrp(fd) == os.getpgrp()
     except OSError:
-        # A terminal that does not control us, so it has no say in who may use it.
+        # Not our controlling terminal: job control does not apply.
         return True

@@ -1,4 +1,4 @@
-"""Every switch as its pin sees it, live, while somebody flips it: the wiring is right, or not."""
+"""Live levels, flips and bounce of every switch, to check the wiring."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from device.switches.pinout import header_pin
 
 POLL_SECONDS = 0.001
 REFRESH_SECONDS = 0.1
-# More within a lockout is no bounce of a contact.
+# More changes within a lockout are no bounce of a contact.
 _CHATTER_CHANGES = 20
 
 
 @dataclass
 class Contact:
-    """What was seen of one switch.
+    """What was measured of one switch.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Contact:
 
     @property
     def verdict(self) -> str:
-        """What to think of it."""
+        """Assessment of the contact, in words."""
         if self.n_changes > _CHATTER_CHANGES:
             return "chatters: see to its wire"
         if self.n_flips == 0:
@@ -46,7 +46,7 @@ class Contact:
 
 
 class Watch:
-    """Counts flips and times bounce, from levels polled much faster than music needs."""
+    """Counts flips and measures bounce, from levels polled every `POLL_SECONDS`."""
 
     def __init__(self, n: int) -> None:
         self._n = n
@@ -56,7 +56,7 @@ class Watch:
         self._changes = [0] * n
 
     def update(self, levels: Bits, now: float) -> None:
-        """The switches at `now` (seconds of any steady clock), bouncing or not."""
+        """Take the raw levels at `now` (seconds of a monotonic clock)."""
         if not self.contacts:
             self.contacts = [Contact(level) for level in levels]
             self._raw = list(levels)
@@ -104,16 +104,16 @@ def watch(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Watch:
-    """Poll until the time is up, or for ever, showing what was seen ten times a second."""
-    seen, started, next_show = Watch(n), clock(), float("-inf")
+    """Poll until the time is up, or for ever; `show` is called ten times a second."""
+    counts, started, next_show = Watch(n), clock(), float("-inf")
     while True:
         now = clock()
-        seen.update(levels(), now)
+        counts.update(levels(), now)
         if now >= next_show:
-            show(seen)
+            show(counts)
             next_show = now + REFRESH_SECONDS
         if seconds is not None and now - started >= seconds:
-            return seen
+            return counts
         sleep(POLL_SECONDS)
 
 
@@ -123,9 +123,9 @@ def table(rows: list[dict[str, Any]]) -> Any:
     from rich.text import Text
 
     columns = ("switch", "", "header pin", "BCM", "", "flips", "bounce", "")
-    made = Table(*columns, title="Flip every switch, there and back; Ctrl-C ends")
+    grid = Table(*columns, title="Flip every switch, there and back; Ctrl-C ends")
     for row in rows:
-        made.add_row(
+        grid.add_row(
             str(row["switch"]),
             Text(visible(row["label"])),
             str(row["header_pin"] or "–"),
@@ -135,4 +135,4 @@ def table(rows: list[dict[str, Any]]) -> Any:
             f"{row['bounce_ms']:.0f} ms" if row["flips"] else "",
             row["verdict"] if row["verdict"] != "works" else "[green]works[/]",
         )
-    return made
+    return grid

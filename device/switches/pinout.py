@@ -54,6 +54,6 @@ def nearest(function: str, header_pins: Sequence[int]) -> int:
 
 
 def describe(bcm: int) -> str:
-    """A pin as somebody with a wire in the hand looks for it."""
+    """A pin in words: its BCM number and its place on the header."""
     pin = header_pin(bcm)
     return f"BCM {bcm}, header pin {pin}" if pin else f"BCM {bcm}, not on the header"

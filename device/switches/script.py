@@ -10,7 +10,7 @@ from device.files import read_text
 from device.switches.base import SwitchesBase
 from device.switches.bits import Bits, parse_bits
 
-# A flip every 2.5 s: alone, together, back, and a whole change of scene. Ends where it can repeat.
+# A change every 2.5 s: one switch, several, back, and all at once. The end leads into the start.
 DEMO_SCRIPT: tuple[tuple[float, str], ...] = (
     (0.0, "10000000"),
     (2.5, "11000000"),
@@ -27,14 +27,14 @@ DEMO_SECONDS = 20.0
 
 
 class ScriptSwitches(SwitchesBase):
-    """A panel that follows a list of (seconds, bits) in music time, all off before the first.
+    """Switches that follow a list of (seconds, bits) in music time, all off before the first.
 
     Parameters
     ----------
     flips : sequence of (float, Bits)
         Seconds strictly increasing.
     repeat_seconds : float or None
-        Where the list starts again; None holds the last state.
+        Period after which the list repeats; None holds the last state.
     """
 
     def __init__(

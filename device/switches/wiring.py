@@ -1,38 +1,36 @@
-"""The wiring of a panel, from its configuration: a table, and a diagram as SVG."""
+"""The wiring of the switches and status LEDs to the header, from the configuration."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from xml.sax.saxutils import escape
 
-from device.plain_text import visible
-from device.switches.pinout import FUNCTIONS, N_PINS, OTHER_USES, header_pin, nearest
+from device.switches.pinout import OTHER_USES, header_pin
 
-LAMPS = ("playing", "fault", "beat")
+LED_NAMES = ("playing", "fault", "beat")
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """How the panel is connected to the header.
+    """How the switches and the status LEDs are connected to the header.
 
     Attributes
     ----------
     pins : tuple of int
         BCM numbers of the switches, first switch first.
     labels : tuple of str
-        What the model calls the switches; may be shorter or longer.
+        The model's labels of the switches; may be fewer or more than `pins`.
     active_high : bool
         Closed to 3.3 V is on, else closed to ground.
     pulled_outside : bool
         The resistors are on the board.
-    lamps : mapping of str to int
-        BCM number of each lamp there is.
+    leds : mapping of str to int
+        BCM number of each status LED there is.
     """
 
     pins: tuple[int, ...]
     labels: tuple[str, ...] = ()
     active_high: bool = False
     pulled_outside: bool = False
-    lamps: Mapping[str, int] = field(default_factory=dict)
+    leds: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def supply(self) -> str:
@@ -40,12 +38,12 @@ class Wiring:
         return "3V3" if self.active_high else "GND"
 
     def label(self, i: int) -> str:
-        """What a switch, counted from 0, is called."""
+        """Label of a switch, counted from 0; empty where there is none."""
         return self.labels[i] if i < len(self.labels) else ""
 
     def problems(self) -> list[str]:
-        """What cannot work as it is configured."""
-        used = [*self.pins, *self.lamps.values()]
+        """Configuration errors, in words: pins that do not exist or are used twice."""
+        used = [*self.pins, *self.leds.values()]
         absent = sorted({bcm for bcm in used if header_pin(bcm) is None})
         twice = sorted({bcm for bcm in used if used.count(bcm) > 1})
         return [
@@ -54,8 +52,8 @@ class Wiring:
         ]
 
     def rivals(self) -> list[str]:
-        """What else may want a pin that is used."""
-        used = [*self.pins, *self.lamps.values()]
+        """Other uses of the pins that are taken, in words."""
+        used = [*self.pins, *self.leds.values()]
         return [f"BCM {bcm}: {OTHER_USES[bcm]}" for bcm in used if bcm in OTHER_USES]
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -64,207 +62,11 @@ class Wiring:
             (f"switch {i + 1} {self.label(i)}".rstrip(), bcm, self.supply)
             for i, bcm in enumerate(self.pins)
         ]
-        lamps = [
-            (f"lamp {name}", self.lamps[name], "330 Ω, LED, GND")
-            for name in LAMPS
-            if name in self.lamps
+        leds = [
+            (f"LED {name}", self.leds[name], "330 Ω, LED, GND")
+            for name in LED_NAMES
+            if name in self.leds
         ]
         return [
-            (part, str(bcm), str(header_pin(bcm) or "–"), end)
-            for part, bcm, end in switches + lamps
+            (part, str(bcm), str(header_pin(bcm) or "–"), end) for part, bcm, end in switches + leds
         ]
-
-
-# Geometry of the diagram, in pixels.
-_ROW = 34
-_TOP = 150
-_MIDDLE = 480
-_COLUMN = 15  # of the pads, left and right of the middle
-_PART = 190  # of the parts, left and right of the middle
-_RAIL = 400
-_LAMP_RAIL = 430
-_WIDTH = 2 * _MIDDLE
-_HEIGHT = _TOP + N_PINS // 2 * _ROW + 50
-
-_COLOURS = {"3V3": "#d97706", "5V": "#b91c1c", "GND": "#475569"}
-_SWITCH, _LAMP, _FREE = "#2563eb", "#059669", "#cbd5e1"
-
-
-def diagram(wiring: Wiring) -> str:
-    """The header, every wire, switch and lamp, as an SVG document."""
-    parts = [*_frame(wiring), *_rails(wiring), *_header(wiring)]
-    for i, bcm in enumerate(wiring.pins):
-        parts += _switch(wiring, i, bcm)
-    for name, bcm in wiring.lamps.items():
-        parts += _lamp(name, bcm, wiring)
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _frame(wiring: Wiring) -> list[str]:
-    how = "closed to 3.3 V is on" if wiring.active_high else "closed to ground is on"
-    pull = "down" if wiring.active_high else "up"
-    where = "10 kΩ on your board" if wiring.pulled_outside else "inside the Pi"
-    return [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'width="{_WIDTH}" height="{_HEIGHT}" font-family="Helvetica, Arial, sans-serif">',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
-        _text(_MIDDLE, 42, "Lo-Fi Switchboard: wiring", size=24, bold=True),
-        _text(_MIDDLE, 68, f"Each switch: {how}; pull-{pull} {where}.", size=15),
-        _text(
-            _MIDDLE,
-            90,
-            "Seen from above: pin 1 at the corner by the SD card, the board's edge on the right.",
-            size=15,
-        ),
-        _text(
-            _MIDDLE,
-            _HEIGHT - 24,
-            "The same on every Pi with 40 pins. Never connect 5 V to a pin of another kind.",
-            size=13,
-            colour="#64748b",
-        ),
-    ]
-
-
-def _header(wiring: Wiring) -> list[str]:
-    top, height = _y(1) - _ROW / 2 - 4, N_PINS // 2 * _ROW + 8
-    board = (
-        f'<rect x="{_MIDDLE - 34}" y="{top}" width="68" height="{height}" rx="6" fill="#0f172a"/>'
-    )
-    colours = {header_pin(bcm): _SWITCH for bcm in wiring.pins}
-    colours |= {header_pin(bcm): _LAMP for bcm in wiring.lamps.values()}
-    return [board, *(line for pin in range(1, N_PINS + 1) for line in _pad(pin, colours.get(pin)))]
-
-
-def _pad(pin: int, used: str | None) -> list[str]:
-    name = FUNCTIONS[pin - 1]
-    colour = used or _COLOURS.get(name, _FREE)
-    x, y, side = _x(pin, _COLUMN), _y(pin), _side(pin)
-    words = "#0f172a" if used or name in _COLOURS else "#94a3b8"
-    ink = "#ffffff" if used or name in _COLOURS else "#0f172a"
-    return [
-        f'<circle cx="{x}" cy="{y}" r="12" fill="{colour}"/>',
-        _text(x, y + 4, str(pin), size=11, colour=ink, bold=True),
-        _text(
-            _x(pin, 46), y - 5, name, size=12, colour=words, bold=bool(used),
-            anchor="start" if side > 0 else "end",
-        ),
-    ]  # fmt: skip
-
-
-def _switch(wiring: Wiring, i: int, bcm: int) -> list[str]:
-    pin = header_pin(bcm)
-    if pin is None:
-        return []
-    side, y = _side(pin), _y(pin)
-    near, far = _x(pin, _PART), _x(pin, _PART + 44)
-    label = f"{i + 1}  {wiring.label(i)}".rstrip()
-    return [
-        _wire(_x(pin, _COLUMN + 12), y, near, y, _SWITCH),
-        _wire(far, y, _x(pin, _RAIL), y, _COLOURS[wiring.supply]),
-        _wire(near, y, far - 6 * side, y - 14, _SWITCH),
-        _dot(near, y, _SWITCH),
-        _dot(far, y, _COLOURS[wiring.supply]),
-        _joint(_x(pin, _RAIL), y, _COLOURS[wiring.supply]),
-        _text(
-            _x(pin, _PART + 58), y - 6, label, size=14, bold=True,
-            anchor="start" if side > 0 else "end",
-        ),
-    ]  # fmt: skip
-
-
-def _lamp(name: str, bcm: int, wiring: Wiring) -> list[str]:
-    pin = header_pin(bcm)
-    if pin is None:
-        return []
-    side, y, ground = _side(pin), _y(pin), _COLOURS["GND"]
-    resistor, led, tip = _x(pin, _PART - 34), _x(pin, _PART + 26), _x(pin, _PART + 44)
-    left = min(resistor, resistor + 36 * side)
-    rail = _LAMP_RAIL if wiring.active_high else _RAIL
-    return [
-        _wire(_x(pin, _COLUMN + 12), y, _x(pin, rail), y, ground),
-        _wire(_x(pin, _COLUMN + 12), y, led, y, _LAMP),
-        _joint(_x(pin, rail), y, ground),
-        f'<rect x="{left}" y="{y - 7}" width="36" height="14" rx="2" fill="#ffffff" '
-        f'stroke="{_LAMP}" stroke-width="2"/>',
-        _text(left + 18, y + 4, "330 Ω", size=10),
-        f'<polygon points="{led},{y - 9} {led},{y + 9} {tip},{y}" fill="{_LAMP}"/>',
-        _wire(tip, y - 9, tip, y + 9, _LAMP),
-        _text(
-            _x(pin, _PART + 58), y - 6, f"lamp: {name}", size=14, bold=True,
-            anchor="start" if side > 0 else "end",
-        ),
-    ]  # fmt: skip
-
-
-def _rails(wiring: Wiring) -> list[str]:
-    pins = [pin for bcm in wiring.pins if (pin := header_pin(bcm))]
-    lamps = [pin for bcm in wiring.lamps.values() if (pin := header_pin(bcm))]
-    if wiring.active_high:
-        return _rail("3V3", pins, _RAIL, _TOP - 34) + _rail("GND", lamps, _LAMP_RAIL, _TOP - 48)
-    return _rail("GND", pins + lamps, _RAIL, _TOP - 34)
-
-
-def _rail(function: str, pins: Sequence[int], at: int, over: int) -> list[str]:
-    """One rail per side that needs it, joined above the header, and the pin that feeds them."""
-    if not pins:
-        return []
-    colour, feed = _COLOURS[function], nearest(function, pins)
-    lines = [_wire(_x(feed, _COLUMN + 12), _y(feed), _x(feed, at), _y(feed), colour, width=4)]
-    sides = {_side(pin) for pin in pins} | {_side(feed)}
-    lines.append(_joint(_x(feed, at), _y(feed), colour))
-    for side in sides:
-        ys = [_y(pin) for pin in (*pins, feed) if _side(pin) == side]
-        ys += [over] * (len(sides) == 2)
-        x = _MIDDLE + side * at
-        lines.append(_wire(x, min(ys), x, max(ys), colour, width=4))
-    if len(sides) == 2:
-        lines.append(_wire(_MIDDLE - at, over, _MIDDLE + at, over, colour, width=4))
-    return lines
-
-
-def _side(pin: int) -> int:
-    return 1 if pin % 2 == 0 else -1
-
-
-def _x(pin: int, distance: float) -> float:
-    return _MIDDLE + _side(pin) * distance
-
-
-def _y(pin: int) -> float:
-    return _TOP + (pin - 1) // 2 * _ROW
-
-
-def _wire(x1: float, y1: float, x2: float, y2: float, colour: str, *, width: int = 3) -> str:
-    return (
-        f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="{colour}" '
-        f'stroke-width="{width}" stroke-linecap="round"/>'
-    )
-
-
-def _dot(x: float, y: float, colour: str) -> str:
-    return (
-        f'<circle cx="{x:g}" cy="{y:g}" r="5" fill="#ffffff" stroke="{colour}" stroke-width="3"/>'
-    )
-
-
-def _joint(x: float, y: float, colour: str) -> str:
-    """Wires that meet; wires without one only cross."""
-    return f'<circle cx="{x:g}" cy="{y:g}" r="6" fill="{colour}"/>'
-
-
-def _text(
-    x: float,
-    y: float,
-    words: str,
-    *,
-    size: int,
-    bold: bool = False,
-    anchor: str = "middle",
-    colour: str = "#0f172a",
-) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return (
-        f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}"{weight} '
-        f'fill="{colour}">{escape(visible(words))}</text>'
-    )

@@ -1,1 +1,4 @@
-"""What a person or systemd is told: terminal, LEDs, status file, notifications."""
+"""Output about a playing instrument: terminal, LEDs, status file, messages to systemd.
+
+Imports `device.playback` and the packages below it.
+"""

@@ -1,4 +1,4 @@
-"""What the player is shown while it plays: the live panel, or plain lines."""
+"""Progress on the terminal while the instrument plays: the live view, or plain lines."""
 
 import sys
 from collections.abc import Iterator
@@ -12,52 +12,60 @@ from device.playback.state import InstrumentState
 
 
 class Display(Protocol):
-    """Where the player sees how it goes."""
+    """Where the state of the instrument and messages are printed."""
 
-    def show(self, state: InstrumentState) -> None:
+    def update(self, state: InstrumentState) -> None:
         """Keep the state; returns at once."""
         ...
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line."""
         ...
 
-    def tell(self) -> None:
-        """Print how the switches stand and where in the music we are."""
+    def print_share_code(self) -> None:
+        """Print the switch states and the share code of the current position."""
         ...
 
     def close(self) -> None:
-        """Give the terminal back; may be called again."""
+        """Restore the terminal; may be called again."""
         ...
 
 
 class Lines(Closeable):
-    """A display of nothing but lines."""
+    """A display that prints lines alone."""
 
     def __init__(self) -> None:
         self._state: InstrumentState | None = None
 
-    def show(self, state: InstrumentState) -> None:
+    def update(self, state: InstrumentState) -> None:
         """Keep the state; returns at once."""
         self._state = state
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line; never raises."""
         say(line, err=True)
 
-    def tell(self) -> None:
-        """Print how the switches stand and where in the music we are."""
+    def print_share_code(self) -> None:
+        """Print the switch states and the share code of the current position."""
         if self._state is not None:
-            self.say(describe(self._state))
+            self.print_line(describe(self._state))
 
 
 @contextmanager
 def open_display(switches: str, *, as_json: bool) -> Iterator[Display]:
-    """The live panel where somebody can see it; otherwise plain lines."""
+    """The live view for the keyboard in a terminal; otherwise plain lines.
+
+    Parameters
+    ----------
+    switches : str
+        Source of the switch states, such as ``keyboard``.
+    as_json : bool
+        Standard output is JSON, so there is no live view.
+    """
     if switches == "keyboard" and sys.stdout.isatty() and not as_json:
         from device.ui.terminal import TerminalDisplay
 
-        with TerminalDisplay() as panel:
-            yield panel
+        with TerminalDisplay() as display:
+            yield display
     else:
         yield Lines()

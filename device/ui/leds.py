@@ -1,7 +1,7 @@
-"""Lamps on the panel: it plays, something is wrong, and the beat.
+"""Status LEDs: playing, fault and beat.
 
-The audio loop only notes what should shine; a thread of their own switches the pins, when the sound
-they belong to is heard.
+The audio loop only queues what should be lit; a helper thread switches the pins when the sound that
+belongs to it leaves the speaker.
 """
 
 import time
@@ -27,19 +27,19 @@ _ALL_OFF: LedStates = (False, False, False)
 
 
 class StatusLeds(Closeable):
-    """A listener that shows on up to three LEDs how it goes.
+    """A listener that shows the state on up to three LEDs.
 
     Parameters
     ----------
     pins : mapping of str to int
-        BCM number of the `PLAYING`, `FAULT` and `BEAT` lamps there are.
+        BCM number of each LED there is: `PLAYING`, `FAULT`, `BEAT`.
     is_faulty : callable
-        Whether something is wrong that the snapshot does not tell.
+        Whether there is a fault that the snapshot does not contain.
 
     Raises
     ------
     SwitchesUnavailable
-        If a pin is not there, taken or not permitted.
+        If a pin does not exist, is taken or not permitted.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class StatusLeds(Closeable):
         item = self._queue.get()
         if item is None:
             return
-        due, shining = item
+        due, states = item
         time.sleep(max(0.0, due - self._clock()))
-        for name, on in zip((PLAYING, FAULT, BEAT), shining, strict=True):
+        for name, on in zip((PLAYING, FAULT, BEAT), states, strict=True):
             if name in self._leds:
                 self._leds[name].value = on
 
@@ -102,7 +102,7 @@ def _open(pins: Mapping[str, int]) -> "dict[str, LED]":
             leds[name] = LED(pin)
         except pin_errors() as error:
             raise SwitchesUnavailable(
-                f"lamp {name!r}: found {' '.join(str(error).split())}, expected an LED on "
+                f"LED {name!r}: found {' '.join(str(error).split())}, expected an LED on "
                 f"{describe(pin)}; choose a pin that is free, or none"
             ) from error
     return leds

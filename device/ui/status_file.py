@@ -1,4 +1,4 @@
-"""What a playing box says of itself: one JSON file, replaced in one step once a second."""
+"""The status of a playing instrument: one JSON file, replaced atomically once a second."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from device.closeable import Closeable
 from device.errors import OutputError, StatusMissing, StatusStale
@@ -23,63 +23,75 @@ from device.system.threads import THREADS, SupervisedThread, ThreadRegistry
 
 DEFAULT_STATUS = Path("/run/switchboard/status.json")
 WRITE_SECONDS = 1.0
-# So long after the last block was played, nobody plays any more.
+# A file this old means that no block was played since: the instrument hangs or is dead.
 STALE_SECONDS = 5.0
 JOIN_SECONDS = 2.0
 # What is written is rounded, and a clock may be set back a little while it runs.
 _AHEAD_SECONDS = 1.0
 
-FIELDS = {
-    "written_at",
-    "pid",
-    "uptime_seconds",
-    "seconds_played",
-    "model",
-    "labels",
-    "switches",
-    "sounding",
-    "bar",
-    "beat",
-    "tempo_bpm",
-    "level_db",
-    "n_flips",
-    "switch_to_sound_p50_ms",
-    "switch_to_sound_p99_ms",
-    "underruns",
-    "late_blocks",
-    "governor",
-    "temperature_celsius",
-    "last_refusal",
-    "helpers",
-    "share",
-}
 
-Facts = dict[str, Any]
+class StateFields(TypedDict):
+    """The fields of a status that come from a snapshot; bars and beats are counted from 1.
+
+    `switches` and `sounding` are written one 0 or 1 per switch; levels are in dB below full scale,
+    null for silence; latencies include inversion and speaker, null before the first flip.
+    """
+
+    seconds_played: float
+    model: dict[str, str]
+    labels: list[str]
+    switches: str
+    sounding: str
+    bar: int
+    beat: int
+    tempo_bpm: float
+    level_db: float | None
+    n_flips: int
+    switch_to_sound_p50_ms: float | None
+    switch_to_sound_p99_ms: float | None
+    underruns: int
+    late_blocks: int
+    governor: dict[str, int]
+    share: str
+
+
+class Status(StateFields):
+    """All fields of a status file; `written_at` is in seconds since the epoch."""
+
+    written_at: float
+    pid: int
+    uptime_seconds: float
+    temperature_celsius: float | None
+    last_refusal: dict[str, Any] | None
+    helpers: dict[str, dict[str, Any]]
+
+
+FIELDS = Status.__required_keys__
 
 
 class StatusFile(Closeable):
-    """A listener that leaves the latest snapshot in a file, from a thread of its own.
+    """A listener whose helper thread writes the latest snapshot into a file.
 
-    No new snapshot, no new file: when the audio loop hangs, the file grows old. It goes with a
-    clean end.
+    Without a new snapshot the file is not rewritten: when the audio loop hangs, it becomes stale.
+    A clean end removes it.
 
     Parameters
     ----------
     origin : callable
-        Where a model comes from, by its digest: ``bundled``, ``store`` or ``file``.
+        Source of a model, by its digest: ``bundled``, ``store`` or ``file``.
     last_refusal : callable
-        The store's latest, if there is a store.
+        The store's latest refusal, or None.
     degrees : callable
-        Temperature of the processor, where it is known.
+        Temperature of the processor in °C, or None.
     clock : callable
         Seconds since the epoch.
     registry : ThreadRegistry
-        What went wrong in the helper threads.
+        Faults of the helper threads.
 
     Raises
     ------
     OutputError
-        If no file can be written there.
+        If no file can be written at `path`.
     """
 
     def __init__(
@@ -113,14 +125,14 @@ class StatusFile(Closeable):
         )
 
     def __call__(self, state: InstrumentState) -> None:
-        """Leave the state to be written soon; costs the caller one assignment."""
+        """Keep the state for the helper thread; costs the caller one assignment."""
         self._state = state
 
     def close(self) -> None:
-        """Take the file away: nobody plays any more; idempotent."""
+        """Remove the file; idempotent."""
         self._helper.close(JOIN_SECONDS)
         for path in (self._path, self._partial):
-            # Whatever else has taken its place meanwhile is not ours to remove.
+            # Another kind of file that replaced it meanwhile is not ours to remove.
             with suppress(OSError):
                 if stat.S_ISREG(path.lstat().st_mode):
                     path.unlink()
@@ -129,29 +141,29 @@ class StatusFile(Closeable):
         state = self._state
         if state is not None and state is not self._written:
             self._written = state
-            # A full disk is no fault of the helper: there may be room a second later.
+            # A full disk is no fault of the thread: there may be space a second later.
             with suppress(OSError):
                 self._write(state)
 
     def _write(self, state: InstrumentState) -> None:
         now = self._clock()
         refusal = self._last_refusal()
-        facts = {
+        status: Status = {
             "written_at": round(now, 3),
             "pid": os.getpid(),
             "uptime_seconds": round(now - self._started_at, 1),
-            **facts_of(state, origin=self._origin(state.digest)),
+            **status_of(state, origin=self._origin(state.digest)),
             "temperature_celsius": self._degrees(),
             "last_refusal": None if refusal is None else asdict(refusal),
             "helpers": {name: asdict(it) for name, it in self._registry.faults.items()},
         }
-        # Not brought to the disk: it is in memory on a box, and worth nothing after a power cut.
-        self._partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        # Not flushed: it is in memory on the device, and of no use after a power cut.
+        self._partial.write_text(json.dumps(status, indent=1) + "\n", encoding="utf-8")
         self._partial.replace(self._path)
 
 
-def facts_of(state: InstrumentState, *, origin: str) -> Facts:
-    """What a snapshot says, JSON-able; bars and beats are counted from 1."""
+def status_of(state: InstrumentState, *, origin: str) -> StateFields:
+    """The fields that come from a snapshot, JSON-able."""
     return {
         "seconds_played": round(state.seconds, 1),
         "model": {"title": state.title, "digest": state.digest, "origin": origin},
@@ -172,7 +184,7 @@ def facts_of(state: InstrumentState, *, origin: str) -> Facts:
     }
 
 
-def read_status(path: Path, *, now: float) -> Facts:
+def read_status(path: Path, *, now: float) -> Status:
     """Read a status file.
 
     Raises
@@ -182,10 +194,10 @@ def read_status(path: Path, *, now: float) -> Facts:
     StatusStale
         If it is older than `STALE_SECONDS`.
     """
-    facts = read_json_object(path)
-    written_at = facts.get("written_at")
-    # An instrument of another version may know other things.
-    if not (isinstance(written_at, float) and facts.keys() >= FIELDS):
+    status = read_json_object(path)
+    written_at = status.get("written_at")
+    # An instrument of another version may write other fields.
+    if not (isinstance(written_at, float) and status.keys() >= FIELDS):
         raise StatusMissing(
             f"{path}: found no status of an instrument, expected one; start one with "
             "`switchboard play`, or name its file with --file"
@@ -195,15 +207,15 @@ def read_status(path: Path, *, now: float) -> Facts:
         raise StatusStale(
             f"{path}: found a status {-age:.0f} s ahead of this machine's clock, expected one of "
             f"the last {STALE_SECONDS:.0f} s; set the clock, and start the instrument (process "
-            f"{facts.get('pid')}) again"
+            f"{status.get('pid')}) again"
         )
     if age > STALE_SECONDS:
         raise StatusStale(
             f"{path}: found the status of {age:.0f} s ago, expected one of the last "
-            f"{STALE_SECONDS:.0f} s; the instrument (process {facts.get('pid')}) hangs or is dead: "
-            "start it again"
+            f"{STALE_SECONDS:.0f} s; the instrument (process {status.get('pid')}) hangs or is "
+            "dead: start it again"
         )
-    return facts
+    return cast(Status, status)
 
 
 def _rounded(value: float) -> float | None:

@@ -1,4 +1,4 @@
-"""The instrument as a system service: what it tells systemd, and what it asks of the kernel.
+"""The instrument as a system service: its notifications to systemd.
 
 The protocol is sd_notify(3): lines of ``NAME=value`` in one datagram to the socket that systemd
 names in the environment. The watchdog is fed by the audio loop alone, from inside the loop: a
@@ -19,7 +19,7 @@ HEARTBEAT_SECONDS = 1.0
 
 
 class SystemdNotifier(Closeable):
-    """The service manager's end of the line; without one, nothing is said and nothing fails.
+    """Sends messages to the service manager; without one, does nothing.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class SystemdNotifier(Closeable):
         if address:
             self._address = "\0" + address[1:] if address.startswith("@") else address
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            # Told from inside the audio loop: rather lose a word than wait for a busy manager.
+            # Called in the audio loop: a message is dropped rather than waited for.
             self._socket.setblocking(False)
 
     @classmethod
@@ -45,7 +45,7 @@ class SystemdNotifier(Closeable):
         """Whether a manager listens."""
         return self._socket is not None
 
-    def tell(self, *lines: str) -> None:
+    def notify(self, *lines: str) -> None:
         """Send lines such as ``READY=1``; none becomes two, and all are UTF-8."""
         if self._socket is not None:
             text = "\n".join(map(visible, lines))
@@ -53,14 +53,14 @@ class SystemdNotifier(Closeable):
                 self._socket.sendto(text.encode(), self._address)
 
     def close(self) -> None:
-        """Hang up; may be called again."""
+        """Close the socket; may be called again."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
 
 class Heartbeat:
-    """A listener that tells the manager what every block proves: the loop goes on.
+    """A listener that notifies the manager that the audio loop runs.
 
     The first block handed over is READY, and then once a second the watchdog is fed and the
     status line renewed.
@@ -96,12 +96,12 @@ class Heartbeat:
         try:
             status = (f"STATUS={self._describe(state)}",)
         finally:
-            # The watchdog is about the loop alone, not about words for it.
-            self._manager.tell(*first, "WATCHDOG=1", *status)
+            # The watchdog is about the loop alone, not about its status line.
+            self._manager.notify(*first, "WATCHDOG=1", *status)
 
 
 def is_heard(speaker: Speaker) -> bool:
-    """Whether sound comes out; only a card can be away."""
+    """Whether the speaker is connected; only a sound card can be missing."""
     there: bool = getattr(speaker, "is_there", True)
     return there
 

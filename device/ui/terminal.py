@@ -1,6 +1,6 @@
-"""The live terminal: what the instrument does, drawn by a thread of its own a few times a second.
+"""The live view in the terminal, drawn by a helper thread eight times a second.
 
-Nothing is decided here. The audio loop leaves its latest `InstrumentState` and goes on.
+The audio loop only keeps its latest `InstrumentState` here.
 """
 
 import math
@@ -33,58 +33,58 @@ METER_HOT_DB = -3.0
 METER_CELLS = 40
 MAX_MARKS = 32
 
-# Narrower than this there is no room for a label beside the lamp.
+# Below this width a label does not fit beside its LED.
 BOX_WIDTH = 16
-LAMP_WIDTH = 10
+LED_WIDTH = 10
 BOX_HEIGHT = 3
-# Title, two blank lines, three dials, warnings, help and the line the cursor rests on.
+# Title, two blank lines, three dials, warnings, help and the line of the cursor.
 OTHER_LINES = 9
 MAX_WIDTH = 88
 LABEL_WIDTH = 7
 
-# What stands for our marks on a terminal that is not UTF-8, each as wide as the mark.
+# Replacements of equal width for terminals that are not UTF-8.
 _IN_ASCII = str.maketrans("●○◐■·━─…", "*.+#.=-~")
 
 
 class TerminalDisplay(Closeable):
-    """Shows the state handed to `show` until closed; nothing where there is no terminal.
+    """Shows the state passed to `update` until closed; nothing where there is no terminal.
 
     Parameters
     ----------
     help_line : str or None
-        What the player can do; None names the keys of `device.switches.keyboard`.
+        The line of help; None names the keys of `device.switches.keyboard`.
     """
 
     def __init__(self, console: Console | None = None, *, help_line: str | None = None) -> None:
         self._console = console or Console(file=cast(IO[str], SafeStream(sys.stdout)))
-        self._face = TerminalView(help_line)
+        self._view = TerminalView(help_line)
         self._state: InstrumentState | None = None
         self._shown: InstrumentState | None = None
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
         self._helper: SupervisedThread | None = None
 
-    def show(self, state: InstrumentState) -> None:
-        """Leave the state to be drawn soon; costs the caller one assignment."""
+    def update(self, state: InstrumentState) -> None:
+        """Keep the state for the helper thread; costs the caller one assignment."""
         self._state = state
 
-    def say(self, line: str) -> None:
-        """Print a line above the picture; never raises."""
+    def print_line(self, line: str) -> None:
+        """Print a line above the live view; never raises."""
         without_errors(
             lambda text: self._console.print(visible(text), markup=False, highlight=False)
         )(line)
 
-    def tell(self) -> None:
-        """Print how the switches stand and where in the music we are."""
+    def print_share_code(self) -> None:
+        """Print the switch states and the share code of the current position."""
         if self._state is not None:
-            self.say(describe(self._state))
+            self.print_line(describe(self._state))
 
     def close(self) -> None:
-        """Draw the last state and give the terminal back; may be called again."""
+        """Draw the last state and restore the terminal; may be called again."""
         helper, self._helper = self._helper, None
         if helper is None:
             return
         helper.close(JOIN_SECONDS)
-        # A thread still alive waits for a terminal that takes no more text; so would we.
+        # A thread still alive waits for a terminal that takes no more text; this would block, too.
         if not helper.is_alive:
             try:
                 self._redraw()
@@ -102,12 +102,12 @@ class TerminalDisplay(Closeable):
         if state is None or state is self._shown:
             return
         self._shown = state
-        self._face.take(state)
-        self._live.update(self._face, refresh=True)
+        self._view.update(state)
+        self._live.update(self._view, refresh=True)
 
 
 class TerminalView:
-    """The picture of the latest state, fitted to the width and height there are."""
+    """The latest state as text, fitted to the width and height of the terminal."""
 
     def __init__(self, help_line: str | None = None) -> None:
         self._help_line = help_line
@@ -116,10 +116,10 @@ class TerminalView:
         self._switches_key: object = None
         self._switches: list[Segment] = []
 
-    def take(self, state: InstrumentState) -> None:
-        """Show this state from now on."""
+    def update(self, state: InstrumentState) -> None:
+        """Render this state from now on."""
         self._state = state
-        # Up at once, down slowly: what the eye expects of a meter.
+        # Immediate attack, slow release, as level meters have.
         level_db = max(state.level_db, METER_FLOOR_DB)
         self._meter_db = max(level_db, self._meter_db - METER_FALL_DB)
 
@@ -133,7 +133,8 @@ class TerminalView:
         for row in rows:
             segments = [row] if isinstance(row, Segment) else console.render(row, options)
             for text, style, control in segments:
-                yield Segment(_encodable(text, options.encoding), style, control)
+                encoded = text.translate(_IN_ASCII).encode(options.encoding, "replace")
+                yield Segment(encoded.decode(options.encoding), style, control)
 
     def _rows(
         self, console: Console, options: ConsoleOptions
@@ -145,28 +146,25 @@ class TerminalView:
         yield ""
         yield from self._draw_switches(self._state, console, options.update(width=width))
         yield ""
-        yield from _dials(self._state, self._meter_db, width - LABEL_WIDTH)
+        inner = width - LABEL_WIDTH
+        yield _dial("bar", _position(self._state, inner))
+        yield _dial("level", _meter(self._state.level_db, self._meter_db, inner))
+        yield _dial("flips", _latency(self._state, inner))
         yield _warnings(self._state)
-        yield _one_line(self._help(len(self._state.bits)), style="dim")
-
-    def _help(self, n_switches: int) -> str:
-        return key_help(n_switches) if self._help_line is None else self._help_line
+        keys = key_help(len(self._state.bits)) if self._help_line is None else self._help_line
+        yield _one_line(keys, style="dim")
 
     def _draw_switches(
         self, state: InstrumentState, console: Console, options: ConsoleOptions
     ) -> list[Segment]:
-        # Kept while they stay the same: they cost several times all the rest, and what is spent
-        # here is taken from the music.
+        # Cached while they do not change: they cost several times as much as the rest, and the
+        # audio loop competes for the processor.
         height = options.size.height - OTHER_LINES
         key = (state.bits, state.sounding, state.labels, options.max_width, height)
         if key != self._switches_key:
             grid = _switches(state, options.max_width, height)
             self._switches_key, self._switches = key, list(console.render(grid, options))
         return self._switches
-
-
-def _encodable(text: str, encoding: str) -> str:
-    return text.translate(_IN_ASCII).encode(encoding, "replace").decode(encoding)
 
 
 def _title(state: InstrumentState, width: int) -> Text:
@@ -187,29 +185,30 @@ def _switches(state: InstrumentState, width: int, height: int) -> Table:
     n_rows = math.ceil(len(state.bits) / n_columns)
     boxed = n_rows * BOX_HEIGHT <= height
     if not boxed:
-        n_columns = _n_columns(len(state.bits), width // LAMP_WIDTH)
+        n_columns = _n_columns(len(state.bits), width // LED_WIDTH)
     grid = Table.grid(expand=False, padding=(0, 1, 0, 0))
     for _ in range(n_columns):
         grid.add_column(width=width // n_columns - 1)
-    cells = [_box(state, i) if boxed else _lamp_with_key(state, i) for i in _indices(state)]
+    cells = [
+        _box(state, i)
+        if boxed
+        else _one_line(Text.assemble(f"{SWITCH_KEYS[i]} ", _label(state, i)))
+        for i in range(len(state.bits))
+    ]
     for start in range(0, len(cells), n_columns):
         grid.add_row(*cells[start : start + n_columns])
     return grid
 
 
 def _n_columns(n_switches: int, n_fitting: int) -> int:
-    """Four in a row, as on the box, or as many as fit."""
+    """Four in a row, or as many as fit."""
     return max(1, min(4, n_switches, n_fitting))
-
-
-def _indices(state: InstrumentState) -> range:
-    return range(len(state.bits))
 
 
 def _box(state: InstrumentState, i: int) -> Frame:
     style = _style(state, i)
     return Frame(
-        _lamp(state, i),
+        _label(state, i),
         title=f"[{style}]{SWITCH_KEYS[i]}[/]",
         title_align="left",
         box=HEAVY if state.bits[i] else ROUNDED,
@@ -217,27 +216,17 @@ def _box(state: InstrumentState, i: int) -> Frame:
     )
 
 
-def _lamp_with_key(state: InstrumentState, i: int) -> Text:
-    return _one_line(Text.assemble(f"{SWITCH_KEYS[i]} ", _lamp(state, i)))
-
-
-def _lamp(state: InstrumentState, i: int) -> Text:
-    """Full when on, empty when off, half while the flip waits to be heard."""
+def _label(state: InstrumentState, i: int) -> Text:
+    """An LED and the label: full is on, empty is off, half is a flip that is not yet heard."""
     waiting = state.bits[i] != state.sounding[i]
-    lamp = "◐" if waiting else "●" if state.bits[i] else "○"
-    return _one_line(f"{lamp} {visible(state.labels[i])}", style=_style(state, i))
+    led = "◐" if waiting else "●" if state.bits[i] else "○"
+    return _one_line(f"{led} {visible(state.labels[i])}", style=_style(state, i))
 
 
 def _style(state: InstrumentState, i: int) -> str:
     if state.bits[i] != state.sounding[i]:
         return "yellow"
     return "bold green" if state.bits[i] else "dim"
-
-
-def _dials(state: InstrumentState, meter_db: float, width: int) -> Iterator[Text]:
-    yield _dial("bar", _position(state, width))
-    yield _dial("level", _meter(state.level_db, meter_db, width))
-    yield _dial("flips", _latency(state, width))
 
 
 def _dial(name: str, reading: Text) -> Text:
@@ -255,7 +244,7 @@ def _position(state: InstrumentState, width: int) -> Text:
 
 
 def _marks(state: InstrumentState) -> Text:
-    """Beats gone by are dim squares, the present one is bright, those to come are dots."""
+    """Past beats are dim squares, the present one is bright, later ones are dots."""
     now = state.bar_in_loop * state.n_beats + state.beat
     n_to_come = state.bars_per_loop * state.n_beats - now - 1
     beats = "■" * (now + 1) + "·" * n_to_come

@@ -18,9 +18,10 @@ from device.audio.wav_file import WavSpeaker
 from device.cli import main
 from device.store.store import ModelStore
 from device.switches.pin_monitor import Watch, table
-from device.switches.wiring import Wiring, diagram
+from device.switches.wiring import Wiring
+from device.switches.wiring_diagram import diagram
 from device.ui.display import Lines
-from device.ui.status_file import facts_of
+from device.ui.status_file import status_of
 from device.ui.systemd import Heartbeat, SystemdNotifier, status_line
 from device.ui.terminal import TerminalDisplay, TerminalView
 from export.commands.push import _table
@@ -70,9 +71,10 @@ def told(folder, capsys):
 def test_a_status_is_shown_and_its_words_are_not_obeyed(told, folder, monkeypatch):
     state = snapshot(title=EVIL, labels=(EVIL, EVIL))
     facts = {
-        **facts_of(state, origin=EVIL),
+        **status_of(state, origin=EVIL),
         **{"written_at": 1000.0, "pid": 1, "uptime_seconds": 1.0, "temperature_celsius": None},
         "last_refusal": {"digest": "ab" * 32, "reason": EVIL, "at": 1.0},
+        "helpers": {EVIL: {"n_faults": 1, "n_restarts": 1, "latest": EVIL}},
     }
     (folder / "status.json").write_text(json.dumps(facts), encoding="utf-8")
     monkeypatch.setattr("time.time", lambda: 1000.0)
@@ -83,10 +85,10 @@ def test_a_status_is_shown_and_its_words_are_not_obeyed(told, folder, monkeypatc
 
 
 def test_a_watched_status_that_is_missing_is_no_markup(folder):
-    from device.commands.status import _look
+    from device.commands.status import _table_or_problem
 
     console = Console(file=io.StringIO(), width=500)
-    console.print(_look(Path("[red]none\x1b[2J[/red].json")))
+    console.print(_table_or_problem(Path("[red]none\x1b[2J[/red].json")))
     said = console.file.getvalue()
     check_shown(said)
     assert r"[red]none\x1b[2J[/red].json" in said
@@ -144,7 +146,7 @@ def test_a_list_of_models_stays_one_line_a_model(told, folder):
 
 
 def test_lines_of_a_playing_box_are_shown(capsys):
-    Lines().say(EVIL)
+    Lines().print_line(EVIL)
     said = capsys.readouterr().err
     check_shown(said)
     assert said.count("\n") == 1
@@ -152,13 +154,13 @@ def test_lines_of_a_playing_box_are_shown(capsys):
 
 def test_the_panel_shows_titles_labels_and_lines_and_obeys_none(tmp_path):
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=30)
-    face = TerminalView()
-    face.take(snapshot(title=EVIL, labels=(EVIL, EVIL)))
+    view = TerminalView()
+    view.update(snapshot(title=EVIL, labels=(EVIL, EVIL)))
     plain = Console(file=io.StringIO(), width=80, height=30)
-    plain.print(face)
+    plain.print(view)
     check_shown(plain.file.getvalue())
     assert r"\x1b]0;owned\x07" in plain.file.getvalue()
-    TerminalDisplay(console).say(EVIL)
+    TerminalDisplay(console).print_line(EVIL)
     check_shown(console.file.getvalue())
 
 
@@ -264,9 +266,9 @@ def test_the_panel_fits_terminals_that_are_not_utf_8(encoding):
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
     console = Console(file=file, force_terminal=True, width=60, height=30, color_system=None)
-    face = TerminalView()
-    face.take(snapshot(title="Café 日本", labels=("wärmth", "tränen")))
-    console.print(face)
+    view = TerminalView()
+    view.update(snapshot(title="Café 日本", labels=("wärmth", "tränen")))
+    console.print(view)
     file.flush()
     drawn = raw.getvalue().decode(encoding)
     # What terminals call its corners, the lamps and the meter.

@@ -12,7 +12,8 @@ from device.commands import checks as checkup
 from device.commands.play import play
 from device.config import load_settings
 from device.errors import SwitchboardError
-from device.switches.wiring import Wiring, diagram
+from device.switches.wiring import Wiring
+from device.switches.wiring_diagram import diagram
 from device.system.realtime import LOOP_PRIORITY
 
 FOLDER = Path(__file__).parents[2] / "systemd"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from device.commands import checks as checkup
-from device.commands.findings import BAD, GOOD, NOTE
+from device.commands.checks import BAD, GOOD, NOTE
 from device.errors import SettingsError
 from device.store.store import ModelStore
 from device.switches.pinout import DEFAULT_PINS

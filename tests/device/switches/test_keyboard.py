@@ -43,9 +43,11 @@ def terminal():
     pair.close()
 
 
-def panel_on(terminal, n_switches=8, tell=lambda: None, start=None):
+def panel_on(terminal, n_switches=8, print_share_code=lambda: None, start=None):
     rng = np.random.default_rng(0)
-    return KeyboardSwitches(n_switches, rng=rng, tell=tell, start=start, fd=terminal.fd)
+    return KeyboardSwitches(
+        n_switches, rng=rng, print_share_code=print_share_code, start=start, fd=terminal.fd
+    )
 
 
 def after(terminal, keys, n_switches=8):
@@ -171,7 +173,7 @@ def test_what_is_no_terminal_is_refused():
     read_end, write_end = os.pipe()
     try:
         with pytest.raises(SwitchesUnavailable, match="not a terminal, expected a terminal"):
-            KeyboardSwitches(8, rng=np.random.default_rng(0), tell=print, fd=read_end)
+            KeyboardSwitches(8, rng=np.random.default_rng(0), print_share_code=print, fd=read_end)
     finally:
         os.close(read_end)
         os.close(write_end)
@@ -191,7 +193,7 @@ import numpy as np
 fd = os.open(sys.argv[1], os.O_RDWR)  # a session leader's first terminal becomes its own
 from device.switches.keyboard import KeyboardSwitches
 try:
-    with KeyboardSwitches(8, rng=np.random.default_rng(0), tell=print, fd=fd) as panel:
+    with KeyboardSwitches(8, rng=np.random.default_rng(0), print_share_code=print, fd=fd) as panel:
         print("ready", flush=True)
         while not panel.finished:
             panel.read(0.0)

@@ -6,10 +6,11 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from device.switches.pinout import DEFAULT_PINS
-from device.switches.wiring import Wiring, diagram
+from device.switches.wiring import Wiring
+from device.switches.wiring_diagram import diagram
 
 SVG = "{http://www.w3.org/2000/svg}"
-PANEL = Wiring(DEFAULT_PINS, labels=("warmth", "drums & <bass>"), lamps={"beat": 22})
+PANEL = Wiring(DEFAULT_PINS, labels=("warmth", "drums & <bass>"), leds={"beat": 22})
 
 
 def words(wiring):
@@ -29,7 +30,7 @@ def test_the_table_names_every_part_its_pin_and_its_other_end():
     ]
     assert PANEL.rows()[7:] == [
         ("switch 8", "16", "36", "GND"),
-        ("lamp beat", "22", "15", "330 Ω, LED, GND"),
+        ("LED beat", "22", "15", "330 Ω, LED, GND"),
     ]
     assert replace(PANEL, active_high=True).rows()[0][-1] == "3V3"
 
@@ -37,14 +38,14 @@ def test_the_table_names_every_part_its_pin_and_its_other_end():
 def test_the_diagram_shows_the_whole_header_and_every_part():
     said = words(PANEL)
     assert {str(pin) for pin in range(1, 41)} <= set(said)
-    assert {"1  warmth", "2  drums & <bass>", "8", "lamp: beat"} <= set(said)
+    assert {"1  warmth", "2  drums & <bass>", "8", "LED: beat"} <= set(said)
     assert "Each switch: closed to ground is on; pull-up inside the Pi." in said
 
 
 def test_the_diagram_follows_the_configuration():
-    said = words(replace(PANEL, active_high=True, pulled_outside=True, lamps={}))
+    said = words(replace(PANEL, active_high=True, pulled_outside=True, leds={}))
     assert "Each switch: closed to 3.3 V is on; pull-down 10 kΩ on your board." in said
-    assert not any("lamp" in word for word in said)
+    assert not any("LED" in word for word in said)
 
 
 @pytest.mark.parametrize("active_high", [False, True])
@@ -68,7 +69,7 @@ def test_every_wire_is_connected_at_both_ends(pins, active_high):
 
 
 def test_what_cannot_work_and_what_may_be_in_the_way_is_told():
-    wiring = Wiring((5, 5, 40, 19), lamps={"beat": 5})
+    wiring = Wiring((5, 5, 40, 19), leds={"beat": 5})
     assert wiring.problems() == ["BCM 40 is not on the header", "BCM 5 is used twice"]
     assert wiring.rivals() == ["BCM 19: a sound card on the header (I2S)"]
     assert PANEL.problems() == PANEL.rivals() == []

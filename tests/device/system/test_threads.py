@@ -129,12 +129,12 @@ class LivePanel(HelperWithPoison):
         panel = TerminalDisplay(
             Console(file=self.terminal, force_terminal=True, width=80, height=30)
         )
-        panel._face.take = self.poison.before(panel._face.take)
+        panel._view.update = self.poison.before(panel._view.update)
         panel.__enter__()
         return panel
 
     def is_well(self):
-        self.held.show(snapshot(title="Rain at last"))
+        self.held.update(snapshot(title="Rain at last"))
         return "Rain at last" in self.terminal.getvalue()
 
 
@@ -399,7 +399,7 @@ def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(broken, monkeypa
     monkeypatch.setattr(sys, "stdout", stream)
     say("of no use", err=True)
     with TerminalDisplay() as panel:
-        panel.say("of no use")
+        panel.print_line("of no use")
     Console(file=SafeStream(stream)).print("of no use")
     if stream is not None and not stream.closed:
         # So that what it still holds does not trouble whoever lets go of it.

@@ -1,4 +1,4 @@
-"""Lamps on the panel, on gpiozero's mock factory."""
+"""Status LEDs, on gpiozero's mock factory."""
 
 import time
 from dataclasses import replace
@@ -35,48 +35,48 @@ def wait_until(condition):
     assert condition()
 
 
-def test_the_lamps_say_that_it_plays_what_the_beat_is_and_that_something_is_wrong(factory):
+def test_the_leds_show_playing_beat_and_fault(factory):
     wrong = []
-    with StatusLeds(PINS, lambda: bool(wrong)) as lamps:
+    with StatusLeds(PINS, lambda: bool(wrong)) as leds:
         state = replace(STATE, latency_ms=0.0, seconds=0.0)
         assert shines(factory) == set()
-        lamps(state)
+        leds(state)
         wait_until(lambda: shines(factory) == {PLAYING, BEAT})
-        lamps(replace(state, seconds=BEAT_SECONDS))
+        leds(replace(state, seconds=BEAT_SECONDS))
         wait_until(lambda: shines(factory) == {PLAYING})
-        lamps(replace(state, seconds=0.8, beat=1))
+        leds(replace(state, seconds=0.8, beat=1))
         wait_until(lambda: shines(factory) == {PLAYING, BEAT})
         wrong.append("a loose wire")
-        lamps(replace(state, seconds=1.0, beat=1))
+        leds(replace(state, seconds=1.0, beat=1))
         wait_until(lambda: shines(factory) == {PLAYING, FAULT})
-    # Let go of: an input drives no lamp.
+    # Let go of: an input drives no LED.
     assert {factory.pin(pin).function for pin in PINS.values()} == {"input"}
 
 
-def test_only_the_lamps_that_are_wired_are_switched(factory):
-    with StatusLeds({BEAT: 22}, lambda: True) as lamps:
-        lamps(replace(STATE, latency_ms=0.0, seconds=0.0))
+def test_only_the_leds_that_are_wired_are_switched(factory):
+    with StatusLeds({BEAT: 22}, lambda: True) as leds:
+        leds(replace(STATE, latency_ms=0.0, seconds=0.0))
         wait_until(lambda: factory.pin(22).state)
         assert [pin.info.name for pin in factory.pins.values()] == ["GPIO22"]
 
 
-def test_a_lamp_shines_when_its_sound_is_heard_and_the_loop_does_not_wait_for_that(factory):
-    with StatusLeds({PLAYING: 17}, lambda: False) as lamps:
+def test_an_led_is_lit_when_its_sound_is_heard_and_the_loop_does_not_wait_for_that(factory):
+    with StatusLeds({PLAYING: 17}, lambda: False) as leds:
         started = time.monotonic()
-        lamps(replace(STATE, latency_ms=300.0))
+        leds(replace(STATE, latency_ms=300.0))
         assert not factory.pin(17).state
         wait_until(lambda: factory.pin(17).state)
         assert time.monotonic() - started >= 0.3
 
 
-def test_a_lamp_on_a_pin_that_is_not_there_is_refused_by_name(factory):
+def test_an_led_on_a_pin_that_is_not_there_is_refused_by_name(factory):
     with pytest.raises(
-        SwitchesUnavailable, match=r"lamp 'beat': found .* expected an LED on BCM 99"
+        SwitchesUnavailable, match=r"LED 'beat': found .* expected an LED on BCM 99"
     ):
         StatusLeds({BEAT: 99}, lambda: False)
 
 
 def test_closing_twice_is_fine(factory):
-    lamps = StatusLeds(PINS, lambda: False)
-    lamps.close()
-    lamps.close()
+    leds = StatusLeds(PINS, lambda: False)
+    leds.close()
+    leds.close()

@@ -12,7 +12,7 @@ import pytest
 from device.errors import OutputError, StatusMissing, StatusStale
 from device.playback.share_code import SharedPosition
 from device.store.verdict_log import Refusal
-from device.ui.status_file import FIELDS, STALE_SECONDS, StatusFile, facts_of, read_status
+from device.ui.status_file import FIELDS, STALE_SECONDS, StatusFile, read_status, status_of
 from tests.support.instrument_state import snapshot
 
 PATIENCE_SECONDS = 20.0
@@ -72,27 +72,27 @@ def test_it_says_all_that_is_known_of_a_playing_box(open_file, path):
             seconds=53.4,
         )
     )
-    facts = content(path)
-    assert set(facts) == FIELDS
-    assert facts["model"] == {"title": "Rain", "digest": "ab" * 32, "origin": "the origin of ab"}
-    assert (facts["switches"], facts["sounding"]) == ("10", "00")
-    assert (facts["bar"], facts["beat"], facts["tempo_bpm"]) == (17, 3, 76.0)
-    assert facts["switch_to_sound_p50_ms"] == 5.0 + 118.0
-    assert facts["switch_to_sound_p99_ms"] == 9.0 + 118.0
-    assert (facts["underruns"], facts["late_blocks"]) == (3, 4)
-    assert facts["governor"] == {"n_passes": 0, "n_lowered": 2}
-    assert (facts["temperature_celsius"], facts["seconds_played"]) == (48.5, 53.4)
-    assert facts["last_refusal"]["reason"] == "too loud"
-    assert (facts["written_at"], facts["uptime_seconds"]) == (1000.0, 0.0)
-    assert SharedPosition.parse(facts["share"]).beat == 67.25
+    status = content(path)
+    assert set(status) == FIELDS
+    assert status["model"] == {"title": "Rain", "digest": "ab" * 32, "origin": "the origin of ab"}
+    assert (status["switches"], status["sounding"]) == ("10", "00")
+    assert (status["bar"], status["beat"], status["tempo_bpm"]) == (17, 3, 76.0)
+    assert status["switch_to_sound_p50_ms"] == 5.0 + 118.0
+    assert status["switch_to_sound_p99_ms"] == 9.0 + 118.0
+    assert (status["underruns"], status["late_blocks"]) == (3, 4)
+    assert status["governor"] == {"n_passes": 0, "n_lowered": 2}
+    assert (status["temperature_celsius"], status["seconds_played"]) == (48.5, 53.4)
+    assert status["last_refusal"]["reason"] == "too loud"
+    assert (status["written_at"], status["uptime_seconds"]) == (1000.0, 0.0)
+    assert SharedPosition.parse(status["share"]).beat == 67.25
 
 
 def test_what_is_not_known_is_null():
-    facts = facts_of(
+    status = status_of(
         snapshot(switch_p50_ms=math.nan, switch_p99_ms=math.nan, level_db=-math.inf), origin="file"
     )
-    assert facts["switch_to_sound_p50_ms"] is facts["level_db"] is None
-    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+    assert status["switch_to_sound_p50_ms"] is status["level_db"] is None
+    assert json.loads(json.dumps(status, allow_nan=False)) == status
 
 
 def test_it_follows_the_instrument_and_is_always_whole(open_file, path):
@@ -185,8 +185,8 @@ def test_what_is_no_status_is_as_good_as_none(path, text):
 def test_a_status_from_the_future_is_not_alive(open_file, path, ahead):
     open_file()(snapshot())
     until(path.is_file)
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**facts, "written_at": 1000.0 + ahead}), encoding="utf-8")
+    status = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**status, "written_at": 1000.0 + ahead}), encoding="utf-8")
     with pytest.raises(StatusStale, match="ahead of this machine's clock"):
         read_status(path, now=1000.0)
 

@@ -1,19 +1,15 @@
-"""What the box tells its service manager, and what it asks of the kernel."""
+"""What the instrument tells its service manager."""
 
 import os
 import socket
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from device.system import realtime
-from device.system.realtime import LOOP_PRIORITY, RealtimeGuard, lock_memory, set_realtime_priority
-from device.ui import systemd as service
-from device.ui.systemd import Heartbeat, SystemdNotifier
+from device.ui.systemd import Heartbeat, SystemdNotifier, status_line
 from tests.support import tiny_model as tiny
 from tests.support.instrument_state import snapshot
 
@@ -21,7 +17,7 @@ STATE = snapshot(n_underruns=2, n_late=1)
 
 
 class FakeSystemd:
-    """The other end of the line."""
+    """The socket of a service manager."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -75,19 +71,19 @@ def test_nobody_is_told_where_no_manager_is():
     with SystemdNotifier.of({}) as manager:
         assert not manager.is_there
         Heartbeat(manager, lambda _: "alone")(STATE)
-        manager.tell("READY=1")
+        manager.notify("READY=1")
 
 
 def test_a_manager_that_does_not_listen_stops_no_music(systemd):
     manager = SystemdNotifier.of({"NOTIFY_SOCKET": systemd.path})
     for _ in range(2000):  # more than its queue holds
-        manager.tell("WATCHDOG=1")
+        manager.notify("WATCHDOG=1")
     systemd.close()
     Path(systemd.path).unlink()
-    manager.tell("WATCHDOG=1")
+    manager.notify("WATCHDOG=1")
     manager.close()
     manager.close()
-    manager.tell("WATCHDOG=1")
+    manager.notify("WATCHDOG=1")
 
 
 def test_an_abstract_address_is_understood():
@@ -97,7 +93,7 @@ def test_an_abstract_address_is_understood():
         SystemdNotifier(f"@{name}") as manager,
     ):
         end.bind(f"\0{name}")
-        manager.tell("READY=1")
+        manager.notify("READY=1")
         assert end.recv(100) == b"READY=1"
 
 
@@ -106,83 +102,11 @@ def test_the_status_line_says_what_is_heard_where():
         name, is_there = "Headphones", True
 
     speaker = Speaker()
-    assert service.status_line(STATE, speaker) == (
+    assert status_line(STATE, speaker) == (
         "playing 'Rain' on Headphones; switches 10; 2 underruns, 1 late blocks"
     )
     speaker.is_there = False
-    assert "unheard, waiting for Headphones" in service.status_line(STATE, speaker)
-
-
-def test_the_loop_asks_for_real_time_and_goes_on_without(monkeypatch):
-    said, asked = [], []
-    monkeypatch.setattr(os, "sched_setscheduler", lambda *words: asked.append(words))
-    set_realtime_priority(said.append)
-    assert said == []
-    thread, policy, _ = asked[0]
-    assert thread == 0
-    assert policy & os.SCHED_RESET_ON_FORK
-
-    def refuse(*_):
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    set_realtime_priority(said.append)
-    assert "LimitRTPRIO=20" in said[0]
-
-
-def test_only_the_thread_that_asks_gets_real_time():
-    def refused():
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(LOOP_PRIORITY))
-        except OSError:
-            return True
-        return False
-
-    policies, said = {}, []
-
-    def helper():
-        policies["helper"] = os.sched_getscheduler(0)
-
-    def loop():
-        if refused():
-            return
-        set_realtime_priority(said.append)
-        policies["loop"] = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
-        thread = threading.Thread(target=helper)
-        thread.start()
-        thread.join()
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    thread.join()
-    if not policies:
-        pytest.skip("this machine does not allow real-time priority")
-    assert policies == {"loop": os.SCHED_FIFO, "helper": os.SCHED_OTHER}
-    assert said == []
-
-
-@pytest.mark.parametrize(
-    ("late_of_ten", "gives_back"), [(10, True), (6, True), (5, False), (0, False)]
-)
-def test_a_loop_that_is_always_late_lets_the_rest_of_the_machine_go_first(
-    monkeypatch, late_of_ten, gives_back
-):
-    said, policies = [], [os.SCHED_FIFO | os.SCHED_RESET_ON_FORK]
-    monkeypatch.setattr(os, "sched_getscheduler", lambda _: policies[-1])
-    monkeypatch.setattr(os, "sched_setscheduler", lambda _, policy, __: policies.append(policy))
-    courtesy, n_late = RealtimeGuard(said.append, n_blocks=10), 0
-    for block in range(50):
-        n_late += block % 10 < late_of_ten
-        courtesy(replace(STATE, n_late=n_late))
-    assert (policies[-1] == os.SCHED_OTHER) == gives_back
-    assert len(said) == gives_back
-
-
-def test_memory_is_locked_only_where_that_cannot_make_later_allocations_fail(monkeypatch):
-    said = []
-    monkeypatch.setattr(realtime.resource, "getrlimit", lambda _: (65536, 65536))
-    lock_memory(said.append)
-    assert "LimitMEMLOCK=infinity" in said[0]
+    assert "unheard, waiting for Headphones" in status_line(STATE, speaker)
 
 
 def test_as_a_service_it_tells_when_it_plays_and_when_it_stops(systemd, tmp_path):

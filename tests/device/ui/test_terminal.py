@@ -51,9 +51,9 @@ def console_of(width, height=24):
 
 def picture(state, width=80, height=24):
     console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
-    face = TerminalView()
-    face.take(state)
-    console.print(face)
+    view = TerminalView()
+    view.update(state)
+    console.print(view)
     return console.file.getvalue()
 
 
@@ -124,59 +124,59 @@ def test_labels_are_shown_as_they_are_written():
     assert "[red]x[/red]" in picture(replace(STATE, labels=labels))
 
 
-def test_a_panel_redraws_by_itself_and_shows_the_last_state_at_the_end():
+def test_the_display_redraws_by_itself_and_shows_the_last_state_at_the_end():
     console = console_of(80)
-    with TerminalDisplay(console) as panel:
-        panel.show(STATE)
+    with TerminalDisplay(console) as display:
+        display.update(STATE)
         deadline = time.monotonic() + 5
         while "First Light" not in console.file.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert "First Light" in console.file.getvalue()
-        panel.show(replace(STATE, title="Last Light"))
+        display.update(replace(STATE, title="Last Light"))
     assert "Last Light" in console.file.getvalue()
 
 
 def test_the_cursor_comes_back_and_no_thread_stays_even_after_an_exception():
     console = console_of(80)
-    with pytest.raises(ZeroDivisionError), TerminalDisplay(console) as panel:
-        panel.show(STATE)
+    with pytest.raises(ZeroDivisionError), TerminalDisplay(console) as display:
+        display.update(STATE)
         raise ZeroDivisionError
     assert console.file.getvalue().rstrip().endswith("\x1b[?25h")
     assert "panel" not in {thread.name for thread in threading.enumerate()}
-    panel.close()
+    display.close()
 
 
 def test_showing_costs_the_audio_loop_nothing_but_an_assignment():
-    panel = TerminalDisplay(console_of(80))
-    panel.show(STATE)
-    assert panel._console.file.getvalue() == ""
+    display = TerminalDisplay(console_of(80))
+    display.update(STATE)
+    assert display._console.file.getvalue() == ""
 
 
 def test_the_switches_are_drawn_anew_only_when_they_change(monkeypatch):
     drawn = []
     monkeypatch.setattr("device.ui.terminal._switches", lambda *args: drawn.append(args) or "")
-    console, face = console_of(80), TerminalView()
+    console, view = console_of(80), TerminalView()
     later = replace(STATE, beat=2, level_db=-3.0)
     for state in (
         STATE,
         later,
         replace(STATE, bits=STATE.sounding),
     ):
-        face.take(state)
-        console.print(face)
+        view.update(state)
+        console.print(view)
     assert len(drawn) == 2
 
 
 def test_where_there_is_no_terminal_nothing_is_drawn():
     console = Console(file=io.StringIO(), force_terminal=False)
-    with TerminalDisplay(console) as panel:
-        panel.show(STATE)
+    with TerminalDisplay(console) as display:
+        display.update(STATE)
     assert console.file.getvalue() == ""
 
 
 def test_a_help_line_of_ones_own_replaces_the_keys():
     console = console_of(80)
-    with TerminalDisplay(console, help_line="flip a switch") as panel:
-        panel.show(STATE)
+    with TerminalDisplay(console, help_line="flip a switch") as display:
+        display.update(STATE)
     assert "flip a switch" in console.file.getvalue()
     assert "r random" not in console.file.getvalue()

@@ -1,0 +1,253 @@
+"""Builds an instrument from its settings: the one place where its parts are put together."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+
+from device.audio.open_speaker import open_speaker
+from device.audio.speaker import Speaker
+from device.audio.wav_file import WavSpeaker
+from device.commands.instrument_settings import InstrumentSettings
+from device.model.network import BUNDLED_MODEL, Network, interrupt
+from device.playback.instrument import Instrument, Listener
+from device.playback.model_loader import ModelLoader
+from device.playback.model_selection import (
+    find_store,
+    open_active_model,
+    open_model_of_share_code,
+    origin_of,
+)
+from device.playback.model_switcher import ModelSwitcher
+from device.store.store import ModelStore
+from device.switches.base import FixedSwitches, Switches
+from device.switches.bits import format_bits, size_mismatch_warning
+from device.switches.gpio import GpioSwitches
+from device.switches.keyboard import KeyboardSwitches
+from device.switches.script import demo_switches, load_script
+from device.system.account import is_root_elsewhere, switch_to_owner_of
+from device.system.host import Host
+from device.system.realtime import RealtimeGuard, lock_memory, set_realtime_priority
+from device.system.termination import TerminationHandler
+from device.system.threads import ThreadMonitor
+from device.ui.display import Display, Lines, open_display
+from device.ui.leds import StatusLeds
+from device.ui.status_file import DEFAULT_STATUS, StatusFile
+from device.ui.systemd import Heartbeat, SystemdNotifier, is_heard, status_line
+
+Report = Callable[[str], None]
+
+
+@contextmanager
+def build_instrument(
+    settings: InstrumentSettings,
+    termination: TerminationHandler | None = None,
+    *,
+    make_switches: Callable[[int], Switches] | None = None,
+    make_speaker: Callable[[int], Speaker] | None = None,
+) -> Iterator[Instrument]:
+    """Open all parts of an instrument, and close them in reverse order when the block ends.
+
+    Parameters
+    ----------
+    settings : InstrumentSettings
+    termination : TerminationHandler or None
+        Learns what must be saved and closed before the process is ended by force; None: signals
+        are left alone.
+    make_switches : callable or None
+        Makes the switches from the model's number of switches; None: as `settings` says.
+    make_speaker : callable or None
+        Makes the speaker from the model's sample rate in Hz; None: as `settings` says.
+
+    Raises
+    ------
+    SwitchboardError
+        If a part cannot be opened; those that were open are closed.
+    Ended
+        If a signal came meanwhile.
+    click.BadParameter
+        If `settings` names switches that do not exist.
+    """
+    termination = termination or TerminationHandler(interrupt)
+    with ExitStack() as stack:
+        display = stack.enter_context(_open_display(settings))
+        termination.add_cleanup(display.close)
+        report = display.print_line
+        store = _open_store(settings, report)
+        network = _open_network(settings, store, report)
+        make_switches = make_switches or partial(_open_switches, settings, display)
+        switches = stack.enter_context(make_switches(network.card.n_switches))
+        if warning := size_mismatch_warning(switches.n_switches, network.card.n_switches):
+            report(warning)
+        make_speaker = make_speaker or partial(_open_speaker, settings, report)
+        speaker = stack.enter_context(make_speaker(network.card.sample_rate))
+        if isinstance(speaker, WavSpeaker):
+            termination.add_save(speaker.end)
+        termination.add_cleanup(switches.close)
+        termination.check()
+        listeners = stack.enter_context(_early_listeners(settings, display, switches, speaker))
+        instrument = stack.enter_context(
+            _open_instrument(settings, network, switches, speaker, listeners)
+        )
+        instrument.listeners += stack.enter_context(
+            _late_listeners(settings, instrument, store, termination, report)
+        )
+        termination.check()
+        yield instrument
+
+
+def _open_display(settings: InstrumentSettings) -> AbstractContextManager[Display]:
+    if settings.standalone:
+        return Lines()
+    return open_display(settings.switch_source, as_json=settings.as_json)
+
+
+def _open_store(settings: InstrumentSettings, report: Report) -> ModelStore | None:
+    """The store to play from, with no more rights than the account that it belongs to."""
+    if settings.standalone and settings.position is None:
+        return None
+    store = find_store(settings.store)
+    if store is None or settings.standalone or settings.model is not None:
+        return store
+    if account := switch_to_owner_of(store.directory):
+        report(f"continues as {account}, the account that {store.directory} belongs to")
+    return store
+
+
+def _open_network(
+    settings: InstrumentSettings, store: ModelStore | None, report: Report
+) -> Network:
+    """The model of the share code, else the file, else the store's active one, else the bundled."""
+    if settings.position is not None:
+        return open_model_of_share_code(settings.position, settings.model, store)
+    if store is None or settings.model is not None:
+        return Network.open(settings.model or BUNDLED_MODEL)
+    return open_active_model(store, report)
+
+
+def _open_switches(settings: InstrumentSettings, display: Display, n_switches: int) -> Switches:
+    source, position = settings.switch_source, settings.position
+    if source == "demo":
+        return FixedSwitches(position.bits) if position else demo_switches(n_switches)
+    if source == "keyboard":
+        return KeyboardSwitches(
+            n_switches,
+            rng=np.random.default_rng(settings.performance.seed),
+            print_share_code=display.print_share_code,
+            start=position.bits if position else None,
+        )
+    if position is not None:
+        display.print_line(
+            f"the switches take precedence; the share code has them at {format_bits(position.bits)}"
+        )
+    if source == "gpio":
+        return GpioSwitches.of(settings.wiring, report=display.print_line)
+    if source.startswith("script:"):
+        return load_script(Path(source.removeprefix("script:")), n_switches)
+    raise click.BadParameter(
+        f"found {source!r}, expected auto, gpio, keyboard, demo or script:FILE",
+        param_hint="--switches",
+    )
+
+
+def _open_speaker(settings: InstrumentSettings, report: Report, sample_rate: int) -> Speaker:
+    return open_speaker(
+        settings.speaker,
+        sample_rate,
+        live=settings.switch_source in ("gpio", "keyboard"),
+        report=report,
+        wait_for_device=settings.service,
+    )
+
+
+def _open_instrument(
+    settings: InstrumentSettings,
+    network: Network,
+    switches: Switches,
+    speaker: Speaker,
+    listeners: list[Listener],
+) -> Instrument:
+    return Instrument(
+        network,
+        switches,
+        speaker,
+        settings.performance,
+        ahead=settings.ahead,
+        listeners=listeners,
+        governed=not (settings.standalone or isinstance(speaker, WavSpeaker)),
+    )
+
+
+@contextmanager
+def _early_listeners(
+    settings: InstrumentSettings, display: Display, switches: Switches, speaker: Speaker
+) -> Iterator[list[Listener]]:
+    """The listeners that need no instrument: display, thread faults, LEDs, systemd."""
+    if settings.standalone:
+        yield []
+        return
+
+    def is_faulty() -> bool:
+        return not is_heard(speaker) or any(switches.chattering)
+
+    with ExitStack() as stack:
+        listeners: list[Listener] = [display.update, ThreadMonitor(display.print_line)]
+        if leds := settings.wiring.leds:
+            listeners.append(stack.enter_context(StatusLeds(leds, is_faulty)))
+        if settings.service:
+            listeners += stack.enter_context(_run_as_service(speaker, display.print_line))
+        yield listeners
+
+
+@contextmanager
+def _late_listeners(
+    settings: InstrumentSettings,
+    instrument: Instrument,
+    store: ModelStore | None,
+    termination: TerminationHandler,
+    report: Report,
+) -> Iterator[list[Listener]]:
+    """The listeners that need the instrument or come after it: change of model, status file."""
+    with ExitStack() as stack:
+        listeners: list[Listener] = []
+        if store and not (settings.standalone or settings.model or settings.position):
+            playing = instrument.voice.network.digest
+            loader = ModelLoader(store, instrument.voice_of, playing=playing, report=report)
+            listeners.append(stack.enter_context(ModelSwitcher(instrument.voice_switcher, loader)))
+        path = None if settings.standalone else _status_path(settings)
+        if path is not None:
+            file = stack.enter_context(_status_file(path, store))
+            termination.add_cleanup(file.close)
+            listeners.append(file)
+        yield listeners
+
+
+@contextmanager
+def _run_as_service(speaker: Speaker, report: Report) -> Iterator[list[Listener]]:
+    """Give this thread real-time priority; yield listeners that notify systemd and watch that."""
+    with SystemdNotifier.of(os.environ) as manager:
+        lock_memory(report)
+        set_realtime_priority(report)
+        yield [Heartbeat(manager, lambda state: status_line(state, speaker)), RealtimeGuard(report)]
+        manager.notify("STOPPING=1")
+
+
+def _status_file(path: Path, store: ModelStore | None) -> StatusFile:
+    return StatusFile(
+        path,
+        origin=lambda digest: origin_of(digest, store),
+        last_refusal=store.last_refusal if store else lambda: None,
+        degrees=Host().degrees,
+    )
+
+
+def _status_path(settings: InstrumentSettings) -> Path | None:
+    """The file of the settings, else the default one where this user may write in its folder."""
+    folder = DEFAULT_STATUS.parent
+    if settings.status is None and os.access(folder, os.W_OK) and not is_root_elsewhere(folder):
+        return DEFAULT_STATUS
+    return settings.status

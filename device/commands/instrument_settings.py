@@ -1,0 +1,128 @@
+"""What an instrument is built from, as plain values: the options of `switchboard play`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device.switches.pinout import DEFAULT_PINS
+from device.switches.wiring import Wiring
+from device.synthesis.performance import Performance
+from device.synthesis.transport import Quantize
+
+if TYPE_CHECKING:
+    from device.playback.share_code import SharedPosition
+
+
+@dataclass(frozen=True)
+class InstrumentSettings:
+    """What `build_instrument` builds from; a field has the name and the default of `play`'s option.
+
+    Attributes
+    ----------
+    model : Path or None
+        Model file; None: the active model of the store, else the bundled one.
+    store : Path or None
+        Folder of the pushed models; None: the default folder on a machine that has one.
+    switches : str
+        ``auto``, ``gpio``, ``keyboard``, ``demo`` or ``script:FILE``.
+    pins : tuple of int
+        BCM numbers of the switches' pins, first switch first.
+    active_high : bool
+        Closed to 3.3 V is on, else closed to ground.
+    pull : str
+        Where the pull resistors are: ``inside`` the Pi or ``outside``, on the board.
+    led_playing, led_fault, led_beat : int or None
+        BCM numbers of the status LEDs; None: there is no such LED.
+    speaker : str
+        As `device.audio.open_speaker.open_speaker` takes it.
+    status : Path or None
+        Status file; None: the default file on a machine that has its folder.
+    position : SharedPosition or None
+        Start there; replaces the model, `seed`, `tempo` and `still`.
+    service : bool
+        Run as a system service: `auto` switches are the pins, a missing sound card is waited for,
+        systemd is notified and the audio loop has real-time priority.
+    seed : int
+    tempo : float or None
+        Beats per minute; None: the model's own.
+    still : bool
+        Hold the variation.
+    tape : float
+        0 to 1.
+    gain : float
+        In dB before the limiter.
+    volume_limit : float
+        In dB; lowers the limiter's ceiling.
+    quantize : str
+        Value of a `Quantize`.
+    as_json : bool
+        The terminal shows plain lines instead of the live view.
+    standalone : bool
+        A recording or a measurement: no display, no status file, no LEDs, no model from the store
+        unless `position` names it, no change of model or inversion while it plays.
+    ahead : bool
+        Compute scores ahead on a helper thread, which playing in real time needs.
+    block_frames : int
+        Frames per block; the switches are read once per block.
+    """
+
+    model: Path | None = None
+    store: Path | None = None
+    switches: str = "auto"
+    pins: tuple[int, ...] = DEFAULT_PINS
+    active_high: bool = False
+    pull: str = "inside"
+    led_playing: int | None = None
+    led_fault: int | None = None
+    led_beat: int | None = None
+    speaker: str = "auto"
+    status: Path | None = None
+    position: "SharedPosition | None" = None
+    service: bool = False
+    seed: int = Performance.seed
+    tempo: float | None = Performance.tempo_bpm
+    still: bool = Performance.still
+    tape: float = Performance.tape
+    gain: float = Performance.gain_db
+    volume_limit: float = Performance.volume_limit_db
+    quantize: str = Performance.quantize.value
+    as_json: bool = False
+    standalone: bool = False
+    ahead: bool = True
+    block_frames: int = Performance.block_frames
+
+    @property
+    def switch_source(self) -> str:
+        """`switches`, with ``auto`` replaced by what this process would use now."""
+        if self.switches != "auto":
+            return self.switches
+        if self.service:
+            return "gpio"
+        return "keyboard" if sys.stdin is not None and sys.stdin.isatty() else "demo"
+
+    @property
+    def wiring(self) -> Wiring:
+        """How the switches and the LEDs are connected to the pins."""
+        leds = {"playing": self.led_playing, "fault": self.led_fault, "beat": self.led_beat}
+        return Wiring(
+            self.pins,
+            active_high=self.active_high,
+            pulled_outside=self.pull == "outside",
+            leds={name: bcm for name, bcm in leds.items() if bcm is not None},
+        )
+
+    @property
+    def performance(self) -> Performance:
+        """How to play, from the start of the music or from `position`."""
+        performance = Performance(
+            seed=self.seed,
+            tempo_bpm=self.tempo,
+            quantize=Quantize(self.quantize),
+            still=self.still,
+            tape=self.tape,
+            gain_db=self.gain,
+            volume_limit_db=self.volume_limit,
+            block_frames=self.block_frames,
+        )
+        return performance if self.position is None else self.position.applied_to(performance)

@@ -1,0 +1,202 @@
+"""The wiring as an SVG diagram: the header, every wire, switch and status LED."""
+
+from collections.abc import Sequence
+from xml.sax.saxutils import escape
+
+from device.plain_text import visible
+from device.switches.pinout import FUNCTIONS, N_PINS, header_pin, nearest
+from device.switches.wiring import Wiring
+
+# Geometry of the diagram, in pixels.
+_ROW = 34
+_TOP = 150
+_MIDDLE = 480
+_COLUMN = 15  # of the pads, left and right of the middle
+_PART = 190  # of the parts, left and right of the middle
+_RAIL = 400
+_LED_RAIL = 430
+_WIDTH = 2 * _MIDDLE
+_HEIGHT = _TOP + N_PINS // 2 * _ROW + 50
+
+_COLOURS = {"3V3": "#d97706", "5V": "#b91c1c", "GND": "#475569"}
+_SWITCH, _LED, _FREE = "#2563eb", "#059669", "#cbd5e1"
+
+
+def diagram(wiring: Wiring) -> str:
+    """The header, every wire, switch and LED, as an SVG document."""
+    parts = [*_frame(wiring), *_rails(wiring), *_header(wiring)]
+    for i, bcm in enumerate(wiring.pins):
+        parts += _switch(wiring, i, bcm)
+    for name, bcm in wiring.leds.items():
+        parts += _led(name, bcm, wiring)
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _frame(wiring: Wiring) -> list[str]:
+    how = "closed to 3.3 V is on" if wiring.active_high else "closed to ground is on"
+    pull = "down" if wiring.active_high else "up"
+    where = "10 kΩ on your board" if wiring.pulled_outside else "inside the Pi"
+    return [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'width="{_WIDTH}" height="{_HEIGHT}" font-family="Helvetica, Arial, sans-serif">',
+        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
+        _text(_MIDDLE, 42, "Lo-Fi Switchboard: wiring", size=24, bold=True),
+        _text(_MIDDLE, 68, f"Each switch: {how}; pull-{pull} {where}.", size=15),
+        _text(
+            _MIDDLE,
+            90,
+            "Seen from above: pin 1 at the corner by the SD card, the board's edge on the right.",
+            size=15,
+        ),
+        _text(
+            _MIDDLE,
+            _HEIGHT - 24,
+            "The same on every Pi with 40 pins. Never connect 5 V to a pin of another kind.",
+            size=13,
+            colour="#64748b",
+        ),
+    ]
+
+
+def _header(wiring: Wiring) -> list[str]:
+    top, height = _y(1) - _ROW / 2 - 4, N_PINS // 2 * _ROW + 8
+    board = (
+        f'<rect x="{_MIDDLE - 34}" y="{top}" width="68" height="{height}" rx="6" fill="#0f172a"/>'
+    )
+    colours = {header_pin(bcm): _SWITCH for bcm in wiring.pins}
+    colours |= {header_pin(bcm): _LED for bcm in wiring.leds.values()}
+    return [board, *(line for pin in range(1, N_PINS + 1) for line in _pad(pin, colours.get(pin)))]
+
+
+def _pad(pin: int, used: str | None) -> list[str]:
+    name = FUNCTIONS[pin - 1]
+    colour = used or _COLOURS.get(name, _FREE)
+    x, y, side = _x(pin, _COLUMN), _y(pin), _side(pin)
+    words = "#0f172a" if used or name in _COLOURS else "#94a3b8"
+    ink = "#ffffff" if used or name in _COLOURS else "#0f172a"
+    return [
+        f'<circle cx="{x}" cy="{y}" r="12" fill="{colour}"/>',
+        _text(x, y + 4, str(pin), size=11, colour=ink, bold=True),
+        _text(
+            _x(pin, 46), y - 5, name, size=12, colour=words, bold=bool(used),
+            anchor="start" if side > 0 else "end",
+        ),
+    ]  # fmt: skip
+
+
+def _switch(wiring: Wiring, i: int, bcm: int) -> list[str]:
+    pin = header_pin(bcm)
+    if pin is None:
+        return []
+    side, y = _side(pin), _y(pin)
+    near, far = _x(pin, _PART), _x(pin, _PART + 44)
+    label = f"{i + 1}  {wiring.label(i)}".rstrip()
+    return [
+        _wire(_x(pin, _COLUMN + 12), y, near, y, _SWITCH),
+        _wire(far, y, _x(pin, _RAIL), y, _COLOURS[wiring.supply]),
+        _wire(near, y, far - 6 * side, y - 14, _SWITCH),
+        _dot(near, y, _SWITCH),
+        _dot(far, y, _COLOURS[wiring.supply]),
+        _joint(_x(pin, _RAIL), y, _COLOURS[wiring.supply]),
+        _text(
+            _x(pin, _PART + 58), y - 6, label, size=14, bold=True,
+            anchor="start" if side > 0 else "end",
+        ),
+    ]  # fmt: skip
+
+
+def _led(name: str, bcm: int, wiring: Wiring) -> list[str]:
+    pin = header_pin(bcm)
+    if pin is None:
+        return []
+    side, y, ground = _side(pin), _y(pin), _COLOURS["GND"]
+    resistor, led, tip = _x(pin, _PART - 34), _x(pin, _PART + 26), _x(pin, _PART + 44)
+    left = min(resistor, resistor + 36 * side)
+    rail = _LED_RAIL if wiring.active_high else _RAIL
+    return [
+        _wire(_x(pin, _COLUMN + 12), y, _x(pin, rail), y, ground),
+        _wire(_x(pin, _COLUMN + 12), y, led, y, _LED),
+        _joint(_x(pin, rail), y, ground),
+        f'<rect x="{left}" y="{y - 7}" width="36" height="14" rx="2" fill="#ffffff" '
+        f'stroke="{_LED}" stroke-width="2"/>',
+        _text(left + 18, y + 4, "330 Ω", size=10),
+        f'<polygon points="{led},{y - 9} {led},{y + 9} {tip},{y}" fill="{_LED}"/>',
+        _wire(tip, y - 9, tip, y + 9, _LED),
+        _text(
+            _x(pin, _PART + 58), y - 6, f"LED: {name}", size=14, bold=True,
+            anchor="start" if side > 0 else "end",
+        ),
+    ]  # fmt: skip
+
+
+def _rails(wiring: Wiring) -> list[str]:
+    pins = [pin for bcm in wiring.pins if (pin := header_pin(bcm))]
+    leds = [pin for bcm in wiring.leds.values() if (pin := header_pin(bcm))]
+    if wiring.active_high:
+        return _rail("3V3", pins, _RAIL, _TOP - 34) + _rail("GND", leds, _LED_RAIL, _TOP - 48)
+    return _rail("GND", pins + leds, _RAIL, _TOP - 34)
+
+
+def _rail(function: str, pins: Sequence[int], at: int, over: int) -> list[str]:
+    """One rail per side that needs it, joined above the header, and the pin that feeds them."""
+    if not pins:
+        return []
+    colour, feed = _COLOURS[function], nearest(function, pins)
+    lines = [_wire(_x(feed, _COLUMN + 12), _y(feed), _x(feed, at), _y(feed), colour, width=4)]
+    sides = {_side(pin) for pin in pins} | {_side(feed)}
+    lines.append(_joint(_x(feed, at), _y(feed), colour))
+    for side in sides:
+        ys = [_y(pin) for pin in (*pins, feed) if _side(pin) == side]
+        ys += [over] * (len(sides) == 2)
+        x = _MIDDLE + side * at
+        lines.append(_wire(x, min(ys), x, max(ys), colour, width=4))
+    if len(sides) == 2:
+        lines.append(_wire(_MIDDLE - at, over, _MIDDLE + at, over, colour, width=4))
+    return lines
+
+
+def _side(pin: int) -> int:
+    return 1 if pin % 2 == 0 else -1
+
+
+def _x(pin: int, distance: float) -> float:
+    return _MIDDLE + _side(pin) * distance
+
+
+def _y(pin: int) -> float:
+    return _TOP + (pin - 1) // 2 * _ROW
+
+
+def _wire(x1: float, y1: float, x2: float, y2: float, colour: str, *, width: int = 3) -> str:
+    return (
+        f'<line x1="{x1:g}" y1="{y1:g}" x2="{x2:g}" y2="{y2:g}" stroke="{colour}" '
+        f'stroke-width="{width}" stroke-linecap="round"/>'
+    )
+
+
+def _dot(x: float, y: float, colour: str) -> str:
+    return (
+        f'<circle cx="{x:g}" cy="{y:g}" r="5" fill="#ffffff" stroke="{colour}" stroke-width="3"/>'
+    )
+
+
+def _joint(x: float, y: float, colour: str) -> str:
+    """Wires that meet; wires without one only cross."""
+    return f'<circle cx="{x:g}" cy="{y:g}" r="6" fill="{colour}"/>'
+
+
+def _text(
+    x: float,
+    y: float,
+    words: str,
+    *,
+    size: int,
+    bold: bool = False,
+    anchor: str = "middle",
+    colour: str = "#0f172a",
+) -> str:
+    weight = ' font-weight="bold"' if bold else ""
+    return (
+        f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}"{weight} '
+        f'fill="{colour}">{escape(visible(words))}</text>'
+    )

@@ -1,0 +1,82 @@
+"""The configuration file of `play`: where it is found and what it changes."""
+
+from pathlib import Path
+
+import pytest
+
+from device.commands.play import play
+from device.config import find_settings, load_settings
+from device.errors import SettingsError
+from tests.support.command_output import settings_file
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+def test_settings_change_the_defaults(run_json, script):
+    config = settings_file(
+        f'switches = "{script}"\nspeaker = "wav:set.wav"\nseed = 5\nquantize = "beat"\n'
+        "still = true\npins = [5, 6]\ntempo = 90\ntape = 0.5\n"
+    )
+    facts = run_json("play", "--config", config, "--seconds", 0.5)
+    assert (facts["speaker"], facts["switches"]) == ("set.wav", script)
+
+
+def test_the_command_line_wins_over_the_settings(run, script):
+    config = settings_file(f'switches = "{script}"\nseed = 5\nspeaker = "wav:five.wav"\n')
+    run("play", "--config", config, "--seconds", 0.5)
+    run("play", "--config", config, "--seconds", 0.5, "--seed", 1, "--speaker", "wav:one.wav")
+    run("play", "--switches", script, "--seconds", 0.5, "--speaker", "wav:plain.wav")
+    assert Path("one.wav").read_bytes() == Path("plain.wav").read_bytes()
+    assert Path("one.wav").read_bytes() != Path("five.wav").read_bytes()
+
+
+def test_settings_in_the_current_folder_are_found_unasked(run_json, script):
+    settings_file('speaker = "wav:found.wav"\n', "switchboard.toml")
+    assert find_settings() == Path("switchboard.toml")
+    facts = run_json("play", "--switches", script, "--seconds", 0.5)
+    assert facts["speaker"] == "found.wav"
+
+
+def test_without_a_settings_file_there_are_no_settings():
+    assert find_settings() is None
+
+
+def test_settings_are_converted_as_on_the_command_line():
+    config = settings_file('model = "m.onnx"\npins = [5, 6]\ngain = -6\nstill = false\n')
+    found = load_settings(config, play)
+    assert found == {"model": Path("m.onnx"), "pins": (5, 6), "gain": -6.0, "still": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sead = 1", r"box\.toml: found the unknown key sead; expected only active_high, gain, "),
+        ("seconds = 5", r"found the unknown key seconds"),
+        ("config = 'x'", r"found the unknown key config"),
+        ("as_json = true", r"found the unknown key as_json"),
+        ("[music]\nseed = 1", r"found the unknown key music"),
+        ("seed 1", r"not TOML: .*line 1.*; mend that line"),
+        ("seed = 1\nseed = 2", r"not TOML: Cannot overwrite a value"),
+        ("seed = -1", r"seed = -1: expected -1 is not in the range x>=0"),
+        ('seed = "one"', r"seed = 'one': expected an integer"),
+        ("seed = true", r"seed = True: expected an integer"),
+        ("seed = [1]", r"seed = \[1\]: expected a single value"),
+        ("pins = 5", r"pins = 5: expected a list"),
+        ('pins = ["five"]', r"pins = \['five'\]: expected a list, each an integer"),
+        ("still = 1", r"still = 1: expected true or false"),
+        ('quantize = "bars"', r"quantize = 'bars': expected 'bars' is not one of"),
+        ("tempo = 1000", r"tempo = 1000: expected 1000.* is not in the range"),
+        ("tape = nan", r"tape = nan: expected"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_with_the_key_named(text, said):
+    with pytest.raises(SettingsError, match=said):
+        load_settings(settings_file(text), play)
+
+
+def test_settings_that_are_missing_or_not_text_are_refused():
+    with pytest.raises(SettingsError, match=r"none\.toml: cannot be read .*check --config"):
+        load_settings(Path("none.toml"), play)
+    Path("bytes.toml").write_bytes(b"seed = \xff")
+    with pytest.raises(SettingsError, match=r"bytes\.toml: not TOML"):
+        load_settings(Path("bytes.toml"), play)

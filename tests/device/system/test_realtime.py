@@ -1,0 +1,85 @@
+"""Real-time priority and locked memory of the audio loop."""
+
+import os
+import resource
+import threading
+from dataclasses import replace
+
+import pytest
+
+from device.system.realtime import LOOP_PRIORITY, RealtimeGuard, lock_memory, set_realtime_priority
+from tests.support.instrument_state import snapshot
+
+STATE = snapshot(n_late=1)
+
+
+def test_the_loop_asks_for_real_time_and_goes_on_without(monkeypatch):
+    messages, requests = [], []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *arguments: requests.append(arguments))
+    set_realtime_priority(messages.append)
+    assert messages == []
+    thread, policy, _ = requests[0]
+    assert thread == 0
+    assert policy & os.SCHED_RESET_ON_FORK
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    set_realtime_priority(messages.append)
+    assert "LimitRTPRIO=20" in messages[0]
+
+
+def test_only_the_thread_that_asks_gets_real_time():
+    def refused():
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(LOOP_PRIORITY))
+        except OSError:
+            return True
+        return False
+
+    policies, messages = {}, []
+
+    def helper():
+        policies["helper"] = os.sched_getscheduler(0)
+
+    def loop():
+        if refused():
+            return
+        set_realtime_priority(messages.append)
+        policies["loop"] = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+        thread = threading.Thread(target=helper)
+        thread.start()
+        thread.join()
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    thread.join()
+    if not policies:
+        pytest.skip("this machine does not allow real-time priority")
+    assert policies == {"loop": os.SCHED_FIFO, "helper": os.SCHED_OTHER}
+    assert messages == []
+
+
+@pytest.mark.parametrize(
+    ("late_of_ten", "gives_back"), [(10, True), (6, True), (5, False), (0, False)]
+)
+def test_a_loop_that_is_always_late_lets_the_rest_of_the_machine_go_first(
+    monkeypatch, late_of_ten, gives_back
+):
+    messages, policies = [], [os.SCHED_FIFO | os.SCHED_RESET_ON_FORK]
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: policies[-1])
+    monkeypatch.setattr(os, "sched_setscheduler", lambda _, policy, __: policies.append(policy))
+    guard, n_late = RealtimeGuard(messages.append, n_blocks=10), 0
+    for block in range(50):
+        n_late += block % 10 < late_of_ten
+        guard(replace(STATE, n_late=n_late))
+    assert (policies[-1] == os.SCHED_OTHER) == gives_back
+    assert len(messages) == gives_back
+
+
+def test_memory_is_locked_only_where_that_cannot_make_later_allocations_fail(monkeypatch):
+    messages = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (65536, 65536))
+    lock_memory(messages.append)
+    assert "LimitMEMLOCK=infinity" in messages[0]
