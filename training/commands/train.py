@@ -374,7 +374,7 @@ def _finish(
 
     from training.run.provenance import commit, machine
     from training.run.run_folder import FinishedRun, save_run
-    from training.run.switch_report import examine
+    from training.run.switch_report import measure_switches
 
     labels = networks.axes.names()
     provenance = {
@@ -382,7 +382,7 @@ def _finish(
         "training": config.to_dict(),
         "commit": commit(),
         "trained_on": machine(networks.codec.mean.device),
-        "panel": examine(networks, config).to_dict(),
+        "panel": measure_switches(networks, config).to_dict(),
         # A plain text: its own class would need trust to be loaded.
         "torch": str(torch.__version__),
         **origins,
