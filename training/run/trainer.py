@@ -5,10 +5,8 @@ that was killed goes on exactly where its latest checkpoint stood. What it had w
 that checkpoint is forgotten, for it will be done, and written down, again.
 """
 
-import csv
-import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +27,12 @@ from training.run.run_folder import (
     FinishedRun,
     blamed,
     check_contents,
-    explained,
     load_saved,
-    replaced,
     save_atomically,
     save_json,
 )
 from training.run.stages import STAGES, CodecStage, ComposerStage, Stage, encode_corpus
+from training.run.training_log import Progress, TrainingLog
 
 CHECKPOINT_SECONDS = 60.0
 REPORT_STEPS = 50
@@ -64,15 +61,6 @@ class Budget:
         return seconds / (60 * self.minutes)
 
 
-@dataclass
-class Progress:
-    """Where a run stands; saved with every checkpoint. `stage` counts those that are done."""
-
-    stage: int = 0
-    step: int = 0
-    seconds: float = 0.0
-
-
 def _is_progress(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
@@ -94,52 +82,6 @@ _CHECKPOINT: Mapping[str, tuple[Any, str]] = {
         "the optimiser's state, or none",
     ),
 }
-
-
-class TrainingLog:
-    """``curves.csv``, what was written down of a run: one row per stage, step and figure."""
-
-    COLUMNS = ("stage", "step", "seconds", "figure", "value")
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def cut(self, at: Progress) -> None:
-        """Keep what was written down until a moment, nothing for a run that begins."""
-        try:
-            kept = [row for row in self._rows() if _moment(row) <= (at.stage, at.step)]
-        except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
-            raise TrainingError(
-                f"{self.path}: found a damaged row, expected stage, step, seconds, figure and "
-                "value; bring back a copy, or remove the file to go on without its curves"
-            ) from error
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows([self.COLUMNS, *(row.values() for row in kept)])
-        with replaced(self.path) as file:
-            file.write(text.getvalue().encode())
-
-    def append(self, stage: str, at: Progress, figures: Mapping[str, float]) -> None:
-        """Write figures down."""
-        with explained(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(
-                [stage, at.step, f"{at.seconds:.1f}", name, f"{value:.5g}"]
-                for name, value in figures.items()
-            )
-
-    def _rows(self) -> Iterator[dict[str, str]]:
-        if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                # A killed run may have left half a row.
-                rows = csv.DictReader(file)
-                if tuple(rows.fieldnames or ()) != self.COLUMNS:
-                    raise KeyError("stage")
-                yield from (row for row in rows if None not in row.values())
-
-
-def _moment(row: Mapping[str, str]) -> tuple[int, int]:
-    # What the picture of the curves will read, too.
-    float(row["value"])
-    return STAGES.index(row["stage"]), int(row["step"])
 
 
 class Trainer:
@@ -332,7 +274,9 @@ class Trainer:
             reached = budget.progress(at.step, at.seconds)
             if self.crew.leads:
                 if reached >= 1 or at.step % REPORT_STEPS == 0:
-                    self._write_down(stage, figures)
+                    with torch.no_grad():
+                        figures_and_scores = {**figures, **stage.evaluate()}
+                    self.curves.append(stage.name, at, figures_and_scores)
                 self.report(stage.name, reached, figures)
             if self.clock() - saved > CHECKPOINT_SECONDS:
                 self._save(optimiser)
@@ -376,10 +320,6 @@ class Trainer:
         if self.config.precision == "bfloat16":
             return torch.autocast(self.networks.codec.mean.device.type, dtype=torch.bfloat16)
         return nullcontext()
-
-    def _write_down(self, stage: Stage, figures: dict[str, float]) -> None:
-        with torch.no_grad():
-            self.curves.append(stage.name, self.progress, {**figures, **stage.evaluate()})
 
     def _save(self, optimiser: torch.optim.Optimizer | None) -> None:
         if not self.crew.leads:

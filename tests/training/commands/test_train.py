@@ -18,6 +18,7 @@ from training.run import preview, trainer
 from training.run.config import Config, TrainingError
 from training.run.networks import Networks
 from training.run.run_folder import FinishedRun, open_run, save_run
+from training.run.training_log import Progress, TrainingLog
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +312,7 @@ def test_damaged_networks_do_not_open(tmp_path):
 
 
 def test_a_run_without_any_figure_still_has_its_picture(tmp_path):
-    trainer.TrainingLog(tmp_path / "curves.csv").cut(trainer.Progress())
+    TrainingLog(tmp_path / "curves.csv").cut(Progress())
     preview.draw_curves(tmp_path)
     assert (tmp_path / "curves.png").is_file()
 

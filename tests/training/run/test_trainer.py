@@ -16,7 +16,8 @@ from training.run.distributed import SINGLE_PROCESS
 from training.run.networks import Networks
 from training.run.run_folder import FinishedRun
 from training.run.stages import ComposerStage, encode_corpus
-from training.run.trainer import Budget, Progress, Trainer, TrainingLog
+from training.run.trainer import Budget, Trainer
+from training.run.training_log import Progress, TrainingLog
 
 N_STEPS = 16
 HALF_EACH = replace(CONFIG, codec_share=0.5)
