@@ -36,7 +36,7 @@ class ComposeHalf(nn.Module):
         self.half_levels = run.config.n_levels // 2
 
     def forward(self, switches: Tensor, variation: Tensor) -> tuple[Tensor, Tensor]:
-        """Compose one loop: (n_slots, n_channels), (n_slots, n_digits)."""
+        """Compose one loop: (n_slots, n_channels), (n_slots, n_codes)."""
         classes = self.composer.classes(self.axes.latent(switches[None], variation[None]))
         digits = classes.to(torch.float32) - self.half_levels
         return self.writer(digits)[0], digits[0]

@@ -2,7 +2,7 @@
 
 A network that regresses frames from a small latent answers with the average of everything that
 latent allows, and an average of chords is haze. Digits commit: a wrong one is a wrong note, never
-haze. The encoder reads the frames of each slot and rounds to `n_digits` digits of `n_levels`
+haze. The encoder reads the frames of each slot and rounds to `n_codes` digits of `n_levels`
 (finite scalar quantisation, Mentzer et al. 2023). The decoder is in two parts, cut where the
 contract cuts: `ScoreDecoder` turns digits into one feature row per slot (once per flip), and
 `FrameDecoder` draws a frame from one row and the phase inside its slot (every frame, no memory).
@@ -53,12 +53,12 @@ def quantise(x: Tensor, n_levels: int) -> Tensor:
 class SlotEncoder(nn.Module):
     """Frames of a loop → digits of its slots.
 
-    Shape: (n_loops, n_slots, frames_per_slot, n_bands), (n_loops,) → (n_loops, n_slots, n_digits),
+    Shape: (n_loops, n_slots, frames_per_slot, n_bands), (n_loops,) → (n_loops, n_slots, n_codes),
     whole numbers around 0.
     """
 
     def __init__(
-        self, *, n_bands: int, frames_per_slot: int, n_digits: int, n_levels: int, width: int
+        self, *, n_bands: int, frames_per_slot: int, n_codes: int, n_levels: int, width: int
     ) -> None:
         super().__init__()
         self.n_levels = n_levels
@@ -66,7 +66,7 @@ class SlotEncoder(nn.Module):
         self.offset = nn.Linear(1, width // 2)
         self.gather = nn.Linear(frames_per_slot * (width // 2), width)
         self.blocks = nn.Sequential(CircularBlock(width), CircularBlock(width))
-        self.digits = nn.Linear(width, n_digits)
+        self.digits = nn.Linear(width, n_codes)
 
     def forward(self, frames: Tensor, offset: Tensor) -> Tensor:
         """`frames` are normalised log bands, `offset` the grid's shift in parts of a frame."""
@@ -78,12 +78,12 @@ class SlotEncoder(nn.Module):
 class ScoreDecoder(nn.Module):
     """Digits → score, one finished feature row per slot.
 
-    Shape: (n_loops, n_slots, n_digits) → (n_loops, n_slots, n_channels).
+    Shape: (n_loops, n_slots, n_codes) → (n_loops, n_slots, n_channels).
     """
 
-    def __init__(self, *, n_digits: int, width: int, n_channels: int, n_blocks: int = 2) -> None:
+    def __init__(self, *, n_codes: int, width: int, n_channels: int, n_blocks: int = 2) -> None:
         super().__init__()
-        self.embed = nn.Linear(n_digits, width)
+        self.embed = nn.Linear(n_codes, width)
         self.blocks = nn.Sequential(*[CircularBlock(width) for _ in range(n_blocks)])
         self.out = nn.Conv1d(width, n_channels, 3)
 
@@ -201,7 +201,7 @@ class FrameDecoder(nn.Module):
 
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
         """Draw frames, each from its own row."""
-        middle, log_spread = self.expect(rows, phase)
+        middle, log_spread = self.predict(rows, phase)
         return self.add_noise_texture(middle, log_spread, self.grain(rows, phase))
 
     def add_noise_texture(self, middle: Tensor, log_spread: Tensor, grain: Tensor) -> Tensor:
@@ -211,7 +211,7 @@ class FrameDecoder(nn.Module):
         grained: Tensor = middle + amount * noisy * grain
         return grained
 
-    def expect(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
         """Say where bands lie, and the log of how far from there they are found."""
         features = self.features(phase)
         x = rows
@@ -243,7 +243,7 @@ class Codec(nn.Module):
         *,
         n_bands: int,
         frames_per_slot: int,
-        n_digits: int,
+        n_codes: int,
         n_levels: int,
         width: int,
         n_channels: int,
@@ -254,11 +254,11 @@ class Codec(nn.Module):
         self.encoder = SlotEncoder(
             n_bands=n_bands,
             frames_per_slot=frames_per_slot,
-            n_digits=n_digits,
+            n_codes=n_codes,
             n_levels=n_levels,
             width=width,
         )
-        self.writer = ScoreDecoder(n_digits=n_digits, width=width, n_channels=n_channels)
+        self.writer = ScoreDecoder(n_codes=n_codes, width=width, n_channels=n_channels)
         self.renderer = FrameDecoder(n_channels=n_channels, hidden=hidden, n_bands=n_bands)
         self.register_buffer("mean", torch.zeros(n_bands))
         self.register_buffer("std", torch.ones(()))
@@ -268,7 +268,7 @@ class Codec(nn.Module):
         return (log_bands - self.mean) / self.std
 
     def encode(self, log_bands: Tensor, offset: Tensor) -> Tensor:
-        """(n_loops, n_frames, n_bands), (n_loops,) → digits (n_loops, n_slots, n_digits)."""
+        """(n_loops, n_frames, n_bands), (n_loops,) → digits (n_loops, n_slots, n_codes)."""
         n_loops, _, n_bands = log_bands.shape
         slots = self.normalise(log_bands).view(n_loops, -1, self.frames_per_slot, n_bands)
         digits: Tensor = self.encoder(slots, offset)
@@ -282,7 +282,7 @@ class Codec(nn.Module):
     def decode(self, digits: Tensor, offset: Tensor, frames_per_slot: int | None = None) -> Tensor:
         """Draw whole loops, on the grid of the analysis or on a coarser one.
 
-        (n_loops, n_slots, n_digits), (n_loops,) → log bands (n_loops, n_frames, n_bands).
+        (n_loops, n_slots, n_codes), (n_loops,) → log bands (n_loops, n_frames, n_bands).
         """
         per_slot = frames_per_slot or self.frames_per_slot
         n_loops, n_slots, _ = digits.shape

@@ -60,13 +60,13 @@ class Posterior:
 
 
 class PosteriorEncoder(nn.Module):
-    """Digits as class numbers (n_loops, n_slots, n_digits) → `Posterior`."""
+    """Digits as class numbers (n_loops, n_slots, n_codes) → `Posterior`."""
 
     def __init__(
         self,
         *,
         n_slots: int,
-        n_digits: int,
+        n_codes: int,
         n_levels: int,
         n_read: int,
         width: int,
@@ -74,7 +74,7 @@ class PosteriorEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.n_levels = n_levels
-        self.embed = nn.Linear(n_digits * n_levels, width)
+        self.embed = nn.Linear(n_codes * n_levels, width)
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
         self.out = nn.Linear(2 * width, 2 * n_read)
@@ -84,7 +84,7 @@ class PosteriorEncoder(nn.Module):
         return self.read(F.one_hot(classes, self.n_levels).float())
 
     def read(self, one_hot: Tensor) -> Posterior:
-        """Read digits given as one number per level, (n_loops, n_slots, n_digits, n_levels)."""
+        """Read digits given as one number per level, (n_loops, n_slots, n_codes, n_levels)."""
         x = self.layers(self.embed(one_hot.flatten(2)) + self.position)
         pooled = torch.cat([x.mean(dim=1), x.amax(dim=1)], dim=1)
         mean, log_variance = self.out(pooled).float().chunk(2, dim=1)
@@ -92,7 +92,7 @@ class PosteriorEncoder(nn.Module):
 
 
 class Composer(nn.Module):
-    """A latent of switches and variation → logits (n_loops, n_slots, n_digits, n_levels).
+    """A latent of switches and variation → logits (n_loops, n_slots, n_codes, n_levels).
 
     The latent enters as a sum over its parts, without a hidden layer, so that a switch adds the
     same thing whatever the others are before the slots begin to talk to each other.
@@ -104,20 +104,20 @@ class Composer(nn.Module):
         self,
         *,
         n_slots: int,
-        n_digits: int,
+        n_codes: int,
         n_levels: int,
         n_latent: int,
         width: int,
         n_layers: int,
     ) -> None:
         super().__init__()
-        self.shape = (n_slots, n_digits, n_levels)
+        self.shape = (n_slots, n_codes, n_levels)
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.shapes = nn.Parameter(torch.randn(n_slots, self.N_SHAPES) * 0.3)
         self.latent = nn.Linear(n_latent, (1 + self.N_SHAPES) * width)
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
         self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, n_digits * n_levels)
+        self.out = nn.Linear(width, n_codes * n_levels)
 
     def forward(self, latent: Tensor) -> Tensor:
         """`latent`, (n_loops, n_latent), is `Axes.latent` of a panel state, or of a loop."""
@@ -128,7 +128,7 @@ class Composer(nn.Module):
         return logits.view(n_loops, n_slots, *self.shape[1:])
 
     def classes(self, latent: Tensor) -> Tensor:
-        """Choose the digits to play, as class numbers (n_loops, n_slots, n_digits)."""
+        """Choose the digits to play, as class numbers (n_loops, n_slots, n_codes)."""
         logits: Tensor = self(latent)
         return logits.argmax(dim=-1)
 
@@ -146,8 +146,8 @@ def composer_loss(logits: Tensor, classes: Tensor, reading: Posterior) -> Compos
 
     Parameters
     ----------
-    logits : (n_loops, n_slots, n_digits, n_levels)
-    classes : (n_loops, n_slots, n_digits)
+    logits : (n_loops, n_slots, n_codes, n_levels)
+    classes : (n_loops, n_slots, n_codes)
     """
     n_loops = logits.shape[0]
     logits = logits.float().flatten(0, 2)

@@ -19,12 +19,12 @@ HIDDEN = 0.15
 class Discriminator(nn.Module):
     """Digits, one number per level → how much like music every slot is, and why.
 
-    Shape: (n_loops, n_slots, n_digits, n_levels) → (n_loops, n_slots), (n_loops, n_slots, width).
+    Shape: (n_loops, n_slots, n_codes, n_levels) → (n_loops, n_slots), (n_loops, n_slots, width).
     """
 
-    def __init__(self, *, n_slots: int, n_digits: int, n_levels: int, width: int) -> None:
+    def __init__(self, *, n_slots: int, n_codes: int, n_levels: int, width: int) -> None:
         super().__init__()
-        self.embed = nn.Linear(n_digits * n_levels, width)
+        self.embed = nn.Linear(n_codes * n_levels, width)
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.layers = nn.Sequential(
             CircularBlock(width), CircularBlock(width), Attention(width), nn.LayerNorm(width)
@@ -32,7 +32,7 @@ class Discriminator(nn.Module):
         self.score = nn.Linear(width, 1)
 
     def forward(self, digits: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
-        """`shown` is 1 or 0 for every digit: (n_loops, n_slots, n_digits)."""
+        """`shown` is 1 or 0 for every digit: (n_loops, n_slots, n_codes)."""
         seen = (digits * shown[..., None]).flatten(2)
         reasons = self.layers(self.embed(seen) + self.position)
         return self.score(reasons).squeeze(2).float(), reasons.float()

@@ -13,12 +13,12 @@ FRAMES_PER_SLOT = 8
 _BATCH = 32
 
 
-def hear(networks: Networks, digits: Tensor, config: Config, *, shift: float) -> Tensor:
+def describe_codes(networks: Networks, digits: Tensor, config: Config, *, shift: float) -> Tensor:
     """Draw loops on a coarse grid and describe them.
 
     Parameters
     ----------
-    digits : (n_loops, n_slots, n_digits, n_levels)
+    digits : (n_loops, n_slots, n_codes, n_levels)
         One-hot, or what `composer.played` makes of logits.
     shift : float
         Of the grid, in parts of its step.
@@ -42,7 +42,7 @@ def describe_corpus(networks: Networks, classes: Tensor, config: Config) -> Tens
     found = []
     for some in torch.split(classes, _BATCH):
         digits = F.one_hot(some.long(), config.n_levels).float()
-        found.append(hear(networks, digits, config, shift=0.5))
+        found.append(describe_codes(networks, digits, config, shift=0.5))
     return torch.cat(found)
 
 
@@ -56,7 +56,7 @@ def describe_states(networks: Networks, config: Config, bits: Tensor, variation:
 
 @torch.no_grad()
 def compose(networks: Networks, bits: Tensor, variation: Tensor) -> Tensor:
-    """States and variations → class numbers, (n_states, n_slots, n_digits)."""
+    """States and variations → class numbers, (n_states, n_slots, n_codes)."""
     device = networks.codec.mean.device
     latent = networks.axes.latent(bits.to(device), variation.to(device))
     return torch.cat([networks.composer.classes(part) for part in torch.split(latent, _BATCH)])

@@ -33,20 +33,20 @@ class ProcessGroup:
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process writes, prints and saves."""
         return self.rank == 0
 
-    def part(self, n: int) -> slice:
+    def shard(self, n: int) -> slice:
         """Which of `n` things are this process' own; the parts of all are as even as can be."""
         return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
-    def weight(self, n: int) -> float:
+    def shard_weight(self, n: int) -> float:
         """What a mean over the own part counts, for the crew's average to be the mean over all."""
-        n_mine: int = len(range(n)[self.part(n)])
+        n_mine: int = len(range(n)[self.shard(n)])
         return self.size * n_mine / n
 
-    def join(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> Loss:
+    def wrap_loss(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> Loss:
         """Make a loss whose gradients are averaged over the crew as they are computed."""
         if self.size == 1:
             return loss
@@ -54,14 +54,14 @@ class ProcessGroup:
         return joined
 
     def average(self, figures: Mapping[str, float]) -> dict[str, float]:
-        """Mean of every figure over the crew."""
+        """Mean of every figure over the process_group."""
         if self.size == 1:
             return dict(figures)
         values = torch.tensor(list(figures.values()), dtype=torch.float64)
         distributed.all_reduce(values)
         return dict(zip(figures, (values / self.size).tolist(), strict=True))
 
-    def follow(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Let all have the leader's values, to the bit."""
         if self.size > 1:
             for tensor in tensors:
@@ -71,7 +71,7 @@ class ProcessGroup:
         """Let the leader find something out, and tell the others."""
         if self.size == 1:
             return find()
-        told: list[Any] = [find() if self.leads else None]
+        told: list[Any] = [find() if self.is_leader else None]
         distributed.broadcast_object_list(told, 0)
         heard: Kept = told[0]
         return heard
@@ -94,7 +94,7 @@ class _Step(nn.Module):
 
 
 @contextmanager
-def crew_of_torchrun() -> Iterator[ProcessGroup]:
+def process_group_of_torchrun() -> Iterator[ProcessGroup]:
     """Meet the other processes that torchrun started, if it did."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:

@@ -18,7 +18,7 @@ from training.networks.composer import Posterior, composer_loss, descriptor_loss
 from training.networks.discriminator import HIDDEN, discriminator_loss, generator_loss
 from training.networks.modulation_loss import modulation_loss
 from training.run.config import STRETCH_SLOTS, Config
-from training.run.describe_codes import describe_corpus, hear
+from training.run.describe_codes import describe_codes, describe_corpus
 from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
@@ -37,7 +37,7 @@ class Stage(Protocol):
         ...
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Compute the loss of the crew's part of a batch, and what to write down of it."""
+        """Compute the loss of the process's shard of a batch, and the figures to log."""
         ...
 
     def evaluate(self) -> dict[str, float]:
@@ -59,12 +59,12 @@ class CodecStage:
         networks: Networks,
         features: Features,
         config: Config,
-        crew: ProcessGroup = SINGLE_PROCESS,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.codec = networks.codec
         self.features = features
         self.config = config
-        self.crew = crew
+        self.process_group = process_group
         self.peak_rate = config.codec_rate
         decoder = [*self.codec.writer.parameters(), *self.codec.renderer.parameters()]
         self.parameters = decoder if config.continues else list(self.codec.parameters())
@@ -87,13 +87,13 @@ class CodecStage:
         size = min(self.config.codec_loops, len(self.features.train))
         loops = np.sort(rng.choice(self.features.train, size, replace=False))
         n_drawn = self.config.codec_slots // STRETCH_SLOTS
-        which = np.sort(rng.integers(0, size, n_drawn))[self.crew.part(n_drawn)]
-        start = rng.integers(0, self.features.n_slots, n_drawn)[self.crew.part(n_drawn)]
-        # Of the loops, those that the crew's part of the stretches is in.
+        which = np.sort(rng.integers(0, size, n_drawn))[self.process_group.shard(n_drawn)]
+        start = rng.integers(0, self.features.n_slots, n_drawn)[self.process_group.shard(n_drawn)]
+        # Only the loops that this process's stretches are in.
         drawn = self._draw(
             loops[which[0] : which[-1] + 1], self._stretches(which - which[0], start)
         )
-        missed, weight = drawn.middle - drawn.target, self.crew.weight(n_drawn)
+        missed, weight = drawn.middle - drawn.target, self.process_group.shard_weight(n_drawn)
         parts = {
             "loss": codec_loss(drawn.middle, drawn.target),
             "spread": laplace_nll(drawn.log_spread, missed),
@@ -131,7 +131,7 @@ class CodecStage:
         shift = offset.repeat_interleave(self.features.n_slots)[chosen]
         phase = (torch.arange(per_slot, device=self.device) + shift[:, None]) / per_slot
         rows, renderer = rows.repeat_interleave(per_slot, dim=0), self.codec.renderer
-        middle, log_spread = (found.float() for found in renderer.expect(rows, phase.flatten()))
+        middle, log_spread = (found.float() for found in renderer.predict(rows, phase.flatten()))
         # The spread only watches here, too.
         sounding = renderer.add_noise_texture(
             middle, log_spread.detach(), renderer.grain(rows, phase.flatten())
@@ -157,7 +157,7 @@ class Drawn:
     Attributes
     ----------
     middle, log_spread : Tensor
-        Of `FrameDecoder.expect`.
+        Of `FrameDecoder.predict`.
     sounding : Tensor
         With grain.
     target : Tensor
@@ -185,7 +185,7 @@ class ComposerStage:
         classes: Tensor,
         features: Features,
         config: Config,
-        crew: ProcessGroup = SINGLE_PROCESS,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.networks = networks
         self.axes, self.reader, self.composer = networks.axes, networks.reader, networks.composer
@@ -195,7 +195,7 @@ class ComposerStage:
         self.held_out = torch.from_numpy(features.held_out).to(classes.device)
         self.labels = torch.from_numpy(features.labels).to(classes.device)
         self.config = config
-        self.crew = crew
+        self.process_group = process_group
         self.peak_rate = config.composer_rate
         taught = [self.reader, self.composer]
         if self.axes.is_aimed:
@@ -212,7 +212,7 @@ class ComposerStage:
         rng = np.random.default_rng([self.config.seed, 2, step])
         loops, parts = self._lower_bound(rng)
         if self.axes.is_aimed:
-            digits, heard = self._panel(rng, self.crew)
+            digits, heard = self._panel(rng, self.process_group)
             parts |= heard | self._criticise(rng, self.classes[loops], digits)
         # Most is phased in over the first third: a divergence asked for at once empties the
         # variation, and a composer that has only just begun has nothing to aim with.
@@ -221,7 +221,7 @@ class ComposerStage:
             "cross_entropy": 1.0,
             "divergence": asked * self.config.divergence_weight,
             "aim": asked * self.config.aim_weight,
-            "echo": asked * self.config.echo_weight,
+            "echo": asked * self.config.variation_reconstruction_weight,
             "judging": 1.0,
             "persuasion": asked * self.config.critic_weight,
         }
@@ -236,7 +236,7 @@ class ComposerStage:
         """Random loops, read and composed again: which, and how well."""
         size = self._n_loops
         chosen, noise = rng.choice(len(self.train), size, replace=False), self._noise(rng, size)
-        mine, weight = self.crew.part(size), self.crew.weight(size)
+        mine, weight = self.process_group.shard(size), self.process_group.shard_weight(size)
         loops = self.train[self._tensor(chosen[mine])]
         reading, logits = self._recompose(loops, noise[mine])
         parts = composer_loss(logits, self.classes[loops].long(), reading)
@@ -248,38 +248,38 @@ class ComposerStage:
         return reading, self.composer(self._latent(loops, variation))
 
     def _latent(self, loops: Tensor, variation: Tensor) -> Tensor:
-        position = self.axes.locate(self.described[loops], self.labels[loops])
+        position = self.axes.project(self.described[loops], self.labels[loops])
         return torch.cat([position, variation], dim=1)
 
     def _panel(
-        self, rng: np.random.Generator, crew: ProcessGroup
+        self, rng: np.random.Generator, process_group: ProcessGroup
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Random states: their digits, how far off they sound, how their variations are read."""
-        n_states, n_variations = self.config.panel_states, self._n_variations(crew)
+        n_states, n_variations = self.config.panel_states, self._n_variations(process_group)
         bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
         variation, shift = self._noise(rng, n_variations), float(rng.random())
-        mine, weight = crew.part(n_variations), crew.weight(n_variations)
+        mine, weight = process_group.shard(n_variations), process_group.shard_weight(n_variations)
         states = self._tensor(bits[mine].astype(np.float32)).flatten(0, 1)
         variation = variation[mine].repeat_interleave(n_states, dim=0)
         digits = played(self.composer(self.axes.latent(states, variation)))
         with frozen(self.networks.codec, self.reader):
-            described = hear(self.networks, digits, self.config, shift=shift)
+            described = describe_codes(self.networks, digits, self.config, shift=shift)
             read = self.reader.read(digits).mean
-        expected = self.axes.expect(self.axes.corner(states))
+        expected = self.axes.predict_descriptors(self.axes.switch_position(states))
         aim = descriptor_loss(self.axes.standardise(described), expected, n_states)
         echo = (read - variation).square().sum(dim=1).mean()
         return digits, {"aim": aim * weight, "echo": echo * weight}
 
-    def _n_variations(self, crew: ProcessGroup) -> int:
-        # A large crew has one for everybody.
-        return max(self.config.panel_variations, crew.size)
+    def _n_variations(self, process_group: ProcessGroup) -> int:
+        # At least one for each process.
+        return max(self.config.panel_variations, process_group.size)
 
     def _criticise(
         self, rng: np.random.Generator, classes: Tensor, composed: Tensor
     ) -> dict[str, Tensor]:
         """Let the critic learn, and say what it thinks of what was composed."""
         music = F.one_hot(classes.long(), self.config.n_levels).to(composed)
-        n_variations = self._n_variations(self.crew)
+        n_variations = self._n_variations(self.process_group)
         of_music = self._shown(rng, self._n_loops, 1, music)
         of_composed = self._shown(rng, n_variations, self.config.panel_states, composed)
         score_of_music, reasons_of_music = self.critic(music, of_music)
@@ -288,13 +288,13 @@ class ComposerStage:
         with frozen(self.critic):
             better, reasons = self.critic(composed, of_composed)
             persuasion = generator_loss(better, reasons, reasons_of_music.detach())
-        weight = self.crew.weight(n_variations)
+        weight = self.process_group.shard_weight(n_variations)
         return {"judging": judging * weight, "persuasion": persuasion * weight}
 
     def _shown(self, rng: np.random.Generator, n: int, n_each: int, mine: Tensor) -> Tensor:
-        """Which digits of the crew's part of `n` things, `n_each` loops each, the critic sees."""
+        """Which codes of this process's shard of `n` items, `n_each` loops each, are not masked."""
         hidden = rng.random((n * n_each, *mine.shape[1:3])) < HIDDEN
-        parts = hidden.reshape(n, n_each, *mine.shape[1:3])[self.crew.part(n)]
+        parts = hidden.reshape(n, n_each, *mine.shape[1:3])[self.process_group.shard(n)]
         return self._tensor(~parts.reshape(-1, *mine.shape[1:3])[: len(mine)])
 
     def _noise(self, rng: np.random.Generator, size: int) -> Tensor:
@@ -326,11 +326,11 @@ class ComposerStage:
             return
         batches = torch.split(self.train, _BATCH)
         read = torch.cat([self.reader(self.classes[loops].long()).mean for loops in batches])
-        self.axes.settle(self._latent(self.train, read), self.described[self.train])
+        self.axes.fit_latent(self._latent(self.train, read), self.described[self.train])
 
 
 def encode_corpus(networks: Networks, features: Features, config: Config) -> Tensor:
-    """Class numbers of every slot, (n_loops, n_slots, n_digits), uint8, on the codec's device."""
+    """Class numbers of every slot, (n_loops, n_slots, n_codes), uint8, on the codec's device."""
     device = networks.codec.mean.device
     half = config.n_levels // 2
     found = []

@@ -116,7 +116,7 @@ def _hold(networks: Networks, config: Config, state: Tensor) -> tuple[int, float
     variation = torch.from_numpy(np.stack([walk.at(loop) for loop in range(N_HELD_LOOPS)]))
     bits = state.expand(N_HELD_LOOPS, -1)
     code_indices = compose(networks, bits, variation)
-    bars = code_indices.reshape(-1, SLOTS_PER_BEAT * BEATS_PER_BAR * config.n_digits)
+    bars = code_indices.reshape(-1, SLOTS_PER_BEAT * BEATS_PER_BAR * config.n_codes)
     described = describe_corpus(networks, code_indices, config)
     return len(bars) - len(torch.unique(bars, dim=0)), drift(described)
 

@@ -97,8 +97,8 @@ class Trainer:
         Called after every step with (stage name, progress 0…1, figures).
     clock : callable
         Seconds, monotonic.
-    crew : Crew
-        Who trains; all but the leader neither write nor report.
+    process_group : ProcessGroup
+        The processes that train together; only the leader writes and reports.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Trainer:
         budget: Budget,
         report: Callable[[str, float, dict[str, float]], None],
         clock: Callable[[], float] = time.monotonic,
-        crew: ProcessGroup = SINGLE_PROCESS,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.directory = directory
         self.networks = networks
@@ -120,12 +120,12 @@ class Trainer:
         self.budget = budget
         self.report = report
         self.clock = clock
-        self.crew = crew
+        self.process_group = process_group
         most = min(config.codec_slots // STRETCH_SLOTS, config.composer_loops, len(features.train))
-        if crew.size > most:
+        if process_group.size > most:
             raise TrainingError(
-                f"found {crew.size} processes, expected {most} at most: a batch has no more parts "
-                "(codec_slots, composer_loops, loops to train on)"
+                f"found {process_group.size} processes, expected {most} at most: a batch has "
+                "no more parts (codec_slots, composer_loops, loops to train on)"
             )
         self.progress = Progress()
         self.curves = TrainingLog(directory / "curves.csv")
@@ -144,7 +144,7 @@ class Trainer:
         TrainingError
             If there is none, or it cannot be read, or was made with other settings.
         """
-        saved = self.crew.broadcast_object(self._latest)
+        saved = self.process_group.broadcast_object(self._latest)
         with blamed(self.checkpoint_path):
             check_contents(saved, _CHECKPOINT)
             before = Config.from_dict(saved["config"])
@@ -161,7 +161,7 @@ class Trainer:
             )
         return load_saved(self.checkpoint_path)
 
-    def adopt(self, run: FinishedRun) -> None:
+    def start_with_codec(self, run: FinishedRun) -> None:
         """Begin with the codec of a finished run.
 
         Raises
@@ -173,7 +173,7 @@ class Trainer:
         self.networks.codec.load_state_dict(run.networks.codec.state_dict())
         self._begin_with(run, CODEC_ORIGIN, stage=STAGES.index(ComposerStage.name))
 
-    def train_further(self, run: FinishedRun) -> None:
+    def start_from(self, run: FinishedRun) -> None:
         """Begin with all networks of a finished run.
 
         Raises
@@ -197,7 +197,7 @@ class Trainer:
 
     def _begin_with(self, run: FinishedRun, origin: str, *, stage: int) -> None:
         self.progress = Progress(stage=stage)
-        if self.crew.leads:
+        if self.process_group.is_leader:
             save_json(self.directory / origin, run.provenance)
         self._save(None)
 
@@ -218,7 +218,7 @@ class Trainer:
         TrainingError
             If a gradient is not finite.
         """
-        if self.crew.leads:
+        if self.process_group.is_leader:
             self.curves.cut(self.progress)
         for number, share in enumerate(self._shares):
             if number == self.progress.stage:
@@ -247,22 +247,26 @@ class Trainer:
     def _stage(self, number: int) -> Stage:
         stage: Stage
         if number == 0:
-            stage = CodecStage(self.networks, self.features, self.config, self.crew)
+            stage = CodecStage(self.networks, self.features, self.config, self.process_group)
         else:
             classes = encode_corpus(self.networks, self.features, self.config)
             with self._precision():
-                stage = ComposerStage(self.networks, classes, self.features, self.config, self.crew)
+                stage = ComposerStage(
+                    self.networks, classes, self.features, self.config, self.process_group
+                )
         if self.progress.step == 0:
             stage.begin()
         # All have computed this, but on unlike machines not to the bit.
-        self.crew.follow(t for state in self.networks.state().values() for t in state.values())
+        self.process_group.broadcast(
+            t for state in self.networks.state().values() for t in state.values()
+        )
         return stage
 
     def _train_stage(self, stage: Stage, budget: Budget) -> None:
         optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)
         if self._optimiser_state is not None:
             self._take_up(optimiser, self._optimiser_state)
-        loss = self.crew.join(stage.loss, stage.parameters)
+        loss = self.process_group.wrap_loss(stage.loss, stage.parameters)
         at = self.progress
         started, saved = self.clock() - at.seconds, self.clock()
         while (done := budget.progress(at.step, at.seconds)) < 1:
@@ -270,9 +274,9 @@ class Trainer:
             figures = self._step(stage, loss, optimiser, rate, done)
             at.step += 1
             # One clock for all, or one would stop while another waits for its gradients.
-            at.seconds = self.crew.broadcast_object(lambda: self.clock() - started)
+            at.seconds = self.process_group.broadcast_object(lambda: self.clock() - started)
             reached = budget.progress(at.step, at.seconds)
-            if self.crew.leads:
+            if self.process_group.is_leader:
                 if reached >= 1 or at.step % REPORT_STEPS == 0:
                     with torch.no_grad():
                         figures_and_scores = {**figures, **stage.evaluate()}
@@ -314,7 +318,7 @@ class Trainer:
                 f"of {norm.item()}, expected a number; train again with a smaller {stage.name}_rate"
             )
         optimiser.step()
-        return self.crew.average(figures)
+        return self.process_group.average(figures)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.config.precision == "bfloat16":
@@ -322,7 +326,7 @@ class Trainer:
         return nullcontext()
 
     def _save(self, optimiser: torch.optim.Optimizer | None) -> None:
-        if not self.crew.leads:
+        if not self.process_group.is_leader:
             return
         content = {
             "config": self.config.to_dict(),

@@ -26,7 +26,7 @@ def run_of(config):
     rng = torch.Generator().manual_seed(1)
     described = torch.randn(100, len(NAMES), generator=rng)
     made.axes.fit(described, (torch.randn(100, 3, generator=rng) > 0).float())
-    made.axes.settle(torch.randn(100, 7, generator=rng), described)
+    made.axes.fit_latent(torch.randn(100, 7, generator=rng), described)
     with torch.no_grad():
         made.composer.latent.weight *= 30
         made.codec.mean.copy_(torch.linspace(-1, 1, config.analysis.n_bands))

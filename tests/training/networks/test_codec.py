@@ -27,7 +27,7 @@ def offset():
 
 def test_a_loop_becomes_digits_a_score_and_frames_again(codec, log_bands, offset):
     digits = codec.encode(log_bands, offset)
-    assert digits.shape == (N_LOOPS, N_SLOTS, CONFIG.n_digits)
+    assert digits.shape == (N_LOOPS, N_SLOTS, CONFIG.n_codes)
     assert codec.writer(digits).shape == (N_LOOPS, N_SLOTS, CONFIG.n_channels)
     assert codec.decode(digits, offset).shape == log_bands.shape
 
@@ -73,7 +73,7 @@ def test_frames_do_not_see_each_other(codec):
 
 
 def test_a_slot_hears_its_neighbours_but_not_the_far_side_of_the_loop(codec):
-    digits = torch.zeros(1, 32, CONFIG.n_digits)
+    digits = torch.zeros(1, 32, CONFIG.n_codes)
     changed = digits.clone()
     changed[0, 0] = 1
     differs = (codec.writer(digits) != codec.writer(changed)).any(dim=-1)[0]
@@ -114,7 +114,7 @@ def test_grain_scatters_like_noise_and_is_the_same_every_time():
 def test_frames_are_grained_where_the_spread_is_wide_and_there_alone(codec):
     renderer = networks().codec.renderer
     rows, phase = torch.randn(40, CONFIG.n_channels), torch.rand(40)
-    middle, _ = renderer.expect(rows, phase)
+    middle, _ = renderer.predict(rows, phase)
     with torch.no_grad():
         renderer.spread.weight.zero_()
         renderer.spread.bias.fill_(-20.0)
@@ -134,7 +134,7 @@ def test_the_spread_that_costs_least_is_how_far_bands_are_missed():
 def test_the_spread_watches_and_does_not_teach(codec):
     codec.zero_grad()
     rows, phase = torch.randn(6, CONFIG.n_channels), torch.rand(6)
-    middle, log_spread = codec.renderer.expect(rows, phase)
+    middle, log_spread = codec.renderer.predict(rows, phase)
     laplace_nll(log_spread, middle).backward()
     taught = {name for name, p in codec.named_parameters() if p.grad is not None}
     assert taught == {"renderer.spread.weight", "renderer.spread.bias"}

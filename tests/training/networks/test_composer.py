@@ -16,7 +16,7 @@ def made():
 
 @pytest.fixture
 def classes():
-    shape = (N_LOOPS, N_SLOTS, CONFIG.n_digits)
+    shape = (N_LOOPS, N_SLOTS, CONFIG.n_codes)
     return torch.randint(0, CONFIG.n_levels, shape, generator=torch.manual_seed(1))
 
 
@@ -33,15 +33,15 @@ def states(made, bits):
 
 def test_a_state_becomes_logits_of_every_digit(made):
     logits = made.composer(states(made, torch.zeros(2, CONFIG.n_switches)))
-    assert logits.shape == (2, N_SLOTS, CONFIG.n_digits, CONFIG.n_levels)
+    assert logits.shape == (2, N_SLOTS, CONFIG.n_codes, CONFIG.n_levels)
 
 
 def test_a_panel_state_is_a_loop_that_lies_in_its_corner(made):
     switches, variation = torch.tensor([[0.0, 1.0, 1.0]]), torch.randn(1, CONFIG.n_variation)
     latent = made.axes.latent(switches, variation)
-    corner = made.axes.corner(switches)
+    corner = made.axes.switch_position(switches)
     assert (corner.sign() == torch.tensor([[-1.0, 1.0, 1.0]])).all()
-    assert corner.abs().unique().tolist() == [CONFIG.reach]
+    assert corner.abs().unique().tolist() == [CONFIG.switch_range]
     torch.testing.assert_close(latent, torch.cat([corner, variation], dim=1))
 
 
@@ -95,7 +95,7 @@ def test_a_posterior_that_is_the_prior_costs_nothing(prior, classes):
 
 def test_cross_entropy_counts_nats_per_loop(prior, classes):
     logits = torch.zeros(*classes.shape, CONFIG.n_levels)
-    expected = N_SLOTS * CONFIG.n_digits * torch.tensor(float(CONFIG.n_levels)).log()
+    expected = N_SLOTS * CONFIG.n_codes * torch.tensor(float(CONFIG.n_levels)).log()
     torch.testing.assert_close(composer_loss(logits, classes, prior).cross_entropy, expected)
 
 

@@ -11,7 +11,7 @@ N_SLOTS, N_DIGITS, N_LEVELS = 8, 4, 5
 @pytest.fixture
 def critic():
     torch.manual_seed(0)
-    return Discriminator(n_slots=N_SLOTS, n_digits=N_DIGITS, n_levels=N_LEVELS, width=16)
+    return Discriminator(n_slots=N_SLOTS, n_codes=N_DIGITS, n_levels=N_LEVELS, width=16)
 
 
 def loops(n, *, together, seed):

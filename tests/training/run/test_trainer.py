@@ -186,7 +186,7 @@ COMPOSER_ALONE = replace(HALF_EACH, codec_share=0.0, seed=2)
 
 def test_a_run_with_the_codec_of_another_trains_a_composer_alone(tmp_path, uninterrupted):
     other = make(tmp_path, COMPOSER_ALONE)
-    other.adopt(finished(uninterrupted))
+    other.start_with_codec(finished(uninterrupted))
     other.train()
     assert same_bits(other.networks.codec.state_dict(), uninterrupted.networks.codec.state_dict())
     assert {row[0] for row in rows(tmp_path)} == {"composer"}
@@ -197,7 +197,7 @@ def test_a_run_with_the_codec_of_another_trains_a_composer_alone(tmp_path, unint
 def test_a_run_with_the_codec_of_another_goes_on_after_a_kill(tmp_path, uninterrupted):
     with pytest.raises(Killed):
         trainer = make(tmp_path, COMPOSER_ALONE, report=kill_after("composer", 1))
-        trainer.adopt(finished(uninterrupted))
+        trainer.start_with_codec(finished(uninterrupted))
         trainer.train()
     again = make(tmp_path, COMPOSER_ALONE)
     again.resume()
@@ -208,7 +208,7 @@ def test_a_run_with_the_codec_of_another_goes_on_after_a_kill(tmp_path, uninterr
 def test_a_codec_of_other_sizes_is_refused(tmp_path, uninterrupted):
     wider = replace(COMPOSER_ALONE, n_channels=48)
     with pytest.raises(TrainingError, match="with n_channels 24, asked for 48"):
-        make(tmp_path, wider).adopt(finished(uninterrupted))
+        make(tmp_path, wider).start_with_codec(finished(uninterrupted))
 
 
 def test_no_share_for_the_codec_and_none_to_begin_with_is_refused(tmp_path):
@@ -342,7 +342,7 @@ def test_half_precision_trains_weights_that_stay_in_full(tmp_path):
 def test_digits_of_the_corpus_are_classes(uninterrupted):
     features = toy_features()
     classes = encode_corpus(uninterrupted.networks, features, HALF_EACH)
-    assert classes.shape == (len(features.log_bands), N_SLOTS, CONFIG.n_digits)
+    assert classes.shape == (len(features.log_bands), N_SLOTS, CONFIG.n_codes)
     assert classes.dtype == torch.uint8
     assert int(classes.max()) < CONFIG.n_levels
 
