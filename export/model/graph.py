@@ -37,7 +37,7 @@ class ComposeHalf(nn.Module):
 
     def forward(self, switches: Tensor, variation: Tensor) -> tuple[Tensor, Tensor]:
         """Compose one loop: (n_slots, n_channels), (n_slots, n_codes)."""
-        classes = self.composer.classes(self.axes.latent(switches[None], variation[None]))
+        classes = self.composer.code_indices(self.axes.latent(switches[None], variation[None]))
         digits = classes.to(torch.float32) - self.half_levels
         return self.writer(digits)[0], digits[0]
 

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     "from_run",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Begin with all networks of a finished run and its settings; its digits stay.",
+    help="Begin with all networks of a finished run and its settings; its codes stay.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the run's latest checkpoint.")
 @click.option(

@@ -1,8 +1,8 @@
-"""The trainer: first the codec, then the composer on its digits, one budget for both.
+"""The trainer: first the codec, then the composer on its codes, one budget for both.
 
 Batches depend on their step alone, and checkpoints hold weights, optimiser and counters, so a run
-that was killed goes on exactly where its latest checkpoint stood. What it had written down after
-that checkpoint is forgotten, for it will be done, and written down, again.
+that was killed continues exactly from its latest checkpoint. Rows of
+``curves.csv`` after that checkpoint are dropped: those steps are computed, and logged, again.
 """
 
 import time
@@ -54,7 +54,7 @@ class Budget:
         return Budget(None, self.minutes * share)
 
     def progress(self, step: int, seconds: float) -> float:
-        """Say how much is used up, from 0 at the start to 1."""
+        """Share that is used up, 0 to 1."""
         if self.steps is not None:
             return step / self.steps
         assert self.minutes is not None
@@ -137,7 +137,7 @@ class Trainer:
         return self.directory / "checkpoint.pt"
 
     def resume(self) -> None:
-        """Take over the latest checkpoint.
+        """Load the latest checkpoint.
 
         Raises
         ------
@@ -188,11 +188,11 @@ class Trainer:
 
     def _check_fits(self, run: FinishedRun, names: tuple[str, ...], option: str) -> None:
         for name in names:
-            found, asked = getattr(run.config, name), getattr(self.config, name)
-            if found != asked:
+            found, requested = getattr(run.config, name), getattr(self.config, name)
+            if found != requested:
                 raise TrainingError(
-                    f"{option}: found a run with {name} {found}, asked for {asked}; ask for the "
-                    f"same, or train without {option}"
+                    f"{option}: found a run with {name} {found}, asked for {requested}; ask "
+                    f"for the same, or train without {option}"
                 )
 
     def _begin_with(self, run: FinishedRun, origin: str, *, stage: int) -> None:
@@ -203,11 +203,11 @@ class Trainer:
 
     def _check_same_settings(self, before: Config) -> None:
         made_with = before.to_dict()
-        for name, asked in self.config.to_dict().items():
-            if made_with[name] != asked:
+        for name, requested in self.config.to_dict().items():
+            if made_with[name] != requested:
                 raise TrainingError(
                     f"{self.directory}: the checkpoint was made with {name} {made_with[name]}, "
-                    f"asked for {asked}; give the same settings, or another --out"
+                    f"asked for {requested}; give the same settings, or another --out"
                 )
 
     def train(self) -> None:
@@ -240,7 +240,7 @@ class Trainer:
         return self.config.codec_share, 1 - self.config.codec_share
 
     def done_of_run(self, done: float) -> float:
-        """Say how much of the whole budget is used up, when so much of the stage's is."""
+        """Share of the whole budget that is used up, from the share `done` of the current stage."""
         stage = self.progress.stage
         return sum(self._shares[:stage]) + self._shares[stage] * done
 
@@ -249,14 +249,14 @@ class Trainer:
         if number == 0:
             stage = CodecStage(self.networks, self.features, self.config, self.process_group)
         else:
-            classes = encode_corpus(self.networks, self.features, self.config)
+            code_indices = encode_corpus(self.networks, self.features, self.config)
             with self._precision():
                 stage = ComposerStage(
-                    self.networks, classes, self.features, self.config, self.process_group
+                    self.networks, code_indices, self.features, self.config, self.process_group
                 )
         if self.progress.step == 0:
             stage.begin()
-        # All have computed this, but on unlike machines not to the bit.
+        # All processes have computed this, but on different machines not to the bit.
         self.process_group.broadcast(
             t for state in self.networks.state().values() for t in state.values()
         )
@@ -273,7 +273,7 @@ class Trainer:
             rate = stage.peak_rate * _schedule(at.step, done)
             figures = self._step(stage, loss, optimiser, rate, done)
             at.step += 1
-            # One clock for all, or one would stop while another waits for its gradients.
+            # One clock for all: else one process could stop while others wait for its gradients.
             at.seconds = self.process_group.broadcast_object(lambda: self.clock() - started)
             reached = budget.progress(at.step, at.seconds)
             if self.process_group.is_leader:
@@ -312,7 +312,7 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         norm = nn.utils.clip_grad_norm_(stage.parameters, 1.0)
         if not norm.isfinite():
-            # Before the weights take harm: the checkpoint is still a good one.
+            # Before the weights change: the checkpoint is still good.
             raise TrainingError(
                 f"{self.directory}: step {self.progress.step} of the {stage.name} found a gradient "
                 f"of {norm.item()}, expected a number; train again with a smaller {stage.name}_rate"
@@ -338,7 +338,7 @@ class Trainer:
 
 
 def _check_fits_parameters(optimiser: torch.optim.Optimizer) -> None:
-    """Compare what is known of each parameter with it, before its first step does."""
+    """Compare shapes and values of the optimiser's state with the parameters."""
     for group in optimiser.param_groups:
         for name, default in optimiser.defaults.items():
             if type(group[name]) is not type(default) and name != "lr":
@@ -353,6 +353,6 @@ def _check_fits_parameters(optimiser: torch.optim.Optimizer) -> None:
 
 
 def _schedule(step: int, done: float) -> float:
-    """Warm up, then down to a fiftieth along a cosine."""
+    """Share of the peak rate: a linear warm-up, then a cosine down to a fiftieth."""
     cosine = 0.5 * (1 + float(np.cos(np.pi * min(done, 1.0))))
     return min(1.0, (step + 1) / WARM_UP_STEPS) * max(0.02, cosine)

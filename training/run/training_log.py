@@ -13,7 +13,7 @@ from training.run.stages import STAGES
 
 @dataclass
 class Progress:
-    """Where a run stands; saved with every checkpoint. `stage` counts those that are done."""
+    """Position of a run, saved with every checkpoint; `stage` is the number of finished stages."""
 
     stage: int = 0
     step: int = 0
@@ -21,7 +21,7 @@ class Progress:
 
 
 class TrainingLog:
-    """``curves.csv``, what was written down of a run: one row per stage, step and figure."""
+    """``curves.csv``: one row per stage, step and figure."""
 
     COLUMNS = ("stage", "step", "seconds", "figure", "value")
 
@@ -29,7 +29,15 @@ class TrainingLog:
         self.path = path
 
     def cut(self, at: Progress) -> None:
-        """Keep what was written down until a moment, nothing for a run that begins."""
+        """Keep rows up to a stage and step; none for a run that begins.
+
+        Raises
+        ------
+        TrainingError
+            If a row is damaged.
+        OutputError
+            If the file cannot be written.
+        """
         try:
             kept = [row for row in self._rows() if _stage_and_step(row) <= (at.stage, at.step)]
         except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
@@ -43,7 +51,7 @@ class TrainingLog:
             file.write(text.getvalue().encode())
 
     def append(self, stage: str, at: Progress, figures: Mapping[str, float]) -> None:
-        """Write figures down."""
+        """Append the figures of one step."""
         with explained(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(
                 [stage, at.step, f"{at.seconds:.1f}", name, f"{value:.5g}"]

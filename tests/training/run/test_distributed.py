@@ -48,11 +48,11 @@ def test_gradients_of_a_crew_average_to_those_of_one(size, switches):
     config = replace(CONFIG, switches=switches, critic_weight=0.0, panel_variations=size)
     features = toy_features()
     made = networks(config)
-    classes = encode_corpus(made, features, config)
+    code_indices = encode_corpus(made, features, config)
 
     def stages(process_group):
         yield CodecStage(made, features, config, process_group)
-        yield ComposerStage(made, classes, features, config, process_group)
+        yield ComposerStage(made, code_indices, features, config, process_group)
 
     for stage in stages(SINGLE_PROCESS):
         stage.begin()
@@ -68,9 +68,9 @@ def test_gradients_of_a_crew_average_to_those_of_one(size, switches):
 def test_a_crew_among_which_variations_do_not_divide_evenly_still_trains():
     config, features = replace(CONFIG, panel_variations=3), toy_features()
     made = networks(config)
-    classes = encode_corpus(made, features, config)
+    code_indices = encode_corpus(made, features, config)
     for rank in range(2):
-        stage = ComposerStage(made, classes, features, config, ProcessGroup(rank, 2))
+        stage = ComposerStage(made, code_indices, features, config, ProcessGroup(rank, 2))
         stage.begin()
         assert gradients(stage, stage.parameters).isfinite().all()
 

@@ -13,8 +13,8 @@ from training.run.run_folder import held_out_scores
 @pytest.fixture
 def repository(tmp_path):
     """A repository that looks like ours, with one commit."""
-    (tmp_path / "training").mkdir()
-    (tmp_path / "training" / "origin.py").write_text("# ours\n")
+    (tmp_path / "training" / "run").mkdir(parents=True)
+    (tmp_path / "training" / "run" / "provenance.py").write_text("# ours\n")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "--quiet", "--message", "first")
@@ -34,7 +34,7 @@ def test_a_run_names_the_commit_of_the_code_that_trained_it(repository):
 
 
 def test_changed_code_is_not_passed_off_as_a_commit(repository):
-    (repository / "training" / "origin.py").write_text("# changed\n")
+    (repository / "training" / "run" / "provenance.py").write_text("# changed\n")
     assert commit(repository) == git(repository, "rev-parse", "HEAD") + "-dirty"
 
 

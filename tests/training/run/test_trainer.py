@@ -341,10 +341,10 @@ def test_half_precision_trains_weights_that_stay_in_full(tmp_path):
 
 def test_digits_of_the_corpus_are_classes(uninterrupted):
     features = toy_features()
-    classes = encode_corpus(uninterrupted.networks, features, HALF_EACH)
-    assert classes.shape == (len(features.log_bands), N_SLOTS, CONFIG.n_codes)
-    assert classes.dtype == torch.uint8
-    assert int(classes.max()) < CONFIG.n_levels
+    code_indices = encode_corpus(uninterrupted.networks, features, HALF_EACH)
+    assert code_indices.shape == (len(features.log_bands), N_SLOTS, CONFIG.n_codes)
+    assert code_indices.dtype == torch.uint8
+    assert int(code_indices.max()) < CONFIG.n_levels
 
 
 def test_the_axes_come_from_the_loops_trained_on(uninterrupted):
@@ -360,21 +360,21 @@ def test_listening_to_panels_teaches_the_composer_alone(uninterrupted):
     )
     for network in vars(made).values():
         network.zero_grad()
-    _, heard = stage._panel(np.random.default_rng(1), SINGLE_PROCESS)
+    _, heard = stage._state_losses(np.random.default_rng(1), SINGLE_PROCESS)
     heard["aim"].backward()
     assert taught(made) == {"composer"}
 
 
 def test_the_critic_teaches_the_composer_and_is_taught_by_the_music(uninterrupted):
     made = uninterrupted.networks
-    classes = encode_corpus(made, toy_features(), HALF_EACH)
-    stage = ComposerStage(made, classes, toy_features(), HALF_EACH)
+    code_indices = encode_corpus(made, toy_features(), HALF_EACH)
+    stage = ComposerStage(made, code_indices, toy_features(), HALF_EACH)
     rng = np.random.default_rng(1)
     for part, pupil in {"judging": "critic", "persuasion": "composer"}.items():
         for network in vars(made).values():
             network.zero_grad()
-        digits, _ = stage._panel(rng, SINGLE_PROCESS)
-        stage._criticise(rng, classes[:4], digits)[part].backward()
+        codes, _ = stage._state_losses(rng, SINGLE_PROCESS)
+        stage._discriminator_losses(rng, code_indices[:4], codes)[part].backward()
         assert taught(made) == {pupil}
 
 
@@ -388,8 +388,8 @@ def taught(made):
 
 def test_the_corpus_is_encoded_and_kept_where_the_networks_are():
     made = networks().to(torch.device("meta"))
-    classes = encode_corpus(made, toy_features(), CONFIG)
-    assert classes.device.type == "meta"
+    code_indices = encode_corpus(made, toy_features(), CONFIG)
+    assert code_indices.device.type == "meta"
 
 
 @pytest.mark.parametrize("budget", [Budget(10, None), Budget(None, 1.0)])
