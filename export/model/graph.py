@@ -36,8 +36,8 @@ class ComposeHalf(nn.Module):
         self.half_levels = run.config.n_levels // 2
 
     def forward(self, switches: Tensor, variation: Tensor) -> tuple[Tensor, Tensor]:
-        """Compose one loop: (n_slots, n_channels), (n_slots, n_digits)."""
-        classes = self.composer.classes(self.axes.latent(switches[None], variation[None]))
+        """Compose one loop: (n_slots, n_channels), (n_slots, n_codes)."""
+        classes = self.composer.code_indices(self.axes.latent(switches[None], variation[None]))
         digits = classes.to(torch.float32) - self.half_levels
         return self.writer(digits)[0], digits[0]
 

@@ -15,7 +15,7 @@ from training.run.trainer import Budget, Trainer
 
 ANALYSIS = Analysis(n_fft=256, hop_length=64, n_bands=32, n_linear=24, frames_per_slot=4)
 CONFIG = Config(
-    n_digits=4,
+    n_codes=4,
     width=16,
     n_channels=24,
     hidden=32,

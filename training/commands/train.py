@@ -1,8 +1,7 @@
 """`switchboard train`. Heavy imports wait until the verb runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +11,17 @@ from device.commands.number_types import Finite
 from device.console import say
 from device.errors import SwitchboardError
 from device.model.contract import SLOTS_PER_BEAT, WINDOWS
+from training.commands.train_options import LabelOptions, TrainOptions
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
     from training.corpus.reader import Corpus
     from training.features.dataset import Features
+    from training.reporting.progress import TrainingShown
     from training.run.config import Config
+    from training.run.distributed import ProcessGroup
     from training.run.networks import Networks
     from training.run.run_folder import FinishedRun
     from training.run.trainer import Trainer
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
     "from_run",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Begin with all networks of a finished run and its settings; its digits stay.",
+    help="Begin with all networks of a finished run and its settings; its codes stay.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the run's latest checkpoint.")
 @click.option(
@@ -112,111 +113,121 @@ if TYPE_CHECKING:
     help="Change a size or rate of training.run.config.Config, such as width=128 or "
     "analysis.n_bands=96.",
 )
-def train(
-    corpus: Path,
-    out: Path,
-    minutes: float | None,
-    steps: int | None,
-    device: str,
-    precision: str,
-    threads: int | None,
-    seed: int,
-    codec_run: Path | None,
-    from_run: Path | None,
-    resume: bool,
-    bands: str | None,
-    window: str | None,
-    n_fft: int | None,
-    hop: int | None,
-    switches: str,
-    labels: str | None,
-    tags: Path | None,
-    reach: float | None,
-    overrides: tuple[str, ...],
-) -> None:
+def train(**options: Any) -> None:
     """Train codec and composer on CORPUS; the networks end up in OUT/model.pt.
 
     With several GPUs or machines, let torchrun start it: torchrun --nproc-per-node 4
     $(which switchboard) train CORPUS ...
     """
-    if (minutes is None) == (steps is None):
-        raise click.UsageError("give either --minutes or --steps")
-    if codec_run and from_run:
-        raise click.UsageError("--from brings its own codec: leave out --codec")
-    if (codec_run or from_run) and (bands or window or n_fft or hop):
-        option = "--codec" if codec_run else "--from"
-        raise click.UsageError(f"{option} brings its own bands and window: leave out those options")
+    requested = TrainOptions(**options)
     import torch
 
-    from training.corpus.reader import Corpus
-    from training.features.dataset import open_features
-    from training.reporting.progress import Reached, shown_progress, shown_training
-    from training.run.distributed import crew_of_torchrun
-    from training.run.networks import Networks
-    from training.run.run_folder import open_run, read_origins
-    from training.run.trainer import Budget, Trainer
+    from training.run.distributed import process_group_of_torchrun
 
-    if threads:
-        torch.set_num_threads(threads)
-    with crew_of_torchrun() as crew:
-        where = _device(device)
-        said = LabelOptions.of(switches, labels, tags)
-        asked = {"seed": seed, "precision": _precision(precision, where), **said.settings()}
-        asked |= {} if reach is None else {"reach": reach}
-        adopted = open_run(codec_run) if codec_run else None
-        begun = open_run(from_run) if from_run else None
-        sizes = _sizes(bands, window, n_fft, hop)
-        config = _configure(_base(adopted, begun, sizes) | asked, overrides)
-        music = Corpus.open(corpus)
-        labelled = said.read(music)
-        if not resume and crew.leads:
-            _prepare(out, config)
-        with shown_progress("loops", what="analysing", err=False) as analysed:
-            features = open_features(
-                music,
-                config.analysis,
-                labels=labelled,
-                n_workers=torch.get_num_threads(),
-                on_progress=analysed,
-            )
-        networks = Networks.build(config, features.n_slots).to(where)
-        with shown_training(hidden=not crew.leads) as shown, _told_when_interrupted(out):
-            budget = Budget(steps, minutes)
-
-            def report(stage: str, done: float, figures: dict[str, float]) -> None:
-                step = trainer.progress.step
-                shown.report(Reached(stage, step, done, trainer.done_of_run(done), figures))
-
-            trainer = Trainer(
-                out, networks, features, config, budget=budget, report=report, crew=crew
-            )
-            _begin(trainer, resume, adopted, begun)
-            origins = read_origins(out)
-            trainer.train()
-            if crew.leads:
-                shown.begin("examining the panel")
-                _finish(out, networks, music, config, origins)
-                shown.begin("writing previews")
-                _preview(out, networks, music, features, config)
-    if crew.leads:
+    if requested.threads:
+        torch.set_num_threads(requested.threads)
+    with process_group_of_torchrun() as process_group:
+        _train(requested, process_group)
+    if process_group.is_leader:
+        out = requested.out
         say(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
 
 
+def _train(options: TrainOptions, process_group: "ProcessGroup") -> None:
+    """Read corpus and runs, train, and write the finished run."""
+    from training.corpus.reader import Corpus
+    from training.reporting.progress import shown_training
+    from training.run.networks import Networks
+    from training.run.run_folder import open_run, read_origins
+
+    out, device = options.out, options.torch_device()
+    label_options = LabelOptions.of(options.switches, options.labels, options.tags)
+    codec_run = open_run(options.codec_run) if options.codec_run else None
+    initial_run = open_run(options.from_run) if options.from_run else None
+    config = options.config(device, label_options, codec_run, initial_run)
+    corpus = Corpus.open(options.corpus)
+    labels = label_options.read(corpus)
+    if not options.resume and process_group.is_leader:
+        _prepare(out, config)
+    features = _analyse(corpus, config, labels)
+    networks = Networks.build(config, features.n_slots).to(device)
+    with shown_training(hidden=not process_group.is_leader) as display, _interruptible(out):
+        trainer = _trainer(options, networks, features, config, process_group, display)
+        _begin(trainer, options.resume, codec_run, initial_run)
+        # Before the training: a damaged file ends it here and not after hours.
+        origins = read_origins(out)
+        trainer.train()
+        if process_group.is_leader:
+            display.begin("measuring the switches")
+            _finish(out, networks, corpus, config, origins)
+            display.begin("writing previews")
+            _preview(out, networks, corpus, features, config)
+
+
+def _analyse(
+    corpus: "Corpus", config: "Config", labels: "NDArray[np.float32] | None"
+) -> "Features":
+    import torch
+
+    from training.features.dataset import open_features
+    from training.reporting.progress import shown_progress
+
+    with shown_progress("loops", what="analysing", err=False) as on_progress:
+        return open_features(
+            corpus,
+            config.analysis,
+            labels=labels,
+            n_workers=torch.get_num_threads(),
+            on_progress=on_progress,
+        )
+
+
+def _trainer(
+    options: TrainOptions,
+    networks: "Networks",
+    features: "Features",
+    config: "Config",
+    process_group: "ProcessGroup",
+    display: "TrainingShown",
+) -> "Trainer":
+    """Make a trainer that reports every step to the display."""
+    from training.reporting.progress import Reached
+    from training.run.trainer import Budget, Trainer
+
+    def report(stage: str, done: float, figures: dict[str, float]) -> None:
+        step = trainer.progress.step
+        display.report(Reached(stage, step, done, trainer.done_of_run(done), figures))
+
+    trainer = Trainer(
+        options.out,
+        networks,
+        features,
+        config,
+        budget=Budget(options.steps, options.minutes),
+        report=report,
+        process_group=process_group,
+    )
+    return trainer
+
+
 def _begin(
-    trainer: "Trainer", resume: bool, adopted: "FinishedRun | None", begun: "FinishedRun | None"
+    trainer: "Trainer",
+    resume: bool,
+    codec_run: "FinishedRun | None",
+    initial_run: "FinishedRun | None",
 ) -> None:
-    """Start where the command line says."""
+    """Start from the checkpoint, from another run, or from fresh networks."""
     if resume:
         trainer.resume()
-    elif adopted:
-        trainer.adopt(adopted)
-    elif begun:
-        trainer.train_further(begun)
+    elif codec_run:
+        trainer.start_with_codec(codec_run)
+    elif initial_run:
+        trainer.start_from(initial_run)
 
 
 @contextmanager
-def _told_when_interrupted(out: Path) -> Iterator[None]:
-    """Say what is left of a training that Ctrl-C ends."""
+def _interruptible(out: Path) -> Iterator[None]:
+    """Report what remains of a training that Ctrl-C ends."""
     try:
         yield
     except KeyboardInterrupt:
@@ -228,120 +239,6 @@ def _told_when_interrupted(out: Path) -> Iterator[None]:
             kept = "there was no checkpoint yet: start again"
         click.echo(f"\nswitchboard: interrupted; {kept}", err=True)
         raise
-
-
-@dataclass(frozen=True)
-class LabelOptions:
-    """What the owner says of the music, if switches are to be made of that."""
-
-    switches: str
-    names: tuple[str, ...] = ()
-    tags: "Mapping[str, frozenset[str]] | None" = None
-
-    @classmethod
-    def of(cls, switches: str, labels: str | None, tags: Path | None) -> "LabelOptions":
-        """Read the options."""
-        from training.switch_axes.labels import read_tags, tag_names
-
-        if (switches == "labels") != bool(labels or tags):
-            raise click.UsageError(
-                "--switches labels goes with --labels NAME,... or --tags FILE, or both"
-            )
-        table = read_tags(tags) if tags else None
-        names = tuple(labels.split(",")) if labels else tag_names(table or {})
-        return cls(switches, names, table)
-
-    def settings(self) -> dict[str, Any]:
-        """Say it as settings of a run."""
-        said: dict[str, Any] = {"switches": self.switches}
-        if self.switches == "labels":
-            said |= {"labels": ",".join(self.names), "n_switches": len(self.names)}
-        return said
-
-    def read(self, corpus: "Corpus") -> "NDArray[np.float32] | None":
-        """Find it in a corpus, (n_loops, n_names)."""
-        from training.switch_axes.labels import factors, tagged
-
-        if self.switches != "labels":
-            return None
-        if self.tags is not None:
-            return tagged(corpus, self.tags, self.names)
-        return factors(corpus, self.names)
-
-
-def _sizes(
-    bands: str | None, window: str | None, n_fft: int | None, hop: int | None
-) -> dict[str, Any]:
-    """Bands and window that were asked for, as settings of a run."""
-    from training.features.analysis import Analysis
-
-    analysis = Analysis.shaped(bands or "warped", n_fft or 1_024, hop, window or "hann")
-    return {"analysis": analysis.to_dict()}
-
-
-def _device(name: str) -> "torch.device":
-    import torch
-
-    from training.run.config import TrainingError
-    from training.run.distributed import own_accelerator
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("--device cuda: no CUDA device found; use --device cpu or auto")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return own_accelerator() if name == "cuda" else torch.device(name)
-
-
-def _precision(name: str, where: "torch.device") -> str:
-    if name == "auto":
-        return "bfloat16" if where.type == "cuda" else "float32"
-    return name
-
-
-def _configure(settings: dict[str, Any], overrides: tuple[str, ...]) -> "Config":
-    from training.run.config import Config
-
-    raw = Config().to_dict() | settings
-    for item in overrides:
-        _override(raw, item)
-    return Config.from_dict(raw)
-
-
-def _base(
-    adopted: "FinishedRun | None",
-    begun: "FinishedRun | None",
-    sizes: dict[str, Any],
-) -> dict[str, Any]:
-    """Settings that come with another run, or with the bands and window that were asked for."""
-    if begun:
-        return begun.config.to_dict() | {"continues": True}
-    return _codec_settings(adopted) if adopted else sizes
-
-
-def _codec_settings(run: "FinishedRun") -> dict[str, Any]:
-    """Make settings that fit a finished codec, with no share of the budget for it."""
-    from training.run.config import CODEC_SETTINGS
-
-    settings = run.config.to_dict()
-    return {name: settings[name] for name in CODEC_SETTINGS} | {"codec_share": 0.0}
-
-
-def _override(raw: dict[str, Any], item: str) -> None:
-    from training.run.config import TrainingError
-
-    path, _, text = item.partition("=")
-    *groups, name = path.split(".")
-    target: Any = raw
-    for group in groups:
-        target = target.get(group) if isinstance(target, dict) else None
-    default = target.get(name) if isinstance(target, dict) else None
-    if default is None or isinstance(default, dict):
-        raise TrainingError(f"--set {item}: no such setting; see training.run.config.Config")
-    try:
-        target[name] = type(default)(text)
-    except ValueError as error:
-        wanted = type(default).__name__
-        raise TrainingError(f"--set {item}: found {text!r}, expected {wanted}") from error
 
 
 def _prepare(out: Path, config: "Config") -> None:
@@ -374,7 +271,7 @@ def _finish(
 
     from training.run.provenance import commit, machine
     from training.run.run_folder import FinishedRun, save_run
-    from training.run.switch_report import examine
+    from training.run.switch_report import measure_switches
 
     labels = networks.axes.names()
     provenance = {
@@ -382,7 +279,7 @@ def _finish(
         "training": config.to_dict(),
         "commit": commit(),
         "trained_on": machine(networks.codec.mean.device),
-        "panel": examine(networks, config).to_dict(),
+        "panel": measure_switches(networks, config).to_dict(),
         # A plain text: its own class would need trust to be loaded.
         "torch": str(torch.__version__),
         **origins,

@@ -5,16 +5,12 @@ to one where chords live, and ever wider above. Whichever they are, the way from
 back is the same: triangles between neighbouring centres.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
+from training.metrics.mel import hertz_to_mel, mel_to_hertz
+
 KINDS = ("warped", "mel", "linear")
-# Slaney's mel scale (Auditory Toolbox, 1998): a straight line to 1 kHz, an exponential above.
-_HERTZ_PER_MEL = 200 / 3
-_STRAIGHT_HERTZ = 1_000.0
-_MELS_PER_NEPER = 27 / math.log(6.4)
 
 
 def warped_centres(n_bands: int, n_linear: int, n_bins: int) -> NDArray[np.float64]:
@@ -28,26 +24,14 @@ def warped_centres(n_bands: int, n_linear: int, n_bins: int) -> NDArray[np.float
 def mel_centres(n_bands: int, n_bins: int, sample_rate: int) -> NDArray[np.float64]:
     """Evenly spaced in mel, from 0 to the last bin."""
     nyquist = sample_rate / 2
-    mel = np.linspace(0, _to_mel(nyquist), n_bands)
-    return _to_hertz(mel) / nyquist * (n_bins - 1)
+    mel = np.linspace(0, hertz_to_mel(nyquist), n_bands)
+    return mel_to_hertz(mel) / nyquist * (n_bins - 1)
 
 
 def most_mel_bands(n_bins: int, sample_rate: int) -> int:
     """How many mel bands there can be before the lowest are narrower than a bin."""
     hertz_per_bin = sample_rate / 2 / (n_bins - 1)
-    return 1 + int(_to_mel(sample_rate / 2) / _to_mel(hertz_per_bin))
-
-
-def _to_mel(hertz: float) -> float:
-    straight = min(hertz, _STRAIGHT_HERTZ) / _HERTZ_PER_MEL
-    return straight + _MELS_PER_NEPER * math.log(max(hertz / _STRAIGHT_HERTZ, 1.0))
-
-
-def _to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    bend = _STRAIGHT_HERTZ / _HERTZ_PER_MEL
-    above = np.maximum(mel - bend, 0) / _MELS_PER_NEPER
-    hertz: NDArray[np.float64] = np.minimum(mel, bend) * _HERTZ_PER_MEL * np.exp(above)
-    return hertz
+    return 1 + int(hertz_to_mel(sample_rate / 2) / hertz_to_mel(hertz_per_bin))
 
 
 def _growth(n_wide: int, n_bins: int) -> float:

@@ -5,9 +5,8 @@ or squeezed into 128 mel bands of power, and give back a signal in step with its
 """
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Protocol, TypeVar
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.synthesis.griffin_lim import GriffinLim
+from training.metrics.mel import empty_bands_ignored, mel_filter_bank
 from training.metrics.reconstruction import Magnitudes, Samples, stft_magnitude, streamed
 
 N_MELS = 128
@@ -80,19 +80,9 @@ class InversionMethod(Protocol):
         ...
 
 
-@lru_cache
-def mel_bands(sample_rate: int, n_fft: int) -> NDArray[np.float32]:
-    """Slaney's mel bands, (N_MELS, n_bins); those narrower than a bin may be empty."""
-    import librosa
-
-    with _expecting_empty_bands():
-        bands = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=N_MELS)
-    return np.asarray(bands, dtype=np.float32)
-
-
 def n_empty_bands(sample_rate: int, n_fft: int) -> int:
     """How many of the mel bands hold no bin at all."""
-    return int((~mel_bands(sample_rate, n_fft).any(axis=1)).sum())
+    return int((~mel_filter_bank(sample_rate, n_fft, N_MELS).any(axis=1)).sum())
 
 
 @dataclass
@@ -137,7 +127,7 @@ class DeviceInversion:
         del setting
         magnitude, mel_seconds = self.magnitude, 0.0
         if mel:
-            power = np.square(magnitude) @ mel_bands(self.sample_rate, self.n_fft).T
+            power = np.square(magnitude) @ mel_filter_bank(self.sample_rate, self.n_fft, N_MELS).T
             matrix = pseudo_inverse(self.sample_rate, self.n_fft)
             magnitude, mel_seconds = _timed(self.clock, lambda: _from_mel(power, matrix))
         inversion = self._inversion()
@@ -202,7 +192,7 @@ class LibrosaInversion:
 
     @cached_property
     def _mel(self) -> NDArray[np.float32]:
-        return mel_bands(self.sample_rate, self.n_fft) @ np.square(self.magnitude)
+        return mel_filter_bank(self.sample_rate, self.n_fft, N_MELS) @ np.square(self.magnitude)
 
     @cached_property
     def _from_mel(self) -> tuple[Magnitudes, float, str]:
@@ -230,7 +220,7 @@ class LibrosaInversion:
     def _solve(self, mel: NDArray[np.float32]) -> Magnitudes:
         import librosa
 
-        with _expecting_empty_bands():
+        with empty_bands_ignored():
             magnitude = librosa.feature.inverse.mel_to_stft(
                 mel, sr=self.sample_rate, n_fft=self.n_fft, power=2.0
             )
@@ -279,7 +269,7 @@ def warm_up_librosa(sample_rate: int) -> None:
 @lru_cache
 def pseudo_inverse(sample_rate: int, n_fft: int) -> NDArray[np.float32]:
     """Mel bands back to bins, (n_bins, N_MELS)."""
-    return np.asarray(np.linalg.pinv(mel_bands(sample_rate, n_fft)), dtype=np.float32)
+    return np.asarray(np.linalg.pinv(mel_filter_bank(sample_rate, n_fft, N_MELS)), dtype=np.float32)
 
 
 def _from_mel(power: NDArray[np.float32], matrix: NDArray[np.float32]) -> Magnitudes:
@@ -293,11 +283,3 @@ def _from_mel(power: NDArray[np.float32], matrix: NDArray[np.float32]) -> Magnit
 def _timed(clock: Clock, work: Callable[[], T]) -> tuple[T, float]:
     start = clock()
     return work(), clock() - start
-
-
-@contextmanager
-def _expecting_empty_bands() -> Iterator[None]:
-    """Small windows have fewer bins than bands: the report says so, librosa need not warn."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Empty filters detected", UserWarning)
-        yield

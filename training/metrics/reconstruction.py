@@ -11,7 +11,6 @@ All signals are mono and aligned with each other; `undelayed` and `streamed` bri
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from device.model.contract import WINDOWS
 from device.synthesis.windows import analysis_window
+from training.metrics.mel import mel_filter_bank
 
 Samples = NDArray[np.float32]
 Magnitudes = NDArray[np.float32]
@@ -212,22 +212,13 @@ def _convergence_db(targets: Iterator[Magnitudes], founds: Iterator[Magnitudes])
 
 def _mel_power(samples: Samples, sample_rate: int) -> NDArray[np.float32]:
     n_fft = 2 ** round(np.log2(_FRAME_AT_22_KHZ * sample_rate / 22_050))
-    to_mel = _mel_bands(sample_rate, n_fft).T
+    to_mel = mel_filter_bank(sample_rate, n_fft, _N_MELS).T
     blocks = _blocks(samples, n_fft, n_fft // 4, "hann")
     return np.concatenate([np.square(block) @ to_mel for block in blocks])
 
 
 def _decibels(power: NDArray[np.float32], floor: float) -> NDArray[np.float32]:
     return np.asarray(10.0 * np.log10(np.maximum(power, np.float32(floor))), dtype=np.float32)
-
-
-@lru_cache
-def _mel_bands(sample_rate: int, n_fft: int) -> NDArray[np.float32]:
-    """(n_mels, n_bins), Slaney's scale and area."""
-    import librosa
-
-    bands = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=_N_MELS)
-    return np.asarray(bands, dtype=np.float32)
 
 
 def _blocks(samples: Samples, n_fft: int, hop_length: int, window: Window) -> Iterator[Magnitudes]:

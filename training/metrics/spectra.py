@@ -5,6 +5,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from training.metrics.mel import mel_filter_bank
+
 SAMPLE_RATE = 22_050
 """Hz; recordings of any other rate are resampled, or their figures would not compare."""
 
@@ -37,10 +39,7 @@ def spectrum(samples: Samples, n_fft: int, hop_length: int) -> Spectrum:
 @lru_cache
 def mel_bands(n_fft: int, n_mels: int) -> Floats:
     """Slaney's bands of power, transposed: (n_fft // 2 + 1, n_mels)."""
-    import librosa
-
-    bands = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=n_mels)
-    return np.ascontiguousarray(bands.T, dtype=np.float32)
+    return np.ascontiguousarray(mel_filter_bank(SAMPLE_RATE, n_fft, n_mels).T)
 
 
 def onset_levels(samples: Samples) -> Floats:

@@ -1,1 +1,1 @@
-"""The networks and their losses."""
+"""The networks and their losses; imports torch alone, and nothing of the other packages."""

@@ -1,10 +1,10 @@
-"""The slot codec: every 16th note becomes a few digits, and any position can be drawn from them.
+"""The slot codec: every 16th note becomes a few codes, from which frames are decoded.
 
-A network that regresses frames from a small latent answers with the average of everything that
-latent allows, and an average of chords is haze. Digits commit: a wrong one is a wrong note, never
-haze. The encoder reads the frames of each slot and rounds to `n_digits` digits of `n_levels`
-(finite scalar quantisation, Mentzer et al. 2023). The decoder is in two parts, cut where the
-contract cuts: `ScoreDecoder` turns digits into one feature row per slot (once per flip), and
+A network that regresses frames from a small continuous latent returns the mean of all frames that
+fit the latent, and a mean of chords is blurred. Discrete codes avoid that: a wrong code is a wrong
+note, but no blur. The encoder reads the frames of each slot and rounds to `n_codes` codes of
+`n_levels` (finite scalar quantisation, Mentzer et al. 2023). The decoder is in two parts, as the
+contract requires: `ScoreDecoder` turns codes into one feature row per slot (once per flip), and
 `FrameDecoder` draws a frame from one row and the phase inside its slot (every frame, no memory).
 """
 
@@ -44,21 +44,21 @@ def wrap(x: Tensor, n: int) -> Tensor:
 
 
 def quantise(x: Tensor, n_levels: int) -> Tensor:
-    """Round to whole digits -(n_levels // 2) … n_levels // 2; gradients pass straight through."""
+    """Round to whole codes -(n_levels // 2) … n_levels // 2; gradients pass straight through."""
     half = (n_levels - 1) / 2
     bounded = torch.tanh(x) * half * 0.999
     return bounded + (bounded.round() - bounded).detach()
 
 
 class SlotEncoder(nn.Module):
-    """Frames of a loop → digits of its slots.
+    """Frames of a loop → codes of its slots.
 
-    Shape: (n_loops, n_slots, frames_per_slot, n_bands), (n_loops,) → (n_loops, n_slots, n_digits),
+    Shape: (n_loops, n_slots, frames_per_slot, n_bands), (n_loops,) → (n_loops, n_slots, n_codes),
     whole numbers around 0.
     """
 
     def __init__(
-        self, *, n_bands: int, frames_per_slot: int, n_digits: int, n_levels: int, width: int
+        self, *, n_bands: int, frames_per_slot: int, n_codes: int, n_levels: int, width: int
     ) -> None:
         super().__init__()
         self.n_levels = n_levels
@@ -66,7 +66,8 @@ class SlotEncoder(nn.Module):
         self.offset = nn.Linear(1, width // 2)
         self.gather = nn.Linear(frames_per_slot * (width // 2), width)
         self.blocks = nn.Sequential(CircularBlock(width), CircularBlock(width))
-        self.digits = nn.Linear(width, n_digits)
+        # A key of saved weights: the name stays.
+        self.digits = nn.Linear(width, n_codes)
 
     def forward(self, frames: Tensor, offset: Tensor) -> Tensor:
         """`frames` are normalised log bands, `offset` the grid's shift in parts of a frame."""
@@ -76,20 +77,20 @@ class SlotEncoder(nn.Module):
 
 
 class ScoreDecoder(nn.Module):
-    """Digits → score, one finished feature row per slot.
+    """Codes → score, one finished feature row per slot.
 
-    Shape: (n_loops, n_slots, n_digits) → (n_loops, n_slots, n_channels).
+    Shape: (n_loops, n_slots, n_codes) → (n_loops, n_slots, n_channels).
     """
 
-    def __init__(self, *, n_digits: int, width: int, n_channels: int, n_blocks: int = 2) -> None:
+    def __init__(self, *, n_codes: int, width: int, n_channels: int, n_blocks: int = 2) -> None:
         super().__init__()
-        self.embed = nn.Linear(n_digits, width)
+        self.embed = nn.Linear(n_codes, width)
         self.blocks = nn.Sequential(*[CircularBlock(width) for _ in range(n_blocks)])
         self.out = nn.Conv1d(width, n_channels, 3)
 
-    def forward(self, digits: Tensor) -> Tensor:
-        """Let every row know its neighbours, so that rendering needs no other row."""
-        x = self.blocks(self.embed(digits))
+    def forward(self, codes: Tensor) -> Tensor:
+        """Mix neighbouring slots into every row, so that a frame needs one row only."""
+        x = self.blocks(self.embed(codes))
         rows: Tensor = self.out(wrap(x.transpose(1, 2), 1))
         return rows.transpose(1, 2)
 
@@ -135,10 +136,10 @@ class PhaseBlock(nn.Module):
 class NoiseTexture(nn.Module):
     """The texture of noise, as a function of score row and phase alone.
 
-    A drum or a room is noise, and the magnitudes of noise scatter from frame to frame and band to
-    band. A renderer cannot know how, and draws their middle: smooth magnitudes, of which an
-    inversion makes clicks and a buzz. The grain puts a scatter back that is drawn once and for all:
-    two Gaussian fields, each a sum of random waves, make the log of a Rayleigh distribution.
+    Drums and reverberation are noise: their magnitudes scatter over frames and bands.
+    The decoder cannot predict them and returns their median: smooth magnitudes, which phase
+    reconstruction turns into clicks and a buzz. The texture adds a fixed scatter: two Gaussian
+    fields, each a sum of random waves, make the log of a Rayleigh distribution.
 
     Shape: (n_frames, n_channels), (n_frames,) → (n_frames, n_bands), median 0, mean deviation 1.
     """
@@ -159,7 +160,7 @@ class NoiseTexture(nn.Module):
         frequencies = 2 * math.pi * self.FASTEST * torch.rand(self.N_WAVES, generator=rng)
         starts = torch.randn(n_channels, self.N_WAVES, generator=rng)
         mixture = torch.randn(self.N_WAVES, 2, n_bands, generator=rng)
-        # Neighbouring bins share half of what they hear, as under a Hann window.
+        # Neighbouring bins are correlated by a half, as under a Hann window.
         mixture = mixture + 0.5 * (mixture.roll(1, dims=2) + mixture.roll(-1, dims=2))
         mixture = mixture / mixture.square().sum(dim=0).div(2).sqrt()
         self.register_buffer("frequencies", frequencies, persistent=False)
@@ -167,7 +168,7 @@ class NoiseTexture(nn.Module):
         self.register_buffer("mixture", mixture.flatten(1), persistent=False)
 
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
-        """Every row starts its waves elsewhere, so that no two slots scatter alike."""
+        """Every row starts its waves elsewhere, so that no two slots have the same scatter."""
         angle = phase[:, None] * self.frequencies + rows.detach() @ self.starts
         real, imaginary = (angle.sin() @ self.mixture).chunk(2, dim=1)
         rayleigh: Tensor = 0.5 * (real**2 + imaginary**2 + 1e-3).log()
@@ -180,9 +181,9 @@ class FrameDecoder(nn.Module):
     Shape: (n_frames, n_channels), (n_frames,) → (n_frames, n_bands), normalised log bands.
     """
 
-    # How much of what it cannot tell a frame shows as grain, and the most of it; and how far a band
-    # rises above those two away where none is shown, for a partial is no noise. Chosen by
-    # measurement: more jitters the partials, less leaves clicks.
+    # Share of the predicted spread that is added as noise texture, and its maximum; and how far a
+    # band must rise above the bands two away to be a partial and get none. Chosen by measurement:
+    # more makes partials jitter, less leaves clicks.
     GRAIN = 0.4
     MOST_GRAIN = 0.2
     PARTIAL = 1.0
@@ -201,24 +202,24 @@ class FrameDecoder(nn.Module):
 
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
         """Draw frames, each from its own row."""
-        middle, log_spread = self.expect(rows, phase)
+        middle, log_spread = self.predict(rows, phase)
         return self.add_noise_texture(middle, log_spread, self.grain(rows, phase))
 
     def add_noise_texture(self, middle: Tensor, log_spread: Tensor, grain: Tensor) -> Tensor:
-        """Add grain where bands are uncertain and no partial is; all (n_frames, n_bands)."""
+        """Add texture where bands are uncertain and hold no partial; all (n_frames, n_bands)."""
         amount = (self.GRAIN * log_spread.exp()).clamp_max(self.MOST_GRAIN)
         noisy = 1 - (prominence(middle) / self.PARTIAL).clamp(0, 1)
         grained: Tensor = middle + amount * noisy * grain
         return grained
 
-    def expect(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
-        """Say where bands lie, and the log of how far from there they are found."""
+    def predict(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict the median of bands, and the log of their mean absolute deviation from it."""
         features = self.features(phase)
         x = rows
         for block in self.blocks:
             x = block(x, features)
         normed: Tensor = self.norm(x)
-        # The spread only watches: were it to teach, all that is hard would be called noise.
+        # No gradient from the spread to the blocks: else they would explain errors as noise.
         return self.out(normed), self.spread(normed.detach())
 
 
@@ -243,7 +244,7 @@ class Codec(nn.Module):
         *,
         n_bands: int,
         frames_per_slot: int,
-        n_digits: int,
+        n_codes: int,
         n_levels: int,
         width: int,
         n_channels: int,
@@ -254,11 +255,11 @@ class Codec(nn.Module):
         self.encoder = SlotEncoder(
             n_bands=n_bands,
             frames_per_slot=frames_per_slot,
-            n_digits=n_digits,
+            n_codes=n_codes,
             n_levels=n_levels,
             width=width,
         )
-        self.writer = ScoreDecoder(n_digits=n_digits, width=width, n_channels=n_channels)
+        self.writer = ScoreDecoder(n_codes=n_codes, width=width, n_channels=n_channels)
         self.renderer = FrameDecoder(n_channels=n_channels, hidden=hidden, n_bands=n_bands)
         self.register_buffer("mean", torch.zeros(n_bands))
         self.register_buffer("std", torch.ones(()))
@@ -268,25 +269,25 @@ class Codec(nn.Module):
         return (log_bands - self.mean) / self.std
 
     def encode(self, log_bands: Tensor, offset: Tensor) -> Tensor:
-        """(n_loops, n_frames, n_bands), (n_loops,) → digits (n_loops, n_slots, n_digits)."""
+        """(n_loops, n_frames, n_bands), (n_loops,) → codes (n_loops, n_slots, n_codes)."""
         n_loops, _, n_bands = log_bands.shape
         slots = self.normalise(log_bands).view(n_loops, -1, self.frames_per_slot, n_bands)
-        digits: Tensor = self.encoder(slots, offset)
-        return digits
+        codes: Tensor = self.encoder(slots, offset)
+        return codes
 
     def render(self, rows: Tensor, phase: Tensor) -> Tensor:
         """(n_frames, n_channels), (n_frames,) → log bands (n_frames, n_bands)."""
         bands: Tensor = self.renderer(rows, phase) * self.std + self.mean
         return bands
 
-    def decode(self, digits: Tensor, offset: Tensor, frames_per_slot: int | None = None) -> Tensor:
+    def decode(self, codes: Tensor, offset: Tensor, frames_per_slot: int | None = None) -> Tensor:
         """Draw whole loops, on the grid of the analysis or on a coarser one.
 
-        (n_loops, n_slots, n_digits), (n_loops,) → log bands (n_loops, n_frames, n_bands).
+        (n_loops, n_slots, n_codes), (n_loops,) → log bands (n_loops, n_frames, n_bands).
         """
         per_slot = frames_per_slot or self.frames_per_slot
-        n_loops, n_slots, _ = digits.shape
-        rows = self.writer(digits).repeat_interleave(per_slot, dim=1)
+        n_loops, n_slots, _ = codes.shape
+        rows = self.writer(codes).repeat_interleave(per_slot, dim=1)
         frame = torch.arange(per_slot, device=offset.device)
         phase = ((frame + offset[:, None]) / per_slot).repeat(1, n_slots)
         flat = self.render(rows.flatten(0, 1), phase.flatten())
@@ -302,9 +303,8 @@ def codec_loss(drawn: Tensor, target: Tensor) -> Tensor:
 
     Notes
     -----
-    What sounds weighs three times what does not, or the floor would eat the loss. The gradient
-    terms ask for edges in time (attacks) and in frequency (partials), which a plain L1 trades for
-    their average.
+    Bands above the mean weigh three times the others, or the noise floor would dominate the loss.
+    The differences in time and frequency keep attacks and partials, which plain L1 smooths.
     """
     weight = 1 + 2 * (target > 0).to(drawn)
     level = ((drawn - target).abs() * weight).mean()
@@ -314,7 +314,7 @@ def codec_loss(drawn: Tensor, target: Tensor) -> Tensor:
 
 
 def laplace_nll(log_spread: Tensor, missed: Tensor) -> Tensor:
-    """How badly a spread foretells distances: the nats of a Laplace distribution.
+    """Negative log-likelihood of errors under a Laplace distribution, in nats without its constant.
 
     Parameters
     ----------

@@ -1,10 +1,11 @@
-"""The composer: switches and a little variation → the digits of every slot of a loop.
+"""The composer: switches and a little variation → the codes of every slot of a loop.
 
-A variational autoencoder over the codec's digits, conditioned on where a loop lies along the axes
-that the switches stand for (Kingma & Welling 2014; Sohn, Lee & Yan 2015). The reader looks at a
-loop's digits and answers with a Gaussian, all that the axes do not say. The composer answers with
-logits for every digit, trained by cross-entropy, and the loudest logit is played. A panel has
-states that no loop has: those are drawn while training, and must sound as their switches say.
+A variational autoencoder over the codec's codes, conditioned on where a loop lies along the axes
+that the switches stand for (Kingma & Welling 2014; Sohn, Lee & Yan 2015). The posterior
+encoder maps a loop's codes to a Gaussian over the variation, which is all that the axes leave open.
+The composer predicts logits for every code, trained by cross-entropy; the largest logit is played.
+The switches have states that no loop has: those are sampled in training, and their descriptors are
+compared with what the switches stand for.
 """
 
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ class Attention(nn.Module):
 
 @dataclass(frozen=True)
 class Posterior:
-    """What the reader sees in loops: a Gaussian each.
+    """Gaussians over the variation, one for each loop.
 
     Attributes
     ----------
@@ -60,13 +61,13 @@ class Posterior:
 
 
 class PosteriorEncoder(nn.Module):
-    """Digits as class numbers (n_loops, n_slots, n_digits) → `Posterior`."""
+    """Code indices (n_loops, n_slots, n_codes) → `Posterior`."""
 
     def __init__(
         self,
         *,
         n_slots: int,
-        n_digits: int,
+        n_codes: int,
         n_levels: int,
         n_read: int,
         width: int,
@@ -74,17 +75,17 @@ class PosteriorEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.n_levels = n_levels
-        self.embed = nn.Linear(n_digits * n_levels, width)
+        self.embed = nn.Linear(n_codes * n_levels, width)
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
         self.out = nn.Linear(2 * width, 2 * n_read)
 
-    def forward(self, classes: Tensor) -> Posterior:
-        """Read whole loops."""
-        return self.read(F.one_hot(classes, self.n_levels).float())
+    def forward(self, code_indices: Tensor) -> Posterior:
+        """Encode whole loops."""
+        return self.read(F.one_hot(code_indices, self.n_levels).float())
 
     def read(self, one_hot: Tensor) -> Posterior:
-        """Read digits given as one number per level, (n_loops, n_slots, n_digits, n_levels)."""
+        """Encode one-hot codes, (n_loops, n_slots, n_codes, n_levels)."""
         x = self.layers(self.embed(one_hot.flatten(2)) + self.position)
         pooled = torch.cat([x.mean(dim=1), x.amax(dim=1)], dim=1)
         mean, log_variance = self.out(pooled).float().chunk(2, dim=1)
@@ -92,10 +93,10 @@ class PosteriorEncoder(nn.Module):
 
 
 class Composer(nn.Module):
-    """A latent of switches and variation → logits (n_loops, n_slots, n_digits, n_levels).
+    """A latent of switches and variation → logits (n_loops, n_slots, n_codes, n_levels).
 
     The latent enters as a sum over its parts, without a hidden layer, so that a switch adds the
-    same thing whatever the others are before the slots begin to talk to each other.
+    same vector whatever the others are, before attention mixes the slots.
     """
 
     N_SHAPES = 8
@@ -104,20 +105,20 @@ class Composer(nn.Module):
         self,
         *,
         n_slots: int,
-        n_digits: int,
+        n_codes: int,
         n_levels: int,
         n_latent: int,
         width: int,
         n_layers: int,
     ) -> None:
         super().__init__()
-        self.shape = (n_slots, n_digits, n_levels)
+        self.shape = (n_slots, n_codes, n_levels)
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.shapes = nn.Parameter(torch.randn(n_slots, self.N_SHAPES) * 0.3)
         self.latent = nn.Linear(n_latent, (1 + self.N_SHAPES) * width)
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
         self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, n_digits * n_levels)
+        self.out = nn.Linear(width, n_codes * n_levels)
 
     def forward(self, latent: Tensor) -> Tensor:
         """`latent`, (n_loops, n_latent), is `Axes.latent` of a panel state, or of a loop."""
@@ -127,8 +128,8 @@ class Composer(nn.Module):
         logits: Tensor = self.out(self.norm(self.layers(x)))
         return logits.view(n_loops, n_slots, *self.shape[1:])
 
-    def classes(self, latent: Tensor) -> Tensor:
-        """Choose the digits to play, as class numbers (n_loops, n_slots, n_digits)."""
+    def code_indices(self, latent: Tensor) -> Tensor:
+        """Choose the codes to play, as indices (n_loops, n_slots, n_codes)."""
         logits: Tensor = self(latent)
         return logits.argmax(dim=-1)
 
@@ -141,43 +142,43 @@ class ComposerLoss:
     divergence: Tensor
 
 
-def composer_loss(logits: Tensor, classes: Tensor, reading: Posterior) -> ComposerLoss:
+def composer_loss(logits: Tensor, code_indices: Tensor, posterior: Posterior) -> ComposerLoss:
     """Evidence lower bound, in its two parts.
 
     Parameters
     ----------
-    logits : (n_loops, n_slots, n_digits, n_levels)
-    classes : (n_loops, n_slots, n_digits)
+    logits : (n_loops, n_slots, n_codes, n_levels)
+    code_indices : (n_loops, n_slots, n_codes)
     """
     n_loops = logits.shape[0]
     logits = logits.float().flatten(0, 2)
-    cross_entropy = F.cross_entropy(logits, classes.flatten(), reduction="sum") / n_loops
-    mean, log_variance = reading.mean, reading.log_variance
+    cross_entropy = F.cross_entropy(logits, code_indices.flatten(), reduction="sum") / n_loops
+    mean, log_variance = posterior.mean, posterior.log_variance
     divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
     return ComposerLoss(cross_entropy, divergence)
 
 
-def played(logits: Tensor) -> Tensor:
-    """Choose the loudest levels, one-hot; gradients pass straight through to all of them."""
+def straight_through_argmax(logits: Tensor) -> Tensor:
+    """Return the most likely levels, one-hot, with the gradient of the softmax."""
     probability = logits.float().softmax(dim=-1)
     hard = F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(probability)
     return hard + probability - probability.detach()
 
 
-def descriptor_loss(heard: Tensor, expected: Tensor, n_states: int) -> Tensor:
-    """How far panel states sound from what their switches say, in mean squared deviations.
+def descriptor_loss(described: Tensor, expected: Tensor, n_states: int) -> Tensor:
+    """Mean squared difference between descriptors of states and those that the switches predict.
 
     Parameters
     ----------
-    heard, expected : (n_loops, n_descriptors)
+    described, expected : (n_loops, n_descriptors)
         Standardised; each run of `n_states` loops shares one variation.
 
     Notes
     -----
-    What all states of a variation have in common is the variation's own affair, so long as it
-    stays near the middle of the corpus; what differs between them is what the switches do.
+    The error that all states of a variation share comes from the variation and weighs 0.3: it only
+    has to stay near the centre of the corpus. The rest comes from the switches and weighs 1.
     """
-    missed = (heard - expected).view(-1, n_states, heard.shape[1])
+    missed = (described - expected).view(-1, n_states, described.shape[1])
     common = missed.mean(dim=1, keepdim=True)
     return (missed - common).square().mean() + 0.3 * common.square().mean()
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from device.plain_text import in_markup, visible
 from device.system.outputs import written
+from training.metrics.mel import mel_filter_bank
 from training.metrics.reconstruction import stft_magnitude
 
 if TYPE_CHECKING:
@@ -188,8 +189,7 @@ def _mel_levels_db(
     # Of the frames only those centred in the signal.
     first = -(-n_fft // (2 * hop_length))
     inside = magnitude[first : first + len(samples) // hop_length]
-    bands = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_rows)
-    power = bands @ np.square(inside).T
+    power = mel_filter_bank(sample_rate, n_fft, n_rows) @ np.square(inside).T
     levels_db: NDArray[np.floating[Any]] = librosa.power_to_db(
         power, ref=np.max, top_db=_PICTURE_RANGE_DB
     )

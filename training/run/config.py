@@ -25,19 +25,19 @@ from training.networks.composer import N_HEADS
 PRECISIONS = ("float32", "bfloat16")
 # Where switches get their meaning from.
 WAYS = ("discovered", "components", "labels")
-# What is drawn of a loop to train on goes on for half a bar, so that its movement can be heard.
+# Slots are drawn in stretches of half a bar, for the modulation loss needs consecutive frames.
 STRETCH_SLOTS = 8
 # No size is larger.
 _MOST = 2**31
-_SHOWN = 200  # characters of a reason that is not ours
+_SHOWN = 200  # characters of torch's message
 _KINDS: Mapping[Any, tuple[Any, str]] = {
     bool: (bool, "true or false"),
     int: (int, f"a whole number, {_MOST} at most"),
     float: ((int, float), "a number"),
     str: (str, "a text"),
 }
-# What a codec's weights and digits depend on.
-CODEC_SETTINGS = ("n_digits", "n_levels", "width", "n_channels", "hidden", "analysis")
+# What a codec's weights and codes depend on.
+CODEC_SETTINGS = ("n_codes", "n_levels", "width", "n_channels", "hidden", "analysis")
 # What the other networks depend on.
 PANEL_SETTINGS = (
     "composer_width",
@@ -48,6 +48,14 @@ PANEL_SETTINGS = (
     "switches",
     "labels",
 )
+
+
+# Names of settings in runs of earlier versions, and in --set → names now.
+RENAMED_SETTINGS: Mapping[str, str] = {
+    "n_digits": "n_codes",
+    "reach": "switch_range",
+    "echo_weight": "variation_reconstruction_weight",
+}
 
 
 class TrainingError(SwitchboardError, ValueError):
@@ -62,27 +70,27 @@ class Config:
 
     Attributes
     ----------
-    n_digits, n_levels : int
+    n_codes, n_levels : int
         The code of one slot; `n_levels` is odd, so that 0 is among them.
     width, n_channels, hidden : int
-        Of the codec: over slots, of the score, inside the renderer.
+        Channels of the codec: over slots, of the score, inside the frame decoder.
     composer_width, composer_layers, reader_width : int
     n_switches, n_variation : int
     switches : str
-        Where they get their meaning from, one of `WAYS`.
+        Where switches get their meaning from, one of `WAYS`.
     labels : str
-        What they stand for where that is labels, separated by commas; else empty.
-    reach : float
+        With `switches` "labels": the label of each switch, separated by commas; else empty.
+    switch_range : float
         How far along its axis a switch goes either way, in standard deviations of the corpus. With
-        the default panels are a little wider than music is, and every switch stands clear of what
-        the variation does.
+        the default the states spread a little wider than the corpus, and the effect of a switch is
+        larger than that of the variation.
     codec_loops, codec_slots : int
         Loops in a batch, and how many of their slots are drawn, in stretches of half a bar.
     continues : bool
-        Whether the networks come from a finished run. The encoder then stays as it is, for the
-        composer goes on with its digits.
+        Whether the networks come from a finished run. The encoder is then not
+        trained: the composer goes on with its codes.
     modulation_weight : float
-        How dear it is that drawn frames move too little, or too much; 0 leaves it out.
+        Weight of `modulation_loss`; 0 leaves it out.
     composer_loops : int
     codec_rate, composer_rate : float
         Peak learning rates.
@@ -90,15 +98,15 @@ class Config:
         Part of the budget that trains the codec; the rest trains the composer. 0 where the codec
         comes from another run.
     divergence_weight : float
-        How dear a nat in the variation is.
+        Weight of the divergence, per nat.
     panel_variations, panel_states : int
         Random panel states in a batch: so many variations, each in so many states.
     aim_weight : float
-        How dear, in nats, one squared deviation from what the switches say; 0 leaves it out.
-    echo_weight : float
-        How dear one squared deviation of a variation that the reader does not find again.
+        Weight of `descriptor_loss`, in nats per mean squared deviation; 0 leaves it out.
+    variation_reconstruction_weight : float
+        Weight of the squared error with which the posterior encoder reconstructs a variation.
     critic_weight : float
-        How dear, in nats, a point of the critic's score is; 0 leaves it out.
+        Weight of `generator_loss`, in nats per unit of the score; 0 leaves it out.
     precision : str
         'float32' or 'bfloat16', the latter for the forward passes alone.
     seed : int
@@ -107,10 +115,10 @@ class Config:
     Raises
     ------
     TrainingError
-        If a value cannot work, before hours were spent on it.
+        If a value cannot work.
     """
 
-    n_digits: int = 16
+    n_codes: int = 16
     n_levels: int = 5
     width: int = 192
     n_channels: int = 384
@@ -122,7 +130,7 @@ class Config:
     n_variation: int = 16
     switches: str = "discovered"
     labels: str = ""
-    reach: float = 1.25
+    switch_range: float = 1.25
     codec_loops: int = 8
     codec_slots: int = 96
     continues: bool = False
@@ -135,7 +143,7 @@ class Config:
     panel_variations: int = 2
     panel_states: int = 8
     aim_weight: float = 400.0
-    echo_weight: float = 5.0
+    variation_reconstruction_weight: float = 5.0
     critic_weight: float = 30.0
     precision: str = "float32"
     seed: int = 1
@@ -160,7 +168,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
-        """Make the settings that `to_dict` took apart.
+        """Make settings from what `to_dict` returned, in this version or an earlier one.
 
         Raises
         ------
@@ -168,7 +176,10 @@ class Config:
             If one is unknown, missing or cannot work.
         """
         try:
-            return cls(**{**raw, "analysis": Analysis(**raw["analysis"])})
+            renamed = {RENAMED_SETTINGS.get(name, name): value for name, value in raw.items()}
+            if len(renamed) < len(raw):
+                raise KeyError("a setting under its old and its new name")
+            return cls(**{**renamed, "analysis": Analysis(**raw["analysis"])})
         except (KeyError, TypeError) as error:
             raise TrainingError(f"settings of another version: {error}; train again") from error
 
@@ -179,7 +190,7 @@ def _setting(config: Config, name: str) -> Any:
 
 
 def _kinds(config: Config) -> dict[str, tuple[bool, str]]:
-    """Say of each setting whether it is of the kind that its default is of."""
+    """For each setting: whether it has the type of its default."""
     groups = (("", config), ("analysis.", config.analysis))
     return {
         f"{prefix}{each.name}": _kind(getattr(group, each.name), each.type)
@@ -191,20 +202,16 @@ def _kinds(config: Config) -> dict[str, tuple[bool, str]]:
 
 def _kind(value: Any, kind: Any) -> tuple[bool, str]:
     accepted, expected = _KINDS[kind]
-    # To Python a bool is an int.
+    # In Python bool is a subclass of int.
     fits = isinstance(value, accepted) and isinstance(value, bool) == (kind is bool)
     return fits and (kind is not int or abs(value) <= _MOST), expected
 
 
 def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
-    """Say of each setting whether it can work, and what would."""
-    sizes = (
-        "n_digits n_channels hidden composer_layers "
-        "codec_loops composer_loops panel_variations panel_states"
-    )
+    """For each setting: whether it can work, and the values that can."""
     heads = f"a multiple of the {N_HEADS} heads"
     return {
-        **{name: (getattr(config, name) >= 1, "1 or more") for name in sizes.split()},
+        **_of_ranges(config),
         "n_levels": (config.n_levels in range(3, 256, 2), "an odd number, 3 to 255"),
         "width": (config.width >= 2, "2 or more"),
         "composer_width": (_is_multiple(config.composer_width, N_HEADS), heads),
@@ -213,21 +220,29 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "n_variation": (0 <= config.n_variation <= 256, "0 to 256"),
         "switches": (config.switches in WAYS, " or ".join(WAYS)),
         "labels": _names_fit(config),
-        "reach": (0 < config.reach <= 3, "a positive number, 3 at most"),
-        "codec_rate": (0 < config.codec_rate < math.inf, "a positive number"),
-        "composer_rate": (0 < config.composer_rate < math.inf, "a positive number"),
+        "switch_range": (0 < config.switch_range <= 3, "a positive number, 3 at most"),
         "codec_slots": (
             config.codec_slots >= STRETCH_SLOTS,
             f"a stretch of {STRETCH_SLOTS} or more",
         ),
-        "modulation_weight": (0 <= config.modulation_weight < math.inf, "0 or more"),
         "codec_share": (0 <= config.codec_share < 1, "0 to less than 1"),
-        "divergence_weight": (0 <= config.divergence_weight < math.inf, "0 or more"),
-        "aim_weight": (0 <= config.aim_weight < math.inf, "0 or more"),
-        "echo_weight": (0 <= config.echo_weight < math.inf, "0 or more"),
-        "critic_weight": (0 <= config.critic_weight < math.inf, "0 or more"),
         "precision": (config.precision in PRECISIONS, " or ".join(PRECISIONS)),
         "seed": (config.seed >= 0, "0 or more"),
+    }
+
+
+def _of_ranges(config: Config) -> dict[str, tuple[bool, str]]:
+    """The same for settings of which several have one range: sizes, rates and weights."""
+    codec_sizes = ("n_codes", "n_channels", "hidden", "codec_loops")
+    composer_sizes = ("composer_layers", "composer_loops", "panel_variations", "panel_states")
+    rates = ("codec_rate", "composer_rate")
+    weights = [each.name for each in fields(config) if each.name.endswith("_weight")]
+    return {
+        **{
+            name: (getattr(config, name) >= 1, "1 or more") for name in codec_sizes + composer_sizes
+        },
+        **{name: (0 < getattr(config, name) < math.inf, "a positive number") for name in rates},
+        **{name: (0 <= getattr(config, name) < math.inf, "0 or more") for name in weights},
     }
 
 
@@ -250,7 +265,7 @@ def _of_analysis(config: Config) -> dict[str, tuple[bool, str]]:
             f"an even number, 128 to {2 * MARGIN}",
         ),
         "analysis.hop_length": (
-            # What the contract asks for; the export would refuse it after hours of training.
+            # The contract requires it; the export would refuse the model after hours of training.
             _is_multiple(n_fft, hop_length) and n_fft >= 4 * hop_length,
             f"a part of n_fft {n_fft}, a quarter of it at most",
         ),

@@ -1,4 +1,4 @@
-"""From digits to what they sound like, in descriptors: how training listens to its own panel."""
+"""From codes to descriptors, by way of the codec: what training compares states by."""
 
 import torch
 from torch import Tensor
@@ -8,18 +8,18 @@ from training.features.descriptors import describe
 from training.run.config import Config
 from training.run.networks import Networks
 
-# Coarse, for speed, and fine enough to hear whether attacks keep to one swing: 23 ms at 80 BPM.
+# Coarse, for speed, and fine enough to resolve the swing of attacks: 23 ms at 80 BPM.
 FRAMES_PER_SLOT = 8
 _BATCH = 32
 
 
-def hear(networks: Networks, digits: Tensor, config: Config, *, shift: float) -> Tensor:
+def describe_codes(networks: Networks, codes: Tensor, config: Config, *, shift: float) -> Tensor:
     """Draw loops on a coarse grid and describe them.
 
     Parameters
     ----------
-    digits : (n_loops, n_slots, n_digits, n_levels)
-        One-hot, or what `composer.played` makes of logits.
+    codes : (n_loops, n_slots, n_codes, n_levels)
+        One-hot, or what `composer.straight_through_argmax` makes of logits.
     shift : float
         Of the grid, in parts of its step.
 
@@ -27,23 +27,23 @@ def hear(networks: Networks, digits: Tensor, config: Config, *, shift: float) ->
     -------
     (n_loops, n_descriptors), with gradients.
     """
-    levels = torch.arange(config.n_levels, device=digits.device) - config.n_levels // 2
-    offset = torch.full((len(digits),), shift, device=digits.device)
-    drawn = networks.codec.decode(digits @ levels.to(digits), offset, FRAMES_PER_SLOT)
+    levels = torch.arange(config.n_levels, device=codes.device) - config.n_levels // 2
+    offset = torch.full((len(codes),), shift, device=codes.device)
+    drawn = networks.codec.decode(codes @ levels.to(codes), offset, FRAMES_PER_SLOT)
     return describe(drawn, config.analysis, frames_per_slot=FRAMES_PER_SLOT)
 
 
 @torch.no_grad()
-def describe_corpus(networks: Networks, classes: Tensor, config: Config) -> Tensor:
-    """Describe every loop as its digits are drawn, (n_loops, n_descriptors).
+def describe_corpus(networks: Networks, code_indices: Tensor, config: Config) -> Tensor:
+    """Describe every loop as the codec decodes it, (n_loops, n_descriptors).
 
-    As they are drawn, not as they were recorded: what the codec cannot tell apart is no axis.
+    Not as it was recorded: a difference that the codec does not encode must not become an axis.
     """
-    found = []
-    for some in torch.split(classes, _BATCH):
-        digits = F.one_hot(some.long(), config.n_levels).float()
-        found.append(hear(networks, digits, config, shift=0.5))
-    return torch.cat(found)
+    described = []
+    for some in torch.split(code_indices, _BATCH):
+        codes = F.one_hot(some.long(), config.n_levels).float()
+        described.append(describe_codes(networks, codes, config, shift=0.5))
+    return torch.cat(described)
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def describe_states(networks: Networks, config: Config, bits: Tensor, variation:
 
 @torch.no_grad()
 def compose(networks: Networks, bits: Tensor, variation: Tensor) -> Tensor:
-    """States and variations → class numbers, (n_states, n_slots, n_digits)."""
+    """States and variations → code indices, (n_states, n_slots, n_codes)."""
     device = networks.codec.mean.device
     latent = networks.axes.latent(bits.to(device), variation.to(device))
-    return torch.cat([networks.composer.classes(part) for part in torch.split(latent, _BATCH)])
+    return torch.cat([networks.composer.code_indices(part) for part in torch.split(latent, _BATCH)])

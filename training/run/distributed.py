@@ -1,7 +1,7 @@
 """The processes that train together: one by itself, or as many as torchrun started.
 
-Every process takes its part of every batch, and gradients are averaged over all of them, so that
-a run of several is the run of one up to rounding. What is written down, the leader writes.
+Every process computes its shard of every batch, and gradients are averaged over the group, so that
+a run of several processes equals the run of one up to rounding. Only the leader writes files.
 """
 
 import os
@@ -20,12 +20,12 @@ Loss = Callable[[int, float], tuple[Tensor, dict[str, float]]]
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """Who of how many this process is.
+    """The rank of this process and the size of its group.
 
     Attributes
     ----------
     rank : int
-        0 leads.
+        0 is the leader.
     size : int
     """
 
@@ -33,69 +33,69 @@ class ProcessGroup:
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process writes, prints and saves."""
         return self.rank == 0
 
-    def part(self, n: int) -> slice:
-        """Which of `n` things are this process' own; the parts of all are as even as can be."""
+    def shard(self, n: int) -> slice:
+        """Which of `n` items this process computes; shards differ by one item at most."""
         return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
-    def weight(self, n: int) -> float:
-        """What a mean over the own part counts, for the crew's average to be the mean over all."""
-        n_mine: int = len(range(n)[self.part(n)])
+    def shard_weight(self, n: int) -> float:
+        """Factor of a mean over the shard; the group's average is then the mean over all items."""
+        n_mine: int = len(range(n)[self.shard(n)])
         return self.size * n_mine / n
 
-    def join(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> Loss:
-        """Make a loss whose gradients are averaged over the crew as they are computed."""
+    def wrap_loss(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> Loss:
+        """Make a loss whose gradients are averaged over the group as they are computed."""
         if self.size == 1:
             return loss
         joined: Loss = DistributedDataParallel(_Step(loss, parameters))
         return joined
 
     def average(self, figures: Mapping[str, float]) -> dict[str, float]:
-        """Mean of every figure over the crew."""
+        """Mean of every figure over the process_group."""
         if self.size == 1:
             return dict(figures)
         values = torch.tensor(list(figures.values()), dtype=torch.float64)
         distributed.all_reduce(values)
         return dict(zip(figures, (values / self.size).tolist(), strict=True))
 
-    def follow(self, tensors: Iterable[Tensor]) -> None:
-        """Let all have the leader's values, to the bit."""
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Copy the leader's values to all processes, to the bit."""
         if self.size > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
     def broadcast_object(self, find: Callable[[], Kept]) -> Kept:
-        """Let the leader find something out, and tell the others."""
+        """Call a function in the leader only, and return its result in all processes."""
         if self.size == 1:
             return find()
-        told: list[Any] = [find() if self.leads else None]
-        distributed.broadcast_object_list(told, 0)
-        heard: Kept = told[0]
-        return heard
+        shared: list[Any] = [find() if self.is_leader else None]
+        distributed.broadcast_object_list(shared, 0)
+        result: Kept = shared[0]
+        return result
 
 
 SINGLE_PROCESS = ProcessGroup()
 
 
 class _Step(nn.Module):
-    """What DistributedDataParallel wants to see: parameters, and a way forward."""
+    """A loss as the module with parameters that DistributedDataParallel expects."""
 
     def __init__(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> None:
         super().__init__()
         self.loss = loss
-        self.taught = nn.ParameterList(parameters)
+        self.trained = nn.ParameterList(parameters)
 
     def forward(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Compute a loss, and what to write down of it."""
+        """Compute a loss, and the figures to log."""
         return self.loss(step, progress)
 
 
 @contextmanager
-def crew_of_torchrun() -> Iterator[ProcessGroup]:
-    """Meet the other processes that torchrun started, if it did."""
+def process_group_of_torchrun() -> Iterator[ProcessGroup]:
+    """Join the process group of torchrun, if it started this process."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield SINGLE_PROCESS

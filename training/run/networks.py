@@ -48,7 +48,7 @@ class Networks:
     @classmethod
     def _build(cls, config: Config, n_slots: int) -> Self:
         torch.manual_seed(config.seed)
-        code = {"n_digits": config.n_digits, "n_levels": config.n_levels}
+        code = {"n_codes": config.n_codes, "n_levels": config.n_levels}
         codec = Codec(
             n_bands=config.analysis.n_bands,
             frames_per_slot=config.analysis.frames_per_slot,
@@ -114,6 +114,8 @@ class Networks:
 def _axes(config: Config) -> Axes:
     """The way in which the switches of a run get their meaning."""
     if config.switches == "labels":
-        return LabelledAxes(config.label_names, config.n_variation, reach=config.reach)
+        return LabelledAxes(
+            config.label_names, config.n_variation, switch_range=config.switch_range
+        )
     way = {"discovered": DiscoveredAxes, "components": ComponentAxes}[config.switches]
-    return way(config.n_switches, config.n_variation, reach=config.reach)
+    return way(config.n_switches, config.n_variation, switch_range=config.switch_range)

@@ -42,9 +42,9 @@ def draw(
     variation: NDArray[np.float32],
 ) -> torch.Tensor:
     """Loops as the box would draw them: log bands (n_loops, n_frames, n_bands)."""
-    classes = compose(networks, torch.from_numpy(switches), torch.from_numpy(variation))
-    offset = torch.zeros(len(classes), device=classes.device)
-    return networks.codec.decode(classes.to(offset) - config.n_levels // 2, offset)
+    code_indices = compose(networks, torch.from_numpy(switches), torch.from_numpy(variation))
+    offset = torch.zeros(len(code_indices), device=code_indices.device)
+    return networks.codec.decode(code_indices.to(offset) - config.n_levels // 2, offset)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What a run trains, one after the other: the codec, then the composer on its digits.
+"""What a run trains, one after the other: the codec, then the composer on its codes.
 
 Every batch depends on (seed, stage, step) alone.
 """
@@ -14,11 +14,17 @@ from torch.nn import functional as F
 
 from training.features.dataset import Features
 from training.networks.codec import codec_loss, laplace_nll
-from training.networks.composer import Posterior, composer_loss, descriptor_loss, frozen, played
+from training.networks.composer import (
+    Posterior,
+    composer_loss,
+    descriptor_loss,
+    frozen,
+    straight_through_argmax,
+)
 from training.networks.discriminator import HIDDEN, discriminator_loss, generator_loss
 from training.networks.modulation_loss import modulation_loss
 from training.run.config import STRETCH_SLOTS, Config
-from training.run.describe_codes import describe_corpus, hear
+from training.run.describe_codes import describe_codes, describe_corpus
 from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
@@ -33,11 +39,11 @@ class Stage(Protocol):
     peak_rate: float
 
     def begin(self) -> None:
-        """Find out what must be known before the first step."""
+        """Compute what the first step needs."""
         ...
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Compute the loss of the crew's part of a batch, and what to write down of it."""
+        """Compute the loss of the process's shard of a batch, and the figures to log."""
         ...
 
     def evaluate(self) -> dict[str, float]:
@@ -45,12 +51,12 @@ class Stage(Protocol):
         ...
 
     def finish(self) -> None:
-        """Find out what can be known after the last step."""
+        """Compute what needs the finished weights."""
         ...
 
 
 class CodecStage:
-    """Trains encoder, score writer and frame renderer to give loops back."""
+    """Trains encoder, score decoder and frame decoder to reconstruct loops."""
 
     name = "codec"
 
@@ -59,12 +65,12 @@ class CodecStage:
         networks: Networks,
         features: Features,
         config: Config,
-        crew: ProcessGroup = SINGLE_PROCESS,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.codec = networks.codec
         self.features = features
         self.config = config
-        self.crew = crew
+        self.process_group = process_group
         self.peak_rate = config.codec_rate
         decoder = [*self.codec.writer.parameters(), *self.codec.renderer.parameters()]
         self.parameters = decoder if config.continues else list(self.codec.parameters())
@@ -77,7 +83,7 @@ class CodecStage:
         some = self.features.train[:: max(1, len(self.features.train) // 200)]
         sample = torch.from_numpy(self.features.log_bands[some][:, ::8].astype(np.float32))
         self.codec.mean.copy_(sample.mean(dim=(0, 1)))
-        # Where all is silence there is nothing to divide by.
+        # In a silent corpus the spread is 0.
         self.codec.std.copy_(sample.std().clamp_min(1e-3))
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
@@ -87,13 +93,13 @@ class CodecStage:
         size = min(self.config.codec_loops, len(self.features.train))
         loops = np.sort(rng.choice(self.features.train, size, replace=False))
         n_drawn = self.config.codec_slots // STRETCH_SLOTS
-        which = np.sort(rng.integers(0, size, n_drawn))[self.crew.part(n_drawn)]
-        start = rng.integers(0, self.features.n_slots, n_drawn)[self.crew.part(n_drawn)]
-        # Of the loops, those that the crew's part of the stretches is in.
+        which = np.sort(rng.integers(0, size, n_drawn))[self.process_group.shard(n_drawn)]
+        start = rng.integers(0, self.features.n_slots, n_drawn)[self.process_group.shard(n_drawn)]
+        # Only the loops that this process's stretches are in.
         drawn = self._draw(
             loops[which[0] : which[-1] + 1], self._stretches(which - which[0], start)
         )
-        missed, weight = drawn.middle - drawn.target, self.crew.weight(n_drawn)
+        missed, weight = drawn.middle - drawn.target, self.process_group.shard_weight(n_drawn)
         parts = {
             "loss": codec_loss(drawn.middle, drawn.target),
             "spread": laplace_nll(drawn.log_spread, missed),
@@ -104,7 +110,7 @@ class CodecStage:
         return loss, {name: (part * weight).item() for name, part in figures.items()}
 
     def _stretches(self, which: NDArray[np.int64], start: NDArray[np.int64]) -> Tensor:
-        """Say which slots of a batch stretches are made of; beyond its end a loop goes on."""
+        """Slots of a batch that stretches consist of; a loop wraps round at its end."""
         slots = (start[:, None] + np.arange(STRETCH_SLOTS)) % self.features.n_slots
         chosen = which[:, None] * self.features.n_slots + slots
         return torch.from_numpy(chosen.ravel()).to(self.device)
@@ -120,7 +126,7 @@ class CodecStage:
         return {"held_out_db": nepers.item() * 20 / np.log(10)}
 
     def finish(self) -> None:
-        """Nothing is left to find out."""
+        """Nothing to do."""
 
     def _draw(self, loops: NDArray[np.int64], chosen: Tensor) -> "Drawn":
         per_slot = self.config.analysis.frames_per_slot
@@ -131,8 +137,8 @@ class CodecStage:
         shift = offset.repeat_interleave(self.features.n_slots)[chosen]
         phase = (torch.arange(per_slot, device=self.device) + shift[:, None]) / per_slot
         rows, renderer = rows.repeat_interleave(per_slot, dim=0), self.codec.renderer
-        middle, log_spread = (found.float() for found in renderer.expect(rows, phase.flatten()))
-        # The spread only watches here, too.
+        middle, log_spread = (bands.float() for bands in renderer.predict(rows, phase.flatten()))
+        # No gradient to the spread here, either.
         sounding = renderer.add_noise_texture(
             middle, log_spread.detach(), renderer.grain(rows, phase.flatten())
         )
@@ -152,14 +158,14 @@ class CodecStage:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Slots as they were drawn and as they should be, all (n_slots, frames_per_slot, n_bands).
+    """Decoded slots and their targets, all (n_slots, frames_per_slot, n_bands).
 
     Attributes
     ----------
     middle, log_spread : Tensor
-        Of `FrameDecoder.expect`.
+        Of `FrameDecoder.predict`.
     sounding : Tensor
-        With grain.
+        With noise texture.
     target : Tensor
     """
 
@@ -169,63 +175,64 @@ class Drawn:
     target: Tensor
 
     def missed_modulation(self, n_stretches: int) -> Tensor:
-        """How far they are from moving as much as they should; one stretch lies after another."""
+        """`modulation_loss` of the slots, which are stretches one after another."""
         shape = (n_stretches, -1, self.target.shape[2])
         return modulation_loss(self.sounding.reshape(shape), self.target.reshape(shape))
 
 
 class ComposerStage:
-    """Trains reader and composer on the digits of all loops, and on what panels sound like."""
+    """Trains posterior encoder and composer on the codes of loops, and on descriptors of states."""
 
     name = "composer"
 
     def __init__(
         self,
         networks: Networks,
-        classes: Tensor,
+        code_indices: Tensor,
         features: Features,
         config: Config,
-        crew: ProcessGroup = SINGLE_PROCESS,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.networks = networks
         self.axes, self.reader, self.composer = networks.axes, networks.reader, networks.composer
-        self.critic = networks.critic
-        self.classes = classes
-        self.train = torch.from_numpy(features.train).to(classes.device)
-        self.held_out = torch.from_numpy(features.held_out).to(classes.device)
-        self.labels = torch.from_numpy(features.labels).to(classes.device)
+        self.discriminator = networks.critic
+        self.code_indices = code_indices
+        self.train = torch.from_numpy(features.train).to(code_indices.device)
+        self.held_out = torch.from_numpy(features.held_out).to(code_indices.device)
+        self.labels = torch.from_numpy(features.labels).to(code_indices.device)
         self.config = config
-        self.crew = crew
+        self.process_group = process_group
         self.peak_rate = config.composer_rate
-        taught = [self.reader, self.composer]
+        trained = [self.reader, self.composer]
         if self.axes.is_aimed:
-            taught.append(self.critic)
-        self.parameters = [weight for network in taught for weight in network.parameters()]
-        self.described = describe_corpus(networks, classes, config)
+            trained.append(self.discriminator)
+        self.parameters = [weight for network in trained for weight in network.parameters()]
+        self.described = describe_corpus(networks, code_indices, config)
 
     def begin(self) -> None:
-        """Learn what the switches mean from the training loops, so far as they tell."""
+        """Fit the axes of the switches to the training loops."""
         self.axes.fit(self.described[self.train], self.labels[self.train])
 
     def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Read a batch and compose it again; compose panel states and hear them."""
+        """Encode a batch and reconstruct it; compose states and compare their descriptors."""
         rng = np.random.default_rng([self.config.seed, 2, step])
         loops, parts = self._lower_bound(rng)
         if self.axes.is_aimed:
-            digits, heard = self._panel(rng, self.crew)
-            parts |= heard | self._criticise(rng, self.classes[loops], digits)
-        # Most is phased in over the first third: a divergence asked for at once empties the
-        # variation, and a composer that has only just begun has nothing to aim with.
-        asked = 1.0 if self.config.continues else min(1.0, 3 * progress)
-        prices = {
+            codes, of_states = self._state_losses(rng, self.process_group)
+            parts |= of_states | self._discriminator_losses(rng, self.code_indices[loops], codes)
+        # Most is phased in over the first third: the full divergence at once empties the
+        # variation, and an untrained composer gets no useful gradient from the descriptors.
+        ramp = 1.0 if self.config.continues else min(1.0, 3 * progress)
+        # The names are those of curves.csv.
+        weights = {
             "cross_entropy": 1.0,
-            "divergence": asked * self.config.divergence_weight,
-            "aim": asked * self.config.aim_weight,
-            "echo": asked * self.config.echo_weight,
+            "divergence": ramp * self.config.divergence_weight,
+            "aim": ramp * self.config.aim_weight,
+            "echo": ramp * self.config.variation_reconstruction_weight,
             "judging": 1.0,
-            "persuasion": asked * self.config.critic_weight,
+            "persuasion": ramp * self.config.critic_weight,
         }
-        loss = torch.stack([prices[name] * part for name, part in parts.items()]).sum()
+        loss = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
         return loss, {name: part.item() for name, part in parts.items()}
 
     @property
@@ -233,114 +240,116 @@ class ComposerStage:
         return min(self.config.composer_loops, len(self.train))
 
     def _lower_bound(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Random loops, read and composed again: which, and how well."""
+        """Random loops, and the two parts of the lower bound on them."""
         size = self._n_loops
         chosen, noise = rng.choice(len(self.train), size, replace=False), self._noise(rng, size)
-        mine, weight = self.crew.part(size), self.crew.weight(size)
-        loops = self.train[self._tensor(chosen[mine])]
-        reading, logits = self._recompose(loops, noise[mine])
-        parts = composer_loss(logits, self.classes[loops].long(), reading)
+        own, weight = self.process_group.shard(size), self.process_group.shard_weight(size)
+        loops = self.train[self._tensor(chosen[own])]
+        posterior, logits = self._recompose(loops, noise[own])
+        parts = composer_loss(logits, self.code_indices[loops].long(), posterior)
         return loops, {name: part * weight for name, part in vars(parts).items()}
 
     def _recompose(self, loops: Tensor, noise: Tensor | None) -> tuple[Posterior, Tensor]:
-        reading = self.reader(self.classes[loops].long())
-        variation = reading.mean if noise is None else reading.sample(noise)
-        return reading, self.composer(self._latent(loops, variation))
+        posterior = self.reader(self.code_indices[loops].long())
+        variation = posterior.mean if noise is None else posterior.sample(noise)
+        return posterior, self.composer(self._latent(loops, variation))
 
     def _latent(self, loops: Tensor, variation: Tensor) -> Tensor:
-        position = self.axes.locate(self.described[loops], self.labels[loops])
+        position = self.axes.project(self.described[loops], self.labels[loops])
         return torch.cat([position, variation], dim=1)
 
-    def _panel(
-        self, rng: np.random.Generator, crew: ProcessGroup
+    def _state_losses(
+        self, rng: np.random.Generator, process_group: ProcessGroup
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Random states: their digits, how far off they sound, how their variations are read."""
-        n_states, n_variations = self.config.panel_states, self._n_variations(crew)
+        """Random states: their codes, error of the descriptors, error of the variations."""
+        n_states, n_variations = self.config.panel_states, self._n_variations(process_group)
         bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
         variation, shift = self._noise(rng, n_variations), float(rng.random())
-        mine, weight = crew.part(n_variations), crew.weight(n_variations)
-        states = self._tensor(bits[mine].astype(np.float32)).flatten(0, 1)
-        variation = variation[mine].repeat_interleave(n_states, dim=0)
-        digits = played(self.composer(self.axes.latent(states, variation)))
+        own, weight = process_group.shard(n_variations), process_group.shard_weight(n_variations)
+        states = self._tensor(bits[own].astype(np.float32)).flatten(0, 1)
+        variation = variation[own].repeat_interleave(n_states, dim=0)
+        codes = straight_through_argmax(self.composer(self.axes.latent(states, variation)))
         with frozen(self.networks.codec, self.reader):
-            described = hear(self.networks, digits, self.config, shift=shift)
-            read = self.reader.read(digits).mean
-        expected = self.axes.expect(self.axes.corner(states))
+            described = describe_codes(self.networks, codes, self.config, shift=shift)
+            read = self.reader.read(codes).mean
+        expected = self.axes.predict_descriptors(self.axes.switch_position(states))
         aim = descriptor_loss(self.axes.standardise(described), expected, n_states)
         echo = (read - variation).square().sum(dim=1).mean()
-        return digits, {"aim": aim * weight, "echo": echo * weight}
+        return codes, {"aim": aim * weight, "echo": echo * weight}
 
-    def _n_variations(self, crew: ProcessGroup) -> int:
-        # A large crew has one for everybody.
-        return max(self.config.panel_variations, crew.size)
+    def _n_variations(self, process_group: ProcessGroup) -> int:
+        # At least one for each process.
+        return max(self.config.panel_variations, process_group.size)
 
-    def _criticise(
-        self, rng: np.random.Generator, classes: Tensor, composed: Tensor
+    def _discriminator_losses(
+        self, rng: np.random.Generator, code_indices: Tensor, composed: Tensor
     ) -> dict[str, Tensor]:
-        """Let the critic learn, and say what it thinks of what was composed."""
-        music = F.one_hot(classes.long(), self.config.n_levels).to(composed)
-        n_variations = self._n_variations(self.crew)
+        """Losses of the discriminator, and of the composer against it."""
+        music = F.one_hot(code_indices.long(), self.config.n_levels).to(composed)
+        n_variations = self._n_variations(self.process_group)
         of_music = self._shown(rng, self._n_loops, 1, music)
         of_composed = self._shown(rng, n_variations, self.config.panel_states, composed)
-        score_of_music, reasons_of_music = self.critic(music, of_music)
-        score, _ = self.critic(composed.detach(), of_composed)
+        score_of_music, features_of_music = self.discriminator(music, of_music)
+        score, _ = self.discriminator(composed.detach(), of_composed)
         judging = discriminator_loss(score_of_music, score)
-        with frozen(self.critic):
-            better, reasons = self.critic(composed, of_composed)
-            persuasion = generator_loss(better, reasons, reasons_of_music.detach())
-        weight = self.crew.weight(n_variations)
+        with frozen(self.discriminator):
+            better_score, features = self.discriminator(composed, of_composed)
+            persuasion = generator_loss(better_score, features, features_of_music.detach())
+        weight = self.process_group.shard_weight(n_variations)
         return {"judging": judging * weight, "persuasion": persuasion * weight}
 
-    def _shown(self, rng: np.random.Generator, n: int, n_each: int, mine: Tensor) -> Tensor:
-        """Which digits of the crew's part of `n` things, `n_each` loops each, the critic sees."""
-        hidden = rng.random((n * n_each, *mine.shape[1:3])) < HIDDEN
-        parts = hidden.reshape(n, n_each, *mine.shape[1:3])[self.crew.part(n)]
-        return self._tensor(~parts.reshape(-1, *mine.shape[1:3])[: len(mine)])
+    def _shown(self, rng: np.random.Generator, n: int, n_each: int, own: Tensor) -> Tensor:
+        """Which codes of this process's shard of `n` items, `n_each` loops each, are not masked."""
+        hidden = rng.random((n * n_each, *own.shape[1:3])) < HIDDEN
+        parts = hidden.reshape(n, n_each, *own.shape[1:3])[self.process_group.shard(n)]
+        return self._tensor(~parts.reshape(-1, *own.shape[1:3])[: len(own)])
 
     def _noise(self, rng: np.random.Generator, size: int) -> Tensor:
         noise = rng.standard_normal((size, self.axes.n_read))
         return self._tensor(noise.astype(np.float32))
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.classes.device)
+        return torch.from_numpy(array).to(self.code_indices.device)
 
     def evaluate(self) -> dict[str, float]:
-        """Cross-entropy and share of right digits on held-out loops; the panel, always the same."""
+        """Cross-entropy and share of right codes on held-out loops; the panel, always the same."""
         figures = {}
         if self.axes.is_aimed:
-            _, panel = self._panel(np.random.default_rng([self.config.seed, 3]), SINGLE_PROCESS)
+            _, panel = self._state_losses(
+                np.random.default_rng([self.config.seed, 3]), SINGLE_PROCESS
+            )
             figures["panel_aim"] = panel["aim"].item()
         if len(self.held_out):
             loops = self.held_out[:128]
-            reading, logits = self._recompose(loops, None)
-            classes = self.classes[loops].long()
-            nats = composer_loss(logits, classes, reading).cross_entropy.item()
-            right = (logits.argmax(dim=-1) == classes).float().mean().item()
+            posterior, logits = self._recompose(loops, None)
+            code_indices = self.code_indices[loops].long()
+            nats = composer_loss(logits, code_indices, posterior).cross_entropy.item()
+            right = (logits.argmax(dim=-1) == code_indices).float().mean().item()
             figures |= {"held_out_nats": nats, "held_out_right": right}
         return figures
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Let axes that are found in finished latents know those of the training loops."""
+        """Fit axes that need the latents of the finished composer."""
         if self.axes.is_aimed:
             return
         batches = torch.split(self.train, _BATCH)
-        read = torch.cat([self.reader(self.classes[loops].long()).mean for loops in batches])
-        self.axes.settle(self._latent(self.train, read), self.described[self.train])
+        read = torch.cat([self.reader(self.code_indices[loops].long()).mean for loops in batches])
+        self.axes.fit_latent(self._latent(self.train, read), self.described[self.train])
 
 
 def encode_corpus(networks: Networks, features: Features, config: Config) -> Tensor:
-    """Class numbers of every slot, (n_loops, n_slots, n_digits), uint8, on the codec's device."""
+    """Code indices of every slot, (n_loops, n_slots, n_codes), uint8, on the codec's device."""
     device = networks.codec.mean.device
     half = config.n_levels // 2
-    found = []
+    encoded = []
     with torch.no_grad():
         for start in range(0, len(features.log_bands), 16):
             part = features.log_bands[start : start + 16].astype(np.float32)
             offset = torch.from_numpy(features.offsets[start : start + 16]).to(device)
-            digits = networks.codec.encode(torch.from_numpy(part).to(device), offset)
-            found.append((digits.round() + half).to(torch.uint8))
-    return torch.cat(found)
+            codes = networks.codec.encode(torch.from_numpy(part).to(device), offset)
+            encoded.append((codes.round() + half).to(torch.uint8))
+    return torch.cat(encoded)
 
 
 STAGES = (CodecStage.name, ComposerStage.name)

@@ -1,11 +1,12 @@
-"""Whether a panel can be relied upon, measured on loops as they are drawn.
+"""How reliable the switches of a trained model are, measured on composed loops.
 
-Two questions about every switch. *Recognised*: can somebody who learned on other music tell from
-the sound alone whether it is on? *Coherence*: does it change the same descriptors by the same
-amount whatever the other switches and the variation are? 1 is always the same change, 0 never.
-And one about patience: does a panel that nobody touches go on without repeating or drifting away?
+*Recognised*: how often a linear recogniser, fitted on other loops, reads a switch from the sound
+alone. *Coherence*: how much of a switch's effect on the descriptors is the same whatever the other
+switches and the variation are. *Repetition* and *drift*: whether a state that is held for ten
+minutes repeats bars, and whether its mean descriptors move.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,32 +18,36 @@ from torch import Tensor
 from device.model.contract import SLOTS_PER_BEAT
 from device.synthesis.variation import VariationWalk
 from training.features.descriptors import BEATS_PER_BAR
+from training.metrics.switches import coherence, recognition_rate
 from training.run.config import Config
 from training.run.describe_codes import compose, describe_corpus, describe_states
 from training.run.networks import Networks
 
-# Ten minutes of four bars at 80 BPM.
-N_TURNS = 50
-_N_LESSONS, _N_QUESTIONS, _N_FLIPPED, _N_PATIENT = 256, 128, 24, 4
+# Ten minutes of loops of four bars at 80 BPM.
+N_HELD_LOOPS = 50
+_N_TRAINING, _N_TEST, _N_PAIRS, _N_HELD_STATES = 256, 128, 24, 4
+# Per training loop.
 _RIDGE = 1e-2
 
 
 @dataclass(frozen=True)
-class PanelReport:
-    """Figures of every switch, in the panel's order.
+class SwitchReport:
+    """Figures of every switch, in the order of the switches.
 
     Attributes
     ----------
     recognised : tuple of float
-        Share of right answers, 0.5 by guessing.
+        Share of correct answers of the recogniser, 0.5 by guessing.
     coherence : tuple of float
+        1: the effect is always the same; 0: it has nothing in common between states.
     strength : tuple of float
         Root mean square change over all descriptors, in standard deviations of the corpus.
     repeated_bars : int
-        Of a panel left alone for `N_TURNS` turns: bars that were there before, in some states.
+        Bars that occur a second time while a state is held for `N_HELD_LOOPS` loops, summed over
+        some states.
     drift : float
-        Largest change of a mean descriptor from the first half to the second, in standard
-        deviations of what the loops of the state differ by anyway, expected below 1.
+        Largest change of a mean descriptor from the first half of a held state to the second, in
+        standard deviations of that descriptor over its loops. Expected below 1.
     """
 
     recognised: tuple[float, ...]
@@ -57,26 +62,26 @@ class PanelReport:
 
 
 @torch.no_grad()
-def examine(networks: Networks, config: Config) -> PanelReport:
-    """Draw random states in random variations and describe them."""
+def measure_switches(networks: Networks, config: Config) -> SwitchReport:
+    """Draw random states in random variations, and measure every switch on their descriptors."""
     rng = np.random.default_rng([config.seed, 4])
-    n_loops = _N_LESSONS + _N_QUESTIONS
-    bits = _states(rng, n_loops, config)
-    described = describe_states(networks, config, bits, _variations(rng, n_loops, config)).cpu()
-    recognised = recognise(described, bits)
-    changes = [_flip(networks, config, number, rng) for number in range(config.n_switches)]
-    alone = [_leave_alone(networks, config, state) for state in _states(rng, _N_PATIENT, config)]
-    return PanelReport(
+    n_loops = _N_TRAINING + _N_TEST
+    bits = _random_bits(rng, n_loops, config)
+    described = describe_states(networks, config, bits, _random_variations(rng, n_loops, config))
+    recognised = recognise(described.cpu(), bits)
+    changes = [_changes(networks, config, number, rng) for number in range(config.n_switches)]
+    held = [_hold(networks, config, state) for state in _random_bits(rng, _N_HELD_STATES, config)]
+    return SwitchReport(
         recognised=_rounded(recognised),
-        coherence=_rounded(torch.stack([coherence(change) for change in changes])),
-        strength=_rounded(torch.stack([change.square().mean().sqrt() for change in changes])),
-        repeated_bars=sum(n for n, _ in alone),
-        drift=round(max(moved for _, moved in alone), 3),
+        coherence=_rounded([coherence(change.double().numpy()) for change in changes]),
+        strength=_rounded([change.square().mean().sqrt() for change in changes]),
+        repeated_bars=sum(n for n, _ in held),
+        drift=round(max(moved for _, moved in held), 3),
     )
 
 
-def recognise(described: Tensor, bits: Tensor) -> Tensor:
-    """Learn to tell switches from sounds on the first two thirds, and be asked about the rest.
+def recognise(described: Tensor, bits: Tensor) -> NDArray[np.float64]:
+    """Fit the recogniser on the first two thirds of the loops and test it on the rest.
 
     Parameters
     ----------
@@ -85,56 +90,55 @@ def recognise(described: Tensor, bits: Tensor) -> Tensor:
 
     Returns
     -------
-    (n_switches,), share of right answers.
+    (n_switches,), share of correct answers.
     """
-    known = torch.cat([described, torch.ones(len(described), 1).to(described)], dim=1).double()
-    n = len(known) * _N_LESSONS // (_N_LESSONS + _N_QUESTIONS)
-    lessons, signs = known[:n], 2 * bits.double() - 1
-    gram = lessons.T @ lessons + _RIDGE * n * torch.eye(known.shape[1]).to(lessons)
-    weights = torch.linalg.solve(gram, lessons.T @ signs[:n])
-    right: Tensor = (known[n:] @ weights > 0) == (bits[n:] > 0)
-    return right.double().mean(dim=0)
+    features, switches = described.double().numpy(), bits.numpy()
+    n = len(features) * _N_TRAINING // (_N_TRAINING + _N_TEST)
+    return recognition_rate(
+        (features[:n], switches[:n]), (features[n:], switches[n:]), ridge=_RIDGE * n
+    )
 
 
-def coherence(changes: Tensor) -> Tensor:
-    """Share of what a switch does that it always does: (n_pairs, n_descriptors) → scalar."""
-    always: Tensor = changes.mean(dim=0).square().sum()
-    return always / changes.square().sum(dim=1).mean().clamp_min(1e-9)
-
-
-def _flip(networks: Networks, config: Config, number: int, rng: np.random.Generator) -> Tensor:
-    off = _states(rng, _N_FLIPPED, config)
+def _changes(networks: Networks, config: Config, number: int, rng: np.random.Generator) -> Tensor:
+    """What one switch changes in random states, (n_pairs, n_descriptors)."""
+    off = _random_bits(rng, _N_PAIRS, config)
     off[:, number] = 0
     on = off.clone()
     on[:, number] = 1
-    variation = _variations(rng, _N_FLIPPED, config)
-    off_heard, on_heard = (describe_states(networks, config, bits, variation) for bits in (off, on))
-    return (on_heard - off_heard).cpu()
+    variation = _random_variations(rng, _N_PAIRS, config)
+    before, after = (describe_states(networks, config, bits, variation) for bits in (off, on))
+    return (after - before).cpu()
 
 
-def _leave_alone(networks: Networks, config: Config, state: Tensor) -> tuple[int, float]:
-    """Hold a state while the variation wanders, as the box would: repeated bars, drift."""
-    wander = VariationWalk(config.n_variation, seed=config.seed)
-    variation = torch.from_numpy(np.stack([wander.at(turn) for turn in range(N_TURNS)]))
-    bits = state.expand(N_TURNS, -1)
-    classes = compose(networks, bits, variation)
-    bars = classes.reshape(-1, SLOTS_PER_BEAT * BEATS_PER_BAR * config.n_digits)
-    described = describe_corpus(networks, classes, config)
+def _hold(networks: Networks, config: Config, state: Tensor) -> tuple[int, float]:
+    """Hold a state while the variation moves as on the device: repeated bars and drift."""
+    walk = VariationWalk(config.n_variation, seed=config.seed)
+    variation = torch.from_numpy(np.stack([walk.at(loop) for loop in range(N_HELD_LOOPS)]))
+    bits = state.expand(N_HELD_LOOPS, -1)
+    code_indices = compose(networks, bits, variation)
+    bars = code_indices.reshape(-1, SLOTS_PER_BEAT * BEATS_PER_BAR * config.n_codes)
+    described = describe_corpus(networks, code_indices, config)
     return len(bars) - len(torch.unique(bars, dim=0)), drift(described)
 
 
 def drift(described: Tensor) -> float:
-    """How far the mean of any descriptor moves from first half to second, in its own spread."""
+    """Largest shift of a descriptor's mean from the first half to the second, over its spread.
+
+    Parameters
+    ----------
+    described : (n_loops, n_descriptors)
+        In the order in which they are played.
+    """
     first, second = described.double().tensor_split(2)
-    moved = (second.mean(dim=0) - first.mean(dim=0)).abs()
-    return float((moved / described.double().std(dim=0).clamp_min(1e-6)).max())
+    shift = (second.mean(dim=0) - first.mean(dim=0)).abs()
+    return float((shift / described.double().std(dim=0).clamp_min(1e-6)).max())
 
 
-def _states(rng: np.random.Generator, n: int, config: Config) -> Tensor:
+def _random_bits(rng: np.random.Generator, n: int, config: Config) -> Tensor:
     return _float(rng.integers(0, 2, (n, config.n_switches)))
 
 
-def _variations(rng: np.random.Generator, n: int, config: Config) -> Tensor:
+def _random_variations(rng: np.random.Generator, n: int, config: Config) -> Tensor:
     return _float(rng.standard_normal((n, config.n_variation)))
 
 
@@ -142,5 +146,5 @@ def _float(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(array.astype(np.float32))
 
 
-def _rounded(values: Tensor) -> tuple[float, ...]:
+def _rounded(values: Iterable[Any]) -> tuple[float, ...]:
     return tuple(round(float(value), 3) for value in values)

@@ -1,14 +1,12 @@
-"""The trainer: first the codec, then the composer on its digits, one budget for both.
+"""The trainer: first the codec, then the composer on its codes, one budget for both.
 
 Batches depend on their step alone, and checkpoints hold weights, optimiser and counters, so a run
-that was killed goes on exactly where its latest checkpoint stood. What it had written down after
-that checkpoint is forgotten, for it will be done, and written down, again.
+that was killed continues exactly from its latest checkpoint. Rows of
+``curves.csv`` after that checkpoint are dropped: those steps are computed, and logged, again.
 """
 
-import csv
-import io
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,13 +27,12 @@ from training.run.run_folder import (
     FinishedRun,
     blamed,
     check_contents,
-    explained,
     load_saved,
-    replaced,
     save_atomically,
     save_json,
 )
 from training.run.stages import STAGES, CodecStage, ComposerStage, Stage, encode_corpus
+from training.run.training_log import Progress, TrainingLog
 
 CHECKPOINT_SECONDS = 60.0
 REPORT_STEPS = 50
@@ -57,20 +54,11 @@ class Budget:
         return Budget(None, self.minutes * share)
 
     def progress(self, step: int, seconds: float) -> float:
-        """Say how much is used up, from 0 at the start to 1."""
+        """Share that is used up, 0 to 1."""
         if self.steps is not None:
             return step / self.steps
         assert self.minutes is not None
         return seconds / (60 * self.minutes)
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved with every checkpoint. `stage` counts those that are done."""
-
-    stage: int = 0
-    step: int = 0
-    seconds: float = 0.0
 
 
 def _is_progress(value: Any) -> bool:
@@ -96,52 +84,6 @@ _CHECKPOINT: Mapping[str, tuple[Any, str]] = {
 }
 
 
-class TrainingLog:
-    """``curves.csv``, what was written down of a run: one row per stage, step and figure."""
-
-    COLUMNS = ("stage", "step", "seconds", "figure", "value")
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def cut(self, at: Progress) -> None:
-        """Keep what was written down until a moment, nothing for a run that begins."""
-        try:
-            kept = [row for row in self._rows() if _moment(row) <= (at.stage, at.step)]
-        except (KeyError, TypeError, ValueError, OSError, csv.Error) as error:
-            raise TrainingError(
-                f"{self.path}: found a damaged row, expected stage, step, seconds, figure and "
-                "value; bring back a copy, or remove the file to go on without its curves"
-            ) from error
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows([self.COLUMNS, *(row.values() for row in kept)])
-        with replaced(self.path) as file:
-            file.write(text.getvalue().encode())
-
-    def append(self, stage: str, at: Progress, figures: Mapping[str, float]) -> None:
-        """Write figures down."""
-        with explained(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(
-                [stage, at.step, f"{at.seconds:.1f}", name, f"{value:.5g}"]
-                for name, value in figures.items()
-            )
-
-    def _rows(self) -> Iterator[dict[str, str]]:
-        if self.path.exists():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                # A killed run may have left half a row.
-                rows = csv.DictReader(file)
-                if tuple(rows.fieldnames or ()) != self.COLUMNS:
-                    raise KeyError("stage")
-                yield from (row for row in rows if None not in row.values())
-
-
-def _moment(row: Mapping[str, str]) -> tuple[int, int]:
-    # What the picture of the curves will read, too.
-    float(row["value"])
-    return STAGES.index(row["stage"]), int(row["step"])
-
-
 class Trainer:
     """Runs stages one after another, with checkpoints.
 
@@ -155,8 +97,8 @@ class Trainer:
         Called after every step with (stage name, progress 0…1, figures).
     clock : callable
         Seconds, monotonic.
-    crew : Crew
-        Who trains; all but the leader neither write nor report.
+    process_group : ProcessGroup
+        The processes that train together; only the leader writes and reports.
     """
 
     def __init__(
@@ -169,7 +111,7 @@ class Trainer:
         budget: Budget,
         report: Callable[[str, float, dict[str, float]], None],
         clock: Callable[[], float] = time.monotonic,
-        crew: ProcessGroup = SINGLE_PROCESS,
+        process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.directory = directory
         self.networks = networks
@@ -178,12 +120,12 @@ class Trainer:
         self.budget = budget
         self.report = report
         self.clock = clock
-        self.crew = crew
+        self.process_group = process_group
         most = min(config.codec_slots // STRETCH_SLOTS, config.composer_loops, len(features.train))
-        if crew.size > most:
+        if process_group.size > most:
             raise TrainingError(
-                f"found {crew.size} processes, expected {most} at most: a batch has no more parts "
-                "(codec_slots, composer_loops, loops to train on)"
+                f"found {process_group.size} processes, expected {most} at most: a batch has "
+                "no more parts (codec_slots, composer_loops, loops to train on)"
             )
         self.progress = Progress()
         self.curves = TrainingLog(directory / "curves.csv")
@@ -195,14 +137,14 @@ class Trainer:
         return self.directory / "checkpoint.pt"
 
     def resume(self) -> None:
-        """Take over the latest checkpoint.
+        """Load the latest checkpoint.
 
         Raises
         ------
         TrainingError
             If there is none, or it cannot be read, or was made with other settings.
         """
-        saved = self.crew.broadcast_object(self._latest)
+        saved = self.process_group.broadcast_object(self._latest)
         with blamed(self.checkpoint_path):
             check_contents(saved, _CHECKPOINT)
             before = Config.from_dict(saved["config"])
@@ -219,7 +161,7 @@ class Trainer:
             )
         return load_saved(self.checkpoint_path)
 
-    def adopt(self, run: FinishedRun) -> None:
+    def start_with_codec(self, run: FinishedRun) -> None:
         """Begin with the codec of a finished run.
 
         Raises
@@ -231,7 +173,7 @@ class Trainer:
         self.networks.codec.load_state_dict(run.networks.codec.state_dict())
         self._begin_with(run, CODEC_ORIGIN, stage=STAGES.index(ComposerStage.name))
 
-    def train_further(self, run: FinishedRun) -> None:
+    def start_from(self, run: FinishedRun) -> None:
         """Begin with all networks of a finished run.
 
         Raises
@@ -246,26 +188,26 @@ class Trainer:
 
     def _check_fits(self, run: FinishedRun, names: tuple[str, ...], option: str) -> None:
         for name in names:
-            found, asked = getattr(run.config, name), getattr(self.config, name)
-            if found != asked:
+            found, requested = getattr(run.config, name), getattr(self.config, name)
+            if found != requested:
                 raise TrainingError(
-                    f"{option}: found a run with {name} {found}, asked for {asked}; ask for the "
-                    f"same, or train without {option}"
+                    f"{option}: found a run with {name} {found}, asked for {requested}; ask "
+                    f"for the same, or train without {option}"
                 )
 
     def _begin_with(self, run: FinishedRun, origin: str, *, stage: int) -> None:
         self.progress = Progress(stage=stage)
-        if self.crew.leads:
+        if self.process_group.is_leader:
             save_json(self.directory / origin, run.provenance)
         self._save(None)
 
     def _check_same_settings(self, before: Config) -> None:
         made_with = before.to_dict()
-        for name, asked in self.config.to_dict().items():
-            if made_with[name] != asked:
+        for name, requested in self.config.to_dict().items():
+            if made_with[name] != requested:
                 raise TrainingError(
                     f"{self.directory}: the checkpoint was made with {name} {made_with[name]}, "
-                    f"asked for {asked}; give the same settings, or another --out"
+                    f"asked for {requested}; give the same settings, or another --out"
                 )
 
     def train(self) -> None:
@@ -276,7 +218,7 @@ class Trainer:
         TrainingError
             If a gradient is not finite.
         """
-        if self.crew.leads:
+        if self.process_group.is_leader:
             self.curves.cut(self.progress)
         for number, share in enumerate(self._shares):
             if number == self.progress.stage:
@@ -298,41 +240,47 @@ class Trainer:
         return self.config.codec_share, 1 - self.config.codec_share
 
     def done_of_run(self, done: float) -> float:
-        """Say how much of the whole budget is used up, when so much of the stage's is."""
+        """Share of the whole budget that is used up, from the share `done` of the current stage."""
         stage = self.progress.stage
         return sum(self._shares[:stage]) + self._shares[stage] * done
 
     def _stage(self, number: int) -> Stage:
         stage: Stage
         if number == 0:
-            stage = CodecStage(self.networks, self.features, self.config, self.crew)
+            stage = CodecStage(self.networks, self.features, self.config, self.process_group)
         else:
-            classes = encode_corpus(self.networks, self.features, self.config)
+            code_indices = encode_corpus(self.networks, self.features, self.config)
             with self._precision():
-                stage = ComposerStage(self.networks, classes, self.features, self.config, self.crew)
+                stage = ComposerStage(
+                    self.networks, code_indices, self.features, self.config, self.process_group
+                )
         if self.progress.step == 0:
             stage.begin()
-        # All have computed this, but on unlike machines not to the bit.
-        self.crew.follow(t for state in self.networks.state().values() for t in state.values())
+        # All processes have computed this, but on different machines not to the bit.
+        self.process_group.broadcast(
+            t for state in self.networks.state().values() for t in state.values()
+        )
         return stage
 
     def _train_stage(self, stage: Stage, budget: Budget) -> None:
         optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)
         if self._optimiser_state is not None:
             self._take_up(optimiser, self._optimiser_state)
-        loss = self.crew.join(stage.loss, stage.parameters)
+        loss = self.process_group.wrap_loss(stage.loss, stage.parameters)
         at = self.progress
         started, saved = self.clock() - at.seconds, self.clock()
         while (done := budget.progress(at.step, at.seconds)) < 1:
             rate = stage.peak_rate * _schedule(at.step, done)
             figures = self._step(stage, loss, optimiser, rate, done)
             at.step += 1
-            # One clock for all, or one would stop while another waits for its gradients.
-            at.seconds = self.crew.broadcast_object(lambda: self.clock() - started)
+            # One clock for all: else one process could stop while others wait for its gradients.
+            at.seconds = self.process_group.broadcast_object(lambda: self.clock() - started)
             reached = budget.progress(at.step, at.seconds)
-            if self.crew.leads:
+            if self.process_group.is_leader:
                 if reached >= 1 or at.step % REPORT_STEPS == 0:
-                    self._write_down(stage, figures)
+                    with torch.no_grad():
+                        figures_and_scores = {**figures, **stage.evaluate()}
+                    self.curves.append(stage.name, at, figures_and_scores)
                 self.report(stage.name, reached, figures)
             if self.clock() - saved > CHECKPOINT_SECONDS:
                 self._save(optimiser)
@@ -364,25 +312,21 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         norm = nn.utils.clip_grad_norm_(stage.parameters, 1.0)
         if not norm.isfinite():
-            # Before the weights take harm: the checkpoint is still a good one.
+            # Before the weights change: the checkpoint is still good.
             raise TrainingError(
                 f"{self.directory}: step {self.progress.step} of the {stage.name} found a gradient "
                 f"of {norm.item()}, expected a number; train again with a smaller {stage.name}_rate"
             )
         optimiser.step()
-        return self.crew.average(figures)
+        return self.process_group.average(figures)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.config.precision == "bfloat16":
             return torch.autocast(self.networks.codec.mean.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def _write_down(self, stage: Stage, figures: dict[str, float]) -> None:
-        with torch.no_grad():
-            self.curves.append(stage.name, self.progress, {**figures, **stage.evaluate()})
-
     def _save(self, optimiser: torch.optim.Optimizer | None) -> None:
-        if not self.crew.leads:
+        if not self.process_group.is_leader:
             return
         content = {
             "config": self.config.to_dict(),
@@ -394,7 +338,7 @@ class Trainer:
 
 
 def _check_fits_parameters(optimiser: torch.optim.Optimizer) -> None:
-    """Compare what is known of each parameter with it, before its first step does."""
+    """Compare shapes and values of the optimiser's state with the parameters."""
     for group in optimiser.param_groups:
         for name, default in optimiser.defaults.items():
             if type(group[name]) is not type(default) and name != "lr":
@@ -409,6 +353,6 @@ def _check_fits_parameters(optimiser: torch.optim.Optimizer) -> None:
 
 
 def _schedule(step: int, done: float) -> float:
-    """Warm up, then down to a fiftieth along a cosine."""
+    """Share of the peak rate: a linear warm-up, then a cosine down to a fiftieth."""
     cosine = 0.5 * (1 + float(np.cos(np.pi * min(done, 1.0))))
     return min(1.0, (step + 1) / WARM_UP_STEPS) * max(0.02, cosine)

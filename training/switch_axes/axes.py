@@ -47,7 +47,7 @@ class Axes(nn.Module):
 
     Attributes
     ----------
-    reach : float
+    switch_range : float
         How far along its axis a switch goes either way, in standard deviations of the corpus.
     n_read : int
         Numbers that the reader finds in a loop.
@@ -63,9 +63,9 @@ class Axes(nn.Module):
     spread: Tensor
     effect: Tensor
 
-    def __init__(self, n_switches: int, n_variation: int, *, reach: float) -> None:
+    def __init__(self, n_switches: int, n_variation: int, *, switch_range: float) -> None:
         super().__init__()
-        self.reach = reach
+        self.switch_range = switch_range
         self.n_read = n_variation
         self.register_buffer("centre", torch.zeros(len(NAMES)))
         self.register_buffer("spread", torch.ones(len(NAMES)))
@@ -82,25 +82,25 @@ class Axes(nn.Module):
         """
         raise NotImplementedError
 
-    def locate(self, described: Tensor, labels: Tensor) -> Tensor:
+    def project(self, described: Tensor, labels: Tensor) -> Tensor:
         """Where loops are known to lie, (n_loops, n_known); `fit` says what of."""
         raise NotImplementedError
 
-    def settle(self, latent: Tensor, described: Tensor) -> None:
+    def fit_latent(self, latent: Tensor, described: Tensor) -> None:
         """Learn from a composer's finished latent, (n_loops, n_switches + n_variation).
 
         Asked of those that are not aimed alone.
         """
 
-    def corner(self, switches: Tensor) -> Tensor:
+    def switch_position(self, switches: Tensor) -> Tensor:
         """Where a panel state lies along the axes; `switches` are 0 or 1."""
-        return self.reach * (2 * switches - 1)
+        return self.switch_range * (2 * switches - 1)
 
     def latent(self, switches: Tensor, variation: Tensor) -> Tensor:
         """What a panel state is to the composer, (n_states, n_switches + n_variation)."""
-        return torch.cat([self.corner(switches), variation], dim=1)
+        return torch.cat([self.switch_position(switches), variation], dim=1)
 
-    def expect(self, position: Tensor) -> Tensor:
+    def predict_descriptors(self, position: Tensor) -> Tensor:
         """Standardised descriptors that positions stand for, (n_loops, n_descriptors)."""
         return position @ self.effect.T
 

@@ -36,8 +36,8 @@ class DiscoveredAxes(Axes):
 
     projection: Tensor
 
-    def __init__(self, n_switches: int, n_variation: int, *, reach: float) -> None:
-        super().__init__(n_switches, n_variation, reach=reach)
+    def __init__(self, n_switches: int, n_variation: int, *, switch_range: float) -> None:
+        super().__init__(n_switches, n_variation, switch_range=switch_range)
         self.register_buffer("projection", torch.zeros_like(self.effect))
 
     def fit(self, described: Tensor, labels: Tensor) -> None:
@@ -57,7 +57,7 @@ class DiscoveredAxes(Axes):
         self.effect.copy_(loadings @ rotation)
         self.projection.copy_(direction / strength.sqrt() @ rotation)
 
-    def locate(self, described: Tensor, labels: Tensor) -> Tensor:
+    def project(self, described: Tensor, labels: Tensor) -> Tensor:
         """Where loops lie along the axes: (n_loops, n_descriptors) → (n_loops, n_switches)."""
         del labels
         return (self.standardise(described) @ self.projection).clamp(-FURTHEST, FURTHEST)

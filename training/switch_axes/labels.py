@@ -37,7 +37,7 @@ class LabelledAxes(Axes):
     middle, scale : (n_switches,)
         Label → position.
     furthest : (n_switches,)
-        Where its switch goes either way: 1 for a yes or no, else `reach`.
+        Where its switch goes either way: 1 for a yes or no, else `switch_range`.
     level : (n_descriptors,)
         What the middle of everything sounds like.
     """
@@ -47,12 +47,12 @@ class LabelledAxes(Axes):
     furthest: Tensor
     level: Tensor
 
-    def __init__(self, names: Sequence[str], n_variation: int, *, reach: float) -> None:
-        super().__init__(len(names), n_variation, reach=reach)
+    def __init__(self, names: Sequence[str], n_variation: int, *, switch_range: float) -> None:
+        super().__init__(len(names), n_variation, switch_range=switch_range)
         self._names = tuple(names)
         self.register_buffer("middle", torch.zeros(len(names)))
         self.register_buffer("scale", torch.ones(len(names)))
-        self.register_buffer("furthest", torch.full((len(names),), reach))
+        self.register_buffer("furthest", torch.full((len(names),), switch_range))
         self.register_buffer("level", torch.zeros_like(self.centre))
 
     def fit(self, described: Tensor, labels: Tensor) -> None:
@@ -62,27 +62,27 @@ class LabelledAxes(Axes):
         self.middle.copy_(torch.where(yes_or_no, half, labels.mean(dim=0)))
         spread = labels.std(dim=0, correction=0).clamp_min(1e-6)
         self.scale.copy_(torch.where(yes_or_no, half, spread))
-        self.furthest.copy_(torch.where(yes_or_no, one, self.reach))
+        self.furthest.copy_(torch.where(yes_or_no, one, self.switch_range))
         standard = self.fit_scaling(described).double()
-        position = self.locate(described, labels).double()
+        position = self.project(described, labels).double()
         known = torch.cat([position, torch.ones_like(position[:, :1])], dim=1)
         ridge = _RIDGE * len(known) * torch.eye(known.shape[1]).to(known)
         slopes = torch.linalg.solve(known.T @ known + ridge, known.T @ standard)
         self.effect.copy_(slopes[:-1].T)
         self.level.copy_(slopes[-1])
 
-    def locate(self, described: Tensor, labels: Tensor) -> Tensor:
+    def project(self, described: Tensor, labels: Tensor) -> Tensor:
         """Where labels put loops: (n_loops, n_labels) → (n_loops, n_switches)."""
         del described
         return ((labels - self.middle) / self.scale).clamp(-FURTHEST, FURTHEST)
 
-    def corner(self, switches: Tensor) -> Tensor:
-        """A yes and a no lie where loops have them, numbers at `reach`."""
+    def switch_position(self, switches: Tensor) -> Tensor:
+        """A yes and a no lie where loops have them, numbers at `switch_range`."""
         return self.furthest * (2 * switches - 1)
 
-    def expect(self, position: Tensor) -> Tensor:
+    def predict_descriptors(self, position: Tensor) -> Tensor:
         """Standardised descriptors of loops with such labels."""
-        return self.level + super().expect(position)
+        return self.level + super().predict_descriptors(position)
 
     def names(self) -> tuple[str, ...]:
         """The labels themselves."""

@@ -27,8 +27,8 @@ class ComponentAxes(Axes):
     mean: Tensor
     steps: Tensor
 
-    def __init__(self, n_switches: int, n_variation: int, *, reach: float) -> None:
-        super().__init__(n_switches, n_variation, reach=reach)
+    def __init__(self, n_switches: int, n_variation: int, *, switch_range: float) -> None:
+        super().__init__(n_switches, n_variation, switch_range=switch_range)
         self.n_read = n_switches + n_variation
         self.register_buffer("mean", torch.zeros(self.n_read))
         self.register_buffer("steps", torch.eye(self.n_read))
@@ -38,12 +38,12 @@ class ComponentAxes(Axes):
         del labels
         self.fit_scaling(described)
 
-    def locate(self, described: Tensor, labels: Tensor) -> Tensor:
+    def project(self, described: Tensor, labels: Tensor) -> Tensor:
         """Nowhere: the reader has to find everything, (n_loops, 0)."""
         del labels
         return described[:, :0]
 
-    def settle(self, latent: Tensor, described: Tensor) -> None:
+    def fit_latent(self, latent: Tensor, described: Tensor) -> None:
         """Find the components, and what one step along those of the switches sounds like."""
         precise = latent.double()
         strength, direction = torch.linalg.eigh(torch.cov(precise.T, correction=0))

@@ -189,7 +189,7 @@ def test_it_draws_what_torch_draws_whatever_the_number_of_frames(exported, graph
 @torch.no_grad()
 def test_the_file_draws_what_the_trained_codec_decodes(exported, run):
     """The folded last layer and the grid of positions change nothing."""
-    digits = torch.randint(-2, 3, (1, 64, run.config.n_digits)).float()
+    digits = torch.randint(-2, 3, (1, 64, run.config.n_codes)).float()
     codec, analysis = run.networks.codec, run.config.analysis
     bands = codec.decode(digits, torch.zeros(1))[0]
     expected = bands @ torch.from_numpy(analysis.expansion).T

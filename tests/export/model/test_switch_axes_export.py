@@ -26,7 +26,7 @@ def run_of(config):
     rng = torch.Generator().manual_seed(1)
     described = torch.randn(100, len(NAMES), generator=rng)
     made.axes.fit(described, (torch.randn(100, 3, generator=rng) > 0).float())
-    made.axes.settle(torch.randn(100, 7, generator=rng), described)
+    made.axes.fit_latent(torch.randn(100, 7, generator=rng), described)
     with torch.no_grad():
         made.composer.latent.weight *= 30
         made.codec.mean.copy_(torch.linspace(-1, 1, config.analysis.n_bands))
@@ -65,7 +65,7 @@ def drawn(run, bits, variation, position):
     """The same frames by torch and the analysis' own way back, step by step."""
     made, analysis = run.networks, run.config.analysis
     latent = made.axes.latent(bits[None], variation[None])
-    rows = made.codec.writer(made.composer.classes(latent).float() - 2)[0]
+    rows = made.codec.writer(made.composer.code_indices(latent).float() - 2)[0]
     slots = position * 4
     bands = made.codec.render(rows[slots.long() % N_SLOTS], slots % 1)
     return bands @ torch.from_numpy(analysis.expansion).T

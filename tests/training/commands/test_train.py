@@ -15,9 +15,10 @@ from device.errors import SwitchboardError
 from tests.support.tiny_run import ANALYSIS, CONFIG, finished, invoke, same_bits, weights
 from training.commands.train import train
 from training.run import preview, trainer
-from training.run.config import Config, TrainingError
+from training.run.config import RENAMED_SETTINGS, Config, TrainingError
 from training.run.networks import Networks
 from training.run.run_folder import FinishedRun, open_run, save_run
+from training.run.training_log import Progress, TrainingLog
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +169,12 @@ def test_a_setting_that_cannot_work_is_refused_in_one_line(tmp_path, item, messa
     assert re.search(message, message_of(result))
 
 
+@pytest.mark.parametrize(("old", "new"), RENAMED_SETTINGS.items())
+def test_set_takes_the_name_of_an_earlier_version(tmp_path, old, new):
+    result = invoke(tmp_path, tmp_path / "run", "--steps", "5", "--set", f"{old}=-1")
+    assert f"setting {new}: found -1" in message_of(result)
+
+
 def test_switches_are_what_labels_say_on_bands_that_were_asked_for(run, tmp_path):
     corpus, _ = run
     out = tmp_path / "run"
@@ -311,7 +318,7 @@ def test_damaged_networks_do_not_open(tmp_path):
 
 
 def test_a_run_without_any_figure_still_has_its_picture(tmp_path):
-    trainer.TrainingLog(tmp_path / "curves.csv").cut(trainer.Progress())
+    TrainingLog(tmp_path / "curves.csv").cut(Progress())
     preview.draw_curves(tmp_path)
     assert (tmp_path / "curves.png").is_file()
 

@@ -1,4 +1,4 @@
-"""Every 16th note becomes a few digits, and any frame can be drawn from them alone."""
+"""Every 16th note becomes a few codes, and any frame can be drawn from them alone."""
 
 import pytest
 import torch
@@ -26,23 +26,23 @@ def offset():
 
 
 def test_a_loop_becomes_digits_a_score_and_frames_again(codec, log_bands, offset):
-    digits = codec.encode(log_bands, offset)
-    assert digits.shape == (N_LOOPS, N_SLOTS, CONFIG.n_digits)
-    assert codec.writer(digits).shape == (N_LOOPS, N_SLOTS, CONFIG.n_channels)
-    assert codec.decode(digits, offset).shape == log_bands.shape
+    codes = codec.encode(log_bands, offset)
+    assert codes.shape == (N_LOOPS, N_SLOTS, CONFIG.n_codes)
+    assert codec.writer(codes).shape == (N_LOOPS, N_SLOTS, CONFIG.n_channels)
+    assert codec.decode(codes, offset).shape == log_bands.shape
 
 
 def test_digits_are_whole_numbers_within_the_levels(codec, log_bands, offset):
-    digits = codec.encode(100 * log_bands, offset).detach()
-    torch.testing.assert_close(digits, digits.round())
-    assert digits.abs().max() <= CONFIG.n_levels // 2
-    assert len(digits.round().unique()) > 1
+    codes = codec.encode(100 * log_bands, offset).detach()
+    torch.testing.assert_close(codes, codes.round())
+    assert codes.abs().max() <= CONFIG.n_levels // 2
+    assert len(codes.round().unique()) > 1
 
 
 @pytest.mark.parametrize("n_levels", [3, 5, 9])
 def test_every_level_can_be_reached_and_none_beyond(n_levels):
-    digits = quantise(torch.linspace(-20, 20, 4001), n_levels).round().unique()
-    assert digits.tolist() == list(range(-(n_levels // 2), n_levels // 2 + 1))
+    codes = quantise(torch.linspace(-20, 20, 4001), n_levels).round().unique()
+    assert codes.tolist() == list(range(-(n_levels // 2), n_levels // 2 + 1))
 
 
 def test_gradients_reach_the_encoder_through_rounding(codec, log_bands, offset):
@@ -53,11 +53,11 @@ def test_gradients_reach_the_encoder_through_rounding(codec, log_bands, offset):
 
 
 def test_the_score_of_a_rotated_loop_is_the_rotated_score(codec, log_bands, offset):
-    digits = codec.encode(log_bands, offset)
+    codes = codec.encode(log_bands, offset)
     rotated = log_bands.roll(3 * ANALYSIS.frames_per_slot, dims=1)
-    torch.testing.assert_close(codec.encode(rotated, offset), digits.roll(3, dims=1))
-    score = codec.writer(digits)
-    torch.testing.assert_close(codec.writer(digits.roll(3, dims=1)), score.roll(3, dims=1))
+    torch.testing.assert_close(codec.encode(rotated, offset), codes.roll(3, dims=1))
+    score = codec.writer(codes)
+    torch.testing.assert_close(codec.writer(codes.roll(3, dims=1)), score.roll(3, dims=1))
 
 
 def test_wrapping_joins_the_end_to_the_start():
@@ -73,10 +73,10 @@ def test_frames_do_not_see_each_other(codec):
 
 
 def test_a_slot_hears_its_neighbours_but_not_the_far_side_of_the_loop(codec):
-    digits = torch.zeros(1, 32, CONFIG.n_digits)
-    changed = digits.clone()
+    codes = torch.zeros(1, 32, CONFIG.n_codes)
+    changed = codes.clone()
     changed[0, 0] = 1
-    differs = (codec.writer(digits) != codec.writer(changed)).any(dim=-1)[0]
+    differs = (codec.writer(codes) != codec.writer(changed)).any(dim=-1)[0]
     assert differs[0]
     assert differs[1]
     assert differs[-1]
@@ -93,9 +93,9 @@ def test_normalising_and_rendering_undo_each_other(codec, log_bands):
 
 
 def test_a_coarser_grid_draws_the_frames_that_lie_on_both(codec, log_bands, offset):
-    digits = codec.encode(log_bands, offset)
-    fine = codec.decode(digits, torch.zeros(N_LOOPS))
-    coarse = codec.decode(digits, torch.zeros(N_LOOPS), ANALYSIS.frames_per_slot // 2)
+    codes = codec.encode(log_bands, offset)
+    fine = codec.decode(codes, torch.zeros(N_LOOPS))
+    coarse = codec.decode(codes, torch.zeros(N_LOOPS), ANALYSIS.frames_per_slot // 2)
     torch.testing.assert_close(coarse, fine[:, ::2])
 
 
@@ -114,7 +114,7 @@ def test_grain_scatters_like_noise_and_is_the_same_every_time():
 def test_frames_are_grained_where_the_spread_is_wide_and_there_alone(codec):
     renderer = networks().codec.renderer
     rows, phase = torch.randn(40, CONFIG.n_channels), torch.rand(40)
-    middle, _ = renderer.expect(rows, phase)
+    middle, _ = renderer.predict(rows, phase)
     with torch.no_grad():
         renderer.spread.weight.zero_()
         renderer.spread.bias.fill_(-20.0)
@@ -134,7 +134,7 @@ def test_the_spread_that_costs_least_is_how_far_bands_are_missed():
 def test_the_spread_watches_and_does_not_teach(codec):
     codec.zero_grad()
     rows, phase = torch.randn(6, CONFIG.n_channels), torch.rand(6)
-    middle, log_spread = codec.renderer.expect(rows, phase)
+    middle, log_spread = codec.renderer.predict(rows, phase)
     laplace_nll(log_spread, middle).backward()
     taught = {name for name, p in codec.named_parameters() if p.grad is not None}
     assert taught == {"renderer.spread.weight", "renderer.spread.bias"}

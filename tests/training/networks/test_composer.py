@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from tests.support.tiny_run import CONFIG, N_SLOTS, networks
-from training.networks.composer import Posterior, composer_loss, descriptor_loss, frozen, played
+from training.networks.composer import (
+    Posterior,
+    composer_loss,
+    descriptor_loss,
+    frozen,
+    straight_through_argmax,
+)
 
 N_LOOPS = 6
 
@@ -15,8 +21,8 @@ def made():
 
 
 @pytest.fixture
-def classes():
-    shape = (N_LOOPS, N_SLOTS, CONFIG.n_digits)
+def code_indices():
+    shape = (N_LOOPS, N_SLOTS, CONFIG.n_codes)
     return torch.randint(0, CONFIG.n_levels, shape, generator=torch.manual_seed(1))
 
 
@@ -33,52 +39,54 @@ def states(made, bits):
 
 def test_a_state_becomes_logits_of_every_digit(made):
     logits = made.composer(states(made, torch.zeros(2, CONFIG.n_switches)))
-    assert logits.shape == (2, N_SLOTS, CONFIG.n_digits, CONFIG.n_levels)
+    assert logits.shape == (2, N_SLOTS, CONFIG.n_codes, CONFIG.n_levels)
 
 
 def test_a_panel_state_is_a_loop_that_lies_in_its_corner(made):
     switches, variation = torch.tensor([[0.0, 1.0, 1.0]]), torch.randn(1, CONFIG.n_variation)
     latent = made.axes.latent(switches, variation)
-    corner = made.axes.corner(switches)
+    corner = made.axes.switch_position(switches)
     assert (corner.sign() == torch.tensor([[-1.0, 1.0, 1.0]])).all()
-    assert corner.abs().unique().tolist() == [CONFIG.reach]
+    assert corner.abs().unique().tolist() == [CONFIG.switch_range]
     torch.testing.assert_close(latent, torch.cat([corner, variation], dim=1))
 
 
 def test_what_is_played_is_the_loudest_logit(made):
     latent = states(made, torch.ones(2, CONFIG.n_switches))
-    chosen, logits = made.composer.classes(latent), made.composer(latent)
+    chosen, logits = made.composer.code_indices(latent), made.composer(latent)
     assert chosen.dtype == torch.int64
     assert torch.equal(chosen, logits.argmax(dim=-1))
     hard = torch.nn.functional.one_hot(chosen, CONFIG.n_levels).float()
-    torch.testing.assert_close(played(logits), hard, atol=1e-6, rtol=0)
+    torch.testing.assert_close(straight_through_argmax(logits), hard, atol=1e-6, rtol=0)
 
 
 def test_gradients_reach_the_levels_that_are_not_played():
     logits = torch.tensor([[[[2.0, 0.0, -1.0]]]], requires_grad=True)
-    played(logits)[..., 1].sum().backward()
+    straight_through_argmax(logits)[..., 1].sum().backward()
     assert (logits.grad != 0).all()
 
 
-def test_loops_of_a_batch_do_not_mix(made, classes):
+def test_loops_of_a_batch_do_not_mix(made, code_indices):
     latent = states(made, torch.eye(3))
     together = made.composer(latent)
     torch.testing.assert_close(made.composer(latent[1:2]), together[1:2])
-    torch.testing.assert_close(made.reader(classes[2:3]).mean, made.reader(classes).mean[2:3])
+    torch.testing.assert_close(
+        made.reader(code_indices[2:3]).mean, made.reader(code_indices).mean[2:3]
+    )
 
 
-def test_a_loop_is_read_as_a_gaussian(made, classes):
-    reading = made.reader(classes)
-    assert reading.mean.shape == reading.log_variance.shape == (N_LOOPS, CONFIG.n_variation)
-    assert torch.equal(reading.sample(torch.zeros_like(reading.mean)), reading.mean)
+def test_a_loop_is_read_as_a_gaussian(made, code_indices):
+    posterior = made.reader(code_indices)
+    assert posterior.mean.shape == posterior.log_variance.shape == (N_LOOPS, CONFIG.n_variation)
+    assert torch.equal(posterior.sample(torch.zeros_like(posterior.mean)), posterior.mean)
 
 
-def test_gradients_reach_reader_and_composer(made, classes):
-    reading = made.reader(classes)
+def test_gradients_reach_reader_and_composer(made, code_indices):
+    posterior = made.reader(code_indices)
     noise = torch.randn(N_LOOPS, CONFIG.n_variation)
     position = torch.randn(N_LOOPS, CONFIG.n_switches)
-    logits = made.composer(torch.cat([position, reading.sample(noise)], dim=1))
-    parts = composer_loss(logits, classes, reading)
+    logits = made.composer(torch.cat([position, posterior.sample(noise)], dim=1))
+    parts = composer_loss(logits, code_indices, posterior)
     (parts.cross_entropy + parts.divergence).backward()
     for network in (made.reader, made.composer):
         for name, parameter in network.named_parameters():
@@ -86,17 +94,19 @@ def test_gradients_reach_reader_and_composer(made, classes):
             assert parameter.grad.isfinite().all(), name
 
 
-def test_a_posterior_that_is_the_prior_costs_nothing(prior, classes):
-    logits = torch.zeros(*classes.shape, CONFIG.n_levels)
-    assert composer_loss(logits, classes, prior).divergence == 0
+def test_a_posterior_that_is_the_prior_costs_nothing(prior, code_indices):
+    logits = torch.zeros(*code_indices.shape, CONFIG.n_levels)
+    assert composer_loss(logits, code_indices, prior).divergence == 0
     wide = Posterior(prior.mean + 1, prior.log_variance)
-    assert composer_loss(logits, classes, wide).divergence == pytest.approx(CONFIG.n_variation / 2)
+    assert composer_loss(logits, code_indices, wide).divergence == pytest.approx(
+        CONFIG.n_variation / 2
+    )
 
 
-def test_cross_entropy_counts_nats_per_loop(prior, classes):
-    logits = torch.zeros(*classes.shape, CONFIG.n_levels)
-    expected = N_SLOTS * CONFIG.n_digits * torch.tensor(float(CONFIG.n_levels)).log()
-    torch.testing.assert_close(composer_loss(logits, classes, prior).cross_entropy, expected)
+def test_cross_entropy_counts_nats_per_loop(prior, code_indices):
+    logits = torch.zeros(*code_indices.shape, CONFIG.n_levels)
+    expected = N_SLOTS * CONFIG.n_codes * torch.tensor(float(CONFIG.n_levels)).log()
+    torch.testing.assert_close(composer_loss(logits, code_indices, prior).cross_entropy, expected)
 
 
 def test_a_sound_that_is_what_the_switches_say_costs_nothing():
@@ -114,9 +124,9 @@ def test_what_a_variation_does_to_all_its_states_costs_less_than_what_a_switch_s
     assert in_common > 0
 
 
-def test_gradients_pass_through_what_is_frozen_and_leave_it_alone(made, classes):
+def test_gradients_pass_through_what_is_frozen_and_leave_it_alone(made, code_indices):
     reader = networks().reader
-    one_hot = torch.nn.functional.one_hot(classes, CONFIG.n_levels).float().requires_grad_()
+    one_hot = torch.nn.functional.one_hot(code_indices, CONFIG.n_levels).float().requires_grad_()
     with frozen(reader):
         reader.read(one_hot).mean.sum().backward()
     assert one_hot.grad.abs().sum() > 0

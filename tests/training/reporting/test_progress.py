@@ -200,7 +200,7 @@ def test_a_training_into_a_file_writes_lines_at_once_and_does_empty_features_aga
     assert lines[0].startswith("analysing: ")
     assert sum(bool(re.match(r"codec \d+%, step \d+, loss ", line)) for line in lines) == 5
     assert sum(line.startswith("composer") for line in lines) == 4
-    assert lines[-3:-1] == ["examining the panel", "writing previews"]
+    assert lines[-3:-1] == ["measuring the switches", "writing previews"]
     (made,) = (path for path in before if path.stat().st_size)
     assert made.read_bytes() == before[made]
     for path, content in before.items():

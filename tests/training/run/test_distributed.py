@@ -24,13 +24,13 @@ N_STEPS = 6
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("n", [1, 7, 24])
 def test_parts_are_everything_once_and_their_weighted_means_the_mean(size, n):
-    crew = [ProcessGroup(rank, size) for rank in range(size)]
+    process_group = [ProcessGroup(rank, size) for rank in range(size)]
     values = torch.arange(n).double().square()
-    parts = [values[member.part(n)] for member in crew]
-    pairs = list(zip(crew, parts, strict=True))
+    parts = [values[member.shard(n)] for member in process_group]
+    pairs = list(zip(process_group, parts, strict=True))
     assert torch.equal(torch.cat(parts), values)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    weighed = [member.weight(n) * part.nanmean().nan_to_num() for member, part in pairs]
+    weighed = [member.shard_weight(n) * part.nanmean().nan_to_num() for member, part in pairs]
     torch.testing.assert_close(sum(weighed) / size, values.mean())
 
 
@@ -48,17 +48,17 @@ def test_gradients_of_a_crew_average_to_those_of_one(size, switches):
     config = replace(CONFIG, switches=switches, critic_weight=0.0, panel_variations=size)
     features = toy_features()
     made = networks(config)
-    classes = encode_corpus(made, features, config)
+    code_indices = encode_corpus(made, features, config)
 
-    def stages(crew):
-        yield CodecStage(made, features, config, crew)
-        yield ComposerStage(made, classes, features, config, crew)
+    def stages(process_group):
+        yield CodecStage(made, features, config, process_group)
+        yield ComposerStage(made, code_indices, features, config, process_group)
 
     for stage in stages(SINGLE_PROCESS):
         stage.begin()
     members = [list(stages(ProcessGroup(rank, size))) for rank in range(size)]
-    for alone, *crew in zip(stages(SINGLE_PROCESS), *members, strict=True):
-        parts = [gradients(stage, stage.parameters) for stage in crew]
+    for alone, *group in zip(stages(SINGLE_PROCESS), *members, strict=True):
+        parts = [gradients(stage, stage.parameters) for stage in group]
         together = sum(parts) / size
         expected = gradients(alone, alone.parameters)
         torch.testing.assert_close(together, expected, atol=1e-3, rtol=1e-3)
@@ -68,38 +68,38 @@ def test_gradients_of_a_crew_average_to_those_of_one(size, switches):
 def test_a_crew_among_which_variations_do_not_divide_evenly_still_trains():
     config, features = replace(CONFIG, panel_variations=3), toy_features()
     made = networks(config)
-    classes = encode_corpus(made, features, config)
+    code_indices = encode_corpus(made, features, config)
     for rank in range(2):
-        stage = ComposerStage(made, classes, features, config, ProcessGroup(rank, 2))
+        stage = ComposerStage(made, code_indices, features, config, ProcessGroup(rank, 2))
         stage.begin()
         assert gradients(stage, stage.parameters).isfinite().all()
 
 
 def test_a_crew_with_more_members_than_a_batch_has_parts_is_refused(tmp_path):
     with pytest.raises(TrainingError, match=r"found 9 processes, expected 3 at most"):
-        trained(tmp_path, HALF_EACH, N_STEPS, crew=ProcessGroup(0, 9))
+        trained(tmp_path, HALF_EACH, N_STEPS, process_group=ProcessGroup(0, 9))
 
 
 def member(directory):
     """What one of two processes does: train, then resume what the leader saved."""
-    from training.run.distributed import crew_of_torchrun
+    from training.run.distributed import process_group_of_torchrun
 
     torch.set_num_threads(1)
-    with crew_of_torchrun() as crew:
-        first = trained(directory, HALF_EACH, N_STEPS, crew=crew)
+    with process_group_of_torchrun() as process_group:
+        first = trained(directory, HALF_EACH, N_STEPS, process_group=process_group)
         again = Trainer(
             # Only the leader's disk has the checkpoint.
-            directory if crew.leads else directory / "elsewhere",
+            directory if process_group.is_leader else directory / "elsewhere",
             networks(HALF_EACH),
             toy_features(),
             HALF_EACH,
             budget=Budget(N_STEPS, None),
             report=lambda *_: None,
-            crew=crew,
+            process_group=process_group,
         )
         again.resume()
     assert same_bits(weights(again.networks), weights(first.networks))
-    torch.save(weights(first.networks), directory / f"rank-{crew.rank}.pt")
+    torch.save(weights(first.networks), directory / f"rank-{process_group.rank}.pt")
 
 
 def test_two_processes_train_what_one_trains(tmp_path):

@@ -9,7 +9,7 @@ from device.errors import OutputError
 from training.run import preview
 from training.run.config import TrainingError
 from training.run.run_folder import load_saved, save_atomically, save_json
-from training.run.trainer import Progress, TrainingLog
+from training.run.training_log import Progress, TrainingLog
 
 
 def test_a_run_overwrites_what_a_killed_one_left(tmp_path):

@@ -16,7 +16,8 @@ from training.run.distributed import SINGLE_PROCESS
 from training.run.networks import Networks
 from training.run.run_folder import FinishedRun
 from training.run.stages import ComposerStage, encode_corpus
-from training.run.trainer import Budget, Progress, Trainer, TrainingLog
+from training.run.trainer import Budget, Trainer
+from training.run.training_log import Progress, TrainingLog
 
 N_STEPS = 16
 HALF_EACH = replace(CONFIG, codec_share=0.5)
@@ -185,7 +186,7 @@ COMPOSER_ALONE = replace(HALF_EACH, codec_share=0.0, seed=2)
 
 def test_a_run_with_the_codec_of_another_trains_a_composer_alone(tmp_path, uninterrupted):
     other = make(tmp_path, COMPOSER_ALONE)
-    other.adopt(finished(uninterrupted))
+    other.start_with_codec(finished(uninterrupted))
     other.train()
     assert same_bits(other.networks.codec.state_dict(), uninterrupted.networks.codec.state_dict())
     assert {row[0] for row in rows(tmp_path)} == {"composer"}
@@ -196,7 +197,7 @@ def test_a_run_with_the_codec_of_another_trains_a_composer_alone(tmp_path, unint
 def test_a_run_with_the_codec_of_another_goes_on_after_a_kill(tmp_path, uninterrupted):
     with pytest.raises(Killed):
         trainer = make(tmp_path, COMPOSER_ALONE, report=kill_after("composer", 1))
-        trainer.adopt(finished(uninterrupted))
+        trainer.start_with_codec(finished(uninterrupted))
         trainer.train()
     again = make(tmp_path, COMPOSER_ALONE)
     again.resume()
@@ -207,7 +208,7 @@ def test_a_run_with_the_codec_of_another_goes_on_after_a_kill(tmp_path, uninterr
 def test_a_codec_of_other_sizes_is_refused(tmp_path, uninterrupted):
     wider = replace(COMPOSER_ALONE, n_channels=48)
     with pytest.raises(TrainingError, match="with n_channels 24, asked for 48"):
-        make(tmp_path, wider).adopt(finished(uninterrupted))
+        make(tmp_path, wider).start_with_codec(finished(uninterrupted))
 
 
 def test_no_share_for_the_codec_and_none_to_begin_with_is_refused(tmp_path):
@@ -340,10 +341,10 @@ def test_half_precision_trains_weights_that_stay_in_full(tmp_path):
 
 def test_digits_of_the_corpus_are_classes(uninterrupted):
     features = toy_features()
-    classes = encode_corpus(uninterrupted.networks, features, HALF_EACH)
-    assert classes.shape == (len(features.log_bands), N_SLOTS, CONFIG.n_digits)
-    assert classes.dtype == torch.uint8
-    assert int(classes.max()) < CONFIG.n_levels
+    code_indices = encode_corpus(uninterrupted.networks, features, HALF_EACH)
+    assert code_indices.shape == (len(features.log_bands), N_SLOTS, CONFIG.n_codes)
+    assert code_indices.dtype == torch.uint8
+    assert int(code_indices.max()) < CONFIG.n_levels
 
 
 def test_the_axes_come_from_the_loops_trained_on(uninterrupted):
@@ -359,21 +360,21 @@ def test_listening_to_panels_teaches_the_composer_alone(uninterrupted):
     )
     for network in vars(made).values():
         network.zero_grad()
-    _, heard = stage._panel(np.random.default_rng(1), SINGLE_PROCESS)
+    _, heard = stage._state_losses(np.random.default_rng(1), SINGLE_PROCESS)
     heard["aim"].backward()
     assert taught(made) == {"composer"}
 
 
 def test_the_critic_teaches_the_composer_and_is_taught_by_the_music(uninterrupted):
     made = uninterrupted.networks
-    classes = encode_corpus(made, toy_features(), HALF_EACH)
-    stage = ComposerStage(made, classes, toy_features(), HALF_EACH)
+    code_indices = encode_corpus(made, toy_features(), HALF_EACH)
+    stage = ComposerStage(made, code_indices, toy_features(), HALF_EACH)
     rng = np.random.default_rng(1)
     for part, pupil in {"judging": "critic", "persuasion": "composer"}.items():
         for network in vars(made).values():
             network.zero_grad()
-        digits, _ = stage._panel(rng, SINGLE_PROCESS)
-        stage._criticise(rng, classes[:4], digits)[part].backward()
+        codes, _ = stage._state_losses(rng, SINGLE_PROCESS)
+        stage._discriminator_losses(rng, code_indices[:4], codes)[part].backward()
         assert taught(made) == {pupil}
 
 
@@ -387,8 +388,8 @@ def taught(made):
 
 def test_the_corpus_is_encoded_and_kept_where_the_networks_are():
     made = networks().to(torch.device("meta"))
-    classes = encode_corpus(made, toy_features(), CONFIG)
-    assert classes.device.type == "meta"
+    code_indices = encode_corpus(made, toy_features(), CONFIG)
+    assert code_indices.device.type == "meta"
 
 
 @pytest.mark.parametrize("budget", [Budget(10, None), Budget(None, 1.0)])

@@ -12,7 +12,7 @@ NO_LABELS = torch.zeros(0, 0)
 
 
 def discovered(n_switches):
-    return DiscoveredAxes(n_switches, 4, reach=1.25)
+    return DiscoveredAxes(n_switches, 4, switch_range=1.25)
 
 
 def music(n_loops=2000, n_factors=N_SWITCHES, seed=0):
@@ -36,7 +36,7 @@ def fitted():
 
 def test_the_factors_of_the_music_are_found(fitted):
     axes, factors, described = fitted
-    found = torch.corrcoef(torch.cat([axes.locate(described, NO_LABELS), factors], dim=1).T)
+    found = torch.corrcoef(torch.cat([axes.project(described, NO_LABELS), factors], dim=1).T)
     likeness = found[:N_SWITCHES, N_SWITCHES:].abs()
     assert (likeness.amax(dim=1) > 0.98).all()
     assert sorted(likeness.argmax(dim=1).tolist()) == [0, 1, 2]
@@ -44,7 +44,7 @@ def test_the_factors_of_the_music_are_found(fitted):
 
 def test_positions_are_centred_independent_and_of_unit_spread(fitted):
     axes, _, described = fitted
-    position = axes.locate(described, NO_LABELS)
+    position = axes.project(described, NO_LABELS)
     torch.testing.assert_close(torch.cov(position.T), torch.eye(3), atol=0.05, rtol=0)
     on = (position > 0).float().mean(dim=0)
     assert ((on > 0.45) & (on < 0.55)).all()
@@ -53,15 +53,15 @@ def test_positions_are_centred_independent_and_of_unit_spread(fitted):
 def test_what_a_position_stands_for_lies_there(fitted):
     axes, _, _ = fitted
     corner = torch.tensor([[1.0, -1.0, 1.0], [-1.0, -1.0, 1.0]])
-    described = axes.expect(corner) * axes.spread + axes.centre
-    torch.testing.assert_close(axes.locate(described, NO_LABELS), corner, atol=0.05, rtol=0)
+    described = axes.predict_descriptors(corner) * axes.spread + axes.centre
+    torch.testing.assert_close(axes.project(described, NO_LABELS), corner, atol=0.05, rtol=0)
 
 
 def test_a_switch_means_the_same_change_whatever_the_others_are(fitted):
     axes, _, _ = fitted
     others = torch.tensor([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0]])
     on, off = (torch.cat([torch.full((3, 1), s), others], dim=1) for s in (1.0, -1.0))
-    change = axes.expect(on) - axes.expect(off)
+    change = axes.predict_descriptors(on) - axes.predict_descriptors(off)
     torch.testing.assert_close(change, change[:1].expand_as(change))
 
 
@@ -72,7 +72,7 @@ def test_an_odd_loop_does_not_stretch_the_axes(fitted):
     other = discovered(N_SWITCHES)
     other.fit(with_odd_ones, NO_LABELS)
     torch.testing.assert_close(other.spread, axes.spread, rtol=0.05, atol=0)
-    assert other.locate(with_odd_ones, NO_LABELS).abs().max() <= 3
+    assert other.project(with_odd_ones, NO_LABELS).abs().max() <= 3
 
 
 def test_on_means_more_happens():
@@ -103,7 +103,7 @@ def test_a_handful_of_loops_or_silence_gives_finite_axes(n_loops):
         axes = discovered(8)
         axes.fit(some, NO_LABELS)
         assert all(tensor.isfinite().all() for tensor in axes.state_dict().values())
-        assert axes.locate(some, NO_LABELS).isfinite().all()
+        assert axes.project(some, NO_LABELS).isfinite().all()
 
 
 def effect(*pairs):

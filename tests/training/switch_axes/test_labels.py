@@ -134,24 +134,24 @@ def fitted():
     described = 0.1 * torch.randn(N_LOOPS, len(NAMES), generator=rng)
     described[:, NAMES.index("attacks")] += 2 * drums
     described[:, NAMES.index("motion")] -= reverb
-    axes = LabelledAxes(("drums", "reverb"), 4, reach=1.25)
+    axes = LabelledAxes(("drums", "reverb"), 4, switch_range=1.25)
     axes.fit(described, torch.stack([drums, reverb], dim=1))
     return axes, described, torch.stack([drums, reverb], dim=1)
 
 
 def test_a_yes_lies_where_loops_are_and_a_number_in_standard_deviations(fitted):
     axes, described, labels = fitted
-    position = axes.locate(described, labels)
+    position = axes.project(described, labels)
     assert position[:, 0].unique().tolist() == [-1, 1]
     assert position[:, 1].mean().abs() < 0.05
     torch.testing.assert_close(position[:, 1].std(), torch.tensor(1.0), atol=0.05, rtol=0)
-    corner = axes.corner(torch.tensor([[1.0, 0.0]]))
+    corner = axes.switch_position(torch.tensor([[1.0, 0.0]]))
     torch.testing.assert_close(corner, torch.tensor([[1.0, -1.25]]))
 
 
 def test_what_labels_sound_like_is_learnt_one_by_one(fitted):
     axes, described, labels = fitted
-    expected = axes.expect(axes.locate(described, labels))
+    expected = axes.predict_descriptors(axes.project(described, labels))
     missed = (axes.standardise(described) - expected)[:, [NAMES.index("attacks")]]
     assert missed.abs().mean() < 0.2
     effect = axes.effect[[NAMES.index("attacks"), NAMES.index("motion")]]

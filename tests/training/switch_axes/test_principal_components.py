@@ -24,9 +24,9 @@ def settled():
     described = 0.1 * torch.randn(N_LOOPS, len(NAMES), generator=rng)
     described[:, NAMES.index("attacks")] -= latent[:, 1]
     described[:, NAMES.index("air")] += latent[:, 3]
-    axes = ComponentAxes(N_SWITCHES, N_VARIATION, reach=REACH)
+    axes = ComponentAxes(N_SWITCHES, N_VARIATION, switch_range=REACH)
     axes.fit(described, NO_LABELS)
-    axes.settle(latent, described)
+    axes.fit_latent(latent, described)
     return axes
 
 
@@ -54,8 +54,8 @@ def test_on_means_more_happens_and_gives_the_switch_its_name(settled):
 
 
 def test_a_latent_that_does_not_move_gives_finite_axes():
-    axes = ComponentAxes(N_SWITCHES, N_VARIATION, reach=REACH)
-    axes.settle(torch.ones(3, 5), torch.zeros(3, len(NAMES)))
+    axes = ComponentAxes(N_SWITCHES, N_VARIATION, switch_range=REACH)
+    axes.fit_latent(torch.ones(3, 5), torch.zeros(3, len(NAMES)))
     assert all(tensor.isfinite().all() for tensor in axes.state_dict().values())
 
 

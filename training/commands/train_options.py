@@ -1,0 +1,191 @@
+"""The options of `switchboard train`, and the settings of a run that they make."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from training.corpus.reader import Corpus
+    from training.run.config import Config
+    from training.run.run_folder import FinishedRun
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the command line asks for, one field per option; None where an option is left out.
+
+    Raises
+    ------
+    click.UsageError
+        If options contradict each other.
+    """
+
+    corpus: Path
+    out: Path
+    minutes: float | None
+    steps: int | None
+    device: str
+    precision: str
+    threads: int | None
+    seed: int
+    codec_run: Path | None
+    from_run: Path | None
+    resume: bool
+    bands: str | None
+    window: str | None
+    n_fft: int | None
+    hop: int | None
+    switches: str
+    labels: str | None
+    tags: Path | None
+    reach: float | None
+    overrides: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if (self.minutes is None) == (self.steps is None):
+            raise click.UsageError("give either --minutes or --steps")
+        if self.codec_run and self.from_run:
+            raise click.UsageError("--from brings its own codec: leave out --codec")
+        shape = self.bands or self.window or self.n_fft or self.hop
+        if (self.codec_run or self.from_run) and shape:
+            option = "--codec" if self.codec_run else "--from"
+            raise click.UsageError(
+                f"{option} brings its own bands and window: leave out those options"
+            )
+
+    def torch_device(self) -> "torch.device":
+        """Choose the processor or this process's GPU.
+
+        Raises
+        ------
+        TrainingError
+            If a GPU is asked for and there is none.
+        """
+        import torch
+
+        from training.run.config import TrainingError
+        from training.run.distributed import own_accelerator
+
+        name = self.device
+        if name == "cuda" and not torch.cuda.is_available():
+            raise TrainingError("--device cuda: no CUDA device found; use --device cpu or auto")
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        return own_accelerator() if name == "cuda" else torch.device(name)
+
+    def config(
+        self,
+        device: "torch.device",
+        label_options: "LabelOptions",
+        codec_run: "FinishedRun | None",
+        initial_run: "FinishedRun | None",
+    ) -> "Config":
+        """Make the settings of the run: defaults, those of another run, options, then --set.
+
+        Raises
+        ------
+        TrainingError
+            If a setting is unknown or cannot work.
+        """
+        from training.run.config import Config
+
+        precision = self.precision
+        if precision == "auto":
+            precision = "bfloat16" if device.type == "cuda" else "float32"
+        raw = Config().to_dict() | self._initial_settings(codec_run, initial_run)
+        raw |= {"seed": self.seed, "precision": precision, **label_options.settings()}
+        if self.reach is not None:
+            raw["switch_range"] = self.reach
+        for item in self.overrides:
+            _override(raw, item)
+        return Config.from_dict(raw)
+
+    def _initial_settings(
+        self, codec_run: "FinishedRun | None", initial_run: "FinishedRun | None"
+    ) -> dict[str, Any]:
+        """Take settings from another run, or bands and window from the options."""
+        from training.features.analysis import Analysis
+        from training.run.config import CODEC_SETTINGS
+
+        if initial_run:
+            return initial_run.config.to_dict() | {"continues": True}
+        if codec_run:
+            settings = codec_run.config.to_dict()
+            # The codec is finished: no share of the budget is for it.
+            return {name: settings[name] for name in CODEC_SETTINGS} | {"codec_share": 0.0}
+        analysis = Analysis.shaped(
+            self.bands or "warped", self.n_fft or 1_024, self.hop, self.window or "hann"
+        )
+        return {"analysis": analysis.to_dict()}
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """Labels of the music that the switches stand for, with `--switches labels`."""
+
+    switches: str
+    names: tuple[str, ...] = ()
+    tags: "Mapping[str, frozenset[str]] | None" = None
+
+    @classmethod
+    def of(cls, switches: str, labels: str | None, tags: Path | None) -> "LabelOptions":
+        """Read the options, and the table of tags.
+
+        Raises
+        ------
+        click.UsageError
+            If `--switches labels` comes without labels, or labels without it.
+        CorpusError
+            If the table cannot be read.
+        """
+        from training.switch_axes.labels import read_tags, tag_names
+
+        if (switches == "labels") != bool(labels or tags):
+            raise click.UsageError(
+                "--switches labels goes with --labels NAME,... or --tags FILE, or both"
+            )
+        table = read_tags(tags) if tags else None
+        names = tuple(labels.split(",")) if labels else tag_names(table or {})
+        return cls(switches, names, table)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of the run that follow from the labels."""
+        settings: dict[str, Any] = {"switches": self.switches}
+        if self.switches == "labels":
+            settings |= {"labels": ",".join(self.names), "n_switches": len(self.names)}
+        return settings
+
+    def read(self, corpus: "Corpus") -> "NDArray[np.float32] | None":
+        """The labels of a corpus, (n_loops, n_names); None with other switches."""
+        from training.switch_axes.labels import factors, tagged
+
+        if self.switches != "labels":
+            return None
+        if self.tags is not None:
+            return tagged(corpus, self.tags, self.names)
+        return factors(corpus, self.names)
+
+
+def _override(raw: dict[str, Any], item: str) -> None:
+    from training.run.config import RENAMED_SETTINGS, TrainingError
+
+    path, _, text = item.partition("=")
+    *groups, name = RENAMED_SETTINGS.get(path, path).split(".")
+    target: Any = raw
+    for group in groups:
+        target = target.get(group) if isinstance(target, dict) else None
+    default = target.get(name) if isinstance(target, dict) else None
+    if default is None or isinstance(default, dict):
+        raise TrainingError(f"--set {item}: no such setting; see training.run.config.Config")
+    try:
+        target[name] = type(default)(text)
+    except ValueError as error:
+        expected = type(default).__name__
+        raise TrainingError(f"--set {item}: found {text!r}, expected {expected}") from error
