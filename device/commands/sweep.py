@@ -2,7 +2,6 @@
 
 import math
 import sys
-from itertools import product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -51,6 +50,7 @@ def sweep(
     from device.errors import OutputError
     from device.model.network import BUNDLED_MODEL, Network, interrupt
     from device.switches.bits import format_bits
+    from device.switches.state_sampling import all_states
     from device.synthesis.performance import Performance
     from device.system.termination import TerminationHandler
 
@@ -64,7 +64,7 @@ def sweep(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{out}: cannot make this folder ({error.strerror})") from error
-        states = list(product((False, True), repeat=network.card.n_switches))
+        states = all_states(network.card.n_switches)
         surveys = [
             _render(network, performance, bits, seconds, out / f"{format_bits(bits)}.wav", ending)
             for bits in track(states, description="sweeping", console=console)

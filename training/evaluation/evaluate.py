@@ -11,14 +11,17 @@ import numpy as np
 from device.files import sha256_of
 from device.model.contract import ModelCard
 from device.model.network import Network
+from device.switches.state_sampling import sample_with_flips
 from training.evaluation.reference_music import Music, Reference, hear_all
 from training.evaluation.renders import Render, TakeJob, play_all
-from training.evaluation.state_sampling import choose_states
 from training.evaluation.state_similarity import Likeness, compare_states
 from training.evaluation.switch_effects import Sweep, Switch, examine
 from training.metrics.comparison import Comparison, by_group, compare
 
 Progress = Callable[[int, int], None]
+
+MOST_STATES = 256
+"""Of a model with more states, a sample of at most so many is rendered."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ def hold(plan: Plan, *, on_progress: Progress) -> Evaluation:
         Called with the numbers of sounds heard and planned.
     """
     card = Network.open(plan.model).card
-    states = choose_states(card.n_switches, seed=plan.seeds[0])
+    rng = np.random.default_rng([plan.seeds[0], card.n_switches])
+    states = sample_with_flips(card.n_switches, MOST_STATES, rng)
     jobs = [
         TakeJob(plan.model, bits, seed, is_shown=seed == plan.seeds[0])
         for seed in plan.seeds
