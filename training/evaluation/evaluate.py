@@ -138,7 +138,7 @@ class Evaluation:
         return max(take.true_peak_db for take in self.takes.values())
 
 
-def hold(plan: Plan, *, on_progress: Progress) -> Evaluation:
+def evaluate(plan: Plan, *, on_progress: Progress) -> Evaluation:
     """Play and hear everything in a plan.
 
     Parameters
@@ -156,7 +156,12 @@ def hold(plan: Plan, *, on_progress: Progress) -> Evaluation:
     ]
     single_seeds = {bits: plan.seeds[-1] + number for number, bits in enumerate(states, 1)}
     jobs += [TakeJob(plan.model, bits, seed, is_shown=False) for bits, seed in single_seeds.items()]
-    done = _counter(on_progress, len(jobs) + (len(plan.music.loops) if plan.music else 0))
+    n_total, numbers = len(jobs) + (len(plan.music.loops) if plan.music else 0), count(1)
+    on_progress(0, n_total)
+
+    def done() -> None:
+        on_progress(next(numbers), n_total)
+
     reference = hear_all(plan.music, card, plan.n_workers, done) if plan.music else None
     takes = play_all(jobs, plan.n_workers, done)
     figures = [[takes[seed, bits].figures for bits in states] for seed in plan.seeds]
@@ -170,10 +175,3 @@ def hold(plan: Plan, *, on_progress: Progress) -> Evaluation:
         takes,
         reference,
     )
-
-
-def _counter(on_progress: Progress, n_total: int) -> Callable[[], None]:
-    """Report one more each time it is called, and none now."""
-    numbers = count(1)
-    on_progress(0, n_total)
-    return lambda: on_progress(next(numbers), n_total)

@@ -25,7 +25,7 @@ from training.corpus.generator.corpus_writer import (
 )
 from training.evaluation.effect_names import WORDS, named_effects, names_by_sound, sentence
 from training.evaluation.embed_scores import embed_scores
-from training.evaluation.evaluate import Plan, hold
+from training.evaluation.evaluate import Plan, evaluate
 from training.evaluation.label_sheet import build as build_sheet
 from training.evaluation.label_sheet import fit
 from training.evaluation.page import build
@@ -58,7 +58,7 @@ def small_model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def heard(small_model):
-    return hold(Plan(small_model, (1, 2), music=None), on_progress=lambda *_: None)
+    return evaluate(Plan(small_model, (1, 2), music=None), on_progress=lambda *_: None)
 
 
 @pytest.fixture(scope="module")
