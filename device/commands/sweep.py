@@ -2,7 +2,6 @@
 
 import math
 import sys
-from itertools import product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -42,6 +41,7 @@ def sweep(out: Path, seconds: float, as_json: bool, **parameters: Any) -> None:
     from device.errors import OutputError
     from device.model.network import BUNDLED_MODEL, Network, interrupt
     from device.switches.bits import format_bits
+    from device.switches.state_sampling import all_states
     from device.system.termination import TerminationHandler
 
     settings = InstrumentSettings(**parameters, standalone=True, ahead=False, block_frames=16)
@@ -52,7 +52,7 @@ def sweep(out: Path, seconds: float, as_json: bool, **parameters: Any) -> None:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{out}: cannot make this folder ({error.strerror})") from error
-        states = list(product((False, True), repeat=network.card.n_switches))
+        states = all_states(network.card.n_switches)
         paths = {bits: out / f"{format_bits(bits)}.wav" for bits in states}
         measurements = [
             _render(network, settings.performance, bits, seconds, paths[bits], termination)

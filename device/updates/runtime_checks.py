@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.errors import InvalidAudio, ModelTooSlow
 from device.model.network import Network
-from device.switches.bits import format_bits
+from device.switches.bits import Bits, format_bits
+from device.switches.state_sampling import sample_states
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import DRAWN_AHEAD_FRAMES
@@ -66,7 +66,8 @@ def check_levels(network: Network) -> Sound:
     UnsoundModel
     """
     rng = np.random.default_rng(_SEED)
-    levels = [_level_db(network, bits, rng) for bits in sample_states(network.card.n_switches, rng)]
+    states = sample_states(network.card.n_switches, MOST_STATES, rng)
+    levels = [_level_db(network, bits, rng) for bits in states]
     sound = Sound(len(levels), round(min(levels), 1), round(max(levels), 1))
     if sound.loudest_db < QUIETEST_DB:
         raise InvalidAudio(
@@ -74,23 +75,6 @@ def check_levels(network: Network) -> Sound:
             f"states, expected {QUIETEST_DB:.0f} dB at least; train it again"
         )
     return sound
-
-
-def sample_states(n_switches: int, rng: np.random.Generator) -> list[NDArray[np.float32]]:
-    """All off, all on, each switch alone, each alone off, and random ones; all where they are few.
-
-    Returns
-    -------
-    At most `MOST_STATES` different states of shape (n_switches,).
-    """
-    if 2**n_switches <= MOST_STATES:
-        return [np.array(bits, np.float32) for bits in product((0.0, 1.0), repeat=n_switches)]
-    one = np.eye(n_switches, dtype=np.float32)
-    edges = np.vstack([np.zeros((1, n_switches)), np.ones((1, n_switches)), one, 1 - one])
-    random = rng.integers(0, 2, (2 * MOST_STATES, n_switches))
-    states = np.vstack([edges, random]).astype(np.float32)
-    _, first = np.unique(states, axis=0, return_index=True)
-    return list(states[np.sort(first)[:MOST_STATES]])
 
 
 def check_speed(
@@ -149,13 +133,13 @@ def _median_ms(step: Callable[[], object], clock: Clock) -> float:
     return round(1000 * float(np.median(times)), 3)
 
 
-def _level_db(network: Network, switches: NDArray[np.float32], rng: np.random.Generator) -> float:
+def _level_db(network: Network, bits: Bits, rng: np.random.Generator) -> float:
     card = network.card
     variation = rng.standard_normal(card.n_variation).astype(np.float32)
     positions = np.sort(rng.uniform(0, card.beats_per_loop, _N_POSITIONS)).astype(np.float32)
-    score = network.compose(switches, variation)
+    score = network.compose(np.array(bits, np.float32), variation)
     frames = network.log_magnitude(score, positions)
-    name = format_bits(tuple(bool(on) for on in switches))
+    name = format_bits(bits)
     if not (np.isfinite(score).all() and np.isfinite(frames).all()):
         raise InvalidAudio(
             f"model state {name}: found numbers that are not finite, expected sound; train it again"

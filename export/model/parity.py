@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import onnxruntime as ort
@@ -13,6 +12,7 @@ from onnx import ModelProto
 from device.errors import SwitchboardError
 from device.model.contract import SLOTS_PER_BEAT
 from device.model.network import Network
+from device.switches.state_sampling import all_states, random_states
 from export.model.graph import CODES, BoxGraph
 from training.run.run_folder import FinishedRun
 
@@ -171,7 +171,8 @@ def _largest(difference: NDArray[np.float32]) -> float:
 def states(n_switches: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
     """Go through every state of the panel, or a random sample where there are too many."""
     if 2**n_switches <= MOST_STATES:
-        for bits in product((0.0, 1.0), repeat=n_switches):
-            yield np.array(bits, np.float32)
+        sample = all_states(n_switches)
     else:
-        yield from rng.integers(0, 2, (MOST_STATES, n_switches)).astype(np.float32)
+        sample = random_states(n_switches, MOST_STATES, rng)
+    for bits in sample:
+        yield np.array(bits, np.float32)

@@ -3,10 +3,10 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,26 +21,87 @@ if TYPE_CHECKING:
 _PARTS = ("likeness", "defects", "switches")
 
 
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What `switchboard audition` was asked for.
+
+    Attributes
+    ----------
+    model : Path
+        The model file, or `bundled`.
+    out : Path
+        The HTML page.
+    against : Path or None
+        Corpus with held-out loops.
+    json_path, sheet : Path or None
+        The JSON file and the label sheet, where they are wanted.
+    pitch : float
+        Millimetres from switch to switch on the label sheet.
+    names : str
+        ``model`` or ``sound``: where the switches' names come from.
+    own_names : tuple of str
+        Each ``N=NAME``, N from 1.
+    write : bool
+        Embed names and scores in the model file.
+    gate : bool
+        Fail when a condition of any part of the release gate is not met.
+    parts : tuple of str
+        Parts of the gate to decide alone.
+    takes : int
+        Common variations of every state.
+    seed : int
+        Of the first of them.
+    workers : int
+        Processes.
+    """
+
+    model: Path
+    out: Path
+    against: Path | None
+    json_path: Path | None
+    sheet: Path | None
+    pitch: float
+    names: str
+    own_names: tuple[str, ...]
+    write: bool
+    gate: bool
+    parts: tuple[str, ...]
+    takes: int
+    seed: int
+    workers: int
+
+    @property
+    def files(self) -> list[Path]:
+        """The files to write, without the model."""
+        return [path for path in (self.out, self.json_path, self.sheet) if path]
+
+    @property
+    def gate_parts(self) -> set[str]:
+        """Parts of the gate that decide the exit status; empty where none does."""
+        return set(self.parts) or (set(_PARTS) if self.gate else set())
+
+
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="The report, an HTML page."
-)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="HTML page to write.")
 @click.option(
     "--against",
     type=click.Path(path_type=Path),
     metavar="CORPUS",
-    help="Corpus whose held-out loops the model is scored against.  [default: a model trained on "
-    "the studio brings its own back; others go without scores]",
+    help="Corpus whose held-out loops the model is compared with.  [default: the loops that the "
+    "studio held out, for a model trained on it; else no comparison]",
 )
 @click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Every figure as JSON, beside it."
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path),
+    help="JSON file with every measured value.",
 )
 @click.option(
     "--labels",
     "sheet",
     type=click.Path(path_type=Path),
-    help="Label sheet, an SVG to print and glue beside the switches.",
+    help="Label sheet: an SVG to print and glue beside the switches.",
 )
 @click.option(
     "--pitch",
@@ -54,186 +115,195 @@ _PARTS = ("likeness", "defects", "switches")
     type=click.Choice(["model", "sound"]),
     default="model",
     show_default=True,
-    help="Call the switches what the model calls them, or after what they were heard to do.",
+    help="Names of the switches: those of the model, or after their strongest measured effect.",
 )
 @click.option(
     "--name",
     "own_names",
     multiple=True,
     metavar="N=NAME",
-    help="Your own name for switch N; may be given several times.",
+    help="Name of switch N; may be given several times.",
 )
-@click.option("--write", is_flag=True, help="Put names and scores into MODEL; its hash changes.")
-@click.option("--gate", is_flag=True, help="Fail when a condition for a release is not met.")
+@click.option("--write", is_flag=True, help="Embed names and scores in MODEL; its hash changes.")
+@click.option("--gate", is_flag=True, help="Fail when a condition of the release gate is not met.")
 @click.option(
     "--gate-only",
     "parts",
     type=click.Choice(_PARTS),
     multiple=True,
-    help="The same with this part of the conditions alone; may be given several times.",
+    help="Fail when a condition of this part of the gate is not met; may be given several times.",
 )
 @click.option(
     "--takes",
     type=click.IntRange(2, 16),
     default=3,
     show_default=True,
-    help="Variations of every state.",
+    help="Common variations that every state is rendered in.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of the first take."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Seed of the first variation; the others follow.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=lambda: os.cpu_count() or 1,
     show_default="all cores",
-    help="Processes to work with; the result is the same.",
+    help="Processes; the result does not depend on their number.",
 )
-def audition(
-    model: Path,
-    out: Path,
-    against: Path | None,
-    json_path: Path | None,
-    sheet: Path | None,
-    pitch: float,
-    names: str,
-    own_names: tuple[str, ...],
-    write: bool,
-    gate: bool,
-    parts: tuple[str, ...],
-    takes: int,
-    seed: int,
-    workers: int,
-) -> None:
-    """Hear every state of MODEL, measure it, and put it on one page."""
-    from training.evaluation import label_sheet as sheets
+def audition(**arguments: Any) -> None:
+    """Render every state of MODEL, measure the renders and report them on one page."""
+    from device.model.network import BUNDLED_MODEL
     from training.evaluation.embed_scores import embed_scores
-    from training.evaluation.evaluate import hold
-    from training.evaluation.page import build
+    from training.evaluation.evaluate import evaluate
     from training.evaluation.release_gate import check, thresholds
-    from training.evaluation.scores import scores, to_dict
-    from training.reporting.html import write_text
+    from training.evaluation.scores import scores
     from training.reporting.progress import shown_progress
 
-    model = _found(model)
-    _check_files(model, [path for path in (out, json_path, sheet) if path])
-    if write:
-        _check_can_write(model)
-    judged = set(parts) or (set(_PARTS) if gate else set())
-    plan = _plan(model, against, range(seed, seed + takes), workers, judged)
-    own = _own_names(own_names, model)
+    options = EvaluationOptions(**arguments)
+    if options.model == Path("bundled"):
+        options = replace(options, model=BUNDLED_MODEL)
+    _check_files(options)
+    plan, own_names = _plan(options), _own_names(options)
     with shown_progress("sounds") as show:
-        found = hold(plan, on_progress=show)
-    found = replace(found, labels=_names(found, names, own))
+        evaluation = evaluate(plan, on_progress=show)
+    labels = _labels(evaluation, options.names, own_names)
+    evaluation = replace(evaluation, labels=labels)
 
-    if write:
-        found = replace(found, sha256_written=embed_scores(model, found.labels, scores(found)))
-    n_bytes = write_text(out, build(found))
-    if json_path:
-        write_text(json_path, json.dumps(to_dict(found), indent=1) + "\n")
-    if sheet:
-        write_text(sheet, sheets.build(found.card.title, found.labels, pitch_mm=pitch))
-    conditions = [each for each in thresholds(found) if not judged or each.part in judged]
-    lines = *_lines(found, out, n_bytes), *_table(conditions)
-    say(*lines, err=any(map(is_standard_output, filter(None, (out, json_path, sheet)))))
-    if judged:
-        check(conditions, found.card.title)
-
-
-def _found(model: Path) -> Path:
-    """`bundled` is a model's name; every other word is a path."""
-    from device.model.network import BUNDLED_MODEL
-
-    return BUNDLED_MODEL if model == Path("bundled") else model
+    if options.write:
+        digest = embed_scores(options.model, labels, scores(evaluation))
+        evaluation = replace(evaluation, sha256_written=digest)
+    n_bytes = _write_files(evaluation, options)
+    parts = options.gate_parts
+    conditions = [each for each in thresholds(evaluation) if not parts or each.part in parts]
+    lines = *_lines(evaluation, options.out, n_bytes), *_table(conditions)
+    say(*lines, err=any(map(is_standard_output, options.files)))
+    if parts:
+        check(conditions, evaluation.card.title)
 
 
-def _check_files(model: Path, written: Sequence[Path]) -> None:
-    """Find out before the work whether its results will have a place."""
+def _check_files(options: EvaluationOptions) -> None:
+    """Check before the work that every result can be written.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written or is named twice.
+    """
     from device.errors import OutputError
 
+    model = options.model
     taken = {model.resolve()}
-    for path in written:
+    for path in options.files:
         check_output(path)
         if path.resolve() in taken:
             raise OutputError(f"{path}: found it named twice, expected another file for each")
         taken.add(path.resolve())
+    if options.write:
+        import_module("onnx")
+        if not os.access(model.parent, os.W_OK):
+            raise OutputError(
+                f"{model}: found a folder that cannot be written in, expected one for --write: "
+                "copy the model to a folder of your own"
+            )
 
 
-def _check_can_write(model: Path) -> None:
-    """Find what `--write` needs before the work, too: onnx, and a folder to write in."""
-    from device.errors import OutputError
+def _plan(options: EvaluationOptions) -> "Plan":
+    """Find the reference music before the work, so that a gate without any fails at once.
 
-    import_module("onnx")
-    if not os.access(model.parent, os.W_OK):
-        raise OutputError(
-            f"{model}: found a folder that cannot be written in, expected one for --write: copy "
-            "the model to a folder of your own"
-        )
-
-
-def _plan(
-    model: Path, against: Path | None, seeds: Sequence[int], n_workers: int, judged: set[str]
-) -> "Plan":
-    """Find everything that will be needed before any of the work is done."""
+    Raises
+    ------
+    NoHeldOutMusic
+        If the gate needs reference music and there is none.
+    """
     from device.model.network import Network
     from training.evaluation.evaluate import Plan
     from training.evaluation.reference_music import N_LOOPS, NoHeldOutMusic, find_music
 
-    card = Network.open(model).card
-    music = find_music(card, against, N_LOOPS)
-    if music is None and judged & {"likeness", "defects"}:
+    card = Network.open(options.model).card
+    music = find_music(card, options.against, N_LOOPS)
+    if music is None and options.gate_parts & {"likeness", "defects"}:
         raise NoHeldOutMusic(
             f"model {card.title!r}: found no held-out music that its file could bring back, "
             "expected some for the gate: give the corpus it was trained on with --against"
         )
-    return Plan(model, tuple(seeds), music, n_workers)
+    seeds = range(options.seed, options.seed + options.takes)
+    return Plan(options.model, tuple(seeds), music, options.workers)
 
 
-def _own_names(own_names: Sequence[str], model: Path) -> dict[int, str]:
-    """Switch number from 0 → name."""
+def _own_names(options: EvaluationOptions) -> dict[int, str]:
+    """Names of `--name`: switch number from 0 → name.
+
+    Raises
+    ------
+    click.UsageError
+        If a name is not of the form ``N=NAME``, or there is no switch N.
+    """
     from device.model.summary import read_card
 
-    n_switches = read_card(model).n_switches
-    found = {}
-    for item in own_names:
+    n_switches = read_card(options.model).n_switches
+    names = {}
+    for item in options.own_names:
         number, _, name = item.partition("=")
         is_switch = number.isascii() and number.isdigit() and 1 <= int(number) <= n_switches
         if not is_switch or not 1 <= len(name.strip()) <= 40:
             raise click.UsageError(
                 f"--name {item}: expected a switch from 1 to {n_switches}, =, and 1 to 40 letters"
             )
-        found[int(number) - 1] = name.strip()
-    return found
+        names[int(number) - 1] = name.strip()
+    return names
 
 
-def _names(found: "Evaluation", names: str, own: dict[int, str]) -> tuple[str, ...]:
+def _labels(evaluation: "Evaluation", names: str, own: dict[int, str]) -> tuple[str, ...]:
+    """One label per switch: its own name, else the measured or the model's one."""
     from training.evaluation.effect_names import names_by_sound
 
-    named = names_by_sound(found.switches) if names == "sound" else found.labels
-    return tuple(own.get(number, name) for number, name in enumerate(named))
+    labels = names_by_sound(evaluation.switches) if names == "sound" else evaluation.labels
+    return tuple(own.get(number, name) for number, name in enumerate(labels))
 
 
-def _lines(found: "Evaluation", out: Path, n_bytes: int) -> Iterator[str]:
-    """The page, the legend, and what was written."""
+def _write_files(evaluation: "Evaluation", options: EvaluationOptions) -> int:
+    """Write page, JSON and label sheet; the size of the page in bytes."""
+    from training.evaluation import label_sheet, page
+    from training.evaluation.scores import to_dict
+    from training.reporting.html import write_text
+
+    n_bytes = write_text(options.out, page.build(evaluation))
+    if options.json_path:
+        write_text(options.json_path, json.dumps(to_dict(evaluation), indent=1) + "\n")
+    if options.sheet:
+        title = evaluation.card.title
+        sheet = label_sheet.build(title, evaluation.labels, pitch_mm=options.pitch)
+        write_text(options.sheet, sheet)
+    return n_bytes
+
+
+def _lines(evaluation: "Evaluation", out: Path, n_bytes: int) -> Iterator[str]:
+    """The page, the effect of every switch, and what was embedded in the model."""
     from training.evaluation.effect_names import sentence
 
-    n_states = len(found.sweep.states)
-    yield (f"{out}: {n_states} states, {n_bytes / 1e6:.1f} MB")
-    if found.is_sample:
-        yield (f"a sample: the panel has {2**found.card.n_switches:,} states")
-    for switch in found.switches:
+    n_states = len(evaluation.sweep.states)
+    yield f"{out}: {n_states} states, {n_bytes / 1e6:.1f} MB"
+    if evaluation.is_sample:
+        yield f"a sample: the switches have {2**evaluation.card.n_switches:,} states"
+    for switch in evaluation.switches:
         yield (
             f"{switch.number + 1:>2} {switch.label}: {sentence(switch)}; coherence "
             f"{switch.coherence:.2f}, recognised {switch.recognised:.1%}"
         )
-    if found.sha256_written:
+    if evaluation.sha256_written:
         yield (
-            f"names and scores are written into the model; its hash was {found.sha256[:12]} and is "
-            f"{found.sha256_written[:12]}: share codes of the old file do not open the new one"
+            "names and scores are written into the model; its hash was "
+            f"{evaluation.sha256[:12]} and is {evaluation.sha256_written[:12]}: share codes of the "
+            "old file do not open the new one"
         )
 
 
 def _table(conditions: "Sequence[Threshold]") -> list[str]:
+    """One line per condition of the gate."""
     width = max(len(each.name) for each in conditions)
     return [
         f"{each.verdict:6}  {each.name:{width}}  {each.measured}, expected {each.expected}"

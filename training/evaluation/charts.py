@@ -1,6 +1,6 @@
 """An audition's charts: the model in one colour, the inversion alone in the other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from training.reporting.html import FIRST, INK, MUTED, RULE, SECOND, chart, char
 from training.reporting.text import typeset
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MODEL, _INVERSION = SECOND, FIRST
@@ -66,18 +65,14 @@ def _effects(audition: Evaluation) -> "Figure":
                 axes.scatter(x, y, _DOT_AREA * abs(change[name]), color=colour, lw=0)
     axes.set_yticks(range(len(names)), [f"{WORDS[name][0]} · {name}" for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
-    labels = [f"{s.number + 1}\n{_broken(visible(s.label))}" for s in audition.switches]
-    axes.set_xticks(range(len(labels)), labels)
+    # Number and the first two words of a label below each other, as columns are narrow.
+    labels = [[s.number + 1, *visible(s.label).split(maxsplit=1)] for s in audition.switches]
+    axes.set_xticks(range(len(labels)), ["\n".join(map(str, lines)) for lines in labels])
     axes.set_xlim(-0.6, len(labels) - 0.4)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return figure
-
-
-def _broken(label: str) -> str:
-    """Words below each other, as columns are narrow."""
-    return "\n".join(label.split(maxsplit=1))
 
 
 def _families(audition: Evaluation) -> "Figure":
@@ -115,7 +110,8 @@ def _shifts(audition: Evaluation) -> "Figure":
             (audition.comparisons, _MODEL, 6),
         ):
             shifts = {each.name: each.shift for each in comparisons}
-            _dots(axes, [shifts[name] for name in names], colour, size)
+            clipped = np.clip([shifts[n] for n in names], -_FURTHEST_SHIFT, _FURTHEST_SHIFT)
+            axes.plot(clipped, range(len(names)), "o", color=colour, markersize=size)
         axes.set_yticks(range(len(names)), names, fontsize=7.5)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(-_FURTHEST_SHIFT - 0.2, _FURTHEST_SHIFT + 0.2)
@@ -123,11 +119,6 @@ def _shifts(audition: Evaluation) -> "Figure":
         axes.set_xlabel("shift of the median, sd of held-out music")
         axes.set_title(", ".join(groups))
     return figure
-
-
-def _dots(axes: "Axes", shifts: Sequence[float], colour: str, size: float) -> None:
-    clipped = np.clip(shifts, -_FURTHEST_SHIFT, _FURTHEST_SHIFT)
-    axes.plot(clipped, range(len(shifts)), "o", color=colour, markersize=size)
 
 
 def _flips(audition: Evaluation) -> "Figure":

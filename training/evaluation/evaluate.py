@@ -11,14 +11,17 @@ import numpy as np
 from device.files import sha256_of
 from device.model.contract import ModelCard
 from device.model.network import Network
+from device.switches.state_sampling import sample_with_flips
 from training.evaluation.reference_music import Music, Reference, hear_all
 from training.evaluation.renders import Render, TakeJob, play_all
-from training.evaluation.state_sampling import choose_states
 from training.evaluation.state_similarity import Likeness, compare_states
 from training.evaluation.switch_effects import Sweep, Switch, examine
 from training.metrics.comparison import Comparison, by_group, compare
 
 Progress = Callable[[int, int], None]
+
+MOST_STATES = 256
+"""Of a model with more states, a sample of at most so many is rendered."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Evaluation:
         return max(take.true_peak_db for take in self.takes.values())
 
 
-def hold(plan: Plan, *, on_progress: Progress) -> Evaluation:
+def evaluate(plan: Plan, *, on_progress: Progress) -> Evaluation:
     """Play and hear everything in a plan.
 
     Parameters
@@ -144,7 +147,8 @@ def hold(plan: Plan, *, on_progress: Progress) -> Evaluation:
         Called with the numbers of sounds heard and planned.
     """
     card = Network.open(plan.model).card
-    states = choose_states(card.n_switches, seed=plan.seeds[0])
+    rng = np.random.default_rng([plan.seeds[0], card.n_switches])
+    states = sample_with_flips(card.n_switches, MOST_STATES, rng)
     jobs = [
         TakeJob(plan.model, bits, seed, is_shown=seed == plan.seeds[0])
         for seed in plan.seeds
@@ -152,7 +156,12 @@ def hold(plan: Plan, *, on_progress: Progress) -> Evaluation:
     ]
     single_seeds = {bits: plan.seeds[-1] + number for number, bits in enumerate(states, 1)}
     jobs += [TakeJob(plan.model, bits, seed, is_shown=False) for bits, seed in single_seeds.items()]
-    done = _counter(on_progress, len(jobs) + (len(plan.music.loops) if plan.music else 0))
+    n_total, numbers = len(jobs) + (len(plan.music.loops) if plan.music else 0), count(1)
+    on_progress(0, n_total)
+
+    def done() -> None:
+        on_progress(next(numbers), n_total)
+
     reference = hear_all(plan.music, card, plan.n_workers, done) if plan.music else None
     takes = play_all(jobs, plan.n_workers, done)
     figures = [[takes[seed, bits].figures for bits in states] for seed in plan.seeds]
@@ -166,10 +175,3 @@ def hold(plan: Plan, *, on_progress: Progress) -> Evaluation:
         takes,
         reference,
     )
-
-
-def _counter(on_progress: Progress, n_total: int) -> Callable[[], None]:
-    """Report one more each time it is called, and none now."""
-    numbers = count(1)
-    on_progress(0, n_total)
-    return lambda: on_progress(next(numbers), n_total)

@@ -122,15 +122,14 @@ def _label(index: int, left: float, name: str, pitch_mm: float) -> Label:
 
 def fit(name: str, width_mm: float, height_mm: float) -> tuple[float, list[str]]:
     """Break a name into lines, and find the largest letters that fit: millimetres, lines."""
-    candidates = (_broken(name, n_letters) for n_letters in range(1, len(name) + 1))
+    candidates = (
+        wrap(name, n_letters, break_long_words=False, break_on_hyphens=False)
+        for n_letters in range(1, len(name) + 1)
+    )
     sized = [(_largest(lines, width_mm, height_mm), lines) for lines in candidates]
     # Of equal letters the fewest lines.
     size, lines = max(sized, key=lambda found: (found[0], -len(found[1])))
     return max(size, _SMALLEST_MM), lines
-
-
-def _broken(name: str, n_letters: int) -> list[str]:
-    return wrap(name, n_letters, break_long_words=False, break_on_hyphens=False)
 
 
 def _largest(lines: Sequence[str], width_mm: float, height_mm: float) -> float:

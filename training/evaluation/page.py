@@ -75,7 +75,7 @@ def build(audition: Evaluation) -> str:
         card=audition.card,
         findings=find(audition),
         charts=draw(audition),
-        panel=Markup(_json(_panel(audition, states))),
+        panel=_panel(audition, states),
         n_states=len(states),
         n_all_states=2**audition.card.n_switches,
         seconds=loop_seconds(audition.card),
@@ -97,14 +97,17 @@ def build(audition: Evaluation) -> str:
 # -- the panel ------------------------------------------------------------------------------
 
 
-def _panel(audition: Evaluation, states: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
+def _panel(audition: Evaluation, states: list[dict[str, Any]]) -> Markup:
+    """JSON for the script of the page; safe inside a script element."""
+    content = {
         "labels": audition.labels,
         "seconds": loop_seconds(audition.card),
         "wrap_seconds": WRAP_SECONDS,
         "sample_rate": SAMPLE_RATE,
         "states": states,
     }
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def _states(audition: Evaluation) -> list[dict[str, Any]]:
@@ -131,12 +134,6 @@ def _embedded(take: Render) -> dict[str, Any]:
         "sound": base64.b64encode(take.clip.sound).decode("ascii"),
         "picture": base64.b64encode(take.clip.picture).decode("ascii"),
     }
-
-
-def _json(content: Any) -> str:
-    """JSON that may stand inside a script element."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
 
 
 def _sounds(audition: Evaluation) -> list[Sound]:

@@ -107,12 +107,9 @@ def place_on_map(distance: Doubles) -> tuple[Doubles, float]:
     strongest = np.abs(vectors).argmax(axis=0)
     vectors = vectors * np.sign(vectors[strongest, np.arange(n)])
     places = vectors[:, :2] * np.sqrt(values[:2])
-    return np.pad(places, ((0, 0), (0, max(0, 2 - n)))), _share(values)
-
-
-def _share(values: Doubles) -> float:
     total = float(values.sum())
-    return float(values[:2].sum()) / total if total else 1.0
+    share = float(values[:2].sum()) / total if total else 1.0
+    return np.pad(places, ((0, 0), (0, max(0, 2 - n)))), share
 
 
 def _between_takes(standard: Doubles) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.switches.bits import Bits
-from training.evaluation.state_sampling import flipped
+from device.switches.state_sampling import flipped
 from training.metrics.audio_metrics import NAMES
 
 Doubles = NDArray[np.float64]

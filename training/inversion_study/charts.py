@@ -208,7 +208,10 @@ def _cost(study: Study) -> "Figure":
                 label=f"{_NAME[method]}, {spectrogram}",
             )
             for window in _windows(rows):
-                _trace(axes, [row for row in rows if row.n_fft == window])
+                # A line from the fewest iterations of a window to the most, labelled there.
+                points = [(row.core_percent, row.lsd_db) for row in rows if row.n_fft == window]
+                axes.plot(*zip(*points, strict=True), color=_COLOUR[method], lw=0.7, alpha=0.5)
+                _label(axes, str(window), points[-1], (6, 3), color=MUTED, fontsize=7)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("work, in percent of one core in real time")
@@ -216,10 +219,3 @@ def _cost(study: Study) -> "Figure":
     _decibels_axis(axes)
     figure.legend(loc="outside lower center", ncols=4)
     return figure
-
-
-def _trace(axes: "Axes", rows: Sequence[Row]) -> None:
-    """From the fewest iterations of a window to the most, and its name there."""
-    points = [(row.core_percent, row.lsd_db) for row in rows]
-    axes.plot(*zip(*points, strict=True), color=_COLOUR[rows[0].method], lw=0.7, alpha=0.5)
-    _label(axes, str(rows[-1].n_fft), points[-1], (6, 3), color=MUTED, fontsize=7)

@@ -221,8 +221,12 @@ def run(
             warm_up_librosa(SAMPLE_RATE)
         on_progress(0, plan.n_trials)
         for n_fft in plan.windows:
-            for way in _ways(samples, n_fft, plan, clock):
-                for row, rebuilt in _try(way, study):
+            methods: list[InversionMethod] = [DeviceInversion(samples, SAMPLE_RATE, n_fft, clock)]
+            if plan.with_librosa:
+                librosa = LibrosaInversion(samples, SAMPLE_RATE, n_fft, plan.iterations, clock)
+                methods.insert(0, librosa)
+            for method in methods:
+                for row, rebuilt in _try(method, study):
                     study.rows.append(row)
                     study.excerpts[row] = rebuilt[_middle(len(samples))].copy()
                     on_progress(len(study.rows), plan.n_trials)
@@ -234,12 +238,6 @@ def _middle(n_samples: int) -> slice:
     length = min(n_samples, round(EXCERPT_SECONDS * SAMPLE_RATE))
     start = (n_samples - length) // 2
     return slice(start, start + length)
-
-
-def _ways(samples: Samples, n_fft: int, plan: Plan, clock: Clock) -> Iterator[InversionMethod]:
-    if plan.with_librosa:
-        yield LibrosaInversion(samples, SAMPLE_RATE, n_fft, plan.iterations, clock)
-    yield DeviceInversion(samples, SAMPLE_RATE, n_fft, clock)
 
 
 def _try(way: InversionMethod, study: Study) -> Iterator[tuple[Row, Samples]]:

@@ -199,7 +199,7 @@ class LibrosaInversion:
         """Magnitudes, seconds, and what had to be done otherwise than librosa does it."""
         for n_frames in self._piece_sizes():
             with suppress(MemoryError):
-                solved, seconds = _timed(self.clock, partial(self._solve_pieces, n_frames))
+                solved, seconds = _timed(self.clock, partial(self._solve, n_frames))
                 whole = n_frames == self.n_frames
                 note = "" if whole else f"mel inversion {n_frames} frames at a time"
                 return solved, seconds, note
@@ -217,19 +217,21 @@ class LibrosaInversion:
             yield size
             size //= 2
 
-    def _solve(self, mel: NDArray[np.float32]) -> Magnitudes:
-        import librosa
+    def _solve(self, frames_per_piece: int) -> Magnitudes:
+        """Magnitudes, (n_bins, n_frames), solved so many frames at a time."""
+        from librosa.feature.inverse import mel_to_stft
 
         with empty_bands_ignored():
-            magnitude = librosa.feature.inverse.mel_to_stft(
-                mel, sr=self.sample_rate, n_fft=self.n_fft, power=2.0
-            )
-        return np.asarray(magnitude, dtype=np.float32)
-
-    def _solve_pieces(self, n_frames: int) -> Magnitudes:
-        starts = range(0, self._mel.shape[1], n_frames)
-        pieces = [self._solve(self._mel[:, start : start + n_frames]) for start in starts]
-        return np.concatenate(pieces, axis=1)
+            pieces = [
+                mel_to_stft(
+                    self._mel[:, start : start + frames_per_piece],
+                    sr=self.sample_rate,
+                    n_fft=self.n_fft,
+                    power=2.0,
+                )
+                for start in range(0, self.n_frames, frames_per_piece)
+            ]
+        return np.concatenate(pieces, axis=1).astype(np.float32, copy=False)
 
     def _griffin_lim(self, magnitude: Magnitudes, n_iterations: int) -> Samples:
         import librosa

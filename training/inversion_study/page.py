@@ -35,6 +35,9 @@ _SHORT_WINDOW, _LONG_WINDOW = 64, 2048
 def build(study: Study) -> str:
     """The whole page, as HTML."""
     sounds, gain = _sounds(study)
+    windows = sorted({row.n_fft for row in study.rows})
+    refused = [f"{method}, window {n_fft}: {reason}" for method, n_fft, reason in study.refused]
+    notes = {f"{row.method}, window {row.n_fft}: {row.note}" for row in study.rows if row.note}
     packages = ("lofi-switchboard", "librosa", "numpy", "scipy")
     return render(
         "study.html",
@@ -52,8 +55,8 @@ def build(study: Study) -> str:
         gain=gain,
         gain_db=20 * math.log10(gain),
         columns=_COLUMNS,
-        groups=_groups(study),
-        notes=_notes(study),
+        groups=[[_cells(row) for row in study.select(n_fft=window)] for window in windows],
+        notes=refused + sorted(notes),
         versions=[f"{name} {version(name)}" for name in packages],
         machine=f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}",
     )
@@ -71,7 +74,10 @@ def _sounds(study: Study) -> tuple[list[Sound], float]:
         return sound(label, samples * samples.dtype.type(gain), SAMPLE_RATE, note=note)
 
     original = embed("original", study.original, "what all of them were made of")
-    rebuilt = [embed(label, study.excerpts[row], _note(row)) for label, row in heard.items()]
+    rebuilt = []
+    for label, row in heard.items():
+        note = f"{way(row)}: {row.lsd_db:.2f} dB away, {row.core_percent:.1f} % of a core"
+        rebuilt.append(embed(label, study.excerpts[row], typeset(note)))
     return [original, *rebuilt], gain
 
 
@@ -91,16 +97,7 @@ def _heard(study: Study) -> dict[str, Row]:
     return heard
 
 
-def _note(row: Row) -> str:
-    return typeset(f"{way(row)}: {row.lsd_db:.2f} dB away, {row.core_percent:.1f} % of a core")
-
-
 # -- all that was measured ------------------------------------------------------------------
-
-
-def _groups(study: Study) -> list[list[tuple[str, list[str]]]]:
-    windows = sorted({row.n_fft for row in study.rows})
-    return [[_cells(row) for row in study.select(n_fft=window)] for window in windows]
 
 
 def _cells(row: Row) -> tuple[str, list[str]]:
@@ -121,10 +118,3 @@ def _cells(row: Row) -> tuple[str, list[str]]:
         f"{row.lsd_db:.2f}",
         "all" if row.latency_ms is None else f"{row.latency_ms:.0f}",
     ]
-
-
-def _notes(study: Study) -> list[str]:
-    """What was refused or done otherwise."""
-    refused = [f"{method}, window {n_fft}: {reason}" for method, n_fft, reason in study.refused]
-    others = {f"{row.method}, window {row.n_fft}: {row.note}" for row in study.rows if row.note}
-    return refused + sorted(others)

@@ -25,7 +25,9 @@ def find(study: Study) -> list[Finding]:
 
 def _length(study: Study) -> Finding | None:
     """How long a picture of the music a network has to draw."""
-    rows = _one_per_window(study.select(spectrogram="linear"))
+    linear = study.select(spectrogram="linear")
+    # The first row of every window: the number of frames is the same in all of them.
+    rows = list({row.n_fft: row for row in reversed(linear)}.values())[::-1]
     if len(rows) < 2:
         return None
     short, long = rows[0], rows[-1]
@@ -101,12 +103,14 @@ def _iterations(study: Study) -> Finding | None:
 
 
 def _samples_say_little(study: Study) -> Finding | None:
+    from scipy.stats import spearmanr
+
     rows = study.rows
     errors, distances = ([getattr(row, name) for row in rows] for name in _BOTH_ERRORS)
     if min(len(set(errors)), len(set(distances))) < 2:
         return None
     worse = sum(row.mean_squared_error > study.silence_error for row in rows)
-    order = _rank_correlation(errors, distances)
+    order = float(spearmanr(errors, distances).statistic)
     return Finding(
         f"{worse} of {len(rows)}",
         "rebuilt versions are further from the source than silence, sample by sample",
@@ -165,10 +169,6 @@ def _box_against_librosa(study: Study) -> Finding | None:
 # -- rows ------------------------------------------------------------------------------------
 
 
-def _one_per_window(rows: Sequence[Row]) -> list[Row]:
-    return list({row.n_fft: row for row in reversed(rows)}.values())[::-1]
-
-
 def _first_and_last(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
     """Fewest and most iterations of every window, where they differ."""
     for n_fft in sorted({row.n_fft for row in rows}):
@@ -181,12 +181,6 @@ def _best_settings(rows: Sequence[Row]) -> list[Row]:
     """Of each method and window the setting with the most iterations."""
     most = {(row.method, row.n_fft): row for row in sorted(rows, key=lambda row: row.n_iterations)}
     return sorted(most.values(), key=lambda row: (row.method, row.n_fft))
-
-
-def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(first, second).statistic)
 
 
 # -- words -----------------------------------------------------------------------------------

@@ -22,13 +22,14 @@ def levels(samples: Samples) -> Mapping[str, float]:
     """Loudness, true peak, crest, the range between quiet and loud moments, share of silence."""
     block_db = _block_db(samples)
     audible = block_db[block_db > -70]
+    low, high = np.percentile(audible, [10, 95]) if len(audible) >= 5 else (0.0, 0.0)
     mean_square = float(np.square(samples, dtype=np.float64).mean())
     peak = float(np.abs(samples).max())
     return {
         "lufs": integrated_lufs(samples, SAMPLE_RATE),
         "true_peak_db": true_peak_db(samples),
         "crest_db": float(20 * np.log10(peak + TINY) - 10 * np.log10(mean_square + 1e-12)),
-        "dyn_range_db": _range_db(audible),
+        "dyn_range_db": float(high - low),
         "silence_share": float((block_db < -60).mean()),
     }
 
@@ -49,12 +50,6 @@ def _block_db(samples: Samples) -> Doubles:
     n_blocks = max(len(samples) // _BLOCK, 1)
     blocks = samples[: n_blocks * _BLOCK].reshape(n_blocks, -1).astype(np.float64)
     return np.asarray(10 * np.log10(np.square(blocks).mean(axis=1) + 1e-12))
-
-
-def _range_db(audible: Doubles) -> float:
-    if len(audible) < 5:
-        return 0.0
-    return float(np.percentile(audible, 95) - np.percentile(audible, 10))
 
 
 def _clipped(samples: Samples) -> float:

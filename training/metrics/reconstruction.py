@@ -156,7 +156,7 @@ def spectral_convergence_to_db(
         If the target is not on the estimate's grid, or is silent.
     """
     n_fft = 2 * (target.shape[1] - 1)
-    n_frames = _n_frames(len(estimate), n_fft, hop_length)
+    n_frames = 1 + (len(estimate) + n_fft) // hop_length
     if len(target) != n_frames:
         raise ValueError(f"target has {len(target)} frames, expected {n_frames} as the estimate")
     found = _blocks(estimate, n_fft, hop_length, window)
@@ -234,10 +234,6 @@ def _blocks(samples: Samples, n_fft: int, hop_length: int, window: Window) -> It
     per_block = _frames_per_block(n_fft)
     for start in range(0, len(frames), per_block):
         yield np.abs(np.fft.rfft(frames[start : start + per_block] * taper))
-
-
-def _n_frames(n_samples: int, n_fft: int, hop_length: int) -> int:
-    return 1 + (n_samples + n_fft) // hop_length
 
 
 def _frames_per_block(n_fft: int) -> int:

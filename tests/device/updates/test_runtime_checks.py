@@ -8,6 +8,7 @@ import pytest
 from device.errors import InvalidAudio, ModelTooSlow
 from device.model.contract import WINDOWS
 from device.model.network import BUNDLED_MODEL, Network
+from device.switches.state_sampling import sample_states
 from device.synthesis.windows import analysis_window
 from device.updates.runtime_checks import (
     LOUDEST_DB,
@@ -15,7 +16,6 @@ from device.updates.runtime_checks import (
     check_levels,
     check_speed,
     rms_db,
-    sample_states,
 )
 
 
@@ -36,7 +36,7 @@ class Changed:
 
 
 def states(n_switches):
-    return sample_states(n_switches, np.random.default_rng(0))
+    return sample_states(n_switches, MOST_STATES, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("n_switches", [1, 3, 6])

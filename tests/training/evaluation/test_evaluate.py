@@ -25,7 +25,7 @@ from training.corpus.generator.corpus_writer import (
 )
 from training.evaluation.effect_names import WORDS, named_effects, names_by_sound, sentence
 from training.evaluation.embed_scores import embed_scores
-from training.evaluation.evaluate import Plan, hold
+from training.evaluation.evaluate import Plan, evaluate
 from training.evaluation.label_sheet import build as build_sheet
 from training.evaluation.label_sheet import fit
 from training.evaluation.page import build
@@ -42,7 +42,6 @@ from training.evaluation.reference_music import (
 from training.evaluation.release_gate import GateMissed, Threshold, check, thresholds
 from training.evaluation.renders import WRAP_SECONDS, TakeJob, loop_seconds, play
 from training.evaluation.scores import scores
-from training.evaluation.state_sampling import MOST_STATES, choose_states, flipped
 from training.evaluation.state_similarity import compare_states, pairwise, place_on_map
 from training.evaluation.switch_effects import Effect, Sweep, Switch, coherence, examine, recognise
 from training.metrics.audio_metrics import GROUPS, NAMES
@@ -59,7 +58,7 @@ def small_model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def heard(small_model):
-    return hold(Plan(small_model, (1, 2), music=None), on_progress=lambda *_: None)
+    return evaluate(Plan(small_model, (1, 2), music=None), on_progress=lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -86,24 +85,6 @@ def sweep_of(effects, *, n_seeds=3, spread=0.0, interaction=0.0, n_switches=3):
 def separate_effects(n_switches=3):
     """Every figure is the business of one switch."""
     return np.array([np.arange(N_FIGURES) % n_switches == n for n in range(n_switches)], float)
-
-
-# -- states ----------------------------------------------------------------------------------
-
-
-def test_a_panel_of_eight_switches_is_played_whole_and_in_order():
-    states = choose_states(8, seed=1)
-    assert len(set(states)) == len(states) == 256
-    assert states[1] == (False,) * 7 + (True,)
-
-
-@pytest.mark.parametrize("n_switches", [9, 12, 16])
-def test_of_a_larger_panel_some_states_are_played_with_every_flip_of_them(n_switches):
-    states = set(choose_states(n_switches, seed=1))
-    flips = [[flipped(state, i) in states for state in states] for i in range(n_switches)]
-    assert MOST_STATES / 2 < len(states) <= MOST_STATES
-    # Both ends of a flip are counted, and some states were drawn twice.
-    assert min(sum(f) for f in flips) >= 1.5 * (MOST_STATES // (n_switches + 1))
 
 
 # -- takes -----------------------------------------------------------------------------------
