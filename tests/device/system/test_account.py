@@ -253,7 +253,7 @@ def test_root_plays_a_store_as_its_account(box):
     words = ("--seconds", "0.2", "--speaker", "silent", "--switches", "demo")
     status, said = as_root(["play", "--store", box.store.directory, *words], 0o022)
     assert status == 0, said
-    assert f"goes on as {SERVICE}" in said
+    assert f"continues as {SERVICE}" in said
     assert owners(box.store) == {SERVICE}
 
 

@@ -367,7 +367,7 @@ def test_the_watchdog_is_fed_though_the_status_line_fails():
     class SystemdNotifier:
         told = ()
 
-        def tell(self, *lines):
+        def notify(self, *lines):
             self.told = lines
 
     manager = SystemdNotifier()
