@@ -1,1 +1,4 @@
-"""Loops as the networks see them: spectrogram analysis, bands, descriptors, the dataset."""
+"""Loops as the networks see them: spectrogram analysis, bands, descriptors, the dataset.
+
+May import `corpus`, `metrics` and `networks`.
+"""

@@ -44,7 +44,7 @@ class Features:
         Numbers of loops.
     n_slots : int
     labels : (n_loops, n_labels), float32
-        What the owner says of the loops; no columns unless switches are made of it.
+        Labels of the loops; no columns unless the switches come from labels.
     """
 
     log_bands: NDArray[np.float16]
@@ -115,7 +115,7 @@ def _check(corpus: Corpus, analysis: Analysis, is_train: NDArray[np.bool_]) -> N
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Let one process analyse at a time; who comes second waits, and finds the work done.
+    """Let one process analyse at a time; a second one waits, and finds the work done.
 
     The lock is the kernel's, so a killed process leaves none behind.
     """

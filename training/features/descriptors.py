@@ -15,7 +15,7 @@ from device.model.contract import SLOTS_PER_BEAT
 from training.features.analysis import Analysis
 
 BEATS_PER_BAR = 4
-# What a listener would call a band: name → Hz from, to.
+# Frequency regions: name → lower and upper edge, Hz.
 REGIONS = {
     "sub": (0.0, 60.0),
     "bass": (60.0, 250.0),
@@ -62,7 +62,7 @@ def describe(log_bands: Tensor, analysis: Analysis, *, frames_per_slot: int) -> 
     -------
     (n_loops, len(NAMES)), float32
     """
-    # Fourier transforms and small differences want all the precision there is.
+    # Fourier transforms and small differences need full precision.
     with torch.autocast(log_bands.device.type, enabled=False):
         log_bands = log_bands.float()
         columns = _levels(log_bands, analysis)
@@ -89,25 +89,25 @@ def _levels(log_bands: Tensor, analysis: Analysis) -> dict[str, Tensor]:
     frame = power.sum(dim=2) + _TINY
     mean = power.mean(dim=1)
     total = mean.sum(dim=1, keepdim=True) + _TINY
-    # The ear's weight, roughly: deaf to the lowest, keener above 1.5 kHz (ITU-R BS.1770).
+    # Roughly the K-weighting of ITU-R BS.1770: a high-pass at 38 Hz, a boost above 1.5 kHz.
     weight = hertz**2 / (hertz**2 + 38.0**2) * (1 + 1.5 * hertz**2 / (hertz**2 + 1_500.0**2))
     loudest = frame.topk(max(1, frame.shape[1] // 20), dim=1).values.mean(dim=1)
     columns = {
         "loudness": _decibels((mean * weight).sum(dim=1)),
         "peaks": _decibels(loudest) - _decibels(total[:, 0]),
-        # Silence counts as -40 dB, or one gap would outweigh all else.
+        # Silence counts as -40 dB, else one gap would outweigh everything.
         "dynamics": _decibels(frame / total + 1e-4).std(dim=1),
         "brightness": (mean / total * (hertz + 20).log2()).sum(dim=1),
     }
     for name, (low, high) in REGIONS.items():
         inside = _between(analysis, low, high)
-        # A little of the whole: below -60 dB nobody hears how far below.
+        # Levels below -60 dB of the total count as -60 dB: the difference is inaudible.
         columns[name] = _decibels(mean[:, inside].sum(dim=1) / total[:, 0] + 1e-6)
     return columns
 
 
 def _spectrum(log_bands: Tensor) -> dict[str, Tensor]:
-    """How peaky and how rough a frame is."""
+    """Peaks and roughness of the spectrum."""
     magnitude = log_bands.exp()
     squared = magnitude**2
     prominence = log_bands[..., 2:-2] - torch.maximum(log_bands[..., :-4], log_bands[..., 4:])
@@ -124,7 +124,7 @@ def _spectrum(log_bands: Tensor) -> dict[str, Tensor]:
 
 
 def _rhythm(log_bands: Tensor, analysis: Analysis, frames_per_beat: int) -> dict[str, Tensor]:
-    """What happens over time."""
+    """Attacks, modulation and repetition over time."""
     n_frames = log_bands.shape[1]
     n_beats = n_frames / frames_per_beat
     rises = log_bands.diff(dim=1).clamp_min(0)

@@ -1,10 +1,10 @@
 """How much frames move, at every rate: errors are least where there is too little of it.
 
-Where a frame cannot be known, the least error is the middle of all it could be, and middles are
-calm: attacks too soft, partials too round. So this compares not the movement itself, but how much
-of it there is: the energy of log bands in octaves of the rate at which they change, over time and
-along frequency. Every band and every frame answers for itself: where neighbours are counted
-together, one of them learns to move for all.
+Where a frame cannot be predicted, the mean of all possible frames has the least error, and means
+are smooth: attacks too soft, partials too broad. So this compares not the movement itself, but its
+energy: the energy of log bands in octaves of the rate at which they change, over time and
+along frequency. Every band and every frame is compared by itself: were neighbours summed, one of
+them would learn to move for all.
 """
 
 import torch
@@ -22,7 +22,7 @@ def modulation_loss(drawn: Tensor, target: Tensor) -> Tensor:
     drawn, target : (n_stretches, n_frames, n_bands)
         Stretches without a gap, normalised log bands.
     """
-    # Fourier transforms want all the precision there is.
+    # Fourier transforms need full precision.
     with torch.autocast(drawn.device.type, enabled=False):
         drawn, target = drawn.float(), target.float()
         over_time = _apart(drawn.transpose(1, 2), target.transpose(1, 2))

@@ -1,1 +1,4 @@
-"""What a switch changes: directions found in a latent space, or labels."""
+"""What a switch changes: directions found in a latent space, or labels.
+
+May import `features`, `corpus`, `metrics` and `networks`.
+"""

@@ -40,19 +40,19 @@ FURTHEST = 3.0
 
 
 class Axes(nn.Module):
-    """Positions along the directions that switches step through; three ways of finding them.
+    """Positions along the axes that the switches move; subclasses find the axes.
 
-    The composer's latent is where a loop lies along the axes, then all the rest of it. Some ways
-    know the first before anybody reads the loop; what they do not know the reader has to find.
+    The composer's latent is a loop's position along the axes, then the variation. Some subclasses
+    know the position beforehand; what they do not know, the posterior encoder has to infer.
 
     Attributes
     ----------
     switch_range : float
         How far along its axis a switch goes either way, in standard deviations of the corpus.
     n_read : int
-        Numbers that the reader finds in a loop.
+        Numbers that the posterior encoder infers from a loop.
     is_aimed : bool
-        Whether it is known, while the composer is trained, what a panel state should sound like.
+        Whether descriptors of a state can be predicted while the composer is trained.
     centre, spread : (n_descriptors,)
     effect : (n_descriptors, n_switches)
         What one standard deviation along an axis does to standardised descriptors.
@@ -72,36 +72,36 @@ class Axes(nn.Module):
         self.register_buffer("effect", torch.zeros(len(NAMES), n_switches))
 
     def fit(self, described: Tensor, labels: Tensor) -> None:
-        """Learn from loops what their descriptors are like, and whatever else is needed.
+        """Fit the scaling of descriptors, and the axes where they come from loops.
 
         Parameters
         ----------
         described : (n_loops, n_descriptors)
         labels : (n_loops, n_labels)
-            What the owner says of them; no columns unless asked for.
+            Labels of the loops; no columns unless requested.
         """
         raise NotImplementedError
 
     def project(self, described: Tensor, labels: Tensor) -> Tensor:
-        """Where loops are known to lie, (n_loops, n_known); `fit` says what of."""
+        """Positions of loops, (n_loops, n_known); parameters as of `fit`."""
         raise NotImplementedError
 
     def fit_latent(self, latent: Tensor, described: Tensor) -> None:
-        """Learn from a composer's finished latent, (n_loops, n_switches + n_variation).
+        """Fit the axes to a finished composer's latents, (n_loops, n_switches + n_variation).
 
-        Asked of those that are not aimed alone.
+        Called only where `is_aimed` is False.
         """
 
     def switch_position(self, switches: Tensor) -> Tensor:
-        """Where a panel state lies along the axes; `switches` are 0 or 1."""
+        """Position of states along the axes; `switches` are 0 or 1, (n_states, n_switches)."""
         return self.switch_range * (2 * switches - 1)
 
     def latent(self, switches: Tensor, variation: Tensor) -> Tensor:
-        """What a panel state is to the composer, (n_states, n_switches + n_variation)."""
+        """Latents of states for the composer, (n_states, n_switches + n_variation)."""
         return torch.cat([self.switch_position(switches), variation], dim=1)
 
     def predict_descriptors(self, position: Tensor) -> Tensor:
-        """Standardised descriptors that positions stand for, (n_loops, n_descriptors)."""
+        """Predict standardised descriptors from positions, (n_loops, n_descriptors)."""
         return position @ self.effect.T
 
     def names(self) -> tuple[str, ...]:
@@ -109,17 +109,17 @@ class Axes(nn.Module):
         return name(self.effect)
 
     def standardise(self, described: Tensor) -> Tensor:
-        """Descriptors → standard deviations from the corpus' middle, odd ones drawn in softly."""
+        """Descriptors → standard deviations from the corpus' centre, compressed towards ±3."""
         return FURTHEST * torch.tanh((described - self.centre) / self.spread / FURTHEST)
 
     def fit_scaling(self, described: Tensor) -> Tensor:
-        """Find middle and spread of the descriptors; returns them standardised."""
+        """Fit centre and spread of the descriptors; returns them standardised."""
         low, middle, high = described.quantile(torch.tensor([0.1, 0.5, 0.9]).to(described), dim=0)
         self.centre.copy_(middle)
-        # Of a normal distribution; a few odd loops must not stretch it.
+        # 2.563 standard deviations of a normal distribution; robust against outliers.
         self.spread.copy_(((high - low) / 2.563).clamp_min(1e-3))
         for _ in range(3):
-            # Drawing in pulls the mean a little; some rounds bring it back to 0.
+            # The compression shifts the mean a little; some iterations bring it back to 0.
             self.centre += self.standardise(described).mean(dim=0) * self.spread
         return self.standardise(described)
 

@@ -1,13 +1,11 @@
 """What the switches mean: directions in which loops of a corpus differ audibly.
 
-`Axes` is what all ways have in common. Here is the default way: every loop is described by numbers
-(`training.features.descriptors`). Their principal components, rotated so that each direction moves
-few
-descriptors and all directions move about as much, are discovered from the music alone, and
-uncorrelated and centred by construction. A switch is one of them, off below and on above the
-middle. So a switch means the same change of the same descriptors whatever the others are, and the
-composer is held to that. The other ways: `training.switch_axes.principal_components` and
-`training.switch_axes.labels`.
+The default of three ways: the axes are the principal components of the descriptors of all loops
+(`training.features.descriptors`), rotated so that each axis moves few descriptors and all axes move
+about as much. They are uncorrelated and centred by construction. A switch is one of them, off below
+and on above the centre. So a switch means the same change of the same descriptors whatever the
+others are, and the composer is trained towards that. The other ways are in
+`training.switch_axes.principal_components` and `training.switch_axes.labels`.
 """
 
 from itertools import combinations
@@ -18,7 +16,7 @@ from torch import Tensor
 from training.features.descriptors import NAMES
 from training.switch_axes.axes import FURTHEST, Axes
 
-# Where "on" means more of these: a panel with everything off is the calmest.
+# "On" means more of these: with all switches off the music is calmest.
 _ALIVE = ("attacks", "motion", "high attacks", "treble", "air", "low attacks")
 _SWEEPS = 20
 # 1 is varimax.
@@ -26,7 +24,7 @@ _EVENNESS = 8.0
 
 
 class DiscoveredAxes(Axes):
-    """The descriptors' own principal axes, rotated; known of every loop that can be heard.
+    """The rotated principal axes of the descriptors; known of every loop.
 
     Attributes
     ----------
@@ -44,7 +42,7 @@ class DiscoveredAxes(Axes):
         """Find the axes of a corpus."""
         del labels
         standard = self.fit_scaling(described).double()
-        # A switch that turns the volume down has no meaning: all states are to be as loud.
+        # No switch changes the loudness: all states are to be equally loud.
         standard[:, NAMES.index("loudness")] = 0
         covariance = torch.cov(standard.T, correction=0)
         n_switches = self.effect.shape[1]
@@ -77,8 +75,8 @@ def rotate_orthomax(loadings: Tensor) -> Tensor:
     Notes
     -----
     Orthomax by plane rotations (Kaiser 1958, Harman 1976). Varimax, its usual form, leaves strong
-    and weak components, and a weak switch is drowned by what the others leave undecided; the
-    heavier `_EVENNESS` weighs against that.
+    and weak components, and the effect of a weak switch is smaller than the scatter of the others;
+    the larger `_EVENNESS` counteracts that.
     """
     n_descriptors, n_components = loadings.shape
     rotation = torch.eye(n_components).to(loadings)
@@ -100,6 +98,6 @@ def _plane_rotation(x: Tensor, y: Tensor, weight: float) -> Tensor:
 
 
 def orient(effect: Tensor) -> Tensor:
-    """Say which way round each axis is worn: 1 or -1."""
+    """Sign of each axis, 1 or -1, so that "on" means more of `_ALIVE`."""
     chosen = [NAMES.index(name) for name in _ALIVE]
     return torch.where(effect[chosen].sum(dim=0) < 0, -1.0, 1.0).to(effect)

@@ -1,4 +1,4 @@
-"""Switches as what the owner says of the music: factors that a corpus knows, or tags of its files.
+"""Switches from labels of the music: factors that a corpus records, or tags of its files.
 
 A label is yes or no, or a number. A switch that stands for a yes or no goes from the one to the
 other, where loops are; one that stands for a number goes some standard deviations below and above
@@ -23,7 +23,7 @@ from training.corpus.reader import Corpus
 from training.corpus.records import LoopRecord
 from training.switch_axes.axes import FURTHEST, Axes
 
-# The share of loops that a yes, or a no, must have: fewer teach nothing.
+# The share of loops that a yes, or a no, must have: fewer cannot be learned from.
 _RAREST = 0.01
 _SAME = 0.99
 _RIDGE = 1e-3
@@ -39,7 +39,7 @@ class LabelledAxes(Axes):
     furthest : (n_switches,)
         Where its switch goes either way: 1 for a yes or no, else `switch_range`.
     level : (n_descriptors,)
-        What the middle of everything sounds like.
+        Descriptors at the centre of all axes.
     """
 
     middle: Tensor
@@ -56,7 +56,7 @@ class LabelledAxes(Axes):
         self.register_buffer("level", torch.zeros_like(self.centre))
 
     def fit(self, described: Tensor, labels: Tensor) -> None:
-        """Learn what labels sound like."""
+        """Fit the effect of labels on descriptors, by ridge regression."""
         yes_or_no = ((labels == 0) | (labels == 1)).all(dim=0)
         half, one = torch.tensor([0.5, 1.0]).to(labels)
         self.middle.copy_(torch.where(yes_or_no, half, labels.mean(dim=0)))
@@ -207,7 +207,7 @@ def tagged(
 def _checked(
     corpus: Corpus, names: Sequence[str], labels: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Refuse labels of which no switch can be made, judged by the loops that are trained on."""
+    """Refuse labels that cannot be a switch, on the evidence of the training loops."""
     is_train = np.array([record.split == TRAIN for record in corpus.records])
     for name, column in zip(names, labels[is_train].T, strict=True):
         value, n_others = _commonest(column)

@@ -1,9 +1,9 @@
 """Switches as principal components of what a composer learnt by itself, the way of Avant-Garfield.
 
-The composer is trained as an autoencoder that knows nothing of switches: the reader finds all of
-its latent. Afterwards the latents of the corpus are analysed. A switch steps along one of their
+The composer is trained as an autoencoder without switches: the posterior encoder infers the whole
+latent. Afterwards the latents of the corpus are analysed. A switch steps along one of their
 strongest components, from so many standard deviations below the mean to as many above, and the
-variation moves along all others. Nothing is promised of how that sounds.
+variation moves along all others. The descriptors of a state are not constrained.
 """
 
 import torch
@@ -34,17 +34,17 @@ class ComponentAxes(Axes):
         self.register_buffer("steps", torch.eye(self.n_read))
 
     def fit(self, described: Tensor, labels: Tensor) -> None:
-        """Learn no more than what descriptors are like."""
+        """Fit the scaling of the descriptors alone."""
         del labels
         self.fit_scaling(described)
 
     def project(self, described: Tensor, labels: Tensor) -> Tensor:
-        """Nowhere: the reader has to find everything, (n_loops, 0)."""
+        """No position is known: the posterior encoder infers everything, (n_loops, 0)."""
         del labels
         return described[:, :0]
 
     def fit_latent(self, latent: Tensor, described: Tensor) -> None:
-        """Find the components, and what one step along those of the switches sounds like."""
+        """Fit the components, and the effect of one step along those of the switches."""
         precise = latent.double()
         strength, direction = torch.linalg.eigh(torch.cov(precise.T, correction=0))
         deviation = strength.flip(0).clamp_min(1e-12).sqrt()
