@@ -318,7 +318,7 @@ def test_the_panel_appears_on_a_terminal_that_is_not_utf_8(environment, latin):
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_a_bar_of_progress_is_drawn_on_any_terminal(encoding):
     code = (
-        "from device.terminal import take_any_text; take_any_text()\n"
+        "from device.console import take_any_text; take_any_text()\n"
         "from training.commands.train import _Bar\n"
         "with _Bar(hidden=False) as bar:\n"
         "    bar.report('codec', 0.5, {'loss': 1.0})\n"
