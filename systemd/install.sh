@@ -68,6 +68,7 @@ install_() {
     if [ -z "$wheelhouse" ] && [ -n "$(wheel_in "$here/..")" ]; then wheelhouse=$(folder "$here/.."); fi
     system_packages
     service_user
+    wheel=$(find_wheel)
     state_folders
     version_folder
     configuration
@@ -134,7 +135,6 @@ state_folders() {
 }
 
 version_folder() {
-    wheel=$(find_wheel)
     id=$(version_id)
     folder=$home/versions/$id
     if [ -f "$root$folder/complete" ]; then

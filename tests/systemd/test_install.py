@@ -312,8 +312,10 @@ def test_wrong_words_change_nothing(install, root, words, said):
 
 
 def test_the_scripts_are_clean_shell():
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
     scripts = sorted(FOLDER.glob("*.sh"))
     assert len(scripts) >= 4
-    subprocess.run(["shellcheck", *scripts], check=True)
+    for script in scripts:
+        subprocess.run(["sh", "-n", script], check=True)
+    # Finds more, and is not installed everywhere.
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", *scripts], check=True)

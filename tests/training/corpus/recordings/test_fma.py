@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -40,6 +42,15 @@ def test_the_table_is_read_with_its_two_rows_of_names(archive):
     assert tracks[2].tags.licence == BY
     assert tracks[1006].tags.licence is None
     assert "not a track" in skipped[0].reason
+
+
+@pytest.mark.parametrize("table", ["tracks.csv", "genres.csv"])
+def test_a_table_may_begin_with_a_byte_order_mark(archive, tmp_path, table):
+    path = archive / "fma_metadata" / table
+    marked = tmp_path / table
+    marked.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    read = read_genres if table == "genres.csv" else lambda path: list(read_tracks(path, []))
+    assert read(marked) == read(path)
 
 
 def test_a_genre_is_found_in_any_case_with_all_that_belong_to_it(archive):
