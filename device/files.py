@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 # No text that is given to an instrument has more: settings, scripts, lists of hosts, the status.
 MOST_TEXT_BYTES = 4 * 1024 * 1024
 
-# What is shared between accounts has these modes, whatever the umask of who writes it.
+# What is shared between accounts has these modes, whatever the umask of the writer.
 SHARED_FILE_MODE = 0o644
 SHARED_FOLDER_MODE = 0o755
 
@@ -63,7 +63,7 @@ def atomic_symlink(link: Path, target: str, partial: Path) -> None:
 
 
 def remove_durably(path: Path) -> None:
-    """Remove a file or a link for good; none there is as good."""
+    """Remove a file or a link and flush its folder; one that is missing is no error."""
     with suppress(FileNotFoundError):
         path.unlink()
         flush_folder(path.parent)
@@ -103,12 +103,12 @@ def file_lock(path: Path, wait_seconds: float) -> Iterator[None]:
     give_up = time.monotonic() + wait_seconds
     descriptor = _lock_file(path)
     try:
-        # Not flock's own waiting, which nothing ends if whoever holds the lock hangs.
+        # Not flock's own waiting, which has no time limit if the process that holds the lock hangs.
         while not (_lock(descriptor) and _is_named(descriptor, path)):
             if time.monotonic() > give_up:
                 raise TimeoutError(f"{path}: held for {wait_seconds:.0f} s")
             time.sleep(0.01)
-            # Another file may have taken the name since: whoever comes next would lock that one.
+            # Another file may have taken the name since: the next process would lock that one.
             if not _is_named(descriptor, path):
                 fresh = _lock_file(path)
                 os.close(descriptor)
@@ -145,14 +145,14 @@ def make_folder(folder: Path) -> None:
 
 
 def create_locked(path: Path) -> BinaryIO:
-    """Open a new file and hold it, so that `remove_stale` knows that somebody still writes."""
+    """Open a new file and lock it, so that `remove_stale` leaves it until it is closed."""
     file = create_shared(path)
     _lock(file.fileno())
     return file
 
 
 def remove_stale(folder: Path, pattern: str) -> None:
-    """Remove the files, links and pipes of these names that nobody holds."""
+    """Remove the files, links and pipes of these names that no process has locked."""
     for path in folder.glob(pattern):
         # One that cannot be removed is no reason to leave the others.
         with suppress(OSError):
@@ -272,11 +272,16 @@ def _open_regular(path: Path, *, follow: bool) -> int:
     return descriptor
 
 
-def _check_regular(path: Path, found: os.stat_result, *, follow: bool) -> None:
-    if stat.S_ISDIR(found.st_mode):
+def _check_regular(path: Path, status: os.stat_result, *, follow: bool) -> None:
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not (stat.S_ISREG(found.st_mode) or (follow and _is_null(found))):
-        raise OSError(errno.EINVAL, f"found {_kind(found.st_mode)}, expected a file", str(path))
+    is_null = (
+        follow
+        and stat.S_ISCHR(status.st_mode)
+        and status.st_rdev == Path(os.devnull).stat().st_rdev
+    )
+    if not (stat.S_ISREG(status.st_mode) or is_null):
+        raise OSError(errno.EINVAL, f"found {_kind(status.st_mode)}, expected a file", str(path))
 
 
 def _lock_file(path: Path) -> int:
@@ -312,10 +317,6 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _is_null(found: os.stat_result) -> bool:
-    return stat.S_ISCHR(found.st_mode) and found.st_rdev == Path(os.devnull).stat().st_rdev
 
 
 def _kind(mode: int) -> str:

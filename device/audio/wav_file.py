@@ -115,7 +115,8 @@ class WavSpeaker(Closeable):
             raise OutputError(f"{self._path}: found a closed recording, expected an open one")
         self._make_room(2 * len(samples))
         try:
-            self._output.file.write(_to_pcm(samples))
+            pcm = np.rint(np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2")
+            self._output.file.write(pcm.tobytes())
             if self._output.is_stream:
                 self._output.file.flush()
         except OSError as error:
@@ -158,8 +159,3 @@ def _wav_header(sample_rate: int, n_bytes: int) -> bytes:
         *(frame_bytes, 8 * n_sample_bytes),
         *(b"data", n_bytes),
     )
-
-
-def _to_pcm(samples: NDArray[np.float32]) -> bytes:
-    pcm: NDArray[np.int16] = np.rint(np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2")
-    return pcm.tobytes()

@@ -357,10 +357,6 @@ def _check_scores(card: ModelCard) -> None:
         finite(f"scores, {name}", value)
 
 
-def _parse_golden(_key: str, text: str) -> Golden:
-    return Golden.from_json(text)
-
-
 _PARSERS: dict[str, Callable[[str, str], Any]] = {
     "contract_version": parse_int,
     "sample_rate": parse_int,
@@ -377,6 +373,6 @@ _PARSERS: dict[str, Callable[[str, str], Any]] = {
     "title": parse_text,
     "switch_labels": parse_labels,
     "provenance": parse_object,
-    "golden": _parse_golden,
+    "golden": lambda _key, text: Golden.from_json(text),
     "scores": parse_scores,
 }

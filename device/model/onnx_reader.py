@@ -1,7 +1,7 @@
 """What an ONNX file is made of, read without running any of it.
 
-onnxruntime is written for files that somebody trusts. So a candidate is first read here, where a
-lie costs an exception: what a model of ours never needs is refused before onnxruntime sees the file
+onnxruntime is written for trusted files. So a candidate is first read here, where wrong data raise
+an exception: what a model of ours never needs is refused before onnxruntime sees the file
 (other files it refers to, operators of other domains, loops, functions, sizes that the bytes do not
 bear out). The fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto. Standard
 library alone.
@@ -208,7 +208,8 @@ def _examined(model: Message) -> OnnxFile:
     for node in nodes:
         _check_node(node)
     _check_constants(graphs[0], nodes)
-    return OnnxFile(_metadata(model), _tensors(graphs[0]), len(nodes))
+    values = graphs[0].get("input", []) + graphs[0].get("output", [])
+    return OnnxFile(_metadata(model), tuple(map(_tensor, values)), len(nodes))
 
 
 def _nodes(graph: Message) -> Iterator[Message]:
@@ -278,10 +279,6 @@ def _metadata(model: Message) -> dict[str, str]:
     if n_bytes > MOST_METADATA_BYTES:
         raise _forbidden(f"{n_bytes:,} bytes of metadata", f"{MOST_METADATA_BYTES:,} at most")
     return metadata
-
-
-def _tensors(graph: Message) -> tuple[Tensor, ...]:
-    return tuple(_tensor(value) for value in graph.get("input", []) + graph.get("output", []))
 
 
 def _tensor(value: Message) -> Tensor:

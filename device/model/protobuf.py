@@ -1,4 +1,4 @@
-"""A reader of protobuf messages that trusts nobody: it knows what may be there and how much of it.
+"""A reader of untrusted protobuf messages: a schema says what may be there, limits how much.
 
 The wire format is that of https://protobuf.dev/programming-guides/encoding: a message is a row of
 fields, each a number, a wire type and a value. Standard library alone.
@@ -19,7 +19,7 @@ SCALARS = {
     "numbers": (_VARINT, _BYTES),
     "bytes": (_BYTES,),
     "float": (_FIXED32,),
-    # Only counted: their values are nobody's concern here.
+    # Only counted: their values are not needed here.
     "floats": (_FIXED32, _BYTES),
     "doubles": (_FIXED64, _BYTES),
     "varints": (_VARINT, _BYTES),

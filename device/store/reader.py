@@ -1,4 +1,4 @@
-"""What is in a model store, for whoever only looks: no lock, no waiting, nothing changed."""
+"""What is in a model store, for readers: no lock, no waiting, nothing changed."""
 
 import hashlib
 import re
@@ -45,7 +45,7 @@ class StoredModel:
 class StoreReader:
     """The models of a directory, which need not be there.
 
-    Each name turns from one whole file to another in one step, so whoever looks waits for nobody.
+    Each name turns from one whole file to another in one step, so a reader never waits.
     """
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
@@ -78,13 +78,13 @@ class StoreReader:
         models = [
             StoredModel(
                 digest=path.stem,
-                size_bytes=facts.st_size,
-                added=facts.st_mtime,
+                size_bytes=status.st_size,
+                added=status.st_mtime,
                 is_active=path == active,
                 is_previous=path == previous,
                 refused=self.refusal(path.stem),
             )
-            for path, facts in self._files()
+            for path, status in self._files()
         ]
         return sorted(models, key=lambda model: (-model.added, model.digest))
 

@@ -16,7 +16,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 MOST_STARTS = 2
 # Crashes at any time, however long it had played, since it last played for long without one.
 MOST_CRASHES = 4
-# Times the machine went down before a start came to anything. Whoever pulls the plug does not say
+# Times the machine went down before a start came to anything. A pulled plug does not mean
 # that the model is bad; but one that takes the whole machine down must not have it for ever.
 MOST_REBOOTS = 5
 
@@ -24,9 +24,8 @@ MOST_REBOOTS = 5
 class StartCounter:
     """A JSON file about the one model that was started last.
 
-    ``n``, ``boot`` and ``n_downs`` mean what they have always meant; a file without the other
-    two,
-    of an older version, tells of no crash.
+    ``n``, ``boot`` and ``n_downs`` mean what they have always meant; a file of an
+    older version, without the other two, records no crash.
 
     Parameters
     ----------
@@ -58,7 +57,7 @@ class StartCounter:
         The last start counts, too, if it was cut off: asked before the next one, not during it.
         """
         mark = self._mark(digest)
-        # Who cannot tell one boot from another cannot tell a crash from a pulled plug either.
+        # Without a boot number a crash cannot be told from a pulled plug.
         is_same_boot = bool(self._boot()) and mark.get("boot") == self._boot()
         return _whole(mark, "n_crashes") + (mark.get("running") is True and is_same_boot)
 

@@ -8,10 +8,10 @@
     verdicts.json   hashes that were accepted, or refused and why
     starts.json     how the last starts of the active one ended, and in which boot
 
-Who reads needs no lock: each of these names changes in one step from one whole file to another.
+Readers need no lock: each of these names changes in one step from one whole file to another.
 Writers take turns (``flock`` on ``.lock``), hold the lock for a few small writes at most, and bring
 everything to the disk before it is named, so that a power cut leaves the old state or the new one.
-All accounts may read all of it, whatever the umask of who wrote it, and root writes as the account
+All accounts may read all of it, whatever the umask of the writer, and root writes as the account
 that the folder belongs to (`open_store`). Names that are no regular files are never waited for.
 Standard library alone.
 """
@@ -48,9 +48,8 @@ def open_store(directory: Path) -> "ModelStore":
 class ModelStore(StoreReader):
     """Changes a store; several processes may do so at once.
 
-    What `StoreReader` has waits for nobody. The rest may wait for a disk or another process, so it
-    is not
-    for the audio loop. The directory is made when something is first written.
+    The methods of `StoreReader` never wait. The others may wait for a disk or another process, so
+    they are not for the audio loop. The directory is made when something is first written.
 
     Parameters
     ----------
@@ -92,7 +91,7 @@ class ModelStore(StoreReader):
                 f"model: found {n_bytes:,} bytes, expected {MAX_MODEL_BYTES:,} at most; "
                 "export a smaller network"
             )
-        # Under the lock, so that nobody tidies between the making of the file and its being held.
+        # Under the lock, so that `recover` does not run before the new file is locked.
         with self._locked():
             if n_bytes > self.free_bytes():
                 raise StoreFull(

@@ -18,7 +18,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Upload(Closeable):
-    """A file that nobody takes notice of yet; gone when closed, unless it was kept.
+    """A file that readers of the store ignore; removed when closed, unless it was kept.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Upload(Closeable):
             flush_file(self._file)
 
     def is_whole(self) -> bool:
-        """Whether the disk gives back what was written: else no verdict about it counts."""
+        """Whether the disk gives back what was written: else no validation result of it counts."""
         try:
             return sha256_of(self.path) == self.digest
         except OSError:
@@ -102,7 +102,7 @@ def writing_into(directory: Path) -> Iterator[None]:
 
 
 def remaining_bytes(source: BinaryIO) -> int:
-    """How much there is to read, or the most there may be where nobody can know."""
+    """How much there is to read, or the largest size allowed where it is unknown."""
     if not source.seekable():
         return MAX_MODEL_BYTES
     here = source.tell()

@@ -2,9 +2,8 @@
 
 It is called as ``python -m device.updates.validation_worker FILE LIMITS``.
 
-It binds itself to limits before it opens the file, says on standard output what it is about to look
-at, one JSON object a line, and ends with what it found. Whatever a file does to it, it does to
-nobody else.
+It sets its resource limits before it opens the file, writes the name of each check to standard
+output, one JSON object a line, and at last the result. A file can crash this process alone.
 """
 
 import ctypes
@@ -139,7 +138,8 @@ def answer(path: Path, limits: ResourceLimits, write: Callable[[dict[str, Any]],
     """Validate, and write what `device.updates.validation` reads."""
     try:
         figures = run_checks(path, limits, lambda check: write({"check": check}))
-        write({"accepted": True, "figures": {**figures, "peak_mb": _peak_mb()}})
+        figures["peak_mb"] = round(_resident_bytes("VmHWM") / 2**20, 1)
+        write({"accepted": True, "figures": figures})
     except MemoryError:
         wanted = f"{limits.memory_bytes // 2**20} MB at most"
         error = ExaminationFailed(f"model memory: found more, expected {wanted}; train it smaller")
@@ -156,10 +156,6 @@ def answer(path: Path, limits: ResourceLimits, write: Callable[[dict[str, Any]],
 
 def _refused(error: SwitchboardError) -> dict[str, Any]:
     return {"accepted": False, "reason": str(error), "exit_code": error.exit_code}
-
-
-def _peak_mb() -> float:
-    return round(_resident_bytes("VmHWM") / 2**20, 1)
 
 
 def _resident_bytes(what: str) -> int:

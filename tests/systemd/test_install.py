@@ -316,6 +316,6 @@ def test_the_scripts_are_clean_shell():
     assert len(scripts) >= 4
     for script in scripts:
         subprocess.run(["sh", "-n", script], check=True)
-    # Says more, and is not everywhere.
+    # Finds more, and is not installed everywhere.
     if shutil.which("shellcheck"):
         subprocess.run(["shellcheck", *scripts], check=True)
