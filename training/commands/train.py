@@ -237,7 +237,7 @@ def _interruptible(out: Path) -> Iterator[None]:
             kept = f"{out / 'checkpoint.pt'} is whole: go on with --resume"
         else:
             kept = "there was no checkpoint yet: start again"
-        click.echo(f"\nswitchboard: interrupted; {kept}", err=True)
+        say("", f"switchboard: interrupted; {kept}", err=True)
         raise
 
 

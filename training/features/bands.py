@@ -1,8 +1,7 @@
 """Bands: which frequencies the network tells apart, each named by its centre in bins.
 
 *Linear* bands are the bins. *Mel* bands are evenly spaced on the mel scale. *Warped* bands are
-single bins in the range of chords, and widen above. Whichever they are, the way from bins to bands
-and
+single bins in the range of chords, and widen above. For all of them, the map from bins to bands and
 back is the same: triangles between neighbouring centres.
 """
 

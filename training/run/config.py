@@ -13,6 +13,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Self
 
 from device.errors import SwitchboardError
@@ -154,7 +155,7 @@ class Config:
         for expectations in (_kinds, _expectations, _of_analysis):
             for name, (holds, expected) in expectations(self).items():
                 if not holds:
-                    found = _setting(self, name)
+                    found = attrgetter(name)(self)
                     raise TrainingError(f"setting {name}: found {found}, expected {expected}")
 
     @property
@@ -182,11 +183,6 @@ class Config:
             return cls(**{**renamed, "analysis": Analysis(**raw["analysis"])})
         except (KeyError, TypeError) as error:
             raise TrainingError(f"settings of another version: {error}; train again") from error
-
-
-def _setting(config: Config, name: str) -> Any:
-    group, _, inner = name.rpartition(".")
-    return getattr(getattr(config, group) if group else config, inner)
 
 
 def _kinds(config: Config) -> dict[str, tuple[bool, str]]:

@@ -174,16 +174,17 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value)
-
-
 _FINISHED: Mapping[str, tuple[Any, str]] = {
     "config": (_is_mapping, "the settings of the run"),
     "n_slots": (lambda value: is_whole(value, 1), "a number of 16th notes"),
     "tempo_bpm": (is_positive, "a positive number"),
     "networks": (_is_mapping, "weights"),
-    "switch_labels": (_are_texts, "a name for each switch"),
+    "switch_labels": (
+        lambda value: (
+            isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value)
+        ),
+        "a name for each switch",
+    ),
     "provenance": (_is_mapping, "where the run comes from"),
 }
 
