@@ -1,1 +1,4 @@
-"""Every state of a model rendered, measured and put on one page."""
+"""Evaluation of a model: every state rendered, measured and reported on one page.
+
+It imports `training.reporting`, `features`, `metrics` and `corpus`, and `device`.
+"""

@@ -1,4 +1,4 @@
-"""An audition's charts: the model in one colour, the inversion alone in the other."""
+"""Charts of an evaluation: the model in one colour, the inversion alone in the other."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -32,18 +32,18 @@ _DOT_AREA = 55.0
 _FAINTEST = 0.15
 
 
-def draw(audition: Evaluation) -> dict[str, Markup]:
+def draw(evaluation: Evaluation) -> dict[str, Markup]:
     """Every chart by its name, as SVG; those of held-out music only where there was some."""
     makers: dict[str, tuple[Callable[[Evaluation], Figure], str]] = {
-        "effects": (_effects, "What every switch changes, figure by figure"),
+        "effects": (_effects, "Effect of every switch on every figure"),
         "flips": (_flips, "Distance in sound over the number of switches that differ"),
-        "loudness": (_loudness, "How many takes are how loud, and their true peaks"),
+        "loudness": (_loudness, "Histograms of the loudness and the true peaks of all renders"),
     }
-    if audition.reference is not None:
+    if evaluation.reference is not None:
         makers["families"] = (_families, "Distance from held-out music by family of figures")
-        makers["shifts"] = (_shifts, "How far every figure is off, model and inversion")
+        makers["shifts"] = (_shifts, "Shift of the median of every figure, model and inversion")
     with chart_style():
-        return {name: chart(make(audition), name, alt) for name, (make, alt) in makers.items()}
+        return {name: chart(make(evaluation), name, alt) for name, (make, alt) in makers.items()}
 
 
 def _figure(height: float, **grid: Any) -> "tuple[Figure, Any]":
@@ -53,9 +53,9 @@ def _figure(height: float, **grid: Any) -> "tuple[Figure, Any]":
     return figure, figure.subplots(**grid)
 
 
-def _effects(audition: Evaluation) -> "Figure":
+def _effects(evaluation: Evaluation) -> "Figure":
     """Dots as large as the change, in the colour of its direction."""
-    changes = [{e.name: e.change for e in switch.effects} for switch in audition.switches]
+    changes = [{e.name: e.change for e in switch.effects} for switch in evaluation.switches]
     names = [name for name in NAMES if max(abs(c[name]) for c in changes) >= 2 * _FAINTEST]
     figure, axes = _figure(0.22 * len(names) + 0.9)
     for x, change in enumerate(changes):
@@ -66,7 +66,7 @@ def _effects(audition: Evaluation) -> "Figure":
     axes.set_yticks(range(len(names)), [f"{WORDS[name][0]} · {name}" for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     # Number and the first two words of a label below each other, as columns are narrow.
-    labels = [[s.number + 1, *visible(s.label).split(maxsplit=1)] for s in audition.switches]
+    labels = [[s.number + 1, *visible(s.label).split(maxsplit=1)] for s in evaluation.switches]
     axes.set_xticks(range(len(labels)), ["\n".join(map(str, lines)) for lines in labels])
     axes.set_xlim(-0.6, len(labels) - 0.4)
     axes.xaxis.tick_top()
@@ -75,14 +75,14 @@ def _effects(audition: Evaluation) -> "Figure":
     return figure
 
 
-def _families(audition: Evaluation) -> "Figure":
+def _families(evaluation: Evaluation) -> "Figure":
     limits = {**MOST_DISTANCE, "defect": MOST_DEFECT_DISTANCE}
     names = list(GROUPS)
     figure, axes = _figure(2.6)
     bars_of = [
-        ("the model", audition.distances, _MODEL),
-        ("inversion alone", audition.inversion_distances, _INVERSION),
-        ("half the music from the other half", audition.noise_floor, RULE),
+        ("the model", evaluation.distances, _MODEL),
+        ("inversion alone", evaluation.inversion_distances, _INVERSION),
+        ("half the music from the other half", evaluation.noise_floor, RULE),
     ]
     for n, (label, distances, colour) in enumerate(bars_of):
         places = np.arange(len(names)) + 0.28 * (n - 1)
@@ -100,14 +100,14 @@ def _families(audition: Evaluation) -> "Figure":
     return figure
 
 
-def _shifts(audition: Evaluation) -> "Figure":
+def _shifts(evaluation: Evaluation) -> "Figure":
     figure, columns = _figure(3.9, ncols=2)
     halves = [("level", "defect", "timbre"), ("sharp", "rhythm")]
     for axes, groups in zip(columns, halves, strict=True):
         names = [name for group in groups for name in GROUPS[group]]
         for comparisons, colour, size in (
-            (audition.inversion_comparisons, _INVERSION, 4.5),
-            (audition.comparisons, _MODEL, 6),
+            (evaluation.inversion_comparisons, _INVERSION, 4.5),
+            (evaluation.comparisons, _MODEL, 6),
         ):
             shifts = {each.name: each.shift for each in comparisons}
             clipped = np.clip([shifts[n] for n in names], -_FURTHEST_SHIFT, _FURTHEST_SHIFT)
@@ -121,17 +121,19 @@ def _shifts(audition: Evaluation) -> "Figure":
     return figure
 
 
-def _flips(audition: Evaluation) -> "Figure":
-    likeness = audition.likeness
-    rows = likeness.by_flips
+def _flips(evaluation: Evaluation) -> "Figure":
+    similarity = evaluation.state_similarity
+    rows = similarity.by_flips
     figure, axes = _figure(2.8)
     across = [row.n_flips for row in rows]
     axes.vlines(
         across, [r.low for r in rows], [r.high for r in rows], color=SECOND, lw=5, alpha=0.35
     )
     axes.plot(across, [row.middle for row in rows], "o-", color=SECOND, label="states")
-    axes.axhline(likeness.between_takes, color=FIRST, lw=1.2, label="takes of one state")
-    axes.axhline(likeness.twin_distance, **_LIMIT, label="half of that: the same to a listener")
+    axes.axhline(similarity.between_renders, color=FIRST, lw=1.2, label="renders of one state")
+    axes.axhline(
+        similarity.indistinguishable_distance, **_LIMIT, label="half of that: indistinguishable"
+    )
     axes.set_xticks(across)
     axes.set_xlabel("switches that differ")
     axes.set_ylabel("distance in sound, sd")
@@ -140,17 +142,17 @@ def _flips(audition: Evaluation) -> "Figure":
     return figure
 
 
-def _loudness(audition: Evaluation) -> "Figure":
+def _loudness(evaluation: Evaluation) -> "Figure":
     figure, (loudness, peaks) = _figure(2.4, ncols=2)
-    lufs = audition.loudness
+    lufs = evaluation.loudness
     middle = float(np.median(lufs))
     loudness.hist(lufs, 24, color=SECOND)
     loudness.axvspan(middle - MOST_LU, middle + MOST_LU, color=FIRST, alpha=0.12, lw=0)
     loudness.set_title(f"Loudness (LUFS), and {MOST_LU:g} LU around the middle")
-    peaks.hist([take.true_peak_db for take in audition.takes.values()], 24, color=SECOND)
+    peaks.hist([render.true_peak_db for render in evaluation.renders.values()], 24, color=SECOND)
     peaks.axvline(LOUDEST_PEAK_DB, **(_LIMIT | {"color": INK}))
     peaks.set_title(typeset(f"True peak (dBTP), and the limit of {LOUDEST_PEAK_DB:g}"))
     for axes in (loudness, peaks):
-        axes.set_ylabel("takes")
+        axes.set_ylabel("renders")
         axes.grid(visible=False, axis="x")
     return figure

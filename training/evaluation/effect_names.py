@@ -1,10 +1,10 @@
-"""What switches do, in words: made of the figures, and short enough for a label."""
+"""Names for the effects of switches, made of the figures and short enough for a label."""
 
 from collections.abc import Mapping, Sequence
 
 from training.evaluation.switch_effects import Effect, Switch
 
-# Figure → what more and less of it are called. Figures of one name say the same thing.
+# Figure → names for more and for less of it. Figures with the same name count as one effect.
 WORDS: Mapping[str, tuple[str, str]] = {
     "lufs": ("louder", "softer"),
     "true_peak_db": ("higher peaks", "lower peaks"),
@@ -42,44 +42,44 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "loop_repeat": ("more loop", "more story"),
 }
 _MOST_WORDS = 3
-# Below this many standard deviations a change is not worth a word, unless it is the strongest.
-_WORTH_A_WORD = 0.5
+# A change below this many standard deviations is not named, unless it is the strongest.
+_LEAST_NAMED = 0.5
 
 
 def word(effect: Effect) -> str:
-    """What this change is called."""
+    """The name of a change."""
     more, less = WORDS[effect.name]
     return more if effect.change > 0 else less
 
 
 def named_effects(switch: Switch) -> list[Effect]:
-    """The strongest effects, of each name one."""
+    """The strongest effects, one of each name."""
     by_word: dict[str, Effect] = {}
     for effect in switch.effects:
         by_word.setdefault(word(effect), effect)
     named = list(by_word.values())[:_MOST_WORDS]
-    return [effect for effect in named if effect is named[0] or abs(effect.change) >= _WORTH_A_WORD]
+    return [effect for effect in named if effect is named[0] or abs(effect.change) >= _LEAST_NAMED]
 
 
 def sentence(switch: Switch) -> str:
-    """Say, such as "on: brighter (+1.4 sd), busier (+1.1 sd); the same in 9 of 10 panels"."""
+    """Describe, such as "on: brighter (+1.4 sd), busier (+1.1 sd); the same in 9 of 10 states"."""
     named = named_effects(switch)
     effects = ", ".join(f"{word(effect)} ({effect.change:+.1f} sd)" for effect in named)
-    return f"on: {effects}; {panels(min(effect.share for effect in named))}"
+    return f"on: {effects}; {consistency(min(effect.share for effect in named))}"
 
 
-def panels(share: float) -> str:
-    """In how many states of the other switches a change goes the way it mostly goes."""
+def consistency(share: float) -> str:
+    """Describe the share of states of the other switches with the usual sign of the change."""
     if share == 1:
-        return "the same in every panel"
+        return "the same in every state"
     tenths = int(10 * share)
-    return f"the same in {tenths} of 10 panels"
+    return f"the same in {tenths} of 10 states"
 
 
 def names_by_sound(switches: Sequence[Switch]) -> tuple[str, ...]:
-    """A name for every switch after what it does most; no two alike while words last.
+    """Name every switch after its strongest effect; names differ as far as there are enough.
 
-    Whose effect is strongest is named first.
+    The switch with the strongest effect is named first.
     """
     names: dict[int, str] = {}
     for switch in sorted(switches, key=lambda switch: -abs(switch.effects[0].change)):

@@ -1,4 +1,4 @@
-"""What an audition found, written into the model it is about; the graph stays as it is."""
+"""Embeds labels and scores of an evaluation in the model file; the graph is not changed."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from device.model.network import Network
 from device.model.summary import read_card
 from device.system.outputs import not_written, regular_target
 
-# Scores that an audition owns: those of an earlier one go.
+# Prefixes of the scores of an evaluation: those of an earlier one are removed.
 _OURS = ("audition_", "inversion_")
 
 
@@ -20,7 +20,8 @@ def embed_scores(model: Path, labels: Sequence[str], scores: Mapping[str, float]
     """Write labels and scores into a model file, whole or not at all; its new hash.
 
     Everything else of its card stays, provenance and golden vector included, and other scores too.
-    The file is opened as a box would open it before it takes the old one's place.
+    The new file is opened as the device opens it, golden vector included, before it replaces the
+    old one.
 
     Raises
     ------
@@ -63,9 +64,9 @@ def _content(model: Path, card: ModelCard) -> bytes:
 
 
 def _check(partial: Path, card: ModelCard) -> None:
-    """Open it, which replays the golden vector."""
+    """Open the file, which replays the golden vector, and compare its card."""
     if Network.open(partial).card != card:
         raise ContractError(
-            f"{partial.name}: found another card on the disk than was written, expected the same; "
-            "write it somewhere else"
+            f"{partial.name}: found another card on the disk than the one written, expected the "
+            "same; write it somewhere else"
         )

@@ -1,4 +1,4 @@
-"""The whole audition of a model: what is played, and all that is found out by listening."""
+"""Evaluation of a model: renders its states, measures them and compares them with music."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from device.files import sha256_of
 from device.model.contract import ModelCard
 from device.model.network import Network
 from device.switches.state_sampling import sample_with_flips
-from training.evaluation.reference_music import Music, Reference, hear_all
-from training.evaluation.renders import Render, TakeJob, play_all
-from training.evaluation.state_similarity import Likeness, compare_states
-from training.evaluation.switch_effects import Sweep, Switch, examine
+from training.evaluation.reference_music import Music, Reference, measure_reference
+from training.evaluation.renders import Render, RenderJob, render_all
+from training.evaluation.state_similarity import StateSimilarity, compare_states
+from training.evaluation.switch_effects import Sweep, Switch, measure_switches
 from training.metrics.comparison import Comparison, by_group, compare
 
 Progress = Callable[[int, int], None]
@@ -26,15 +26,16 @@ MOST_STATES = 256
 
 @dataclass(frozen=True)
 class Plan:
-    """What to play.
+    """What to render and what to compare it with.
 
     Attributes
     ----------
     seeds : sequence of int
-        In ascending order. One take of every state for each, two at least: takes of one state are
-        what distances between states are held against. Seeds above are for single takes.
+        In ascending order, two at least. Every state is rendered once for each: distances between
+        states are compared with distances between renders of one state. The seeds above the
+        last are for the independent renders.
     music : Music or None
-        What to hold the model against.
+        Reference music.
     """
 
     model: Path
@@ -45,19 +46,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was found out.
+    """Renders of a model and everything measured on them.
 
     Attributes
     ----------
     sha256 : str
-        Of the file that was heard.
+        Of the file that was rendered.
     labels : tuple of str
-        What the switches are called, which may differ from the card.
-    takes : dict
-        (seed, bits) → take.
+        Names of the switches, which may differ from the card.
+    renders : dict
+        (seed, bits) → render.
     reference : Reference or None
     sha256_written : str or None
-        Of the same model once this audition's names and scores are in it.
+        Of the model file after names and scores were embedded in it.
     """
 
     card: ModelCard
@@ -65,47 +66,47 @@ class Evaluation:
     labels: tuple[str, ...]
     seeds: tuple[int, ...]
     sweep: Sweep
-    takes: dict[tuple[int, tuple[bool, ...]], Render]
+    renders: dict[tuple[int, tuple[bool, ...]], Render]
     reference: Reference | None
     sha256_written: str | None = None
 
     @cached_property
     def switches(self) -> list[Switch]:
-        """What every switch does."""
-        return examine(self.sweep, self.labels)
+        """Effects of every switch."""
+        return measure_switches(self.sweep, self.labels)
 
     @cached_property
-    def likeness(self) -> Likeness:
-        """How far states lie from each other."""
+    def state_similarity(self) -> StateSimilarity:
+        """Distances between states."""
         return compare_states(self.sweep)
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
-        """Single takes against held-out music; empty without any."""
+        """Independent renders compared with reference music; empty without any."""
         if self.reference is None:
             return []
-        return compare(self.reference.figures, self.sweep.singles)
+        return compare(self.reference.figures, self.sweep.independent_renders)
 
     @cached_property
     def inversion_comparisons(self) -> list[Comparison]:
-        """A round trip of held-out music against it: what the inversion has to answer for."""
+        """Reference music after a round trip through the inversion, compared with itself."""
         if self.reference is None:
             return []
         return compare(self.reference.figures, self.reference.rebuilt_figures)
 
     @property
     def distances(self) -> dict[str, float]:
-        """Mean distance from held-out music, by family; empty without any."""
+        """Mean distance from reference music by group of figures; empty without any."""
         return by_group(self.comparisons) if self.comparisons else {}
 
     @property
     def inversion_distances(self) -> dict[str, float]:
-        """The same of the round trip."""
+        """Mean distance of the round trip by group of figures; empty without any."""
         return by_group(self.inversion_comparisons) if self.inversion_comparisons else {}
 
     @property
     def noise_floor(self) -> dict[str, float]:
-        """The same of one half of held-out music from the other: what chance has to answer for."""
+        """Mean distance of one half of the reference music from the other, by group."""
         if self.reference is None:
             return {}
         figures = self.reference.figures
@@ -113,65 +114,68 @@ class Evaluation:
 
     @property
     def is_sample(self) -> bool:
-        """Whether the panel has more states than were played."""
+        """Whether the model has more states than were rendered."""
         n_states: int = 2**self.card.n_switches
         return len(self.sweep.states) < n_states
 
     @property
-    def dead(self) -> list[Render]:
+    def silent_renders(self) -> list[Render]:
         """Takes with nothing to hear."""
-        return [take for take in self.takes.values() if take.is_dead]
+        return [render for render in self.renders.values() if render.is_silent]
 
     @property
     def loudness(self) -> list[float]:
-        """LUFS of every take."""
-        return [take.lufs for take in self.takes.values()]
+        """LUFS of every render."""
+        return [render.lufs for render in self.renders.values()]
 
     @property
     def loudness_range_lu(self) -> float:
-        """How far the loudest or softest take is from the middle one."""
+        """Largest distance of a render's loudness from the median, in LU."""
         return float(np.abs(np.array(self.loudness) - np.median(self.loudness)).max())
 
     @property
     def loudest_peak_db(self) -> float:
-        """True peak of all takes."""
-        return max(take.true_peak_db for take in self.takes.values())
+        """Largest true peak of all renders, in dBTP."""
+        return max(render.true_peak_db for render in self.renders.values())
 
 
 def evaluate(plan: Plan, *, on_progress: Progress) -> Evaluation:
-    """Play and hear everything in a plan.
+    """Render and measure everything in a plan.
 
     Parameters
     ----------
     on_progress : callable
-        Called with the numbers of sounds heard and planned.
+        Called with the numbers of sounds measured and planned.
     """
     card = Network.open(plan.model).card
     rng = np.random.default_rng([plan.seeds[0], card.n_switches])
     states = sample_with_flips(card.n_switches, MOST_STATES, rng)
     jobs = [
-        TakeJob(plan.model, bits, seed, is_shown=seed == plan.seeds[0])
+        RenderJob(plan.model, bits, seed, is_shown=seed == plan.seeds[0])
         for seed in plan.seeds
         for bits in states
     ]
-    single_seeds = {bits: plan.seeds[-1] + number for number, bits in enumerate(states, 1)}
-    jobs += [TakeJob(plan.model, bits, seed, is_shown=False) for bits, seed in single_seeds.items()]
+    independent_seeds = {bits: plan.seeds[-1] + number for number, bits in enumerate(states, 1)}
+    jobs += [
+        RenderJob(plan.model, bits, seed, is_shown=False)
+        for bits, seed in independent_seeds.items()
+    ]
     n_total, numbers = len(jobs) + (len(plan.music.loops) if plan.music else 0), count(1)
     on_progress(0, n_total)
 
     def done() -> None:
         on_progress(next(numbers), n_total)
 
-    reference = hear_all(plan.music, card, plan.n_workers, done) if plan.music else None
-    takes = play_all(jobs, plan.n_workers, done)
-    figures = [[takes[seed, bits].figures for bits in states] for seed in plan.seeds]
-    singles = [takes[seed, bits].figures for bits, seed in single_seeds.items()]
+    reference = measure_reference(plan.music, card, plan.n_workers, done) if plan.music else None
+    renders = render_all(jobs, plan.n_workers, done)
+    figures = [[renders[seed, bits].figures for bits in states] for seed in plan.seeds]
+    independent = [renders[seed, bits].figures for bits, seed in independent_seeds.items()]
     return Evaluation(
         card,
         sha256_of(plan.model),
         card.switch_labels,
         tuple(plan.seeds),
-        Sweep(tuple(states), np.array(figures), np.array(singles)),
-        takes,
+        Sweep(tuple(states), np.array(figures), np.array(independent)),
+        renders,
         reference,
     )

@@ -21,7 +21,7 @@ _NUMBER_ROOM_MM = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of text; `y` is its foot, in millimetres."""
+    """A line of text; `y` is its baseline, in millimetres."""
 
     text: str
     y: float
@@ -57,7 +57,7 @@ class Strip:
 
     @property
     def cuts(self) -> list[tuple[float, float, float, float]]:
-        """Marks outside its corners, where the knife goes: x, y, x, y."""
+        """Marks outside its corners, where to cut: x, y, x, y."""
         return [
             mark
             for x, out in ((self.x, -1), (self.x + self.width, 1))
@@ -89,7 +89,7 @@ def build(title: str, names: Sequence[str], *, pitch_mm: float) -> str:
 
 
 def widest_pitch_mm() -> float:
-    """More than this, and not even one label fits on the paper."""
+    """Largest pitch at which one label fits on the paper."""
     return _WIDTH_MM - 2 * _MARGIN_MM
 
 
@@ -127,8 +127,8 @@ def fit(name: str, width_mm: float, height_mm: float) -> tuple[float, list[str]]
         for n_letters in range(1, len(name) + 1)
     )
     sized = [(_largest(lines, width_mm, height_mm), lines) for lines in candidates]
-    # Of equal letters the fewest lines.
-    size, lines = max(sized, key=lambda found: (found[0], -len(found[1])))
+    # Of equal sizes the one with the fewest lines.
+    size, lines = max(sized, key=lambda fitted: (fitted[0], -len(fitted[1])))
     return max(size, _SMALLEST_MM), lines
 
 

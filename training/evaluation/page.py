@@ -1,4 +1,4 @@
-"""An audition as a page: a panel to flip, and all that was measured."""
+"""HTML page of an evaluation: switches that play the states, and every measured value."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from device.switches.bits import format_bits
 from training.evaluation.charts import draw
-from training.evaluation.effect_names import named_effects, panels, word
+from training.evaluation.effect_names import consistency, named_effects, word
 from training.evaluation.evaluate import Evaluation
 from training.evaluation.release_gate import (
     LEAST_COHERENCE,
@@ -33,7 +33,7 @@ _SWITCH_COLUMNS = [
     Column("", is_number=False),
     Column("moves", "sd"),
     Column("coherence"),
-    Column("of one take"),
+    Column("of one render"),
     Column("recognised", "%"),
 ]
 _GATE_COLUMNS = [
@@ -62,33 +62,33 @@ _STATE_COLUMNS = [
 ]
 
 
-def build(audition: Evaluation) -> str:
+def build(evaluation: Evaluation) -> str:
     """The whole page, as HTML."""
-    sounds = _sounds(audition)
-    states = _states(audition)
+    sounds = _sounds(evaluation)
+    states = _states(evaluation)
     n_sound_bytes = sum(len(state["sound"]) + len(state["picture"]) for state in states)
     packages = ("lofi-switchboard", "librosa", "numpy", "onnxruntime", "scipy")
     return render(
         "audition.html",
-        title=f"The audition: {audition.card.title}",
-        audition=audition,
-        card=audition.card,
-        findings=find(audition),
-        charts=draw(audition),
-        panel=_panel(audition, states),
+        title=f"Evaluation: {evaluation.card.title}",
+        evaluation=evaluation,
+        card=evaluation.card,
+        findings=find(evaluation),
+        charts=draw(evaluation),
+        panel=_panel(evaluation, states),
         n_states=len(states),
-        n_all_states=2**audition.card.n_switches,
-        seconds=loop_seconds(audition.card),
+        n_all_states=2**evaluation.card.n_switches,
+        seconds=loop_seconds(evaluation.card),
         sounds=sounds,
         states_megabytes=n_sound_bytes / 1e6,
         gate_columns=_GATE_COLUMNS,
-        gate=[[_gate_row(each) for each in thresholds(audition)]],
+        gate=[[_gate_row(each) for each in thresholds(evaluation)]],
         switch_columns=_SWITCH_COLUMNS,
-        switches=[[_switch_row(each) for each in audition.switches]],
+        switches=[[_switch_row(each) for each in evaluation.switches]],
         figure_columns=_FIGURE_COLUMNS,
-        figures=_figure_groups(audition),
+        figures=_figure_groups(evaluation),
         state_columns=_STATE_COLUMNS,
-        odd_states=[_odd_rows(audition)],
+        odd_states=[_odd_rows(evaluation)],
         versions=[f"{name} {version(name)}" for name in packages],
         machine=f"{platform.system()} on {platform.machine()}, Python {platform.python_version()}",
     )
@@ -97,11 +97,11 @@ def build(audition: Evaluation) -> str:
 # -- the panel ------------------------------------------------------------------------------
 
 
-def _panel(audition: Evaluation, states: list[dict[str, Any]]) -> Markup:
+def _panel(evaluation: Evaluation, states: list[dict[str, Any]]) -> Markup:
     """JSON for the script of the page; safe inside a script element."""
     content = {
-        "labels": audition.labels,
-        "seconds": loop_seconds(audition.card),
+        "labels": evaluation.labels,
+        "seconds": loop_seconds(evaluation.card),
         "wrap_seconds": WRAP_SECONDS,
         "sample_rate": SAMPLE_RATE,
         "states": states,
@@ -110,35 +110,37 @@ def _panel(audition: Evaluation, states: list[dict[str, Any]]) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def _states(audition: Evaluation) -> list[dict[str, Any]]:
-    likeness, states = audition.likeness, audition.sweep.states
+def _states(evaluation: Evaluation) -> list[dict[str, Any]]:
+    similarity, states = evaluation.state_similarity, evaluation.sweep.states
     return [
         {
             "bits": format_bits(bits),
-            **_embedded(audition.takes[audition.seeds[0], bits]),
-            "nearest": format_bits(states[likeness.nearest[number]]),
-            "nearest_sd": round(float(likeness.nearest_distance[number]), 3),
-            "place": [round(float(x), 4) for x in likeness.places[number]],
+            **_embedded(evaluation.renders[evaluation.seeds[0], bits]),
+            "nearest": format_bits(states[similarity.nearest[number]]),
+            "nearest_sd": round(float(similarity.nearest_distance[number]), 3),
+            "place": [round(float(x), 4) for x in similarity.places[number]],
         }
         for number, bits in enumerate(states)
     ]
 
 
-def _embedded(take: Render) -> dict[str, Any]:
-    if take.clip is None:
-        raise ValueError(f"state {take.bits} of seed {take.seed} was played for nobody")
+def _embedded(state_render: Render) -> dict[str, Any]:
+    if state_render.clip is None:
+        raise ValueError(
+            f"state {state_render.bits} of seed {state_render.seed}: found no sound, expected one"
+        )
     return {
-        "lufs": round(take.lufs, 1),
-        "true_peak_db": round(take.true_peak_db, 1),
-        "dead": take.is_dead,
-        "sound": base64.b64encode(take.clip.sound).decode("ascii"),
-        "picture": base64.b64encode(take.clip.picture).decode("ascii"),
+        "lufs": round(state_render.lufs, 1),
+        "true_peak_db": round(state_render.true_peak_db, 1),
+        "silent": state_render.is_silent,
+        "sound": base64.b64encode(state_render.clip.sound).decode("ascii"),
+        "picture": base64.b64encode(state_render.clip.picture).decode("ascii"),
     }
 
 
-def _sounds(audition: Evaluation) -> list[Sound]:
+def _sounds(evaluation: Evaluation) -> list[Sound]:
     """Held-out loops, each followed by its round trip."""
-    pairs = audition.reference.sounds if audition.reference else ()
+    pairs = evaluation.reference.sounds if evaluation.reference else ()
     gain = common_gain([samples for pair in pairs for samples in pair])
     notes = ("as it was made", "its magnitudes through the box's inversion, no network")
     return [
@@ -164,7 +166,7 @@ def _switch_row(switch: Switch) -> tuple[str, list[str]]:
     return "first" if good else "second", [
         f"{switch.number + 1} {switch.label}",
         typeset(effects),
-        panels(min(effect.share for effect in named)),
+        consistency(min(effect.share for effect in named)),
         f"{switch.moves:.2f}",
         f"{switch.coherence:.2f}",
         f"{switch.coherence_of_takes:.2f}",
@@ -172,11 +174,11 @@ def _switch_row(switch: Switch) -> tuple[str, list[str]]:
     ]
 
 
-def _figure_groups(audition: Evaluation) -> list[list[tuple[str, list[str]]]]:
-    if audition.reference is None:
+def _figure_groups(evaluation: Evaluation) -> list[list[tuple[str, list[str]]]]:
+    if evaluation.reference is None:
         return []
-    ours = {each.name: each for each in audition.comparisons}
-    alone = {each.name: each for each in audition.inversion_comparisons}
+    ours = {each.name: each for each in evaluation.comparisons}
+    alone = {each.name: each for each in evaluation.inversion_comparisons}
     return [
         [_figure_row(group, ours[name], alone[name]) for name in names]
         for group, names in GROUPS.items()
@@ -193,20 +195,20 @@ def _figure_row(group: str, ours: Comparison, alone: Comparison) -> tuple[str, l
     ]
 
 
-def _odd_rows(audition: Evaluation) -> list[tuple[str, list[str]]]:
-    """States that are dead, and pairs that are the same to a listener."""
-    dead = {take.bits: take for take in audition.dead}
+def _odd_rows(evaluation: Evaluation) -> list[tuple[str, list[str]]]:
+    """Silent or invalid states, and indistinguishable pairs."""
+    silent = {state_render.bits: state_render for state_render in evaluation.silent_renders}
     rows = [
-        _odd_row("second", take, "dead" if take.is_finite else "not finite")
-        for _, take in sorted(dead.items())
+        _odd_row("second", state_render, "silent" if state_render.is_finite else "not finite")
+        for _, state_render in sorted(silent.items())
     ]
-    for one, other in audition.likeness.indistinguishable_pairs:
-        take = audition.takes[audition.seeds[0], audition.sweep.states[one]]
-        twin = format_bits(audition.sweep.states[other])
-        rows.append(_odd_row("first", take, f"sounds like {twin}"))
+    for one, other in evaluation.state_similarity.indistinguishable_pairs:
+        state_render = evaluation.renders[evaluation.seeds[0], evaluation.sweep.states[one]]
+        twin = format_bits(evaluation.sweep.states[other])
+        rows.append(_odd_row("first", state_render, f"sounds like {twin}"))
     return rows
 
 
-def _odd_row(kind: str, take: Render, what: str) -> tuple[str, list[str]]:
-    level, silence = typeset(f"{take.lufs:.1f}"), f"{100 * take.silence_share:.0f}"
-    return kind, [format_bits(take.bits), what, level, silence]
+def _odd_row(kind: str, state_render: Render, what: str) -> tuple[str, list[str]]:
+    level, silence = typeset(f"{state_render.lufs:.1f}"), f"{100 * state_render.silence_share:.0f}"
+    return kind, [format_bits(state_render.bits), what, level, silence]

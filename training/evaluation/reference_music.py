@@ -1,4 +1,4 @@
-"""The music a model is held against: held out from training, as it is and through our inversion."""
+"""Reference music: loops held out from training, measured as they are and after the inversion."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ from training.metrics.spectra import as_recorded
 Samples = NDArray[np.float32]
 
 N_LOOPS = 64
-# Of fewer, distances say more about who was chosen than about the model.
+# With fewer loops, distances depend more on the choice of loops than on the model.
 FEWEST_LOOPS = 8
-# Loops that a listener gets to hear.
+# Loops that are embedded in the page.
 _N_SHOWN = 2
 
 
 class NoHeldOutMusic(SwitchboardError, ValueError):
-    """Nothing to hold a model against, where its scores were asked for."""
+    """No held-out music to compare a model with, where the gate or the option needs it."""
 
     exit_code = 26
 
@@ -58,8 +58,8 @@ class LoopJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A loop's figures, as it is and rebuilt; and both sounds, where somebody will listen."""
+class LoopMeasurement:
+    """Figures of a loop and of its round trip; and both sounds, where the page embeds them."""
 
     loop: Loop
     figures: NDArray[np.float64]
@@ -69,12 +69,12 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Music:
-    """What was held out.
+    """Loops to compare a model with.
 
     Attributes
     ----------
     source : str
-        Where it comes from, in words.
+        Description of the origin.
     """
 
     source: str
@@ -83,13 +83,13 @@ class Music:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Held-out music, heard.
+    """Measured reference music.
 
     Attributes
     ----------
     figures, rebuilt_figures : (n_loops, n_figures)
     sounds : tuple
-        Of some loops: as it is, rebuilt; at `SAMPLE_RATE`.
+        Original and round trip of the first loops, at `SAMPLE_RATE`.
     """
 
     music: Music
@@ -98,20 +98,20 @@ class Reference:
     sounds: tuple[tuple[Samples, Samples], ...]
 
 
-# -- finding it -----------------------------------------------------------------------------
+# -- choice of loops -----------------------------------------------------------------------------
 
 
 def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | None:
     """Held-out loops of a corpus; without one, what the studio held out from this very model.
 
-    None where a model was trained on music that its file cannot bring back.
+    None where the model file does not say how to render its held-out music again.
 
     Raises
     ------
     NoHeldOutMusic
         If the corpus holds out too little.
     CorpusError
-        If it is none.
+        If `against` is no corpus.
     """
     if against is None:
         return _studio_music(card, n_loops)
@@ -120,7 +120,7 @@ def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | N
     if len(held_out) < FEWEST_LOOPS:
         raise NoHeldOutMusic(
             f"{against}: found {len(held_out)} held-out loops, expected {FEWEST_LOOPS} at least: "
-            "make a larger corpus of the same music, or audition without --against"
+            "make a larger corpus of the same music, or evaluate without --against"
         )
     # Evenly over all of it: neighbours may be parts of one piece.
     places = np.unique(np.linspace(0, len(held_out) - 1, n_loops).round().astype(int))
@@ -144,36 +144,36 @@ def _studio_music(card: ModelCard, n_loops: int) -> Music | None:
     return Music(source, loops)
 
 
-# -- hearing it -----------------------------------------------------------------------------
+# -- measurement -----------------------------------------------------------------------------
 
 
-def hear_all(
+def measure_reference(
     music: Music, card: ModelCard, n_workers: int, on_done: Callable[[], None]
 ) -> Reference:
-    """Listen to all loops and their round trips, in as many processes."""
+    """Measure all loops and their round trips in `n_workers` processes."""
     jobs = [
         LoopJob(loop, card.n_fft, card.hop_length, card.sample_rate, number < _N_SHOWN, card.window)
         for number, loop in enumerate(music.loops)
     ]
-    found = {}
-    for heard in run_in_workers(hear, jobs, n_workers):
-        found[heard.loop] = heard
+    by_loop = {}
+    for measured in run_in_workers(measure_loop, jobs, n_workers):
+        by_loop[measured.loop] = measured
         on_done()
-    in_order = [found[loop] for loop in music.loops]
+    in_order = [by_loop[loop] for loop in music.loops]
     return Reference(
         music,
-        np.stack([heard.figures for heard in in_order]),
-        np.stack([heard.rebuilt_figures for heard in in_order]),
-        tuple(heard.sounds for heard in in_order if heard.sounds is not None),
+        np.stack([measured.figures for measured in in_order]),
+        np.stack([measured.rebuilt_figures for measured in in_order]),
+        tuple(measured.sounds for measured in in_order if measured.sounds is not None),
     )
 
 
-def hear(job: LoopJob) -> Heard:
-    """Listen to one loop, as it is and through our inversion."""
+def measure_loop(job: LoopJob) -> LoopMeasurement:
+    """Measure one loop, as it is and after its round trip."""
     audio = _audio(job.loop)
     rebuilt = as_recorded(round_trip(audio, job))[MARGIN:-MARGIN]
     original = as_recorded(audio)[MARGIN:-MARGIN]
-    return Heard(
+    return LoopMeasurement(
         job.loop,
         describe(original, SAMPLE_RATE),
         describe(rebuilt, SAMPLE_RATE),
@@ -182,7 +182,7 @@ def hear(job: LoopJob) -> Heard:
 
 
 def round_trip(audio: Samples, job: LoopJob) -> Samples:
-    """True magnitudes through the box's inversion, at the model's own sample rate and window."""
+    """Invert true magnitudes as the device does, at the model's sample rate and window."""
     at_model_rate = resampled(audio, SAMPLE_RATE, job.sample_rate)
     inversion = GriffinLim(
         n_fft=job.n_fft,

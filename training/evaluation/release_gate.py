@@ -1,4 +1,4 @@
-"""The release gate: what a model must reach before it may be the one that ships."""
+"""The release gate: conditions that a model must meet before it is released."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ PARTS = ("likeness", "defects", "switches")
 # Mean distance of a family of figures from held-out music, in standard deviations.
 MOST_DISTANCE = {"sharp": 1.1, "timbre": 0.6, "rhythm": 0.7}
 MOST_DEFECT_DISTANCE = 0.6
-# Figures that fall when a decoder is blurry, and how far their median may be off.
+# Figures that fall when a decoder blurs, and the largest allowed shift of their median.
 SHIFTS = ("quef_hi", "mod_4_12", "melgrad_t")
 MOST_SHIFT = 0.8
 LEAST_COHERENCE, COHERENT_SHARE = 0.6, 0.75
@@ -21,7 +21,7 @@ LOUDEST_PEAK_DB = -1.0
 
 
 class GateMissed(SwitchboardError, ValueError):
-    """A model that plays, and is not good enough to ship."""
+    """A valid model that misses a condition of the release gate."""
 
     exit_code = 27
 
@@ -35,7 +35,7 @@ class Threshold:
     part : str
         One of `PARTS`.
     found : float or None
-        None where nothing could be measured: that is a miss.
+        Measured value; None where nothing could be measured, which is a miss.
     is_least : bool
         Whether `limit` is the least there may be; else the most.
     """
@@ -61,30 +61,30 @@ class Threshold:
 
     @property
     def is_met(self) -> bool:
-        """Whether the model gets past it; what is no number does not."""
+        """Whether the condition is met; NaN and a missing value do not meet it."""
         if self.found is None:
             return False
         return self.found >= self.limit if self.is_least else self.found <= self.limit
 
     @property
     def expected(self) -> str:
-        """The condition, in words."""
+        """The limit with its unit."""
         return f"at {'least' if self.is_least else 'most'} {_number(self.limit, self.unit)}"
 
     @property
     def measured(self) -> str:
-        """What was found, in words."""
+        """The measured value with its unit."""
         return "not measured" if self.found is None else _number(self.found, self.unit)
 
 
-def thresholds(audition: Evaluation) -> list[Threshold]:
-    """Every condition, with what this audition found."""
+def thresholds(evaluation: Evaluation) -> list[Threshold]:
+    """Every condition with its measured value."""
     makers: list[Callable[[Evaluation], Iterator[Threshold]]] = [_likeness, _defects, _switches]
-    return [threshold for make in makers for threshold in make(audition)]
+    return [threshold for make in makers for threshold in make(evaluation)]
 
 
 def check(found: Collection[Threshold], title: str) -> None:
-    """Let a model pass or not.
+    """Check that every condition is met.
 
     Raises
     ------
@@ -100,42 +100,47 @@ def check(found: Collection[Threshold], title: str) -> None:
         )
 
 
-def _likeness(audition: Evaluation) -> Iterator[Threshold]:
-    distance = audition.distances
+def _likeness(evaluation: Evaluation) -> Iterator[Threshold]:
+    distance = evaluation.distances
     for group, most in MOST_DISTANCE.items():
         name = f"distance from held-out music, {group}"
         yield Threshold("likeness", name, distance.get(group), most, "sd", is_least=False)
-    shifts = {each.name: abs(each.shift) for each in audition.comparisons}
+    shifts = {each.name: abs(each.shift) for each in evaluation.comparisons}
     for figure in SHIFTS:
         name = f"shift of {figure}"
         yield Threshold("likeness", name, shifts.get(figure), MOST_SHIFT, "sd", is_least=False)
 
 
-def _defects(audition: Evaluation) -> Iterator[Threshold]:
+def _defects(evaluation: Evaluation) -> Iterator[Threshold]:
     def at_most(name: str, found: float | None, limit: float, unit: str = "") -> Threshold:
         return Threshold("defects", name, found, limit, unit, is_least=False)
 
-    found = audition.distances.get("defect")
+    found = evaluation.distances.get("defect")
     yield at_most("distance from held-out music, defect", found, MOST_DEFECT_DISTANCE, "sd")
-    yield at_most("dead states", len(audition.dead), 0)
-    yield at_most("loudness, furthest from its median", audition.loudness_range_lu, MOST_LU, "LU")
-    yield at_most("loudest true peak", audition.loudest_peak_db, LOUDEST_PEAK_DB, "dBTP")
+    yield at_most("silent or invalid renders", len(evaluation.silent_renders), 0)
+    yield at_most("loudness, furthest from its median", evaluation.loudness_range_lu, MOST_LU, "LU")
+    yield at_most("loudest true peak", evaluation.loudest_peak_db, LOUDEST_PEAK_DB, "dBTP")
 
 
-def _switches(audition: Evaluation) -> Iterator[Threshold]:
+def _switches(evaluation: Evaluation) -> Iterator[Threshold]:
     def at_least(name: str, found: float, limit: float, unit: str = "") -> Threshold:
         return Threshold("switches", name, found, limit, unit, is_least=True)
 
-    switches, likeness = audition.switches, audition.likeness
+    switches, similarity = evaluation.switches, evaluation.state_similarity
     n_coherent = sum(switch.coherence >= LEAST_COHERENCE for switch in switches)
     n_wanted = -int(-COHERENT_SHARE * len(switches) // 1)
     yield at_least(f"switches of coherence {LEAST_COHERENCE:g} or more", n_coherent, n_wanted)
     least = 100 * min(switch.recognised for switch in switches)
     yield at_least("recognition of the least clear switch", least, 100 * LEAST_RECOGNISED, "%")
     moves = min(switch.moves for switch in switches)
-    yield at_least("movement of the weakest switch", moves, likeness.twin_distance, "sd")
     yield at_least(
-        "distance of the two nearest states", likeness.least_distance, likeness.twin_distance, "sd"
+        "movement of the weakest switch", moves, similarity.indistinguishable_distance, "sd"
+    )
+    yield at_least(
+        "distance of the two nearest states",
+        similarity.least_distance,
+        similarity.indistinguishable_distance,
+        "sd",
     )
 
 

@@ -1,4 +1,4 @@
-"""Takes: one state of the panel played through the box's own voice, measured and made to show."""
+"""Renders of one state through the device's synthesis, measured and encoded for the page."""
 
 import io
 import math
@@ -21,20 +21,20 @@ from training.metrics.spectra import SAMPLE_RATE, as_recorded
 
 Samples = NDArray[np.float32]
 
-# What is embedded goes round without a seam: its end fades into its beginning, and beyond both it
-# goes on, because decoders of MP3 disagree about where a sound begins.
+# The embedded sound loops without a seam: its end fades into its beginning. It continues beyond
+# both ends, because MP3 decoders differ in where a sound begins.
 FADE_SECONDS = 0.02
 WRAP_SECONDS = 0.1
 # Variable bit rate, 0 best to 1 smallest: about 28 kbit/s at 22,050 Hz.
 _COMPRESSION = 0.7
-# A state is dead if this much of it is silence, or all of it this soft.
-_DEAD_SHARE, _DEAD_LUFS = 0.3, -45.0
+# A render counts as silent if more than this share of it is silence, or if it is softer than this.
+_MOST_SILENCE, _LEAST_LUFS = 0.3, -45.0
 _BLOCK_FRAMES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class TakeJob:
-    """What to play: a state in the variation of a seed, and whether somebody will listen."""
+class RenderJob:
+    """A state in the variation of a seed, and whether the page embeds its sound."""
 
     model: Path
     bits: Bits
@@ -84,29 +84,29 @@ class Render:
         return float(self.figures[NAMES.index("silence_share")])
 
     @property
-    def is_dead(self) -> bool:
-        """Whether there is nothing to hear, or what is no sound."""
-        return not self.is_finite or self.silence_share > _DEAD_SHARE or self.lufs < _DEAD_LUFS
+    def is_silent(self) -> bool:
+        """Whether the render is silent, too soft or not finite."""
+        return not self.is_finite or self.silence_share > _MOST_SILENCE or self.lufs < _LEAST_LUFS
 
 
 def loop_seconds(card: ModelCard) -> float:
-    """How long a take is: once round the loop at the model's tempo."""
+    """Duration of a render: one loop at the model's tempo, in seconds."""
     return card.beats_per_loop * 60.0 / card.tempo_bpm
 
 
-def play_all(
-    jobs: Sequence[TakeJob], n_workers: int, on_done: Callable[[], None]
+def render_all(
+    jobs: Sequence[RenderJob], n_workers: int, on_done: Callable[[], None]
 ) -> dict[tuple[int, Bits], Render]:
-    """Play everything, in as many processes: (seed, bits) → take."""
-    takes = {}
-    for take in run_in_workers(play, jobs, n_workers):
-        takes[take.seed, take.bits] = take
+    """Render all jobs in `n_workers` processes: (seed, bits) → render."""
+    renders = {}
+    for render in run_in_workers(render_state, jobs, n_workers):
+        renders[render.seed, render.bits] = render
         on_done()
-    return takes
+    return renders
 
 
-def play(job: TakeJob) -> Render:
-    """Play one state as the box would, without tape, and listen to it."""
+def render_state(job: RenderJob) -> Render:
+    """Render one state as the device does, without tape, and measure it."""
     network = _network(job.model)
     sample_rate = network.card.sample_rate
     n_samples = round(loop_seconds(network.card) * sample_rate)
@@ -114,7 +114,7 @@ def play(job: TakeJob) -> Render:
     played = _sound(network, job.bits, job.seed, n_samples + n_fade)
     is_finite = bool(np.isfinite(played).all())
     figures = describe(as_recorded(played[:n_samples]), sample_rate)
-    clip = _clip(_going_round(np.nan_to_num(played), n_fade), sample_rate) if job.is_shown else None
+    clip = _clip(_seamless(np.nan_to_num(played), n_fade), sample_rate) if job.is_shown else None
     return Render(job.bits, job.seed, figures, is_finite, clip)
 
 
@@ -124,7 +124,7 @@ def _network(path: Path) -> Network:
 
 
 def _sound(network: Network, bits: Bits, seed: int, n_samples: int) -> Samples:
-    """Music from beat 0 on, without what the inversion is late by."""
+    """Samples from beat 0 on, without the latency of the inversion: (n_samples,)."""
     performance = Performance(seed=seed, tape=0.0, block_frames=_BLOCK_FRAMES)
     with Voice(network, performance) as voice:
         n_late = round(voice.vocoder.delay_seconds * network.card.sample_rate)
@@ -133,13 +133,13 @@ def _sound(network: Network, bits: Bits, seed: int, n_samples: int) -> Samples:
     return np.concatenate(blocks)[n_late : n_late + n_samples]
 
 
-def _clip(round_again: Samples, sample_rate: int) -> Clip:
+def _clip(loop: Samples, sample_rate: int) -> Clip:
     import soundfile
 
     from training.reporting.html import thumbnail
 
-    # MP3 knows few sample rates, and this is one of them.
-    sound = at_our_rate(round_again, sample_rate)
+    # MP3 has few sample rates, and `SAMPLE_RATE` is one of them.
+    sound = at_our_rate(loop, sample_rate)
     n_wrap = min(round(WRAP_SECONDS * SAMPLE_RATE), len(sound))
     wrapped = np.concatenate([sound[-n_wrap:], sound, sound[:n_wrap]])
     file = io.BytesIO()
@@ -155,8 +155,8 @@ def _clip(round_again: Samples, sample_rate: int) -> Clip:
     return Clip(file.getvalue(), thumbnail(sound, SAMPLE_RATE))
 
 
-def _going_round(played: Samples, n_fade: int) -> Samples:
-    """A sound whose end leads into its beginning: (n + n_fade,) → (n,)."""
+def _seamless(played: Samples, n_fade: int) -> Samples:
+    """Cross-fade the end into the beginning, for a seamless loop: (n + n_fade,) → (n,)."""
     rise = np.linspace(0, 1, n_fade, dtype=np.float32)
     n_samples = len(played) - n_fade
     joined = played[:n_samples].copy()

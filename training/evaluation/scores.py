@@ -1,4 +1,4 @@
-"""What an audition leaves behind: few scores for the model's card, every figure for JSON."""
+"""Results of an evaluation: a few scores for the model's card, every figure for JSON."""
 
 from dataclasses import asdict
 from typing import Any
@@ -11,74 +11,80 @@ from training.evaluation.renders import loop_seconds
 from training.metrics.audio_metrics import NAMES
 
 
-def scores(audition: Evaluation) -> dict[str, float]:
-    """What goes into the model's card; units are in the names."""
-    switches, likeness, gate = audition.switches, audition.likeness, thresholds(audition)
-    found = {
-        **{f"audition_{group}_sd": value for group, value in audition.distances.items()},
-        **{f"inversion_{group}_sd": v for group, v in audition.inversion_distances.items()},
+def scores(evaluation: Evaluation) -> dict[str, float]:
+    """Scores for the model's card; the names hold the units."""
+    switches, similarity, gate = (
+        evaluation.switches,
+        evaluation.state_similarity,
+        thresholds(evaluation),
+    )
+    values = {
+        **{f"audition_{group}_sd": value for group, value in evaluation.distances.items()},
+        **{f"inversion_{group}_sd": v for group, v in evaluation.inversion_distances.items()},
         "audition_least_coherence": min(switch.coherence for switch in switches),
         "audition_least_recognised": min(switch.recognised for switch in switches),
-        "audition_least_lufs": min(audition.loudness),
-        "audition_most_lufs": max(audition.loudness),
-        "audition_loudest_peak_dbtp": audition.loudest_peak_db,
-        "audition_nearest_states_sd": likeness.least_distance,
-        "audition_between_takes_sd": likeness.between_takes,
-        "audition_dead_takes": len(audition.dead),
+        "audition_least_lufs": min(evaluation.loudness),
+        "audition_most_lufs": max(evaluation.loudness),
+        "audition_loudest_peak_dbtp": evaluation.loudest_peak_db,
+        "audition_nearest_states_sd": similarity.least_distance,
+        "audition_between_takes_sd": similarity.between_renders,
+        "audition_dead_takes": len(evaluation.silent_renders),
         "audition_conditions_met": sum(threshold.is_met for threshold in gate),
         "audition_conditions": sum(threshold.is_measured for threshold in gate),
     }
-    return {name: float(f"{value:.4g}") for name, value in found.items()}
+    return {name: float(f"{value:.4g}") for name, value in values.items()}
 
 
-def to_dict(audition: Evaluation) -> dict[str, Any]:
-    """Every figure."""
-    states = [format_bits(bits) for bits in audition.sweep.states]
-    likeness, reference = audition.likeness, audition.reference
+def to_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Every measured value, for JSON."""
+    states = [format_bits(bits) for bits in evaluation.sweep.states]
+    similarity, reference = evaluation.state_similarity, evaluation.reference
     return {
-        "title": audition.card.title,
-        "sha256": audition.sha256,
-        "sha256_written": audition.sha256_written,
-        "labels": list(audition.labels),
-        "seeds": list(audition.seeds),
+        "title": evaluation.card.title,
+        "sha256": evaluation.sha256,
+        "sha256_written": evaluation.sha256_written,
+        "labels": list(evaluation.labels),
+        "seeds": list(evaluation.seeds),
         "n_states": len(states),
-        "is_sample": audition.is_sample,
-        "seconds": loop_seconds(audition.card),
+        "is_sample": evaluation.is_sample,
+        "seconds": loop_seconds(evaluation.card),
         "gate": [
             {**asdict(each), "expected": each.expected, "is_met": each.is_met}
-            for each in thresholds(audition)
+            for each in thresholds(evaluation)
         ],
-        "scores": scores(audition),
+        "scores": scores(evaluation),
         "held_out": reference and reference.music.source,
-        "distances": audition.distances,
-        "inversion_distances": audition.inversion_distances,
-        "halves_distances": audition.noise_floor,
-        "figures": [asdict(each) for each in audition.comparisons],
-        "inversion_figures": [asdict(each) for each in audition.inversion_comparisons],
-        "switches": [{"legend": sentence(s), **asdict(s)} for s in audition.switches],
-        "between_takes_sd": likeness.between_takes,
-        "twins": [[states[one], states[other]] for one, other in likeness.indistinguishable_pairs],
-        "by_flips": [asdict(row) for row in likeness.by_flips],
-        "map_shows": likeness.shown,
-        "states": [_state(audition, number) for number in range(len(states))],
+        "distances": evaluation.distances,
+        "inversion_distances": evaluation.inversion_distances,
+        "halves_distances": evaluation.noise_floor,
+        "figures": [asdict(each) for each in evaluation.comparisons],
+        "inversion_figures": [asdict(each) for each in evaluation.inversion_comparisons],
+        "switches": [{"legend": sentence(s), **asdict(s)} for s in evaluation.switches],
+        "between_takes_sd": similarity.between_renders,
+        "twins": [
+            [states[one], states[other]] for one, other in similarity.indistinguishable_pairs
+        ],
+        "by_flips": [asdict(row) for row in similarity.by_flips],
+        "map_shows": similarity.shown,
+        "states": [_state(evaluation, number) for number in range(len(states))],
     }
 
 
-def _state(audition: Evaluation, number: int) -> dict[str, Any]:
-    states, likeness = audition.sweep.states, audition.likeness
-    takes = [take for take in audition.takes.values() if take.bits == states[number]]
+def _state(evaluation: Evaluation, number: int) -> dict[str, Any]:
+    states, similarity = evaluation.sweep.states, evaluation.state_similarity
+    renders = [render for render in evaluation.renders.values() if render.bits == states[number]]
     return {
         "bits": format_bits(states[number]),
-        "nearest": format_bits(states[likeness.nearest[number]]),
-        "nearest_sd": float(likeness.nearest_distance[number]),
-        "place": likeness.places[number].tolist(),
+        "nearest": format_bits(states[similarity.nearest[number]]),
+        "nearest_sd": float(similarity.nearest_distance[number]),
+        "place": similarity.places[number].tolist(),
         "takes": [
             {
-                "seed": take.seed,
-                "is_finite": take.is_finite,
-                "is_dead": take.is_dead,
-                **dict(zip(NAMES, take.figures.tolist(), strict=True)),
+                "seed": render.seed,
+                "is_finite": render.is_finite,
+                "is_dead": render.is_silent,
+                **dict(zip(NAMES, render.figures.tolist(), strict=True)),
             }
-            for take in sorted(takes, key=lambda take: take.seed)
+            for render in sorted(renders, key=lambda render: render.seed)
         ],
     }

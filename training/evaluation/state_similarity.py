@@ -1,4 +1,4 @@
-"""How far states lie from each other: twins, a map, and what a flip more is worth."""
+"""Distances between states: indistinguishable pairs, a map, and distance over switches flipped."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,9 @@ from training.evaluation.switch_effects import Sweep
 
 Doubles = NDArray[np.float64]
 
-# Nearer than this part of what takes of one state differ by, two states are the same to a listener.
-_TWINS = 0.5
+# Two states nearer than this share of the distance between renders of one state count as
+# indistinguishable.
+_INDISTINGUISHABLE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,25 +32,24 @@ class HammingRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class StateSimilarity:
     """Distances between states: root mean square over figures, in standard deviations.
 
     Attributes
     ----------
-    between_takes : float
-        Mean distance between two takes of one state.
+    between_renders : float
+        Mean distance between two renders of one state.
     nearest : (n_states,)
-        Number of the state most like each.
+        Number of the state nearest to each.
     nearest_distance : (n_states,)
     places : (n_states, 2)
-        A map on which distances are as true as two dimensions allow (classical multidimensional
-        scaling, Torgerson 1952).
+        Map in two dimensions by classical multidimensional scaling (Torgerson 1952).
     shown : float
         Share of the variance that the map shows.
     by_flips : tuple of HammingRow
     """
 
-    between_takes: float
+    between_renders: float
     nearest: NDArray[np.int64]
     nearest_distance: Doubles
     places: Doubles
@@ -58,28 +58,28 @@ class Likeness:
 
     @property
     def least_distance(self) -> float:
-        """Between the two states that are most alike."""
+        """Distance of the two nearest states."""
         return float(self.nearest_distance.min())
 
     @property
-    def twin_distance(self) -> float:
-        """Nearer than this, two states count as the same."""
-        return _TWINS * self.between_takes
+    def indistinguishable_distance(self) -> float:
+        """States nearer than this are indistinguishable."""
+        return _INDISTINGUISHABLE * self.between_renders
 
     @property
     def indistinguishable_pairs(self) -> list[tuple[int, int]]:
-        """Pairs of states that are the same to a listener, each once."""
-        near = np.flatnonzero(self.nearest_distance < self.twin_distance)
+        """Pairs of indistinguishable states, each pair once."""
+        near = np.flatnonzero(self.nearest_distance < self.indistinguishable_distance)
         return sorted({(min(n, m), max(n, m)) for n in near.tolist() for m in [self.nearest[n]]})
 
 
-def compare_states(sweep: Sweep) -> Likeness:
-    """Measure every pair."""
+def compare_states(sweep: Sweep) -> StateSimilarity:
+    """Measure the distance of every pair of states."""
     distance = pairwise(sweep.centres)
     alone = distance + np.diag(np.full(len(distance), np.inf))
     places, shown = place_on_map(distance)
-    return Likeness(
-        between_takes=_between_takes(sweep.standard),
+    return StateSimilarity(
+        between_renders=_between_renders(sweep.standard),
         nearest=alone.argmin(axis=1),
         nearest_distance=alone.min(axis=1),
         places=places,
@@ -103,7 +103,7 @@ def place_on_map(distance: Doubles) -> tuple[Doubles, float]:
     centring = np.eye(n) - 1 / n
     values, vectors = np.linalg.eigh(-0.5 * centring @ np.square(distance) @ centring)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
-    # Of the two ways round the same one each time.
+    # An eigenvector has an arbitrary sign: fix it.
     strongest = np.abs(vectors).argmax(axis=0)
     vectors = vectors * np.sign(vectors[strongest, np.arange(n)])
     places = vectors[:, :2] * np.sqrt(values[:2])
@@ -112,7 +112,7 @@ def place_on_map(distance: Doubles) -> tuple[Doubles, float]:
     return np.pad(places, ((0, 0), (0, max(0, 2 - n)))), share
 
 
-def _between_takes(standard: Doubles) -> float:
+def _between_renders(standard: Doubles) -> float:
     """Mean over states and pairs of seeds."""
     n_seeds = len(standard)
     differences = [
@@ -129,8 +129,8 @@ def _by_flips(sweep: Sweep, distance: Doubles) -> tuple[HammingRow, ...]:
     above = np.triu(np.ones_like(flips, dtype=bool), 1)
     rows = []
     for n_flips in range(1, bits.shape[1] + 1):
-        found = distance[(flips == n_flips) & above]
-        if len(found):
-            low, middle, high = np.percentile(found, [10, 50, 90]).tolist()
-            rows.append(HammingRow(n_flips, len(found), low, middle, high))
+        distances = distance[(flips == n_flips) & above]
+        if len(distances):
+            low, middle, high = np.percentile(distances, [10, 50, 90]).tolist()
+            rows.append(HammingRow(n_flips, len(distances), low, middle, high))
     return tuple(rows)

@@ -1,4 +1,4 @@
-"""What an audition found, in a few cards, by its figures alone."""
+"""Key results of an evaluation, one sentence each, made of the figures."""
 
 from collections.abc import Callable
 
@@ -7,9 +7,9 @@ from training.evaluation.release_gate import LEAST_COHERENCE, thresholds
 from training.reporting.text import Finding, listing, stated
 
 
-def find(audition: Evaluation) -> list[Finding]:
-    """Every finding that there are figures for."""
-    asked: list[Callable[[Evaluation], Finding | None]] = [
+def find(evaluation: Evaluation) -> list[Finding]:
+    """Every result whose figures were measured."""
+    makers: list[Callable[[Evaluation], Finding | None]] = [
         _gate,
         _coherent,
         _recognised,
@@ -17,17 +17,17 @@ def find(audition: Evaluation) -> list[Finding]:
         _apart,
         _level,
     ]
-    return stated(ask(audition) for ask in asked)
+    return stated(make(evaluation) for make in makers)
 
 
-def _gate(audition: Evaluation) -> Finding:
-    conditions = [each for each in thresholds(audition) if each.is_measured]
+def _gate(evaluation: Evaluation) -> Finding:
+    conditions = [each for each in thresholds(evaluation) if each.is_measured]
     missed = [each for each in conditions if not each.is_met]
-    text = "Nothing that was measured stands against a release."
+    text = "Every measured condition is met."
     if missed:
         text = f"Missed: {listing([f'{each.name} ({each.measured})' for each in missed])}."
-    if audition.reference is None:
-        text += " There was no held-out music to hold it against."
+    if evaluation.reference is None:
+        text += " There was no held-out music to compare it with."
     return Finding(
         f"{len(conditions) - len(missed)} of {len(conditions)}",
         "conditions of the release gate are met",
@@ -35,63 +35,65 @@ def _gate(audition: Evaluation) -> Finding:
     )
 
 
-def _coherent(audition: Evaluation) -> Finding:
-    switches = sorted(audition.switches, key=lambda switch: -switch.coherence)
+def _coherent(evaluation: Evaluation) -> Finding:
+    switches = sorted(evaluation.switches, key=lambda switch: -switch.coherence)
     n_coherent = sum(switch.coherence >= LEAST_COHERENCE for switch in switches)
     best, worst = switches[0], switches[-1]
     return Finding(
         f"{n_coherent} of {len(switches)}",
-        "switches do the same whatever the others are",
-        f"Coherence is the share of a change that is always the same; {LEAST_COHERENCE:g} is asked "
-        f"for. Most in switch {best.number + 1}, {best.label} ({best.coherence:.2f}), least in "
-        f"switch {worst.number + 1}, {worst.label} ({worst.coherence:.2f}).",
+        "switches have an effect that hardly depends on the others",
+        f"Coherence is the share of a change that is the same in all states; the gate asks for "
+        f"{LEAST_COHERENCE:g}. Most in switch {best.number + 1}, {best.label} "
+        f"({best.coherence:.2f}), least in switch {worst.number + 1}, {worst.label} "
+        f"({worst.coherence:.2f}).",
     )
 
 
-def _recognised(audition: Evaluation) -> Finding:
-    least = min(audition.switches, key=lambda switch: switch.recognised)
+def _recognised(evaluation: Evaluation) -> Finding:
+    least = min(evaluation.switches, key=lambda switch: switch.recognised)
     return Finding(
         f"{100 * least.recognised:.1f} %",
-        "of takes tell even the least clear switch by their sound",
-        f"Of switch {least.number + 1}, {least.label}. A linear recogniser learned from takes in "
-        "other variations and knows nothing but the figures below; 50 % would be guessing.",
+        "of renders reveal even the least clear switch",
+        f"Of switch {least.number + 1}, {least.label}. A linear classifier, trained on renders in "
+        "other variations, reads it from the figures below; 50 % is chance.",
     )
 
 
-def _against_music(audition: Evaluation) -> Finding | None:
-    if audition.reference is None:
+def _against_music(evaluation: Evaluation) -> Finding | None:
+    if evaluation.reference is None:
         return None
-    ours, alone = audition.distances, audition.inversion_distances
+    ours, alone = evaluation.distances, evaluation.inversion_distances
     listed = listing([f"{group} {ours[group]:.2f} ({alone[group]:.2f})" for group in ours])
-    halves = audition.noise_floor["sharp"]
+    halves = evaluation.noise_floor["sharp"]
     return Finding(
         f"{ours['sharp']:.2f} sd",
-        "in sharpness from music it has never heard",
-        f"Mean distances, and in brackets what inversion alone has to answer for: {listed}. One "
+        "in sharpness from held-out music",
+        f"Mean distances, and in brackets those of the inversion alone: {listed}. One "
         f"half of that music is {halves:.2f} sd in sharpness from the other.",
     )
 
 
-def _apart(audition: Evaluation) -> Finding:
-    likeness = audition.likeness
-    one_flip = likeness.by_flips[0]
-    n_twins = len(likeness.indistinguishable_pairs)
+def _apart(evaluation: Evaluation) -> Finding:
+    similarity = evaluation.state_similarity
+    one_flip = similarity.by_flips[0]
+    n_twins = len(similarity.indistinguishable_pairs)
     same = f"{n_twins} pairs of states are" if n_twins != 1 else "One pair of states is"
     return Finding(
         f"{one_flip.middle:.2f} sd",
-        "is what one flip moves the sound",
-        f"Two takes of one state differ by {likeness.between_takes:.2f} sd. The two nearest states "
-        f"are {likeness.least_distance:.2f} sd apart; {same if n_twins else 'no pair is'} nearer "
-        f"than half of what takes differ by, {likeness.twin_distance:.2f} sd.",
+        "is the median change of sound by one flip",
+        f"Two renders of one state differ by {similarity.between_renders:.2f} sd. The two nearest "
+        f"states are {similarity.least_distance:.2f} sd apart; "
+        f"{same if n_twins else 'no pair is'} nearer than half of what renders "
+        f"differ by, {similarity.indistinguishable_distance:.2f} sd.",
     )
 
 
-def _level(audition: Evaluation) -> Finding:
-    dead = len({take.bits for take in audition.dead})
-    alive = "Every state sounds." if not dead else f"States that are silent or broken: {dead}."
+def _level(evaluation: Evaluation) -> Finding:
+    n_silent = len({render.bits for render in evaluation.silent_renders})
+    silence = "No state is silent." if not n_silent else f"Silent or invalid states: {n_silent}."
     return Finding(
-        f"±{audition.loudness_range_lu:.1f} LU",
-        "around the middle hold every take",
-        f"{min(audition.loudness):.1f} to {max(audition.loudness):.1f} LUFS, true peaks up to "
-        f"{audition.loudest_peak_db:.1f} dBTP. {alive}",
+        f"±{evaluation.loudness_range_lu:.1f} LU",
+        "around the median hold every render",
+        f"{min(evaluation.loudness):.1f} to {max(evaluation.loudness):.1f} LUFS, true peaks up to "
+        f"{evaluation.loudest_peak_db:.1f} dBTP. {silence}",
     )

@@ -1,7 +1,7 @@
-"""What the switches do, and whether anybody could tell, from takes of many states.
+"""Effects of the switches and how well a classifier recognises them, from renders of many states.
 
-Figures are standardised over all takes, so that a change of 1 is a standard deviation of what the
-panel does altogether. A state is where the mean of its takes lies.
+Figures are standardised over all renders, so that a change of 1 is a standard deviation over
+all of them. A state is represented by the mean of its renders.
 """
 
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from training.metrics.audio_metrics import NAMES
 Doubles = NDArray[np.float64]
 
 _RIDGE = 2.0
-# Further away than this, in standard deviations, teaches no more.
+# Figures are clipped at so many standard deviations.
 _CLIPPED_AT = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """How a switch changes one figure.
+    """Change of one figure by a switch.
 
     Attributes
     ----------
     change : float
         From off to on, mean over all states of the other switches, in standard deviations.
     share : float
-        Of those states, where it changes this way.
+        Share of those states in which the change has this sign.
     """
 
     name: str
@@ -39,20 +39,20 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What one switch does.
+    """Effects of one switch.
 
     Attributes
     ----------
     moves : float
         Root mean square change over all figures and states, in standard deviations.
     coherence : float
-        Share of that which is the same change whatever the other switches are: 0 to 1.
+        Share of that change that does not depend on the other switches: 0 to 1.
     coherence_of_takes : float
-        The same where a state is a single take, mean over seeds: what variation does to a state
-        counts against it, too.
+        The same for single renders instead of the mean of each state, mean over seeds: the
+        variation lowers it.
     recognised : float
-        Share of takes from whose sound it is read rightly, by a recogniser that learned from takes
-        of other seeds; 0.5 by guessing.
+        Share of renders from which a classifier, trained on renders of other seeds, reads the
+        switch correctly; 0.5 by chance.
     effects : tuple of Effect
         On every figure, the strongest first.
     """
@@ -68,23 +68,23 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Takes of many states, in figures.
+    """Figures of renders of many states.
 
     Attributes
     ----------
     states : tuple of Bits
     figures : (n_seeds, n_states, n_figures)
-        All states in the same few variations, so that a flip can be heard by itself.
-    singles : (n_states, n_figures)
-        Every state once in a variation of its own: a fair sample of what a box plays.
+        All states in the same few variations, so that the effect of a flip can be isolated.
+    independent_renders : (n_states, n_figures)
+        Every state once in a variation of its own: a sample of what the device plays.
     """
 
     states: tuple[Bits, ...]
     figures: Doubles
-    singles: Doubles
+    independent_renders: Doubles
 
     def standardise(self, figures: Doubles) -> Doubles:
-        """Figures in standard deviations of all takes in common variations."""
+        """Figures in standard deviations of all renders in common variations."""
         mean = self.figures.mean(axis=(0, 1))
         spread = np.maximum(self.figures.std(axis=(0, 1)), 1e-6)
         return np.asarray((figures - mean) / spread)
@@ -96,15 +96,15 @@ class Sweep:
 
     @property
     def centres(self) -> Doubles:
-        """Where every state lies, (n_states, n_figures)."""
+        """Mean of every state, (n_states, n_figures)."""
         return np.asarray(self.standard.mean(axis=0))
 
-    def take(self, seed: int) -> "Sweep":
-        """One seed's takes alone."""
-        return Sweep(self.states, self.figures[seed : seed + 1], self.singles)
+    def of_seed(self, seed: int) -> "Sweep":
+        """The renders of one seed only, by its index."""
+        return Sweep(self.states, self.figures[seed : seed + 1], self.independent_renders)
 
     def changes(self, switch: int) -> Doubles:
-        """What a switch does in every state of the others, (n_pairs, n_figures)."""
+        """Change by a switch in every state of the others, (n_pairs, n_figures)."""
         number = {state: n for n, state in enumerate(self.states)}
         pairs = [
             (n, number[flipped(state, switch)])
@@ -116,10 +116,10 @@ class Sweep:
         return np.asarray(centres[on] - centres[off])
 
 
-def examine(sweep: Sweep, labels: tuple[str, ...]) -> list[Switch]:
-    """Say of every switch what it does."""
+def measure_switches(sweep: Sweep, labels: tuple[str, ...]) -> list[Switch]:
+    """Measure the effects of every switch."""
     recognised = recognise(sweep)
-    takes = [sweep.take(seed) for seed in range(len(sweep.figures))]
+    renders = [sweep.of_seed(seed) for seed in range(len(sweep.figures))]
     changes = [sweep.changes(number) for number in range(len(labels))]
     return [
         Switch(
@@ -127,7 +127,9 @@ def examine(sweep: Sweep, labels: tuple[str, ...]) -> list[Switch]:
             label,
             moves=float(np.sqrt(np.square(changes[number]).mean())),
             coherence=coherence(changes[number]),
-            coherence_of_takes=float(np.mean([coherence(take.changes(number)) for take in takes])),
+            coherence_of_takes=float(
+                np.mean([coherence(render.changes(number)) for render in renders])
+            ),
             recognised=float(recognised[number]),
             effects=_effects(changes[number]),
         )
@@ -146,26 +148,26 @@ def _effects(changes: Doubles) -> tuple[Effect, ...]:
 
 
 def coherence(changes: Doubles) -> float:
-    """Share of a change that is always the same, (n_pairs, n_figures) → 0 to 1."""
+    """Share of a change that is equal in all pairs, (n_pairs, n_figures) → 0 to 1."""
     always = np.square(changes.mean(axis=0)).sum()
     return float(always * len(changes) / max(np.square(changes).sum(), 1e-12))
 
 
 def recognise(sweep: Sweep) -> Doubles:
-    """Learn to read switches from single takes, and read all others: (n_switches,), share right.
+    """Train a classifier of switches on independent renders, test it on all others: (n_switches,).
 
-    Ridge regression on ±1. No variation is in lessons and questions both, and the recogniser knows
-    nothing but the figures.
+    Ridge regression on ±1 from the figures alone. No variation is in both training and test set.
+    Returns the share of correct answers.
     """
     bits = np.array(sweep.states, dtype=bool)
-    lessons = _known(sweep.standardise(sweep.singles))
-    gram = lessons.T @ lessons + _RIDGE * np.eye(lessons.shape[1])
-    weights = np.linalg.solve(gram, lessons.T @ (2.0 * bits - 1.0))
-    right = (_known(sweep.standard) @ weights > 0) == bits
-    return np.asarray(right.mean(axis=(0, 1)))
+    training = _inputs(sweep.standardise(sweep.independent_renders))
+    gram = training.T @ training + _RIDGE * np.eye(training.shape[1])
+    weights = np.linalg.solve(gram, training.T @ (2.0 * bits - 1.0))
+    correct = (_inputs(sweep.standard) @ weights > 0) == bits
+    return np.asarray(correct.mean(axis=(0, 1)))
 
 
-def _known(standard: Doubles) -> Doubles:
-    """What a recogniser goes by: figures, and 1."""
+def _inputs(standard: Doubles) -> Doubles:
+    """Inputs of the classifier: clipped figures, and 1."""
     clipped = np.clip(standard, -_CLIPPED_AT, _CLIPPED_AT)
     return np.concatenate([clipped, np.ones((*clipped.shape[:-1], 1))], axis=-1)

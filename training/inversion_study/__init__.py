@@ -1,1 +1,4 @@
-"""What a spectrogram's window costs, and what it does to the sound."""
+"""Study of the window of a spectrogram: time and error of its inversion, on one page.
+
+It imports `training.reporting`, `metrics` and `corpus`, and `device`.
+"""

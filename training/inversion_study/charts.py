@@ -1,4 +1,4 @@
-"""A study's charts. librosa is one colour, the box another; mel is dashed."""
+"""Charts of a study: one colour for librosa, one for the device; mel is dashed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ def _windows_axis(axes: "Axes", windows: Sequence[int]) -> None:
 
 
 def _decibels_axis(axes: "Axes") -> None:
-    """Twice the distance is as far anywhere on it."""
+    """A logarithmic axis with ticks at 1, 2 and 5."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= tick <= high]
@@ -81,7 +81,7 @@ def _length(study: Study) -> "Figure":
 
 
 def _time(study: Study) -> "Figure":
-    """Bars side by side for every window: librosa at its fewest and most iterations, the box."""
+    """Bars for every window: librosa with the fewest and most iterations, the device."""
     figure, axes = _figure(3.3)
     windows = _windows(study.rows)
     shown = _settings(study, "librosa")[:: max(1, len(_settings(study, "librosa")) - 1)]
@@ -105,7 +105,7 @@ def _settings(study: Study, method: str) -> list[tuple[str, int]]:
 
 
 def _stack(axes: "Axes", place: float, width: float, row: Row) -> None:
-    """Mel inversion full, Griffin-Lim pale on top of it."""
+    """Stack Griffin-Lim, pale, on the mel inversion, opaque."""
     colour = _COLOUR[row.method]
     axes.bar(place, row.mel_seconds, width, color=colour)
     axes.bar(place, row.griffin_lim_seconds, width, row.mel_seconds, color=colour, alpha=0.45)
@@ -165,7 +165,7 @@ def _methods(study: Study) -> list[str]:
 
 
 def _iterations(study: Study) -> "Figure":
-    """Small windows warm, large ones cold; the box, which has no such choice, beside them."""
+    """Warm colours for small windows, cold ones for large; diamonds for the device."""
     figure, panels = _figure(3.6, ncols=2, sharey=True)
     windows = _windows(study.rows)
     diamond = {"label": "_", "ls": "", "marker": "D", "markeredgecolor": INK, "markersize": 5.5}
@@ -193,7 +193,7 @@ def _iterations(study: Study) -> "Figure":
 
 
 def _cost(study: Study) -> "Figure":
-    """What a distance costs; lower left is better."""
+    """Distance over work; lower left is better."""
     figure, axes = _figure(4.4)
     for method in _methods(study):
         for spectrogram in ("linear", "mel"):

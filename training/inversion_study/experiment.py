@@ -38,22 +38,22 @@ EXCERPT_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to try."""
+    """Windows, iterations and methods to measure."""
 
     windows: Sequence[int] = WINDOWS
     iterations: Sequence[int] = ITERATIONS
     with_librosa: bool = True
 
     @property
-    def n_trials(self) -> int:
-        """Rows that will come of it, if none is refused."""
+    def n_rows(self) -> int:
+        """Number of rows, if no method refuses a window."""
         per_spectrogram = 1 + self.with_librosa * len(self.iterations)
         return 2 * per_spectrogram * len(self.windows)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way to invert one spectrogram, and how it went.
+    """Measurements of one method on one spectrogram.
 
     Attributes
     ----------
@@ -73,13 +73,14 @@ class Row:
         Spectral convergence in the STFT that was inverted and in one of 2048/512; log-spectral
         distance.
     latency_ms : float | None
-        From a change of what is asked for until it is whole; None: it needs all of the piece.
+        From a change of the magnitudes until it is complete; None: the method needs all of the
+        music.
     n_empty_bands : int
         Mel bands that hold no bin at this window.
     solver_change : float | None
         How far librosa's least squares went from its own start, relative to that.
     note : str
-        What was done otherwise than usual.
+        Deviation from the usual procedure; empty without any.
     """
 
     method: str
@@ -103,7 +104,7 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """Of one core, both parts together."""
+        """Seconds of one core, both parts together."""
         return self.mel_seconds + self.griffin_lim_seconds
 
     @property
@@ -114,14 +115,14 @@ class Row:
 
 @dataclass(slots=True)
 class Study:
-    """All that one run found out.
+    """Results of one run.
 
     Attributes
     ----------
     refused : list of (str, int, str)
-        Method, window and reason of what could not be tried.
+        Method, window and reason of what could not be measured.
     excerpts : dict
-        For every row, what it sounds like in the middle of the music; `original` beside it.
+        For every row, the reconstruction of the middle of the music; `original` is the source.
     """
 
     title: str
@@ -138,7 +139,7 @@ class Study:
         return self.n_samples / SAMPLE_RATE
 
     def select(self, **wanted: Any) -> list[Row]:
-        """Rows whose attributes are as given, in the order they were tried."""
+        """Rows whose attributes are as given, in the order of measurement."""
         return [r for r in self.rows if all(getattr(r, k) == v for k, v in wanted.items())]
 
     def to_dict(self) -> dict[str, Any]:
@@ -167,7 +168,7 @@ def read_music(path: Path, *, at_most_seconds: float | None = None) -> Samples:
         what = "a folder" if path.is_dir() else "no such file"
         raise CorpusError(f"{path}: found {what}, expected one piece of music")
     try:
-        with np.errstate(invalid="ignore"):  # found and told below
+        with np.errstate(invalid="ignore"):  # reported below
             samples = decode(path).audio
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}; expected an audio file") from error
@@ -199,9 +200,9 @@ def run(
     plan: Plan,
     *,
     clock: Clock = time.process_time,
-    on_progress: Callable[[int, int], None] = lambda n_done, n_trials: None,
+    on_progress: Callable[[int, int], None] = lambda n_done, n_rows: None,
 ) -> Study:
-    """Try everything in the plan, on one thread, the whole of the music each time.
+    """Measure everything in the plan on one thread, each time on the whole music.
 
     Parameters
     ----------
@@ -210,7 +211,7 @@ def run(
     clock : callable
         Seconds of processor time.
     on_progress : callable
-        Called with the numbers of trials done and planned.
+        Called with the numbers of rows done and planned.
     """
     from threadpoolctl import threadpool_limits
 
@@ -219,51 +220,53 @@ def run(
     with threadpool_limits(limits=1):
         if plan.with_librosa:
             warm_up_librosa(SAMPLE_RATE)
-        on_progress(0, plan.n_trials)
+        on_progress(0, plan.n_rows)
         for n_fft in plan.windows:
             methods: list[InversionMethod] = [DeviceInversion(samples, SAMPLE_RATE, n_fft, clock)]
             if plan.with_librosa:
                 librosa = LibrosaInversion(samples, SAMPLE_RATE, n_fft, plan.iterations, clock)
                 methods.insert(0, librosa)
             for method in methods:
-                for row, rebuilt in _try(method, study):
+                for row, rebuilt in _measure_method(method, study):
                     study.rows.append(row)
                     study.excerpts[row] = rebuilt[_middle(len(samples))].copy()
-                    on_progress(len(study.rows), plan.n_trials)
+                    on_progress(len(study.rows), plan.n_rows)
     return study
 
 
 def _middle(n_samples: int) -> slice:
-    """Where to listen: the middle, where music is under way."""
+    """The excerpt to embed: `EXCERPT_SECONDS` from the middle."""
     length = min(n_samples, round(EXCERPT_SECONDS * SAMPLE_RATE))
     start = (n_samples - length) // 2
     return slice(start, start + length)
 
 
-def _try(way: InversionMethod, study: Study) -> Iterator[tuple[Row, Samples]]:
+def _measure_method(method: InversionMethod, study: Study) -> Iterator[tuple[Row, Samples]]:
     try:
-        settings = way.settings()
+        settings = method.settings()
     except ValueError as error:
-        study.refused.append((way.method, way.n_fft, str(error)))
+        study.refused.append((method.method, method.n_fft, str(error)))
         return
     for mel in (False, True):
         for setting in settings:
-            rebuilt = way.invert(setting, mel=mel)
-            yield _measure(way, setting, rebuilt, mel=mel), rebuilt.samples
+            rebuilt = method.invert(setting, mel=mel)
+            yield _measure(method, setting, rebuilt, mel=mel), rebuilt.samples
 
 
-def _measure(way: InversionMethod, setting: Setting, rebuilt: Reconstruction, *, mel: bool) -> Row:
-    source, estimate, n_fft = way.samples, rebuilt.samples, way.n_fft
+def _measure(
+    method: InversionMethod, setting: Setting, rebuilt: Reconstruction, *, mel: bool
+) -> Row:
+    source, estimate, n_fft = method.samples, rebuilt.samples, method.n_fft
     hop_length = n_fft // OVERLAP
     seconds = rebuilt.mel_seconds + rebuilt.griffin_lim_seconds
     latency = setting.latency_samples
     return Row(
-        method=way.method,
+        method=method.method,
         spectrogram="mel" if mel else "linear",
         n_fft=n_fft,
         hop_length=hop_length,
         n_iterations=setting.n_iterations,
-        n_frames=way.n_frames,
+        n_frames=method.n_frames,
         n_values=N_MELS if mel else n_fft // 2 + 1,
         mel_seconds=rebuilt.mel_seconds,
         griffin_lim_seconds=rebuilt.griffin_lim_seconds,
@@ -274,6 +277,6 @@ def _measure(way: InversionMethod, setting: Setting, rebuilt: Reconstruction, *,
         lsd_db=log_spectral_distance_db(source, estimate, SAMPLE_RATE),
         latency_ms=None if latency is None else 1000 * latency / SAMPLE_RATE,
         n_empty_bands=n_empty_bands(SAMPLE_RATE, n_fft),
-        solver_change=way.solver_change if mel else None,
+        solver_change=method.solver_change if mel else None,
         note=rebuilt.note,
     )

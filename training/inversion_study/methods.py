@@ -1,7 +1,7 @@
-"""Two ways from a spectrogram back to sound, each timed in its parts: librosa's and the box's.
+"""Two inversions of a spectrogram, each timed in its parts: librosa's and the device's.
 
 Both get the magnitudes of the same frames (Hann, a quarter of the window apart), either as they are
-or squeezed into 128 mel bands of power, and give back a signal in step with its source.
+or as 128 mel bands of power, and return a signal aligned with its source.
 """
 
 import time
@@ -30,14 +30,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One way to invert, at one price.
+    """One setting of an inversion.
 
     Attributes
     ----------
     n_iterations : int
         How many times every frame is projected.
     latency_samples : int | None
-        Of a method that streams; None where the whole piece has to be there first.
+        Latency of a method that streams; None where it needs the whole piece.
     """
 
     n_iterations: int
@@ -46,7 +46,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """What came out of an inversion, and the processor seconds each part of it took."""
+    """Output of an inversion, and the processor seconds of each of its parts."""
 
     samples: Samples
     mel_seconds: float
@@ -55,7 +55,7 @@ class Reconstruction:
 
 
 class InversionMethod(Protocol):
-    """A way to invert one spectrogram of one piece of music, at several settings."""
+    """An inversion of one spectrogram of one piece of music, with several settings."""
 
     method: str
     samples: Samples
@@ -63,20 +63,20 @@ class InversionMethod(Protocol):
 
     @property
     def n_frames(self) -> int:
-        """How long the spectrogram is."""
+        """Number of frames of the spectrogram."""
         ...
 
     @property
     def solver_change(self) -> float | None:
-        """How far the way back from mel went from the pseudo-inverse; None if it does not try."""
+        """Relative distance of the mel inversion from the pseudo-inverse; None without a solver."""
         ...
 
     def settings(self) -> Sequence[Setting]:
-        """From the cheapest on."""
+        """Settings, the fastest first."""
         ...
 
     def invert(self, setting: Setting, *, mel: bool) -> Reconstruction:
-        """Go there and back."""
+        """Invert the linear or the mel spectrogram."""
         ...
 
 
@@ -87,10 +87,10 @@ def n_empty_bands(sample_rate: int, n_fft: int) -> int:
 
 @dataclass
 class DeviceInversion:
-    """What the box does: hop by hop, in the order of time; mel by one fixed matrix.
+    """The inversion of the device: hop by hop in time order; mel by one fixed matrix.
 
-    The matrix is the pseudo-inverse of the mel bands, as a model file would carry it; what comes
-    out negative is silence. It is made beforehand, so only its use is timed.
+    The matrix is the pseudo-inverse of the mel bands, as a model file would carry it; negative
+    results are set to zero. It is made beforehand, so only its use is timed.
     """
 
     samples: Samples
@@ -107,7 +107,7 @@ class DeviceInversion:
 
     @property
     def n_frames(self) -> int:
-        """How long the spectrogram is."""
+        """Number of frames of the spectrogram."""
         return len(self.magnitude)
 
     def settings(self) -> Sequence[Setting]:
@@ -116,14 +116,14 @@ class DeviceInversion:
         Raises
         ------
         ValueError
-            If the box does not play windows of this length.
+            If the device does not support windows of this length.
         """
         inversion = self._inversion()
         n_projections = (inversion.look_ahead + 1) * inversion.n_iterations
         return [Setting(n_projections, inversion.latency_samples)]
 
     def invert(self, setting: Setting, *, mel: bool) -> Reconstruction:
-        """Through mel bands or not, in the only setting there is."""
+        """Invert with or without mel bands, with the only setting there is."""
         del setting
         magnitude, mel_seconds = self.magnitude, 0.0
         if mel:
@@ -166,7 +166,7 @@ class LibrosaInversion:
 
     @property
     def n_frames(self) -> int:
-        """How long the spectrogram is."""
+        """Number of frames of the spectrogram."""
         return int(self.magnitude.shape[1])
 
     def settings(self) -> Sequence[Setting]:
@@ -183,9 +183,9 @@ class LibrosaInversion:
 
     @cached_property
     def solver_change(self) -> float:
-        """How far librosa's solver went from where it began, relative to that.
+        """Relative distance of the solution of librosa's solver from its start.
 
-        It begins at what `DeviceInversion` is content with: the pseudo-inverse, cut off at zero.
+        It starts at the result of `DeviceInversion`: the pseudo-inverse, cut off at zero.
         """
         start = _from_mel(self._mel.T, pseudo_inverse(self.sample_rate, self.n_fft)).T
         return float(np.linalg.norm(self._from_mel[0] - start) / np.linalg.norm(start))
@@ -196,7 +196,7 @@ class LibrosaInversion:
 
     @cached_property
     def _from_mel(self) -> tuple[Magnitudes, float, str]:
-        """Magnitudes, seconds, and what had to be done otherwise than librosa does it."""
+        """Magnitudes, seconds, and a note where librosa's procedure had to be changed."""
         for n_frames in self._piece_sizes():
             with suppress(MemoryError):
                 solved, seconds = _timed(self.clock, partial(self._solve, n_frames))
@@ -261,11 +261,11 @@ def _most_frames(n_bins: int) -> int:
 
 
 def warm_up_librosa(sample_rate: int) -> None:
-    """Let librosa compile what it compiles on first use, so that nobody's time contains it."""
+    """Let librosa compile its functions, so that no measured time includes it."""
     noise = np.random.default_rng(0).standard_normal(sample_rate).astype(np.float32)
-    way = LibrosaInversion(noise, sample_rate, 512, [1])
+    inversion = LibrosaInversion(noise, sample_rate, 512, [1])
     for mel in (False, True):
-        way.invert(way.settings()[0], mel=mel)
+        inversion.invert(inversion.settings()[0], mel=mel)
 
 
 @lru_cache

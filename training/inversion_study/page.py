@@ -1,4 +1,4 @@
-"""A study as a page: what it found, what it sounds like, its charts and all of its rows."""
+"""HTML page of a study: key results, sounds, charts and all rows."""
 
 import math
 import platform
@@ -8,7 +8,7 @@ from training.corpus.format import SAMPLE_RATE
 from training.inversion_study.charts import draw
 from training.inversion_study.experiment import EXCERPT_SECONDS, Row, Study
 from training.inversion_study.methods import N_MELS
-from training.inversion_study.summary import find, way
+from training.inversion_study.summary import find, method_label
 from training.metrics.reconstruction import Samples
 from training.reporting.html import Column, Sound, common_gain, render, sound
 from training.reporting.text import duration, typeset
@@ -62,42 +62,42 @@ def build(study: Study) -> str:
     )
 
 
-# -- what there is to hear ------------------------------------------------------------------
+# -- sounds ------------------------------------------------------------------
 
 
 def _sounds(study: Study) -> tuple[list[Sound], float]:
-    heard = _heard(study)
-    excerpts = [study.original, *(study.excerpts[row] for row in heard.values())]
+    shown = _shown_rows(study)
+    excerpts = [study.original, *(study.excerpts[row] for row in shown.values())]
     gain = common_gain(excerpts)
 
     def embed(label: str, samples: Samples, note: str) -> Sound:
         return sound(label, samples * samples.dtype.type(gain), SAMPLE_RATE, note=note)
 
-    original = embed("original", study.original, "what all of them were made of")
+    original = embed("original", study.original, "the source of all others")
     rebuilt = []
-    for label, row in heard.items():
-        note = f"{way(row)}: {row.lsd_db:.2f} dB away, {row.core_percent:.1f} % of a core"
+    for label, row in shown.items():
+        note = f"{method_label(row)}: {row.lsd_db:.2f} dB away, {row.core_percent:.1f} % of a core"
         rebuilt.append(embed(label, study.excerpts[row], typeset(note)))
     return [original, *rebuilt], gain
 
 
-def _heard(study: Study) -> dict[str, Row]:
-    """The extremes by librosa where it was tried, else by the box; and the best of the box."""
+def _shown_rows(study: Study) -> dict[str, Row]:
+    """Shortest and longest window by librosa, else by the device; and the device at its best."""
     method = "librosa" if study.select(method="librosa") else "box"
-    heard = {}
+    shown = {}
     for spectrogram in ("linear", "mel"):
         for n_fft in (_SHORT_WINDOW, _LONG_WINDOW):
             rows = study.select(method=method, spectrogram=spectrogram, n_fft=n_fft)
             if rows:
-                heard[f"{spectrogram} {n_fft}"] = max(rows, key=lambda row: row.n_iterations)
+                shown[f"{spectrogram} {n_fft}"] = max(rows, key=lambda row: row.n_iterations)
     ours = study.select(method="box", spectrogram="linear")
     if ours:
         best = min(ours, key=lambda row: row.lsd_db)
-        heard[f"the box, {best.n_fft}"] = best
-    return heard
+        shown[f"the box, {best.n_fft}"] = best
+    return shown
 
 
-# -- all that was measured ------------------------------------------------------------------
+# -- table ------------------------------------------------------------------
 
 
 def _cells(row: Row) -> tuple[str, list[str]]:

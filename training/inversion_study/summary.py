@@ -1,4 +1,4 @@
-"""What a study says, put into words by its figures alone."""
+"""Key results of a study, one sentence each, made of the figures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
@@ -11,8 +11,8 @@ _BOTH_ERRORS = ("mean_squared_error", "lsd_db")
 
 
 def find(study: Study) -> list[Finding]:
-    """Every finding that the rows can carry."""
-    asked: list[Callable[[Study], Finding | None]] = [
+    """Every result whose rows were measured."""
+    makers: list[Callable[[Study], Finding | None]] = [
         _length,
         _where_the_time_goes,
         _iterations,
@@ -20,11 +20,11 @@ def find(study: Study) -> list[Finding]:
         _nearest_window,
         _box_against_librosa,
     ]
-    return stated(ask(study) for ask in asked)
+    return stated(make(study) for make in makers)
 
 
 def _length(study: Study) -> Finding | None:
-    """How long a picture of the music a network has to draw."""
+    """Number of frames that a network has to generate."""
     linear = study.select(spectrogram="linear")
     # The first row of every window: the number of frames is the same in all of them.
     rows = list({row.n_fft: row for row in reversed(linear)}.values())[::-1]
@@ -127,13 +127,14 @@ def _nearest_window(study: Study) -> Finding | None:
     if len(windows) < 2:
         return None
     nearest = min(rows, key=lambda row: row.lsd_db)
-    same_way = [row for row in rows if row.method == nearest.method]
-    distances = listing([f"{row.lsd_db:.2f} at {row.n_fft}" for row in same_way])
-    flattered = max(same_way, key=lambda row: row.sc_foreign_db - row.sc_db)
+    same_method = [row for row in rows if row.method == nearest.method]
+    distances = listing([f"{row.lsd_db:.2f} at {row.n_fft}" for row in same_method])
+    flattered = max(same_method, key=lambda row: row.sc_foreign_db - row.sc_db)
     text = (
-        f"Log-spectral distance in dB, {way(nearest)}: {distances}. A window's own STFT is no "
-        f"judge of this: it scores {flattered.sc_db:.1f} dB at {flattered.n_fft}, which an STFT of "
-        f"{FOREIGN_N_FFT} calls {flattered.sc_foreign_db:.1f}."
+        f"Log-spectral distance in dB, {method_label(nearest)}: {distances}. The spectral "
+        f"convergence in a window's own STFT does not show this: {flattered.sc_db:.1f} dB at "
+        f"{flattered.n_fft}, against {flattered.sc_foreign_db:.1f} dB in one of "
+        f"{FOREIGN_N_FFT}."
     )
     mel = _best_settings(study.select(spectrogram="mel"))
     if mel:
@@ -186,6 +187,6 @@ def _best_settings(rows: Sequence[Row]) -> list[Row]:
 # -- words -----------------------------------------------------------------------------------
 
 
-def way(row: Row) -> str:
-    """The method of a row by its name."""
+def method_label(row: Row) -> str:
+    """The name of a row's method, with its iterations."""
     return "the box" if row.method == "box" else f"librosa, {row.n_iterations} iterations"

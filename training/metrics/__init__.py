@@ -1,1 +1,1 @@
-"""Recordings in numbers, and how far one collection of recordings is from another."""
+"""Metrics of recordings, and distances between recordings; imports `device` alone."""

@@ -44,9 +44,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 NAMES = tuple(name for names in GROUPS.values() for name in names)
 
-# All but the level itself is heard at this one, so that louder is not also brighter or busier.
-_HEARD_AT_LUFS = -20.0
-# Shorter than this there is no rhythm to speak of; silence follows.
+# All figures but the level are measured at this loudness, so that they do not depend on it.
+_MEASURED_AT_LUFS = -20.0
+# Shorter recordings are padded with silence: they have no measurable rhythm.
 _SHORTEST = SAMPLE_RATE // 4
 
 
@@ -55,13 +55,13 @@ def describe(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
 
     What is not finite counts as silence; `device.audio.measurement` finds it.
     """
-    heard = np.nan_to_num(at_our_rate(samples, sample_rate), posinf=0.0, neginf=0.0)
-    heard = np.pad(heard, (0, max(0, _SHORTEST - len(heard))))
-    figures = {**levels(heard), **defects(heard)}
+    padded = np.nan_to_num(at_our_rate(samples, sample_rate), posinf=0.0, neginf=0.0)
+    padded = np.pad(padded, (0, max(0, _SHORTEST - len(padded))))
+    figures = {**levels(padded), **defects(padded)}
     lufs = figures["lufs"]
     if lufs > SILENCE_LUFS:
-        heard = heard * np.float32(10 ** ((_HEARD_AT_LUFS - lufs) / 20))
-    figures |= {**timbre(heard), **rhythm(heard)}
+        padded = padded * np.float32(10 ** ((_MEASURED_AT_LUFS - lufs) / 20))
+    figures |= {**timbre(padded), **rhythm(padded)}
     return np.array([figures[name] for name in NAMES])
 
 

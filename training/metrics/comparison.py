@@ -1,4 +1,4 @@
-"""How far one collection of recordings is from another, figure by figure and family by family."""
+"""Distance of one collection of recordings from another, by figure and by group of figures."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ _LEAST_SPREAD = {
     "block_z": 0.5,
 }
 _QUANTILES = np.linspace(0.02, 0.98, 49)
-# One figure that is altogether elsewhere shall not outweigh its whole family.
+# The distance of one figure is limited, so that it does not outweigh its group.
 _FURTHEST = 5.0
 # 80 % of a normal distribution lie within as many standard deviations.
 _TENTH_TO_NINTH = 2.563
@@ -55,7 +55,7 @@ def compare(reference: Figures, candidate: Figures) -> list[Comparison]:
 
 
 def by_group(comparisons: list[Comparison]) -> dict[str, float]:
-    """Mean distance of every family of figures."""
+    """Mean distance of every group of figures."""
     distance = {each.name: each.distance for each in comparisons}
     return {
         group: float(np.mean([distance[name] for name in names])) for group, names in GROUPS.items()

@@ -1,4 +1,4 @@
-"""How loud a recording is, how its level moves, and what is broken in it."""
+"""Metrics of loudness and dynamics, and of defects."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,7 @@ def levels(samples: Samples) -> Mapping[str, float]:
 
 
 def defects(samples: Samples) -> Mapping[str, float]:
-    """What should not be there: offset, clipping, clicks, seams between blocks."""
+    """Defects: offset, clipping, clicks, seams between blocks."""
     residual = _residual(samples)
     return {
         "dc": float(abs(samples.mean())),
@@ -61,7 +61,7 @@ def _clipped(samples: Samples) -> float:
 
 
 def _residual(samples: Samples) -> Doubles:
-    """What a linear predictor could not foresee, without its sign: (n_samples,)."""
+    """Magnitude of the residual of a linear predictor: (n_samples,)."""
     from scipy.linalg import solve_toeplitz
     from scipy.signal import lfilter
 
@@ -91,11 +91,11 @@ def _n_clicks(residual: Doubles) -> int:
 def _seams(residual: Doubles) -> float:
     """How far residuals pile up at one place of blocks, in standard errors above chance."""
     log_residual = np.log(residual + 1e-6)
-    found = [0.0]
+    excess = [0.0]
     for hop in _SEAMS:
         n_blocks = len(log_residual) // hop
         if n_blocks >= 8:
             folded = log_residual[: n_blocks * hop].reshape(n_blocks, hop).mean(axis=0)
             error = log_residual.std() / np.sqrt(n_blocks) + TINY
-            found.append((folded.max() - folded.mean()) / error - np.sqrt(2 * np.log(hop)))
-    return float(max(found))
+            excess.append((folded.max() - folded.mean()) / error - np.sqrt(2 * np.log(hop)))
+    return float(max(excess))

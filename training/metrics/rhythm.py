@@ -1,4 +1,4 @@
-"""What happens over time: onsets, grid and pulse, how fast levels move, whether bars return."""
+"""Metrics over time: onsets, grid, pulse, modulation of levels, repetition of bars."""
 
 from collections.abc import Mapping
 
@@ -115,16 +115,16 @@ def _grid_share(seconds: Doubles, strength: Doubles) -> float:
 
 def _pulse(onsets: Doubles) -> Mapping[str, float]:
     """How regularly onsets return, and the likeliest tempo."""
-    likeness = _autocorrelation(onsets - onsets.mean())
+    correlation = _autocorrelation(onsets - onsets.mean())
     first, last = (int(seconds * _FRAMES_PER_SECOND) for seconds in _BEAT_SECONDS)
-    last = min(last, len(likeness) - 1)
+    last = min(last, len(correlation) - 1)
     if last <= first:
         return {"pulse_clarity": 0.0, "tempo_bpm": 0.0}
     lag_seconds = np.arange(first, last) / _FRAMES_PER_SECOND
     octaves = np.log2(60 / lag_seconds / _LIKELY_BPM)
-    likely = likeness[first:last] * np.exp(-0.5 * (octaves / _OCTAVES) ** 2)
+    likely = correlation[first:last] * np.exp(-0.5 * (octaves / _OCTAVES) ** 2)
     return {
-        "pulse_clarity": float(likeness[first:last].max()),
+        "pulse_clarity": float(correlation[first:last].max()),
         "tempo_bpm": float(60 / lag_seconds[likely.argmax()]),
     }
 
@@ -138,16 +138,16 @@ def _autocorrelation(signal: Doubles) -> Doubles:
 
 
 def _repetition(level_db: Floats) -> float:
-    """Likeness of the music to itself one to several seconds later, at the best lag."""
+    """Correlation of the music to itself one to several seconds later, at the best lag."""
     n_frames = len(level_db) // _BAR_FRAMES * _BAR_FRAMES
     coarse = level_db[:n_frames].reshape(-1, _BAR_FRAMES, level_db.shape[1]).mean(axis=1)
     coarse = coarse - coarse.mean(axis=0)
     per_second = _FRAMES_PER_SECOND / _BAR_FRAMES
     first, last = (int(seconds * per_second) for seconds in _BAR_SECONDS)
     lags = range(first, min(last, len(coarse) * 2 // 3))
-    return max((_likeness(coarse[lag:], coarse[:-lag]) for lag in lags), default=0.0)
+    return max((_correlation(coarse[lag:], coarse[:-lag]) for lag in lags), default=0.0)
 
 
-def _likeness(one: Floats, other: Floats) -> float:
+def _correlation(one: Floats, other: Floats) -> float:
     norm = np.sqrt(np.square(one).sum() * np.square(other).sum()) + TINY
     return max(0.0, float((one * other).sum() / norm))

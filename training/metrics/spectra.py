@@ -1,4 +1,4 @@
-"""What every ear looks at: complex spectra, mel bands, the envelope of onsets."""
+"""Spectra that all metrics share: complex spectra, mel bands, onset levels."""
 
 from functools import lru_cache
 

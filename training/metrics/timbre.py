@@ -1,4 +1,4 @@
-"""What colour a sound has, and how sharply its spectrogram is drawn."""
+"""Metrics of timbre, and of the sharpness of the spectrogram."""
 
 from collections.abc import Mapping
 

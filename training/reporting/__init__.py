@@ -1,1 +1,1 @@
-"""Progress, text and HTML shared by all reports."""
+"""Progress, text and HTML shared by all reports; imports `training.metrics` and `device`."""

@@ -1,8 +1,8 @@
-"""Reports: HTML pages that carry all they need in one file, for the eye and the ear.
+"""Reports: HTML pages in one file, with charts, sounds and spectrograms embedded.
 
-A report is a template in ``pages/`` that extends ``base.html``, which brings style, players and
-tables. What goes into it is made here: charts whose colours follow the reader's light or dark
-screen, sounds without loss, pictures of spectrograms.
+A report is a template in ``templates/`` that extends ``base.html``, which has the style, players
+and tables. This module makes their content: charts whose colours follow the light or dark scheme of
+the browser, lossless sounds, pictures of spectrograms.
 """
 
 import base64
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PAGES = Path(__file__).with_name("templates")
 
-# Colours that nobody would draw with, each standing for one of the style sheet's.
+# Placeholder colours, which no chart uses otherwise, for variables of the style sheet.
 INK, MUTED, RULE, PAPER = "#010000", "#020000", "#030000", "#040000"
 FIRST, SECOND = "#050000", "#060000"
 STEPS = tuple(f"#0700{step:02x}" for step in range(1, 8))
@@ -62,14 +62,14 @@ _STYLE: Mapping[Any, Any] = {
     "lines.markersize": 4.5,
     "svg.fonttype": "none",
     "text.color": INK,
-    # A label may hold dollar signs, and they are no formula.
+    # A label may hold dollar signs, which do not start a formula.
     "text.parse_math": False,
     "xtick.color": MUTED,
     "xtick.minor.bottom": False,
     "ytick.color": MUTED,
     "ytick.minor.left": False,
 }
-# Quieter than this below the loudest is black in a picture.
+# Levels this far below the loudest are black in a picture.
 _PICTURE_RANGE_DB = 70.0
 _PICTURE_SHAPE = (96, 560)  # rows, columns
 _THUMBNAIL_SHAPE = (64, 256)
@@ -77,7 +77,7 @@ _THUMBNAIL_SHAPE = (64, 256)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Of a table: what stands above it, its unit, and whether it holds numbers."""
+    """A column of a table: its title, its unit, and whether it holds numbers."""
 
     title: str
     unit: str = ""
@@ -86,12 +86,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """Something to press play on.
+    """A sound with a player.
 
     Attributes
     ----------
     label, note : str
-        What it is; what to know about it.
+        Name and description.
     uri, picture : str
         The sound and its spectrogram, embedded.
     """
@@ -107,7 +107,7 @@ class Sound:
 
 @contextmanager
 def chart_style() -> Iterator[None]:
-    """How charts look; make and convert them inside."""
+    """Style of charts, for making and converting them inside the context."""
     import matplotlib
 
     with matplotlib.rc_context(dict(_STYLE)):
@@ -122,7 +122,7 @@ def chart(figure: "Figure", name: str, alt: str) -> Markup:
     name : str
         Unique in the page: parts of a chart refer to each other by it.
     alt : str
-        What it shows, for those who cannot see it.
+        Alternative text, for screen readers.
     """
     import matplotlib
 
@@ -132,7 +132,7 @@ def chart(figure: "Figure", name: str, alt: str) -> Markup:
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    # Its size is the page's business; its shape stays.
+    # The page sets the size; the aspect ratio stays.
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
@@ -153,13 +153,13 @@ def sound(label: str, samples: NDArray[np.float32], sample_rate: int, *, note: s
 
 
 def common_gain(sounds: Sequence[NDArray[np.float32]], *, peak: float = 0.98) -> float:
-    """What all of several signals must be multiplied by so that none clips; at most 1."""
+    """Common factor for several signals so that none clips; at most 1."""
     loudest = max((float(np.abs(samples).max(initial=0.0)) for samples in sounds), default=0.0)
     return min(1.0, peak / loudest) if loudest else 1.0
 
 
 def sound_uri(samples: NDArray[np.float32], sample_rate: int) -> str:
-    """Embed a sound as 16-bit FLAC: every browser plays it, and it hides no difference."""
+    """Embed a sound as 16-bit FLAC: every browser plays it, and it is lossless."""
     import soundfile
 
     file = io.BytesIO()
@@ -227,7 +227,7 @@ def data_uri(kind: str, content: bytes) -> str:
 
 
 def render(template: str, **content: Any) -> str:
-    """Fill in a template of ``pages/``; whatever is not `Markup` is escaped and made visible."""
+    """Fill in a template of ``templates/``; what is not `Markup` is escaped and made visible."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -1,4 +1,4 @@
-"""How far a long piece of work has come: a bar on a terminal, a line now and then in a log."""
+"""Progress of long work: a bar on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _now() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far work has come.
+    """Progress of work.
 
     Attributes
     ----------
@@ -44,9 +44,9 @@ class Place:
         Of the whole work, 0 to 1; None where it is unknown.
     n_done : int
     unit : str
-        What is counted, such as 'files'; pace is told in it.
+        What is counted, such as 'files'; the unit of the rate.
     part : str
-        What the work is at: pace is measured within one part.
+        Name of the current part: the rate is measured within one part.
     """
 
     words: str
@@ -95,20 +95,20 @@ class ProgressLog:
         self._ticker.join()
 
     def show(self, place: Place) -> None:
-        """Note how far work has come, and write a line if one is due."""
+        """Record progress, and write a line if one is due."""
         with self._lock:
             now, before = self._clock(), self._place
             self._place, self._since = place, now
             if self._first is None or self._first[0].part != place.part:
                 self._first = place, now
             if before is None:
-                # What was done before is no news.
+                # Work done before the first call is not logged.
                 self._line_at = now
             elif _tenth(place) > _tenth(before) or now - self._line_at >= LINE_SECONDS:
                 self._say(now)
 
     def begin(self, what: str) -> None:
-        """Write at once what the work turns to, where nothing can be counted."""
+        """Write at once what begins, where nothing can be counted."""
         with self._lock:
             now = self._clock()
             self._place, self._since = Place(what, part=what), now
@@ -141,7 +141,7 @@ def _tenth(place: Place) -> int:
 
 
 def _pace_and_rest(first: Place, started: float, place: Place, now: float) -> Iterator[str]:
-    """How fast work goes, and how long it will take, as far as that is known."""
+    """Rate and time left, as far as they are known."""
     n_new, seconds = place.n_done - first.n_done, max(now - started, 1e-3)
     if n_new > 0:
         yield _pace(n_new / seconds, place.unit)
@@ -250,7 +250,7 @@ def _console(*, err: bool) -> Console:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How far a training has come.
+    """Progress of a training.
 
     Attributes
     ----------
@@ -259,7 +259,7 @@ class Reached:
     done, done_of_run : float
         Shares of the stage and of the whole run, 0 to 1.
     figures : mapping
-        The latest losses, the first ones the most telling.
+        The latest losses, the most informative first.
     """
 
     stage: str
@@ -274,14 +274,14 @@ class Reached:
 
 
 class TrainingShown(Protocol):
-    """What shows how far a training has come."""
+    """Display of the progress of a training."""
 
     def report(self, reached: Reached) -> None:
         """Show a step."""
         ...
 
     def begin(self, what: str) -> None:
-        """Show what the work turns to, where nothing can be counted."""
+        """Show what begins, where nothing can be counted."""
         ...
 
 
@@ -329,7 +329,7 @@ class _Log:
 
 
 class _Bars:
-    """A calm bar for each stage, with the latest figures and the time left."""
+    """A bar for each stage, with the latest losses and the time left."""
 
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -1,4 +1,4 @@
-"""How reports speak: figures typeset, lists and spans in words, and what was found."""
+"""Text of reports: typeset figures, lists, spans and key results."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One figure, what it is of, and what stands behind it."""
+    """A key result: its figure, what it is the figure of, and an explanation."""
 
     figure: str
     claim: str
@@ -26,7 +26,7 @@ def typeset(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Minutes and seconds, as on a record sleeve."""
+    """Minutes and seconds; seconds alone below a minute."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d} min" if minutes else f"{seconds:.1f} s"
 

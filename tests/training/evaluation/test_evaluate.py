@@ -1,4 +1,4 @@
-"""An audition plays every state, says what switches do, and lets no bad model pass its gate."""
+"""An evaluation renders every state, measures the switches, and applies the release gate."""
 
 import dataclasses
 import itertools
@@ -36,14 +36,21 @@ from training.evaluation.reference_music import (
     NoHeldOutMusic,
     Reference,
     find_music,
-    hear,
+    measure_loop,
     round_trip,
 )
 from training.evaluation.release_gate import GateMissed, Threshold, check, thresholds
-from training.evaluation.renders import WRAP_SECONDS, TakeJob, loop_seconds, play
+from training.evaluation.renders import WRAP_SECONDS, RenderJob, loop_seconds, render_state
 from training.evaluation.scores import scores
 from training.evaluation.state_similarity import compare_states, pairwise, place_on_map
-from training.evaluation.switch_effects import Effect, Sweep, Switch, coherence, examine, recognise
+from training.evaluation.switch_effects import (
+    Effect,
+    Sweep,
+    Switch,
+    coherence,
+    measure_switches,
+    recognise,
+)
 from training.metrics.audio_metrics import GROUPS, NAMES
 from training.metrics.spectra import SAMPLE_RATE
 
@@ -52,27 +59,29 @@ N_FIGURES = len(NAMES)
 
 @pytest.fixture(scope="module")
 def small_model(tmp_path_factory):
-    """Two switches: four states are soon heard."""
+    """Two switches: four states are soon rendered."""
     return tiny.build(tmp_path_factory.mktemp("model") / "small.onnx", n_switches=2)
 
 
 @pytest.fixture(scope="module")
-def heard(small_model):
+def evaluation(small_model):
     return evaluate(Plan(small_model, (1, 2), music=None), on_progress=lambda *_: None)
 
 
 @pytest.fixture(scope="module")
-def compared(heard):
-    """The same, against music that is made up."""
-    figures = np.tile(heard.sweep.singles, (4, 1))
+def compared(evaluation):
+    """The same, compared with synthetic reference figures."""
+    figures = np.tile(evaluation.sweep.independent_renders, (4, 1))
     rng = np.random.default_rng(0)
     some = [figures + rng.standard_normal(figures.shape) for _ in range(2)]
     sounds = ((np.zeros(4000, np.float32), np.ones(4000, np.float32)),)
-    return dataclasses.replace(heard, reference=Reference(Music("some music", ()), *some, sounds))
+    return dataclasses.replace(
+        evaluation, reference=Reference(Music("some music", ()), *some, sounds)
+    )
 
 
 def sweep_of(effects, *, n_seeds=3, spread=0.0, interaction=0.0, n_switches=3):
-    """Takes of a panel whose switches add `effects`, (n_switches, n_figures), and interact."""
+    """Renders of a model whose switches add `effects`, (n_switches, n_figures), and interact."""
     states = tuple(itertools.product((False, True), repeat=n_switches))
     bits = np.array(states, float)
     rng = np.random.default_rng(0)
@@ -83,17 +92,17 @@ def sweep_of(effects, *, n_seeds=3, spread=0.0, interaction=0.0, n_switches=3):
 
 
 def separate_effects(n_switches=3):
-    """Every figure is the business of one switch."""
+    """Every figure depends on one switch."""
     return np.array([np.arange(N_FIGURES) % n_switches == n for n in range(n_switches)], float)
 
 
-# -- takes -----------------------------------------------------------------------------------
+# -- renders -----------------------------------------------------------------------------------
 
 
-def test_a_take_is_once_round_the_loop_and_goes_round_without_a_seam(small_model, tmp_path):
-    take = play(TakeJob(small_model, (True, False), 1, is_shown=True))
-    (tmp_path / "take.mp3").write_bytes(take.clip.sound)
-    samples, sample_rate = soundfile.read(tmp_path / "take.mp3")
+def test_a_render_is_one_loop_long_and_loops_without_a_seam(small_model, tmp_path):
+    render = render_state(RenderJob(small_model, (True, False), 1, is_shown=True))
+    (tmp_path / "render.mp3").write_bytes(render.clip.sound)
+    samples, sample_rate = soundfile.read(tmp_path / "render.mp3")
     n_loop = round(loop_seconds(Network.open(small_model).card) * sample_rate)
     n_wrap = round(WRAP_SECONDS * sample_rate)
     assert sample_rate == SAMPLE_RATE
@@ -101,37 +110,39 @@ def test_a_take_is_once_round_the_loop_and_goes_round_without_a_seam(small_model
     # Anywhere near the seam it is what it is one loop earlier.
     here, there = samples[n_loop : n_loop + n_wrap], samples[:n_wrap]
     assert np.corrcoef(here, there)[0, 1] > 0.99
-    assert take.clip.picture[8:12] == b"WEBP"
+    assert render.clip.picture[8:12] == b"WEBP"
 
 
-def test_takes_of_one_seed_are_the_same_and_of_another_are_not(heard, small_model):
+def test_renders_of_one_seed_are_equal_and_of_another_differ(evaluation, small_model):
     bits = (True, True)
-    again = play(TakeJob(small_model, bits, 1, is_shown=False))
-    assert np.array_equal(again.figures, heard.takes[1, bits].figures)
-    assert not np.array_equal(again.figures, heard.takes[2, bits].figures)
+    again = render_state(RenderJob(small_model, bits, 1, is_shown=False))
+    assert np.array_equal(again.figures, evaluation.renders[1, bits].figures)
+    assert not np.array_equal(again.figures, evaluation.renders[2, bits].figures)
     assert again.clip is None
 
 
-def test_every_state_is_played_once_in_a_variation_of_its_own(heard):
-    alone = {seed: bits for seed, bits in heard.takes if seed not in heard.seeds}
-    assert tuple(alone.values()) == heard.sweep.states
-    assert np.array_equal(heard.sweep.singles[3], heard.takes[6, (True, True)].figures)
+def test_every_state_is_rendered_once_in_a_variation_of_its_own(evaluation):
+    alone = {seed: bits for seed, bits in evaluation.renders if seed not in evaluation.seeds}
+    assert tuple(alone.values()) == evaluation.sweep.states
+    assert np.array_equal(
+        evaluation.sweep.independent_renders[3], evaluation.renders[6, (True, True)].figures
+    )
 
 
-def test_silence_is_dead(heard):
-    take = next(iter(heard.takes.values()))
-    figures = take.figures.copy()
+def test_a_silent_or_not_finite_render_is_silent(evaluation):
+    render = next(iter(evaluation.renders.values()))
+    figures = render.figures.copy()
     figures[NAMES.index("silence_share")] = 1.0
-    assert not take.is_dead
-    assert dataclasses.replace(take, figures=figures).is_dead
-    assert dataclasses.replace(take, is_finite=False).is_dead
+    assert not render.is_silent
+    assert dataclasses.replace(render, figures=figures).is_silent
+    assert dataclasses.replace(render, is_finite=False).is_silent
 
 
-# -- what switches do ------------------------------------------------------------------------
+# -- effects of switches ------------------------------------------------------------------------
 
 
 def test_switches_that_only_add_up_are_coherent_and_recognised():
-    switches = examine(sweep_of(separate_effects(), spread=0.01), ("a", "b", "c"))
+    switches = measure_switches(sweep_of(separate_effects(), spread=0.01), ("a", "b", "c"))
     assert all(switch.coherence > 0.99 for switch in switches)
     assert all(switch.recognised == 1 for switch in switches)
     strongest = switches[1].effects[: len(NAMES[1::3])]
@@ -139,21 +150,21 @@ def test_switches_that_only_add_up_are_coherent_and_recognised():
     assert all(effect.share == 1 and effect.change > 1.9 for effect in strongest)
 
 
-def test_switches_whose_work_depends_on_the_others_are_not_coherent():
+def test_switches_whose_effect_depends_on_the_others_are_not_coherent():
     changes = np.random.default_rng(0).standard_normal((2000, 5))
     assert coherence(changes) < 0.01
     assert coherence(np.ones((7, 5))) == pytest.approx(1)
     assert coherence(np.zeros((7, 5))) == 0
-    muddled = examine(sweep_of(separate_effects(), interaction=2.0), ("a", "b", "c"))
-    assert max(switch.coherence for switch in muddled) < 0.6
+    interacting = measure_switches(sweep_of(separate_effects(), interaction=2.0), ("a", "b", "c"))
+    assert max(switch.coherence for switch in interacting) < 0.6
 
 
-def test_variation_counts_against_single_takes_and_less_against_their_mean():
-    found = examine(sweep_of(separate_effects(), spread=0.5, n_seeds=8), ("a", "b", "c"))
+def test_variation_lowers_the_coherence_of_single_renders_more_than_of_their_mean():
+    found = measure_switches(sweep_of(separate_effects(), spread=0.5, n_seeds=8), ("a", "b", "c"))
     assert all(switch.coherence > switch.coherence_of_takes + 0.1 for switch in found)
 
 
-def test_a_switch_that_does_nothing_is_guessed():
+def test_a_switch_without_effect_is_not_recognised():
     effects = separate_effects(6)
     effects[2] = 0
     found = recognise(sweep_of(effects, spread=1.0, n_switches=6))
@@ -161,7 +172,7 @@ def test_a_switch_that_does_nothing_is_guessed():
     assert np.delete(found, 2).min() > 0.7
 
 
-def test_the_legend_is_made_of_the_figures():
+def test_the_description_of_a_switch_names_its_strongest_effects():
     effects = (
         Effect("centroid", 1.4, 1.0),
         Effect("rolloff95", 1.3, 1.0),
@@ -170,10 +181,10 @@ def test_the_legend_is_made_of_the_figures():
     )
     switch = Switch(0, "x", 1.0, 0.9, 0.8, 1.0, effects)
     assert sentence(switch) == (
-        "on: brighter (+1.4 sd), sparser (-1.1 sd); the same in 9 of 10 panels"
+        "on: brighter (+1.4 sd), sparser (-1.1 sd); the same in 9 of 10 states"
     )
     weak = dataclasses.replace(switch, effects=(Effect("lufs", 0.2, 1.0),))
-    assert sentence(weak) == "on: louder (+0.2 sd); the same in every panel"
+    assert sentence(weak) == "on: louder (+0.2 sd); the same in every state"
     assert len(named_effects(weak)) == 1
 
 
@@ -192,7 +203,7 @@ def test_no_two_switches_get_one_name():
     assert names_by_sound(switches) == ("louder", "brighter")
 
 
-# -- how far states are apart ----------------------------------------------------------------
+# -- distances between states ----------------------------------------------------------------
 
 
 def test_a_map_of_points_in_a_plane_keeps_their_distances():
@@ -203,7 +214,7 @@ def test_a_map_of_points_in_a_plane_keeps_their_distances():
     assert shown == pytest.approx(1)
 
 
-def test_states_that_are_the_same_to_a_listener_are_twins():
+def test_states_nearer_than_their_renders_are_indistinguishable():
     effects = separate_effects()
     effects[1] *= 0.02
     found = compare_states(sweep_of(effects, spread=0.3, n_seeds=16))
@@ -212,7 +223,7 @@ def test_states_that_are_the_same_to_a_listener_are_twins():
     assert compare_states(sweep_of(separate_effects(), spread=0.1)).indistinguishable_pairs == []
 
 
-def test_more_flips_are_further_apart_in_a_panel_that_adds_up():
+def test_distance_grows_with_the_flips_where_effects_add_up():
     rows = compare_states(sweep_of(separate_effects(), spread=0.01)).by_flips
     assert [(row.n_flips, row.n_pairs) for row in rows] == [(1, 12), (2, 12), (3, 4)]
     assert rows[0].middle < rows[1].middle < rows[2].middle
@@ -248,7 +259,7 @@ def test_a_model_of_the_studio_brings_its_own_held_out_music_back(tmp_path):
         {"source": "studio"},
     ],
 )
-def test_other_music_is_not_made_up(found):
+def test_music_that_cannot_be_rendered_again_is_not_replaced(found):
     assert find_music(card_of(corpus=found), None, 3) is None
 
 
@@ -258,7 +269,7 @@ def test_a_corpus_that_holds_out_nothing_is_refused(tmp_path):
         find_music(card_of(), tmp_path / "c", 64)
 
 
-def test_a_round_trip_is_in_step_and_near():
+def test_a_round_trip_is_aligned_and_near():
     half = SAMPLE_RATE // 2
     music = 0.1 * np.sin(0.05 * np.arange(2 * half), dtype=np.float32)
     music[:half] = 0
@@ -270,8 +281,8 @@ def test_a_round_trip_is_in_step_and_near():
         assert rebuilt[half + 1024 : -1024].std() == pytest.approx(0.1 / np.sqrt(2), rel=0.05)
 
 
-def test_of_a_loop_and_its_round_trip_both_are_heard():
-    found = hear(LoopJob(Loop(None, 7, 3), 1024, 256, SAMPLE_RATE, is_shown=True))
+def test_a_loop_and_its_round_trip_are_both_measured():
+    found = measure_loop(LoopJob(Loop(None, 7, 3), 1024, 256, SAMPLE_RATE, is_shown=True))
     original, rebuilt = found.sounds
     assert len(original) == len(rebuilt) == 12 * SAMPLE_RATE
     assert not np.array_equal(found.figures, found.rebuilt_figures)
@@ -300,13 +311,13 @@ def test_the_gate_names_every_condition_that_is_missed():
     assert "peak" not in str(caught.value)
 
 
-def test_what_is_no_number_meets_nothing():
+def test_nan_meets_no_condition():
     assert not Threshold("p", "n", float("nan"), 1, "", is_least=False).is_met
     assert not Threshold("p", "n", float("nan"), 1, "", is_least=True).is_met
 
 
-def test_without_held_out_music_only_the_rest_is_measured(heard):
-    parts = {(each.part, each.is_measured) for each in thresholds(heard)}
+def test_without_held_out_music_only_the_rest_is_measured(evaluation):
+    parts = {(each.part, each.is_measured) for each in thresholds(evaluation)}
     assert parts == {
         ("likeness", False),
         ("defects", False),
@@ -321,19 +332,21 @@ def test_against_held_out_music_everything_is_measured(compared):
     assert set(compared.distances) == set(compared.noise_floor) == set(GROUPS)
 
 
-# -- what is left behind ---------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------
 
 
-def test_names_and_scores_go_into_the_model_and_nothing_else_changes(heard, small_model, tmp_path):
+def test_names_and_scores_go_into_the_model_and_nothing_else_changes(
+    evaluation, small_model, tmp_path
+):
     copy = tmp_path / "copy.onnx"
     copy.write_bytes(small_model.read_bytes())
     before = read_card(copy)
     digest = embed_scores(copy, ("warm & dark", "ünïque"), {"audition_x": 1.5, "codec_db": 2.0})
-    again = embed_scores(copy, ("warm & dark", "ünïque"), scores(heard))
+    again = embed_scores(copy, ("warm & dark", "ünïque"), scores(evaluation))
     after = read_card(copy)
     assert digest != again == Network.open(copy).digest
     assert after.switch_labels == ("warm & dark", "ünïque")
-    assert after.scores == {"codec_db": 2.0, **scores(heard)}
+    assert after.scores == {"codec_db": 2.0, **scores(evaluation)}
     assert dataclasses.replace(after, switch_labels=before.switch_labels, scores={}) == before
     assert [path.name for path in tmp_path.iterdir()] == ["copy.onnx"]
 
@@ -344,13 +357,13 @@ def test_a_model_of_the_first_version_comes_out_as_one_of_the_newest(build_model
     assert ModelCard.from_metadata(read_card(path).to_metadata()).scores == {"audition_x": 1.0}
 
 
-def test_a_page_needs_nothing_but_itself(compared):
+def test_a_page_loads_no_other_resource(compared):
     html = build(dataclasses.replace(compared, labels=("</script><b>", "& so")))
     assert "some music" in html
     assert html.count("<audio") == 2
     assert "</script><b>" not in html
     assert not re.search(r"<link|@import|url\((?!#)|src=\"(?!data:)", html)
-    # Names of formats, which nobody fetches.
+    # XML namespaces, which are not fetched.
     assert {url.split("/")[2] for url in re.findall(r"https?://[^\"' )]+", html)} == {"www.w3.org"}
     panel = json.loads(re.search(r'id="panel-data">(.*?)</script>', html, re.S)[1])
     assert [state["bits"] for state in panel["states"]] == ["00", "01", "10", "11"]

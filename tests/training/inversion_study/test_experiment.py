@@ -57,7 +57,7 @@ def test_every_window_is_tried_in_every_way(studied):
     n_projections = (inversion.look_ahead + 1) * inversion.n_iterations
     box = [("box", spectrogram, n_projections) for spectrogram in ("linear", "mel")]
     assert tried == [(n_fft, *how) for n_fft in (256, 512) for how in librosa + box]
-    assert len(tried) == PLAN.n_trials
+    assert len(tried) == PLAN.n_rows
     assert studied.refused == []
 
 
@@ -165,8 +165,8 @@ def test_mel_inversion_goes_in_pieces_where_memory_is_short(
         return np.full((n_fft // 2 + 1, mel.shape[1]), len(sizes), np.float32)
 
     monkeypatch.setattr("librosa.feature.inverse.mel_to_stft", short_of_memory)
-    way = LibrosaInversion(music(4.0), SAMPLE_RATE, n_fft, [1])
-    assert way.invert(way.settings()[0], mel=True).note == note
+    method = LibrosaInversion(music(4.0), SAMPLE_RATE, n_fft, [1])
+    assert method.invert(method.settings()[0], mel=True).note == note
     assert sizes == taken
 
 
@@ -178,15 +178,16 @@ def test_more_frames_than_the_solver_can_count_go_in_pieces(monkeypatch):
         return np.ones((2049, mel.shape[1]), np.float32)
 
     monkeypatch.setattr("librosa.feature.inverse.mel_to_stft", solve)
-    way = LibrosaInversion(music(8.0), SAMPLE_RATE, 4096, [1])
-    assert way.invert(way.settings()[0], mel=True).note == "mel inversion 128 frames at a time"
+    method = LibrosaInversion(music(8.0), SAMPLE_RATE, 4096, [1])
+    inverted = method.invert(method.settings()[0], mel=True)
+    assert inverted.note == "mel inversion 128 frames at a time"
     assert sizes == [128, 45]
 
 
 def test_the_box_stops_where_the_solver_begins():
     """Unless it took a step, librosa's least squares are the cut-off pseudo-inverse."""
-    way = LibrosaInversion(music(), SAMPLE_RATE, 512, [1])
-    assert 0 <= way.solver_change < 0.5
+    method = LibrosaInversion(music(), SAMPLE_RATE, 512, [1])
+    assert 0 <= method.solver_change < 0.5
     box = DeviceInversion(music(), SAMPLE_RATE, 512)
     assert box.solver_change is None
 

@@ -1,4 +1,4 @@
-// The panel: one sound after the other at the same place in the loop, faded into each other.
+// The switches of the page: sounds cross-fade at the same position in the loop.
 {
   const FADE_SECONDS = 0.03;
   const MOST_DECODED = 48;
@@ -9,12 +9,12 @@
   const marks = new Map();
   let bits = states.has(location.hash.slice(1)) ? location.hash.slice(1) : data.states[0].bits;
 
-  // -- what is shown ------------------------------------------------------------------------
+  // -- display ------------------------------------------------------------------------
   const flip = (from, place) => from.slice(0, place) + (from[place] === "1" ? "0" : "1") + from.slice(place + 1);
   const distance = (one, other) => [...one].filter((bit, place) => bit !== other[place]).length;
   const pictureOf = (state) => `data:image/webp;base64,${state.picture}`;
 
-  // Of a panel with too many states to play, the nearest that was played.
+  // The nearest rendered state, where only a sample was rendered.
   function nearest(wanted) {
     if (states.has(wanted)) return states.get(wanted);
     return data.states.reduce((best, state) => (distance(state.bits, wanted) < distance(best.bits, wanted) ? state : best));
@@ -24,21 +24,21 @@
     const state = nearest(bits);
     switches.forEach((button, place) => button.setAttribute("aria-checked", bits[place] === "1"));
     picture.src = pictureOf(state);
-    status.replaceChildren(Object.assign(document.createElement("b"), { textContent: bits }), facts(state));
+    status.replaceChildren(Object.assign(document.createElement("b"), { textContent: bits }), description(state));
     for (const [name, elements] of marks) {
       for (const element of elements) element.classList.toggle("here", name === state.bits);
     }
     try { history.replaceState(null, "", `#${bits}`); } catch { /* not everywhere allowed for a local file */ }
   }
 
-  function facts(state) {
+  function description(state) {
     const minus = (text) => String(text).replace("-", "−");
-    const instead = state.bits === bits ? "" : ` was not played; this is ${state.bits}`;
-    const dead = state.dead ? " · silent or broken" : "";
-    return `${instead} · ${minus(state.lufs)} LUFS · ${minus(state.true_peak_db)} dBTP · most like ${state.nearest}, ${state.nearest_sd.toFixed(2)} sd away${dead}`;
+    const instead = state.bits === bits ? "" : ` was not rendered; this is ${state.bits}`;
+    const silent = state.silent ? " · silent or invalid" : "";
+    return `${instead} · ${minus(state.lufs)} LUFS · ${minus(state.true_peak_db)} dBTP · most like ${state.nearest}, ${state.nearest_sd.toFixed(2)} sd away${silent}`;
   }
 
-  // -- what is heard ------------------------------------------------------------------------
+  // -- playback ------------------------------------------------------------------------
   const decoded = new Map();
   let context = null, voice = null, began = 0, turn = 0, isPlaying = false;
 
@@ -73,7 +73,7 @@
     voice = { source, gain };
   }
 
-  async function sing() {
+  async function playState() {
     const mine = ++turn, state = nearest(bits);
     let buffer;
     try {
@@ -85,7 +85,7 @@
     if (mine !== turn || !isPlaying) return;
     fadeOut();
     fadeIn(buffer);
-    // What comes next is one flip away, and shall be there at once.
+    // Decode the states one flip away in advance.
     switches.forEach((_, number) => sound(nearest(flip(bits, number))).catch(() => {}));
   }
 
@@ -116,16 +116,16 @@
     requestAnimationFrame(follow);
   }
 
-  // -- what can be done ---------------------------------------------------------------------
+  // -- controls ---------------------------------------------------------------------
   function turnTo(wanted) {
     bits = wanted;
     show();
     start();
-    sing();
+    playState();
   }
 
   const actions = {
-    play() { if (isPlaying) { stop(); } else { start(); sing(); } },
+    play() { if (isPlaying) { stop(); } else { start(); playState(); } },
     off: () => turnTo("0".repeat(bits.length)),
     any: () => turnTo(data.states[Math.floor(Math.random() * data.states.length)].bits),
   };
@@ -134,7 +134,7 @@
   screen.addEventListener("click", (click) => {
     start();
     began = context.currentTime - (click.offsetX / screen.clientWidth) * data.seconds;
-    sing();
+    playState();
   });
   document.addEventListener("keydown", (key) => {
     if (key.ctrlKey || key.metaKey || key.altKey || key.repeat || key.target.closest?.("audio, input")) return;

@@ -1,4 +1,4 @@
-// One sound at a time, and all at the same place: whichever starts goes on where the last one was.
+// One sound plays at a time; the next one continues at the position of the last one.
 const figures = [...document.querySelectorAll(".sound")];
 const sounds = figures.map((figure) => figure.querySelector("audio"));
 let last = null;
