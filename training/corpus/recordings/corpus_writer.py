@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from device.audio.loudness import integrated_lufs
 from training.corpus.format import (
@@ -255,7 +256,12 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
     if not recording.audio.any():
         raise CorpusError("silent" if len(recording.audio) else "empty (not a single sample)")
     if recording.broken_after_seconds is not None:
-        reason = f"broken after {recording.broken_after_seconds} s; what came before was used"
+        used = (
+            f"all that can be decoded, {seconds:.1f} s,"
+            if recording.continues
+            else "what came before"
+        )
+        reason = f"broken after {recording.broken_after_seconds} s; {used} was used"
         skips.append(Skip(name, reason, recording.broken_after_seconds))
     if len(recording.audio) < _SHORTEST_SAMPLES:
         raise CorpusError(f"shorter than one loop: only {seconds:.1f} s")
@@ -263,7 +269,9 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
     heard = _heard(job, recording, keys.find_key(chroma))
     n_segments = 0
     for segment in rhythm.find_segments(recording.audio, chroma, keys.HOP):
-        fault = find_fault(recording.audio, segment.beats, segment.clarity, recording.clipped)
+        fault = _find_gap(recording, segment.beats) or find_fault(
+            recording.audio, segment.beats, segment.clarity, recording.clipped
+        )
         if fault:
             skips.append(Skip(name, fault, _seconds(segment.beats[0])))
         else:
@@ -272,6 +280,16 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
     if n_segments == 0:
         fewer = f"fewer than {BEATS_PER_LOOP} steady beats in {seconds:.1f} s"
         raise CorpusError(f"shorter than one loop: {fewer}")
+
+
+def _find_gap(recording: Recording, beats: NDArray[np.int64]) -> str | None:
+    """Return why a loop that holds the place of the damage is not used; None for others."""
+    if not recording.continues or recording.broken_after_seconds is None:
+        return None
+    gap = recording.broken_after_seconds * SAMPLE_RATE
+    margin = SAMPLE_RATE // 10  # the place is rounded to 0.1 s
+    holds_gap = beats[0] - margin <= gap <= beats[-1] + margin
+    return "damaged (sound is missing in it)" if holds_gap else None
 
 
 def _heard(job: _Job, recording: Recording, key: keys.Key) -> _Heard:
