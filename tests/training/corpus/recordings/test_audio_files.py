@@ -241,6 +241,13 @@ def test_no_loop_is_cut_across_the_place_of_the_damage():
     assert cutting._find_gap(whole_recording, across) is None
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_whose_name_is_not_utf8_is_read_like_any_other(tmp_path, whole, music, kind):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9." + kind.encode()))
+    path.write_bytes(whole[kind])
+    assert len(read_music(path)) == pytest.approx(len(music), abs=2)
+
+
 # -- files that are no music ----------------------------------------------------------------
 
 
