@@ -80,7 +80,7 @@ class _Job(NamedTuple):
     signature: int | None
 
 
-class _Heard(NamedTuple):
+class _PieceAnalysis(NamedTuple):
     """What is known about a whole piece when its loops are cut."""
 
     recording: Recording
@@ -266,7 +266,7 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
     if len(recording.audio) < _SHORTEST_SAMPLES:
         raise CorpusError(f"shorter than one loop: only {seconds:.1f} s")
     chroma = keys.find_chroma(recording.audio)
-    heard = _heard(job, recording, keys.find_key(chroma))
+    analysis = _analyse(job, recording, keys.find_key(chroma))
     n_segments = 0
     for segment in rhythm.find_segments(recording.audio, chroma, keys.HOP):
         fault = _find_gap(recording, segment.beats) or find_fault(
@@ -275,7 +275,7 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
         if fault:
             skips.append(Skip(name, fault, _seconds(segment.beats[0])))
         else:
-            yield _loop(job, heard, segment, n_segments)
+            yield _loop(job, analysis, segment, n_segments)
         n_segments += 1
     if n_segments == 0:
         fewer = f"fewer than {BEATS_PER_LOOP} steady beats in {seconds:.1f} s"
@@ -292,7 +292,7 @@ def _find_gap(recording: Recording, beats: NDArray[np.int64]) -> str | None:
     return "damaged (sound is missing in it)" if holds_gap else None
 
 
-def _heard(job: _Job, recording: Recording, key: keys.Key) -> _Heard:
+def _analyse(job: _Job, recording: Recording, key: keys.Key) -> _PieceAnalysis:
     semitones = 0 if job.signature is None else key.semitones_to(job.signature)
     if job.signature is not None and key.margin < _CLEAR_KEY:
         raise CorpusError(f"in no clear key ({key.name} by {key.margin:.3f}), so not transposed")
@@ -301,28 +301,30 @@ def _heard(job: _Job, recording: Recording, key: keys.Key) -> _Heard:
     tags = job.piece.tags or read_tags(job.piece.path)
     provenance = {"path": job.piece.name, "sha256": digest, **asdict(tags), **job.piece.facts}
     moved = keys.transpose(recording.audio, semitones)
-    return _Heard(recording, key, semitones, moved, provenance)
+    return _PieceAnalysis(recording, key, semitones, moved, provenance)
 
 
-def _loop(job: _Job, heard: _Heard, segment: rhythm.Segment, number: int) -> PreparedLoop:
+def _loop(
+    job: _Job, analysis: _PieceAnalysis, segment: rhythm.Segment, number: int
+) -> PreparedLoop:
     # Played faster or slower, all beats move alike.
-    speed = len(heard.recording.audio) / len(heard.moved)
+    speed = len(analysis.recording.audio) / len(analysis.moved)
     grid = rhythm.smooth_beats(segment.beats) / speed
     first, last = round(float(grid[0])), math.ceil(grid[-1])
-    digest = heard.provenance["sha256"]
+    digest = analysis.provenance["sha256"]
     return PreparedLoop(
         id=f"{job.shard:05d}-{digest[:12]}-{number:04d}",
-        audio=_levelled(_without_offset(_with_margins(heard.moved, first, last + 1))),
+        audio=_levelled(_without_offset(_with_margins(analysis.moved, first, last + 1))),
         beats=(grid - grid[0]).tolist(),
         held_out=False,
         labels={
             "tempo_bpm": round(rhythm.tempo_bpm(grid), 2),
             "pulse_clarity": round(segment.clarity, 3),
-            "recorded_key": heard.key.name,
-            "key_margin": round(heard.key.margin, 3),
-            "transposed_semitones": heard.semitones,
+            "recorded_key": analysis.key.name,
+            "key_margin": round(analysis.key.margin, 3),
+            "transposed_semitones": analysis.semitones,
         },
-        provenance={**heard.provenance, "start_seconds": _seconds(segment.beats[0])},
+        provenance={**analysis.provenance, "start_seconds": _seconds(segment.beats[0])},
     )
 
 
