@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from device.files import utf8_name
 from training.corpus.format import SAMPLE_RATE, Audio, CorpusError
 from training.corpus.recordings.containers import AudioMeasurement, SplicedFile, survey
 
@@ -23,6 +24,7 @@ _FULL_SCALE = 0.999
 _BLOCK_TENTHS = 60  # read six seconds at a time
 _USUAL_CHANNELS = 8  # of more, shorter blocks: memory stays bounded
 _SAMPLE_RATES = range(1000, 1_000_001)
+_LEAST_CONTINUED = SAMPLE_RATE // 4  # decoders differ by less in what they give of one file
 _NO_SEEK = 39  # libsndfile's SFE_BAD_SEEK: how a stream of unknown length says that it is over
 
 LONGEST_HOURS = 12
@@ -43,12 +45,15 @@ class Recording:
         (n_tenths,), float32: share of every tenth of a second that was cut off at full scale, in
         any channel, before mixing down hid it.
     broken_after_seconds
-        Where the decoder gave up, if it did; the audio is what came before.
+        Where the first damage is, if there is any.
+    continues
+        Whether the audio goes on with what follows the damage; else it ends there.
     """
 
     audio: Audio
     clipped: NDArray[np.float32]
     broken_after_seconds: float | None = None
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +89,28 @@ def _decode(path: Path) -> Recording:
     import soundfile
 
     try:
-        with _hushed_decoders(), _opened(path) as (file, found):
-            return _read(file, found)
+        with _hushed_decoders(), _opened(path) as (file, measurement):
+            recording, continues = _read(file, measurement)
     except (soundfile.LibsndfileError, OSError) as error:
         cause = getattr(error, "error_string", str(error)).rstrip(".")
         return _decode_with_ffmpeg(path, cause)
+    return _continued(path, recording) if continues else recording
+
+
+def _continued(path: Path, recording: Recording) -> Recording:
+    """Decode a damaged file with ffmpeg, which resumes after the damage, if that gives more.
+
+    libsndfile ends at the damage, or (Vorbis) gives some of the sound that follows it twice.
+    """
+    try:
+        whole = _decode_with_ffmpeg(path, "damaged")
+    except CorpusError:
+        return recording
+    if len(whole.audio) <= len(recording.audio) + _LEAST_CONTINUED:
+        return recording
+    return Recording(
+        whole.audio, whole.clipped, recording.broken_after_seconds or 0.0, continues=True
+    )
 
 
 @contextmanager
@@ -96,14 +118,14 @@ def _opened(path: Path) -> Iterator[tuple[Any, AudioMeasurement]]:
     """Open a file for decoding, with a corrected header where its own would end it too early."""
     import soundfile
 
-    name = os.fsencode(path)  # soundfile takes names as text only where they are UTF-8
     with ExitStack() as stack:
+        name = stack.enter_context(utf8_name(path))
         file = stack.enter_context(soundfile.SoundFile(name))
-        found = survey(path, file.format, file.samplerate, file.frames)
-        if found.splice is not None:
+        measurement = survey(path, file.format, file.samplerate, file.frames)
+        if measurement.splice is not None:
             raw = stack.enter_context(path.open("rb"))
-            file = stack.enter_context(soundfile.SoundFile(SplicedFile(raw, found.splice)))
-        yield file, found
+            file = stack.enter_context(soundfile.SoundFile(SplicedFile(raw, measurement.splice)))
+        yield file, measurement
 
 
 @contextmanager
@@ -119,8 +141,11 @@ def _hushed_decoders() -> Iterator[None]:
         os.close(kept)
 
 
-def _read(file: Any, found: AudioMeasurement) -> Recording:
-    """Mix down and resample block by block: an hour in stereo never lies in memory whole."""
+def _read(file: Any, measurement: AudioMeasurement) -> tuple[Recording, bool]:
+    """Decode up to the first damage; return also whether there may be sound after it.
+
+    Mixes down and resamples block by block, so that memory never holds an hour in stereo.
+    """
     import soxr
 
     if file.samplerate not in _SAMPLE_RATES:
@@ -131,7 +156,7 @@ def _read(file: Any, found: AudioMeasurement) -> Recording:
     resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32")
     parts: list[Audio] = []
     clipped: list[NDArray[np.float32]] = []
-    blocks = _Blocks(file, found.n_sound)
+    blocks = _Blocks(file, measurement.n_sound)
     for block in blocks:
         _check_samples(block)
         parts.append(resampler.resample_chunk(block.mean(axis=1)))
@@ -140,9 +165,12 @@ def _read(file: Any, found: AudioMeasurement) -> Recording:
             raise CorpusError(f"longer than {LONGEST_HOURS} hours: cut it into several files")
     parts.append(resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
     shares = np.concatenate([*clipped, np.zeros(0, dtype=np.float32)])
-    is_broken = blocks.failed or found.is_cut_off or (found.n_claimed or 0) > blocks.n_decoded
+    is_broken = (
+        blocks.failed or measurement.is_cut_off or (measurement.n_claimed or 0) > blocks.n_decoded
+    )
     seconds = round(blocks.n_decoded / file.samplerate, 1) if is_broken else None
-    return Recording(np.concatenate(parts), shares, seconds)
+    may_continue = is_broken and measurement.continues
+    return Recording(np.concatenate(parts), shares, seconds), may_continue
 
 
 class _Blocks:

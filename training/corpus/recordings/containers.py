@@ -41,6 +41,8 @@ class AudioMeasurement:
         Sample frames that the header claims; None: none, or what is missing shows otherwise.
     n_sound
         Sample frames before the first damage; None: no damage was seen.
+    continues
+        Whether frames or pages follow the first damage.
     splice
         What to change for a decoder that would stop too early.
     """
@@ -48,6 +50,7 @@ class AudioMeasurement:
     is_cut_off: bool = False
     n_claimed: int | None = None
     n_sound: int | None = None
+    continues: bool = False
     splice: Splice | None = None
 
 
@@ -212,9 +215,14 @@ def _survey_mpeg(data: Data, _sample_rate: int, n_expected: int) -> AudioMeasure
     n_claimed = int.from_bytes(data[info + 8 : info + 12], "big") if info else 0
     # Some encoders count the frame of the header itself.
     n_missing = n_claimed - count.n_frames - 1 - 2 * count.n_gaps
-    is_short = n_expected + _LARGEST_PADDING < count.n_frames * frame.n_samples
+    n_present = count.n_frames * frame.n_samples
+    is_short = n_expected + _LARGEST_PADDING < n_present
+    # A decoder may give up at something else between frames; it loses a frame on either side.
+    n_least = n_present - _LARGEST_PADDING - 2 * count.n_gaps * frame.n_samples
     return AudioMeasurement(
         is_cut_off=count.is_cut_off or 0 < n_missing < _UNKNOWN_MPEG_FRAMES // 2,
+        n_claimed=n_least if count.n_gaps else None,
+        continues=count.n_gaps > 0,
         splice=_info_splice(data, first, info) if is_short else None,
     )
 
@@ -254,6 +262,7 @@ class _OggPage(NamedTuple):
     serial: int
     number: int
     content: bytes
+    n_bytes: int
 
 
 def _ogg_pages(data: Data) -> Iterator[_OggPage | None]:
@@ -275,7 +284,7 @@ def _ogg_pages(data: Data) -> Iterator[_OggPage | None]:
             int.from_bytes(head[first:last], "little")
             for first, last in ((6, 14), (14, 18), (18, 22))
         )
-        yield _OggPage(head[5], granule, serial, number, bytes(page[27 + len(sizes) :]))
+        yield _OggPage(head[5], granule, serial, number, bytes(page[27 + len(sizes) :]), n_bytes)
         position += n_bytes
 
 
@@ -286,7 +295,7 @@ def _ogg_checksum(page: bytes | bytearray) -> int:
 
 
 def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> AudioMeasurement:
-    n_sound, n_skipped, granule_rate = 0, 0, sample_rate
+    n_sound, n_skipped, granule_rate, n_whole_bytes = 0, 0, sample_rate, 0
     last: _OggPage | None = None
     serials: set[int] = set()
     for page in _ogg_pages(data):
@@ -301,6 +310,7 @@ def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> AudioMeasurem
             n_sound = max(page.granule - n_skipped, 0)
         serials.add(page.serial)
         last = page
+        n_whole_bytes += page.n_bytes
     else:
         return AudioMeasurement(is_cut_off=last is None or not last.flags & _OGG_END)
     if last is not None and last.flags & _OGG_END:
@@ -308,7 +318,9 @@ def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> AudioMeasurem
     # Several streams each count from 0: how far the sound goes cannot be told.
     is_known = len(serials) == 1
     return AudioMeasurement(
-        is_cut_off=True, n_sound=n_sound * sample_rate // granule_rate if is_known else None
+        is_cut_off=True,
+        n_sound=n_sound * sample_rate // granule_rate if is_known else None,
+        continues=page is not None or data.find(b"OggS", n_whole_bytes + 1) >= 0,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from device.audio.loudness import integrated_lufs
 from training.corpus.format import (
@@ -79,7 +80,7 @@ class _Job(NamedTuple):
     signature: int | None
 
 
-class _Heard(NamedTuple):
+class _PieceAnalysis(NamedTuple):
     """What is known about a whole piece when its loops are cut."""
 
     recording: Recording
@@ -255,26 +256,43 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
     if not recording.audio.any():
         raise CorpusError("silent" if len(recording.audio) else "empty (not a single sample)")
     if recording.broken_after_seconds is not None:
-        reason = f"broken after {recording.broken_after_seconds} s; what came before was used"
+        used = (
+            f"all that can be decoded, {seconds:.1f} s,"
+            if recording.continues
+            else "what came before"
+        )
+        reason = f"broken after {recording.broken_after_seconds} s; {used} was used"
         skips.append(Skip(name, reason, recording.broken_after_seconds))
     if len(recording.audio) < _SHORTEST_SAMPLES:
         raise CorpusError(f"shorter than one loop: only {seconds:.1f} s")
     chroma = keys.find_chroma(recording.audio)
-    heard = _heard(job, recording, keys.find_key(chroma))
+    analysis = _analyse(job, recording, keys.find_key(chroma))
     n_segments = 0
     for segment in rhythm.find_segments(recording.audio, chroma, keys.HOP):
-        fault = find_fault(recording.audio, segment.beats, segment.clarity, recording.clipped)
+        fault = _find_gap(recording, segment.beats) or find_fault(
+            recording.audio, segment.beats, segment.clarity, recording.clipped
+        )
         if fault:
             skips.append(Skip(name, fault, _seconds(segment.beats[0])))
         else:
-            yield _loop(job, heard, segment, n_segments)
+            yield _loop(job, analysis, segment, n_segments)
         n_segments += 1
     if n_segments == 0:
         fewer = f"fewer than {BEATS_PER_LOOP} steady beats in {seconds:.1f} s"
         raise CorpusError(f"shorter than one loop: {fewer}")
 
 
-def _heard(job: _Job, recording: Recording, key: keys.Key) -> _Heard:
+def _find_gap(recording: Recording, beats: NDArray[np.int64]) -> str | None:
+    """Return why a loop that holds the place of the damage is not used; None for others."""
+    if not recording.continues or recording.broken_after_seconds is None:
+        return None
+    gap = recording.broken_after_seconds * SAMPLE_RATE
+    margin = SAMPLE_RATE // 10  # the place is rounded to 0.1 s
+    holds_gap = beats[0] - margin <= gap <= beats[-1] + margin
+    return "damaged (sound is missing in it)" if holds_gap else None
+
+
+def _analyse(job: _Job, recording: Recording, key: keys.Key) -> _PieceAnalysis:
     semitones = 0 if job.signature is None else key.semitones_to(job.signature)
     if job.signature is not None and key.margin < _CLEAR_KEY:
         raise CorpusError(f"in no clear key ({key.name} by {key.margin:.3f}), so not transposed")
@@ -283,28 +301,30 @@ def _heard(job: _Job, recording: Recording, key: keys.Key) -> _Heard:
     tags = job.piece.tags or read_tags(job.piece.path)
     provenance = {"path": job.piece.name, "sha256": digest, **asdict(tags), **job.piece.facts}
     moved = keys.transpose(recording.audio, semitones)
-    return _Heard(recording, key, semitones, moved, provenance)
+    return _PieceAnalysis(recording, key, semitones, moved, provenance)
 
 
-def _loop(job: _Job, heard: _Heard, segment: rhythm.Segment, number: int) -> PreparedLoop:
+def _loop(
+    job: _Job, analysis: _PieceAnalysis, segment: rhythm.Segment, number: int
+) -> PreparedLoop:
     # Played faster or slower, all beats move alike.
-    speed = len(heard.recording.audio) / len(heard.moved)
+    speed = len(analysis.recording.audio) / len(analysis.moved)
     grid = rhythm.smooth_beats(segment.beats) / speed
     first, last = round(float(grid[0])), math.ceil(grid[-1])
-    digest = heard.provenance["sha256"]
+    digest = analysis.provenance["sha256"]
     return PreparedLoop(
         id=f"{job.shard:05d}-{digest[:12]}-{number:04d}",
-        audio=_levelled(_without_offset(_with_margins(heard.moved, first, last + 1))),
+        audio=_levelled(_without_offset(_with_margins(analysis.moved, first, last + 1))),
         beats=(grid - grid[0]).tolist(),
         held_out=False,
         labels={
             "tempo_bpm": round(rhythm.tempo_bpm(grid), 2),
             "pulse_clarity": round(segment.clarity, 3),
-            "recorded_key": heard.key.name,
-            "key_margin": round(heard.key.margin, 3),
-            "transposed_semitones": heard.semitones,
+            "recorded_key": analysis.key.name,
+            "key_margin": round(analysis.key.margin, 3),
+            "transposed_semitones": analysis.semitones,
         },
-        provenance={**heard.provenance, "start_seconds": _seconds(segment.beats[0])},
+        provenance={**analysis.provenance, "start_seconds": _seconds(segment.beats[0])},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 import warnings
@@ -185,17 +186,66 @@ def test_chunks_are_as_long_as_the_file_whatever_they_claim(
     assert (recording.broken_after_seconds is not None) == is_broken
 
 
-@pytest.mark.parametrize("kind", ["ogg", "opus"])
-def test_what_follows_a_damaged_page_is_not_used(tmp_path, whole, music, kind):
-    data = bytearray(whole[kind])
+def damaged(data, damage):
+    """A file with damage in its middle."""
     middle = len(data) // 2
-    data[middle : middle + 300] = bytes(300)
-    recording = decoded(tmp_path, kind, data)
+    if damage == "lost":
+        return data[:middle] + data[middle + 2000 :]
+    if damage == "foreign":
+        return data[:middle] + bytes(3000) + data[middle:]
+    return data[:middle] + bytes(2000) + data[middle + 2000 :]
+
+
+@pytest.mark.parametrize("kind", ["ogg", "opus"])
+def test_without_ffmpeg_what_follows_a_damaged_page_is_not_used(
+    tmp_path, monkeypatch, whole, music, kind
+):
+    monkeypatch.setattr(audio_files.shutil, "which", lambda _name: None)
+    recording = decoded(tmp_path, kind, damaged(whole[kind], "overwritten"))
     assert recording.broken_after_seconds == pytest.approx(
         len(recording.audio) / SAMPLE_RATE, abs=0.1
     )
+    assert not recording.continues
     assert recording.broken_after_seconds < 0.7 * SECONDS
     assert_is_start_of(recording.audio, music)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="only ffmpeg resumes after damage")
+@pytest.mark.parametrize("damage", ["overwritten", "lost", "foreign"])
+@pytest.mark.parametrize("kind", ["ogg", "opus", "mp3", "vbr.mp3"])
+def test_what_follows_damage_in_the_middle_is_used_once_and_the_damage_is_listed(
+    tmp_path, whole, music, kind, damage
+):
+    recording = decoded(tmp_path, kind, damaged(whole[kind], damage))
+    seconds = len(recording.audio) / SAMPLE_RATE
+    assert recording.continues
+    assert 0.3 * SECONDS < recording.broken_after_seconds < 0.7 * SECONDS
+    assert recording.broken_after_seconds + 2.0 < seconds < SECONDS + 0.2
+    assert len(recording.clipped) == pytest.approx(10 * seconds, abs=1)
+    before = round((recording.broken_after_seconds - 0.2) * SAMPLE_RATE)
+    assert_is_start_of(recording.audio[:before], music)
+    # From the end back to the damage the two run side by side: no stretch is there twice.
+    after = round((seconds - recording.broken_after_seconds - 0.5) * SAMPLE_RATE)
+    assert_is_start_of(recording.audio[::-1][:after], music[::-1])
+
+
+def test_no_loop_is_cut_across_the_place_of_the_damage():
+    audio = np.zeros(8 * SAMPLE_RATE, dtype=np.float32)
+    whole_recording, continued = (
+        audio_files.Recording(audio, np.zeros(80), at, continues=at is not None)
+        for at in (None, 4.0)
+    )
+    across, later = (np.linspace(*ends, 17).astype(int) * SAMPLE_RATE for ends in ((2, 6), (5, 8)))
+    assert cutting._find_gap(continued, across) == "damaged (sound is missing in it)"
+    assert cutting._find_gap(continued, later) is None
+    assert cutting._find_gap(whole_recording, across) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_whose_name_is_not_utf8_is_read_like_any_other(tmp_path, whole, music, kind):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9." + kind.encode()))
+    path.write_bytes(whole[kind])
+    assert len(read_music(path)) == pytest.approx(len(music), abs=2)
 
 
 # -- files that are no music ----------------------------------------------------------------
