@@ -128,7 +128,7 @@ def test_the_reference_has_every_option_key_and_exit_status():
     ours = [
         e for e in vars(errors).values() if isinstance(e, type) and e.__module__ == "device.errors"
     ]
-    assert {error.exit_code for error in ours} <= codes
+    assert {error.exit_code for error in ours if hasattr(error, "exit_code")} <= codes
     # Of the workstation's packages: corpus, gate, ssh.
     assert {20, 27, 40} <= codes
 

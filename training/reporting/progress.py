@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
-from device.plain_text import visible
+from device.console import say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,24 +169,21 @@ def log_line(line: str, *, err: bool) -> None:
         Whether to standard error, else to standard output.
     """
     try:
-        click.echo(visible(line), err=err)
+        say(line, err=err)
     except OSError as error:
         reason = error.strerror or str(error)
         if isinstance(error, BrokenPipeError):
             # The reader has gone, such as `head`: later lines go nowhere, without a complaint.
-            _to_nowhere(err=err)
+            _discard_output()
             reason = "its reader has gone"
-        stream = "standard error" if err else "standard output"
-        if not err:
-            with suppress(OSError):
-                click.echo(f"switchboard: {stream}: {reason}; the work goes on", err=True)
+        say(f"switchboard: standard output: {reason}; the work goes on", err=True)
 
 
-def _to_nowhere(*, err: bool) -> None:
+def _discard_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     # A stream in memory has no descriptor.
     with suppress(OSError):
-        os.dup2(nowhere, (sys.stderr if err else sys.stdout).fileno())
+        os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
