@@ -171,13 +171,10 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _exporter() -> dict[str, str | None]:
-    return {"version": version("lofi-switchboard"), "commit": commit()}
-
-
 def _describe(run: FinishedRun, answer: Golden, title: str) -> ModelCard:
     """Write the file's description of itself."""
     analysis = run.config.analysis
+    exporter = {"version": version("lofi-switchboard"), "commit": commit()}
     return ModelCard(
         contract_version=CONTRACT_VERSION,
         sample_rate=analysis.sample_rate,
@@ -194,7 +191,7 @@ def _describe(run: FinishedRun, answer: Golden, title: str) -> ModelCard:
         title=title,
         # Both may quote other people's files: tags, names of tracks, credits.
         switch_labels=tuple(map(plain, run.switch_labels)),
-        provenance=plain({**run.provenance, "exported_by": _exporter()}),
+        provenance=plain({**run.provenance, "exported_by": exporter}),
         golden=answer,
         scores=run.scores,
     )

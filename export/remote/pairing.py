@@ -140,7 +140,11 @@ def public_half(identity: Path) -> str:
         If the file is no private key, or locked with a passphrase and without its other half.
     """
     beside = identity.with_name(identity.name + ".pub")
-    text = beside.read_text(errors="replace") if beside.is_file() else _computed(identity)
+    if beside.is_file():
+        text = beside.read_text(errors="replace")
+    else:
+        # An empty passphrase, so that ssh-keygen does not ask for one.
+        text = _keygen("-y", "-P", "", "-f", str(identity))
     matched = _PUBLIC_KEY.fullmatch(text.strip())
     if matched is None:
         raise PairingError(
@@ -148,11 +152,6 @@ def public_half(identity: Path) -> str:
             "files anew with `ssh-keygen`, or see --identity"
         )
     return f"{matched[1]} {matched[2]} {_COMMENT}"
-
-
-def _computed(identity: Path) -> str:
-    # An empty passphrase, lest it asks for one.
-    return _keygen("-y", "-P", "", "-f", str(identity))
 
 
 def _keygen(*arguments: str) -> str:

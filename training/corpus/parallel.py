@@ -84,15 +84,11 @@ def _result(future: Any, job: Job, lost: Callable[[Job, str], Result]) -> Result
         code = error.exitcode or 0
         return lost(job, f"was killed by signal {-code}" if code < 0 else f"ended with {code}")
     except TimeoutError as error:
-        if not _is_own_limit(error):
+        # Pebble's own time limit has (message, seconds); a function's TimeoutError has not.
+        if len(error.args) != 2 or not isinstance(error.args[1], (int, float)):
             raise
         return lost(job, f"took longer than {error.args[1]:.0f} s")
     return result
-
-
-def _is_own_limit(error: TimeoutError) -> bool:
-    """Tell pebble's time limit, (message, seconds), from a function's own TimeoutError."""
-    return len(error.args) == 2 and isinstance(error.args[1], (int, float))
 
 
 @contextmanager

@@ -74,11 +74,8 @@ class NoteBank:
         if sample is None:
             sample = self._samples[name] = Sample.record(play())
             self.n_bytes += sample.samples.nbytes
-            self._forget()
+            while self.n_bytes > self.max_bytes and len(self._samples) > 1:
+                _, oldest = self._samples.popitem(last=False)
+                self.n_bytes -= oldest.samples.nbytes
         self._samples.move_to_end(name)
         return sample
-
-    def _forget(self) -> None:
-        while self.n_bytes > self.max_bytes and len(self._samples) > 1:
-            _, oldest = self._samples.popitem(last=False)
-            self.n_bytes -= oldest.samples.nbytes

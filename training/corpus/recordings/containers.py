@@ -30,7 +30,7 @@ class Splice:
 
 
 @dataclass(frozen=True, slots=True)
-class AudioMeasurement:
+class ContainerContents:
     """What a file holds. The default says: nothing is wrong, as far as can be seen.
 
     Attributes
@@ -54,7 +54,7 @@ class AudioMeasurement:
     splice: Splice | None = None
 
 
-def survey(path: Path, container: str, sample_rate: int, n_expected: int) -> AudioMeasurement:
+def survey(path: Path, container: str, sample_rate: int, n_expected: int) -> ContainerContents:
     """Compare a file with its header.
 
     Parameters
@@ -68,7 +68,7 @@ def survey(path: Path, container: str, sample_rate: int, n_expected: int) -> Aud
     """
     surveyor = _SURVEYORS.get(container)
     if surveyor is None or path.stat().st_size == 0:
-        return AudioMeasurement()
+        return ContainerContents()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return surveyor(data, sample_rate, n_expected)
 
@@ -201,7 +201,7 @@ def _count_mpeg_frames(data: Data, start: int, kind: tuple[int, int, int]) -> _M
     return _MpegCount(n_frames, n_gaps, is_cut_off=False)
 
 
-def _survey_mpeg(data: Data, _sample_rate: int, n_expected: int) -> AudioMeasurement:
+def _survey_mpeg(data: Data, _sample_rate: int, n_expected: int) -> ContainerContents:
     start = 0
     while data[start : start + 3] == b"ID3":  # sizes have seven bits a byte
         size = sum((byte & 0x7F) << 7 * (3 - i) for i, byte in enumerate(data[start + 6 :][:4]))
@@ -209,7 +209,7 @@ def _survey_mpeg(data: Data, _sample_rate: int, n_expected: int) -> AudioMeasure
     first = _find_mpeg_frame(data, start, None)
     frame = None if first is None else _mpeg_frame(data[first : first + 4])
     if first is None or frame is None:
-        return AudioMeasurement()
+        return ContainerContents()
     info = _find_info(data, first, frame)
     count = _count_mpeg_frames(data, first + (frame.n_bytes if info else 0), frame.kind)
     n_claimed = int.from_bytes(data[info + 8 : info + 12], "big") if info else 0
@@ -219,7 +219,7 @@ def _survey_mpeg(data: Data, _sample_rate: int, n_expected: int) -> AudioMeasure
     is_short = n_expected + _LARGEST_PADDING < n_present
     # A decoder may give up at something else between frames; it loses a frame on either side.
     n_least = n_present - _LARGEST_PADDING - 2 * count.n_gaps * frame.n_samples
-    return AudioMeasurement(
+    return ContainerContents(
         is_cut_off=count.is_cut_off or 0 < n_missing < _UNKNOWN_MPEG_FRAMES // 2,
         n_claimed=n_least if count.n_gaps else None,
         continues=count.n_gaps > 0,
@@ -294,7 +294,7 @@ def _ogg_checksum(page: bytes | bytearray) -> int:
     return int(f"{register:032b}"[::-1], 2)
 
 
-def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> AudioMeasurement:
+def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> ContainerContents:
     n_sound, n_skipped, granule_rate, n_whole_bytes = 0, 0, sample_rate, 0
     last: _OggPage | None = None
     serials: set[int] = set()
@@ -312,12 +312,12 @@ def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> AudioMeasurem
         last = page
         n_whole_bytes += page.n_bytes
     else:
-        return AudioMeasurement(is_cut_off=last is None or not last.flags & _OGG_END)
+        return ContainerContents(is_cut_off=last is None or not last.flags & _OGG_END)
     if last is not None and last.flags & _OGG_END:
-        return AudioMeasurement()  # what comes behind the last page is no sound
+        return ContainerContents()  # what comes behind the last page is no sound
     # Several streams each count from 0: how far the sound goes cannot be told.
     is_known = len(serials) == 1
-    return AudioMeasurement(
+    return ContainerContents(
         is_cut_off=True,
         n_sound=n_sound * sample_rate // granule_rate if is_known else None,
         continues=page is not None or data.find(b"OggS", n_whole_bytes + 1) >= 0,
@@ -329,17 +329,17 @@ def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> AudioMeasurem
 _TOTAL_BITS = 36  # of the total number of samples, the last ones of eight bytes
 
 
-def _survey_flac(data: Data, _sample_rate: int, _n_expected: int) -> AudioMeasurement:
+def _survey_flac(data: Data, _sample_rate: int, _n_expected: int) -> ContainerContents:
     start = data.find(b"fLaC", 0, 2**20)
     if start < 0:
-        return AudioMeasurement()
+        return ContainerContents()
     field = int.from_bytes(data[start + 18 : start + 26], "big")
     n_claimed = field % 2**_TOTAL_BITS
     if n_claimed == 0:
-        return AudioMeasurement()
+        return ContainerContents()
     unknown = (field - n_claimed).to_bytes(8, "big")
     # Told that the total is unknown, the decoder goes on for as long as there is sound.
-    return AudioMeasurement(n_claimed=n_claimed, splice=Splice(start + 18, 8, unknown))
+    return ContainerContents(n_claimed=n_claimed, splice=Splice(start + 18, 8, unknown))
 
 
 # -- chunks ---------------------------------------------------------------------------------
@@ -348,7 +348,7 @@ def _survey_flac(data: Data, _sample_rate: int, _n_expected: int) -> AudioMeasur
 _UNKNOWN_SIZES = (range(0x7FFF0000, 0x80000001), range(0xFFFFFF00, 0x100000000))
 
 
-def _survey_chunks(data: Data, _sample_rate: int, _n_expected: int) -> AudioMeasurement:
+def _survey_chunks(data: Data, _sample_rate: int, _n_expected: int) -> ContainerContents:
     order = "big" if data[:4] in {b"FORM", b"RIFX"} else "little"
     position = 12
     while position + 8 <= len(data):
@@ -357,18 +357,18 @@ def _survey_chunks(data: Data, _sample_rate: int, _n_expected: int) -> AudioMeas
         if data[position : position + 4] in {b"data", b"SSND"}:
             return _survey_sound_chunk(data, begin, size)
         position = begin + size + size % 2
-    return AudioMeasurement()
+    return ContainerContents()
 
 
-def _survey_sound_chunk(data: Data, begin: int, size: int) -> AudioMeasurement:
+def _survey_sound_chunk(data: Data, begin: int, size: int) -> ContainerContents:
     n_there = len(data) - begin
     if size == 0 and n_there > 0 and data[begin - 8 : begin - 4] == b"data":
-        return AudioMeasurement(splice=Splice(begin - 4, 4, b"\xff\xff\xff\xff"))
+        return ContainerContents(splice=Splice(begin - 4, 4, b"\xff\xff\xff\xff"))
     is_known = data[:4] != b"RF64" and not any(size in sizes for sizes in _UNKNOWN_SIZES)
-    return AudioMeasurement(is_cut_off=is_known and size > n_there)
+    return ContainerContents(is_cut_off=is_known and size > n_there)
 
 
-_SURVEYORS: dict[str, Callable[[Data, int, int], AudioMeasurement]] = {
+_SURVEYORS: dict[str, Callable[[Data, int, int], ContainerContents]] = {
     "MP3": _survey_mpeg,
     "OGG": _survey_ogg,
     "FLAC": _survey_flac,

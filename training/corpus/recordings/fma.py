@@ -133,7 +133,7 @@ def choose_tracks(
     tracks = [
         track
         for track in read_tracks(metadata / "tracks.csv", refused)
-        if track.genres & wanted and _is_within(track.subset, subset)
+        if track.genres & wanted and track.subset in SUBSETS[: SUBSETS.index(subset) + 1]
     ]
     if not tracks:
         raise CorpusError(f"{audio} has no track of {', '.join(genres)}: try a larger subset")
@@ -151,10 +151,6 @@ def choose_tracks(
             f"example {refused[-1].path}: {refused[-1].reason}"
         )
     return Chosen(pieces, refused)
-
-
-def _is_within(subset: str, wanted: str) -> bool:
-    return subset in SUBSETS[: SUBSETS.index(wanted) + 1]
 
 
 def _refusal(track: Track, path: Path, licences: Collection[str]) -> str | None:

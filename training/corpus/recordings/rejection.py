@@ -35,7 +35,7 @@ def find_fault(
         Share of every tenth of a second that is cut off at full scale, (n_tenths,).
     """
     quietest_db = min(
-        _level_db(audio[first:last])
+        20.0 * float(np.log10(np.sqrt(np.mean(audio[first:last] ** 2)) + 1e-9))
         for first, last in zip(
             beats[:-BEATS_PER_BAR:BEATS_PER_BAR], beats[BEATS_PER_BAR::BEATS_PER_BAR], strict=True
         )
@@ -58,10 +58,6 @@ def _find_no_music(loop: Audio, clarity: float) -> str | None:
     if clarity < _STEADY_CLARITY:
         return f"no steady beat (pulse clarity {clarity:.2f}, at least {_STEADY_CLARITY} expected)"
     return None
-
-
-def _level_db(audio: Audio) -> float:
-    return 20.0 * float(np.log10(np.sqrt(np.mean(audio**2)) + 1e-9))
 
 
 def pitch_steadiness(loop: Audio) -> float:
