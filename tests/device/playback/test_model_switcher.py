@@ -24,7 +24,7 @@ from device.switches.base import FixedSwitches
 from device.switches.bits import format_bits
 from device.switches.script import ScriptSwitches
 from device.synthesis.performance import Performance
-from device.updates.validation import examine
+from device.updates.validation import validate
 from tests.support import faulty_models
 from tests.support import tiny_model as tiny
 
@@ -175,7 +175,7 @@ def make_box(store, first):
 def add_faulty(store, tmp_path):
     def add(make):
         path = make(tmp_path / "faulty.onnx")
-        assert examine(path).accepted
+        assert validate(path).accepted
         return store.add(path)
 
     return add

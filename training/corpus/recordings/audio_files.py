@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from device.files import utf8_name
 from training.corpus.format import SAMPLE_RATE, Audio, CorpusError
-from training.corpus.recordings.containers import AudioMeasurement, SplicedFile, survey
+from training.corpus.recordings.containers import ContainerContents, SplicedFile, survey
 
 SUFFIXES = frozenset({".mp3", ".ogg", ".oga", ".opus", ".flac", ".wav", ".aif", ".aiff", ".m4a"})
 
@@ -114,7 +114,7 @@ def _continued(path: Path, recording: Recording) -> Recording:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, AudioMeasurement]]:
+def _opened(path: Path) -> Iterator[tuple[Any, ContainerContents]]:
     """Open a file for decoding, with a corrected header where its own would end it too early."""
     import soundfile
 
@@ -141,7 +141,7 @@ def _hushed_decoders() -> Iterator[None]:
         os.close(kept)
 
 
-def _read(file: Any, measurement: AudioMeasurement) -> tuple[Recording, bool]:
+def _read(file: Any, measurement: ContainerContents) -> tuple[Recording, bool]:
     """Decode up to the first damage; return also whether there may be sound after it.
 
     Mixes down and resamples block by block, so that memory never holds an hour in stereo.
