@@ -1,147 +1,192 @@
-"""Take-overs through the command line, at the defaults: `play --store` and `models activate`."""
+"""Take-overs while the music goes on, by the command line alone and at its defaults.
+
+`switchboard play --store` plays in a process of its own, and `switchboard models activate` is what
+changes the model. The player is held in the middle of a bar until the newcomer is ready, so that
+how fast this machine is decides nothing.
+"""
 
 import json
 import os
-import pty
 import subprocess
 import sys
-import time
-from contextlib import suppress
-from itertools import cycle, islice
+import threading
+import wave
+from queue import Queue
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from device.commands.models import models
-from tests.support import faulty_models as unruly
+from device.store.store import ModelStore
+from tests.support import faulty_models as faulty
 from tests.support import tiny_model as tiny
-from tests.support.recording import read_wav
+from tests.support.forked_processes import run_switchboard
+from tests.support.stepped_player import RATE
 
-SWITCHBOARD = [sys.executable, "-c", "import sys; from device.cli import main; sys.exit(main())"]
 PATIENCE_SECONDS = 60.0
+READY = "takes over at the next bar"
+
 N_TAKE_OVERS = 40
-# Bars of 1 s, so that forty of them do not take long.
-FAST = ("--tempo", "240")
-SILENT_MS = 30
+BAR_SECONDS = 1.0
+SIZES = {"n_fft": 1024, "hop_length": 256, "n_switches": 8}
+# Their lowest partials, in Hz, lie between the others', and a third is of another shape.
+LOWEST_HERTZ = (220.0, 245.0, 275.0)
+SAMPLE_RATES = (RATE, RATE, 16000)
+# 10 ms of these models are never below -38 dB; the hiss of the tape has -60 dB.
+GAP_LEVEL = 10 ** (-46 / 20)
 
 
-def command(*arguments):
-    """Run `switchboard models` in this process: a process of its own takes longer than a bar."""
-    result = CliRunner().invoke(models, list(map(str, arguments)), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
+class Player:
+    """`switchboard play --store`, recording as far as it is let."""
 
-
-class Playing:
-    """`switchboard play --store` at a terminal, recording in real time, tape and all."""
-
-    def __init__(self, folder, store, *more):
-        self.recording, self._status = folder / "heard.wav", folder / "status.json"
-        self._terminal, slave = pty.openpty()
-        arguments = ["--store", store, "--speaker", f"wav:{self.recording}", "--json"]
-        arguments += ["--switches", "keyboard", "--status", self._status, *more]
-        self.process = subprocess.Popen(
-            [*SWITCHBOARD, "play", *map(str, arguments)],
-            stdin=slave,
+    def __init__(self, store, script, folder, seconds):
+        (folder / "flips.txt").write_text(script)
+        self.recording = folder / "heard.wav"
+        arguments = ["play", "--store", store, "--switches", "script:flips.txt", "--json"]
+        arguments += ["--speaker", f"wav:{self.recording}", "--seconds", seconds]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.stepped_player", *map(str, arguments)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            text=True,
             cwd=folder,
-            start_new_session=True,
-            env={**os.environ, "TERM": "dumb"},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
-        os.close(slave)
+        self.said = []
+        self._lines = {}
+        self._readers = []
+        for stream in (self._process.stdout, self._process.stderr):
+            self._lines[stream] = Queue()
+            reader = threading.Thread(target=self._read, args=(stream,))
+            reader.start()
+            self._readers.append(reader)
+        self._wait_until_held()
 
-    def status(self):
-        with suppress(OSError, ValueError):
-            return json.loads(self._status.read_text())
-        return {}
+    def let(self, seconds):
+        """Let it record so much, and wait until it has."""
+        self._process.stdin.write(f"{seconds}\n")
+        self._process.stdin.flush()
+        self._wait_until_held()
 
-    def until(self, condition):
-        give_up = time.monotonic() + PATIENCE_SECONDS
-        while not condition(self.status()):
-            assert self.process.poll() is None, self.process.stderr.read().decode()
-            assert time.monotonic() < give_up, self.status()
-            time.sleep(0.02)
-
-    def plays(self, digest):
-        self.until(lambda status: status.get("model", {}).get("digest") == digest)
-
-    def press(self, keys):
-        os.write(self._terminal, keys.encode())
+    def wait_for(self, words):
+        """Wait until it has said this on standard error."""
+        while words not in self._next(self._process.stderr):
+            pass
 
     def finish(self):
-        self.press("q")
-        out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
-        assert self.process.returncode == 0, err
-        return json.loads(out), read_wav(self.recording)
+        """Let it play to its end; the report, and what was recorded."""
+        self._process.stdin.close()
+        line = self._next(self._process.stdout)
+        assert self._process.wait(PATIENCE_SECONDS) == 0, self.said
+        with wave.open(str(self.recording)) as recording:
+            assert recording.getframerate() == RATE
+            pcm = recording.readframes(recording.getnframes())
+        return json.loads(line), np.frombuffer(pcm, "<i2").astype(np.float32) / 32767
 
     def close(self):
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdout, self.process.stderr):
-            pipe.close()
-        os.close(self._terminal)
+        self._process.kill()
+        for reader in self._readers:
+            reader.join()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            stream.close()
+
+    def _wait_until_held(self):
+        assert self._next(self._process.stdout) == "held\n", self.said
+
+    def _next(self, stream):
+        line = self._lines[stream].get(timeout=PATIENCE_SECONDS)
+        assert line, f"the player has ended: {self.said}"
+        return line
+
+    def _read(self, stream):
+        for line in stream:
+            self.said.append(line)
+            self._lines[stream].put(line)
+        self._lines[stream].put("")
 
 
 @pytest.fixture
-def play(tmp_path):
-    playing = []
+def start(tmp_path):
+    players = []
 
-    def play(*more):
-        playing.append(Playing(tmp_path, tmp_path / "models", *more))
-        return playing[-1]
+    def start(store, script, seconds):
+        players.append(Player(store, script, tmp_path, seconds))
+        return players[-1]
 
-    yield play
-    for one in playing:
-        one.close()
-
-
-def listed(store):
-    return {row["digest"]: row for row in json.loads(command("list", "--store", store, "--json"))}
+    yield start
+    for player in players:
+        player.close()
 
 
-def active(store):
-    return next(digest for digest, row in listed(store).items() if row["is_active"])
+def activate(store, model):
+    run_switchboard("models", "activate", model, "--store", store)
 
 
-def longest_gap_ms(recording):
-    """The longest time with nothing louder than several times the hiss of the default tape."""
-    loud = np.flatnonzero(np.abs(recording.inner()) > 5e-3)
-    return 1e3 * np.diff(loud).max() / recording.rate
+def levels(samples):
+    """RMS of every 10 ms, without the first breath and the fade at the end."""
+    n = RATE // 100
+    inner = samples[RATE // 5 : -RATE // 10]
+    return np.sqrt((inner[: len(inner) // n * n].reshape(-1, n) ** 2).mean(axis=1))
 
 
-def test_forty_take_overs_in_a_row_and_the_music_goes_on(play, tmp_path):
+def lowest_partial(samples):
+    """Which of `LOWEST_HERTZ` is the loudest."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    hertz = np.fft.rfftfreq(len(samples), 1 / RATE)
+    loudness = [spectrum[np.abs(hertz - lowest) < 6].max() for lowest in LOWEST_HERTZ]
+    return int(np.argmax(loudness))
+
+
+@pytest.fixture
+def three_models(tmp_path, monkeypatch):
+    paths = []
+    for lowest, sample_rate in zip(LOWEST_HERTZ, SAMPLE_RATES, strict=True):
+        monkeypatch.setattr(tiny, "_LOWEST_HERTZ", lowest)
+        path = tmp_path / f"{lowest:.0f}.onnx"
+        tempo = {"tempo_bpm": f"{240 / BAR_SECONDS}"}
+        paths.append(tiny.build(path, **SIZES, sample_rate=sample_rate, metadata=tempo))
+    return paths
+
+
+def test_forty_take_overs_in_forty_bars_and_the_music_goes_on(start, tmp_path, three_models):
     store = tmp_path / "models"
-    digests = []
-    for name, sizes in (("one", {}), ("two", {"beats_per_loop": 8}), ("three", {"n_fft": 512})):
-        file = tiny.build(tmp_path / f"{name}.onnx", **sizes)
-        command("activate", file, "--store", store)
-        digests.append(active(store))
-    playing = play(*FAST)
-    playing.plays(digests[-1])
-    for digest in islice(cycle(digests), N_TAKE_OVERS):
-        command("activate", digest, "--store", store)
-        playing.plays(digest)
-    report, recording = playing.finish()
-    assert report["seconds"] == pytest.approx(len(recording.samples) / recording.rate, abs=0.1)
-    assert longest_gap_ms(recording) < SILENT_MS
+    for model in reversed(three_models):  # examined once; the first plays at the start
+        activate(store, model)
+    player = start(store, "0 00000000", N_TAKE_OVERS + 1.0)
+    for bar in range(N_TAKE_OVERS):
+        player.let((bar + 0.5) * BAR_SECONDS)
+        activate(store, three_models[(bar + 1) % 3])
+        player.wait_for(READY)
+    report, samples = player.finish()
+    assert report["seconds"] == N_TAKE_OVERS + 1
+    assert len(samples) == (N_TAKE_OVERS + 1) * RATE
+    assert levels(samples).min() > GAP_LEVEL
+    bars = samples.reshape(-1, RATE)
+    heard = [lowest_partial(bar[RATE // 4 : -RATE // 4]) for bar in bars]
+    assert heard == [bar % 3 for bar in range(N_TAKE_OVERS + 1)]
 
 
-def test_a_model_with_a_nan_in_one_state_is_sent_back_and_the_music_goes_on(play, tmp_path):
-    store = tmp_path / "models"
-    command("activate", tiny.build(tmp_path / "good.onnx", n_switches=8), "--store", store)
-    good = active(store)
-    playing = play(*FAST)
-    playing.plays(good)
-    command("activate", unruly.nan_in_one_state(tmp_path / "bad.onnx"), "--store", store)
-    bad = active(store)
+def test_a_model_that_gives_no_numbers_in_one_state_is_sent_back_and_the_music_goes_on(
+    start, tmp_path
+):
+    flipped_at, seconds = 5.0, 8.0
+    directory, off = tmp_path / "models", "0" * 8
+    activate(directory, tiny.build(tmp_path / "good.onnx", n_switches=8))
+    store = ModelStore(directory)
+    good = store.active()
+    faulty_bits = "".join(str(int(on)) for on in faulty.UNRULY)
+    player = start(directory, f"0 {off}\n{flipped_at} {faulty_bits}", seconds)
+    player.let(1.0)
+    activate(directory, faulty.nan_in_one_state(tmp_path / "faulty.onnx"))
+    bad = store.active()
     assert bad != good
-    playing.plays(bad)
-    playing.press("".join(str(1 + i) for i, bit in enumerate(unruly.UNRULY) if bit))
-    playing.plays(good)
-    assert active(store) == good
-    time.sleep(1.0)  # of music, after the return
-    _, recording = playing.finish()
-    assert longest_gap_ms(recording) < SILENT_MS
-    assert "not finite" in listed(store)[bad]["refused"]
+    player.wait_for(READY)
+    player.let(flipped_at + 0.5)
+    player.wait_for("not finite")
+    report, samples = player.finish()
+    assert report["seconds"] == seconds
+    assert store.active() == good
+    assert f"frames not finite with switches {faulty_bits}" in store.refusal(bad.stem)
+    quiet = levels(samples) < GAP_LEVEL
+    assert quiet.sum() <= 6  # 60 ms, where the numbers were none
+    assert not quiet[-round(100 * (seconds - flipped_at - 1)) :].any()

@@ -50,6 +50,14 @@ def context() -> Any:
     return warm
 
 
+def run_switchboard(*arguments: object) -> None:
+    """Run a command in a process that is forked and not started anew; it has to end with 0."""
+    process = context().Process(target=_command, args=([str(a) for a in arguments],))
+    process.start()
+    process.join()
+    assert process.exitcode == 0, arguments
+
+
 def header(content: bytes, **changes: Any) -> bytes:
     """What a sender announces before it sends this."""
     announced = {"sha256": hashlib.sha256(content).hexdigest(), "n_bytes": len(content)}
@@ -181,3 +189,7 @@ def busy(directory: Path, seed: int, contents: list[bytes], n_turns: int) -> Non
                     store.recover,
                 ]
             )()
+
+
+def _command(arguments: list[str]) -> None:
+    sys.exit(main(arguments))
