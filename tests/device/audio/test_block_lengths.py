@@ -1,0 +1,87 @@
+"""Speakers play the same however the sound is cut into blocks, of no sample too."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from device.audio.speaker import SilentSpeaker
+from device.audio.wav_file import WavSpeaker
+from tests.support.simulated_audio import (
+    BLOCK,
+    BUILTIN,
+    RATE,
+    SimulatedClock,
+    SimulatedPortAudio,
+    play_on,
+    read_wav,
+    tone,
+)
+
+any_lengths = given(lengths=st.lists(st.sampled_from([0, 0, 1, 2, 63, 441, 1000]), max_size=12))
+no_block_at_first = example(lengths=[0, 0, 441, 0, 441])
+a_few = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def write_all(speaker, lengths):
+    for block in np.split(tone(sum(lengths)), np.cumsum(lengths)[:-1]) if lengths else []:
+        speaker.write(block)
+
+
+@any_lengths
+@no_block_at_first
+@a_few
+def test_a_recording_is_the_same_file_however_blocks_fall(tmp_path, lengths):
+    contents = []
+    for pieces in (lengths, [sum(lengths)]):
+        with WavSpeaker(tmp_path / "song.wav", RATE, paced=False) as speaker:
+            write_all(speaker, pieces)
+        contents.append((tmp_path / "song.wav").read_bytes())
+    assert contents[0] == contents[1]
+    assert len(read_wav(tmp_path / "song.wav")) == sum(lengths)
+
+
+@any_lengths
+@no_block_at_first
+@a_few
+def test_a_silent_speaker_takes_as_long_however_blocks_fall(lengths):
+    ends = []
+    for pieces in (lengths, [sum(lengths)]):
+        time = SimulatedClock()
+        speaker = SilentSpeaker(RATE, clock=time.clock, sleep=time.sleep)
+        write_all(speaker, pieces)
+        ends.append(time.now)
+        assert speaker.n_underruns == 0
+    assert ends[0] == pytest.approx(ends[1])
+    assert ends[0] == pytest.approx(max(sum(lengths) / RATE - speaker.latency_seconds, 0))
+
+
+def test_nothing_is_no_block_that_comes_too_late():
+    time = SimulatedClock()
+    speaker = SilentSpeaker(RATE, clock=time.clock, sleep=time.sleep)
+    speaker.write(BLOCK[:0])
+    time.now += 1.0
+    speaker.write(BLOCK)
+    time.now += 1.0
+    speaker.write(BLOCK[:0])
+    assert speaker.n_underruns == 0
+    speaker.write(BLOCK)
+    assert speaker.n_underruns == 1
+
+
+@pytest.mark.parametrize("accepted", [(RATE, 1), (RATE, 2), (48_000, 1)])
+@any_lengths
+@no_block_at_first
+@a_few
+def test_a_card_plays_the_same_however_blocks_fall(accepted, lengths):
+    heard = []
+    for pieces in (lengths, [sum(lengths)]):
+        sound = SimulatedPortAudio(BUILTIN, accepted={accepted})
+        with play_on(sound) as speaker:
+            write_all(speaker, pieces)
+        (stream,) = sound.streams
+        # A card that is started with nothing to play runs dry.
+        assert stream.started == bool(stream.blocks)
+        assert all(len(block) for block in stream.blocks)
+        heard.append(stream.sound if stream.blocks else np.zeros((0, accepted[1]), np.float32))
+    assert heard[0].tobytes() == heard[1].tobytes()
