@@ -1,7 +1,8 @@
-"""The box: switches in, sound out. Imports neither torch nor librosa nor onnx."""
+"""The instrument: switch states in, sound out. Imports neither torch nor librosa nor onnx."""
 
 import os
 
-# onnxruntime's wheels keep a database of what it does under ~/.cache and send it to their maker,
-# unless this is said before it is imported. A box in a corner tells nobody anything.
+# onnxruntime's wheels record its use in a database under ~/.cache and send it to their maker,
+# unless
+# this is set before it is imported. The instrument sends nothing.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

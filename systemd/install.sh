@@ -291,7 +291,7 @@ close_account() {
 # Questions
 
 find_python() {
-    # The system's own first: the service sees nobody's home, where other Pythons like to live.
+    # The system's own first: the service sees no home folders, where other Pythons are often installed.
     for name in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
         if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
             command -v "$name"

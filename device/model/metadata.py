@@ -56,7 +56,7 @@ def is_plain(text: str) -> bool:
 def plain(value: Any) -> Any:
     """A JSON value as metadata may have it: texts without what is refused, no number that is none.
 
-    For whoever writes metadata: what comes from the tags of other people's files may hold anything.
+    For writers of metadata: text from the tags of other people's files may contain anything.
     """
     if isinstance(value, str):
         cut = value[:MOST_TEXT]

@@ -46,7 +46,7 @@ ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
 )
 # One for all networks of the process: those that are being made ready are known to no other thread.
 _RUN_OPTIONS = ort.RunOptions()
-# What is raised is said by whoever catches it.
+# The caller reports what is raised.
 _RUN_OPTIONS.log_severity_level = 4
 
 

@@ -75,7 +75,7 @@ class ModelLoader(Closeable):
         self._retry_at = 0.0
         self._ready: SimpleQueue[Voice] = SimpleQueue()
         self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._helper = SupervisedThread("wings", self._attend)
+        self._helper = SupervisedThread("loader", self._attend)
 
     def close(self) -> None:
         """Do the remaining jobs and end the thread; idempotent."""
@@ -137,7 +137,7 @@ class ModelLoader(Closeable):
         while not self._jobs.empty():
             with suppress(Empty):
                 job = self._jobs.get_nowait()
-                with THREADS.guard("wings"):
+                with THREADS.guard("loader"):
                     job()
 
     def _look(self) -> None:

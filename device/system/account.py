@@ -1,6 +1,7 @@
 """Root does nothing as root in a folder of another account: it becomes that account.
 
-Whoever may write to a folder decides what the names in it lead to. A link put there would have root
+An account that may write to a folder decides what the names in it lead to. A link put there would
+have root
 read, write or give away any file of the machine; so root first gives up all that the folder's
 account does not have, and what it then writes belongs to that account. Standard library alone.
 """
@@ -46,7 +47,7 @@ def switch_to_owner_of(path: Path) -> str | None:
     try:
         account = pwd.getpwuid(owner)
     except KeyError:
-        # An account without a name has no other groups; its number is nobody else's either.
+        # An account without a name has no other groups; its number belongs to no other account.
         name, group = str(owner), owner
         os.setgroups([])
     else:

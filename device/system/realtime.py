@@ -50,7 +50,7 @@ class RealtimeGuard:
     """A listener that gives real time back where the machine is too slow for the model.
 
     A loop that is always late never waits for the speaker; ahead of everything else it would keep
-    the whole machine from working, and whoever wants to mend that from logging in.
+    the whole machine from working, and its owner from logging in.
     """
 
     def __init__(self, report: Report, *, n_blocks: int = GUARD_BLOCKS) -> None:

@@ -56,7 +56,7 @@ class StatusLeds(Closeable):
         self._beat_until = 0.0
         self._queue: SimpleQueue[tuple[float, LedStates] | None] = SimpleQueue()
         self._leds = _open(pins)
-        self._helper = SupervisedThread("lamps", self._switch)
+        self._helper = SupervisedThread("leds", self._switch)
 
     def __call__(self, state: InstrumentState) -> None:
         """Another block was taken by the speaker."""

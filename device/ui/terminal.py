@@ -94,7 +94,7 @@ class TerminalDisplay(Closeable):
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
-            self._helper = SupervisedThread("panel", self._redraw, every=REDRAW_SECONDS)
+            self._helper = SupervisedThread("display", self._redraw, every=REDRAW_SECONDS)
         return self
 
     def _redraw(self) -> None:

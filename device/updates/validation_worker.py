@@ -123,7 +123,7 @@ def bind(limits: ResourceLimits) -> None:
 
 
 def _lower(kind: int, limit: int, grace: int = 0) -> None:
-    """Set a limit, unless a lower one is set already: nobody but root may go up again.
+    """Set a limit, unless a lower one is set already: only root may raise it again.
 
     What a process may still have beyond a limit of which it is told first is `grace`.
     """

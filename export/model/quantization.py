@@ -1,4 +1,5 @@
-"""The render half in whole numbers: a quarter of the weights, kept only if nobody hears it.
+"""The render half in whole numbers: a quarter of the weights, kept only if the difference is
+inaudible.
 
 Only the render half is rounded. It is what the box computes every block, and it answers a rounded
 question with a slightly other shade. The compose half decides digits, and a digit that tips over
@@ -23,7 +24,7 @@ from export.model.benchmark import Speed
 from export.model.graph import nodes_behind
 from export.model.parity import ExportError, questions
 
-# Spectra that nobody tells apart (Paliwal & Atal 1993): 1 dB apart on average, at most 2 % of the
+# Spectra that are not told apart (Paliwal & Atal 1993): 1 dB apart on average, at most 2 % of the
 # frames more than 2 dB and none more than 4 dB.
 MOST_MEAN_DB = 1.0
 OUTLIER_DB = 2.0
@@ -55,7 +56,7 @@ class Distance:
     outliers: float
 
     def check(self) -> None:
-        """Refuse what somebody might hear.
+        """Refuse a difference that might be audible.
 
         Raises
         ------

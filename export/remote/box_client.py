@@ -46,7 +46,7 @@ class Box(Closeable):
         self._pending = b""
         self._chatter = b""
         self._writer: threading.Thread | None = None
-        # A file and no pipe: nobody has to empty it while we look at something else.
+        # A file and not a pipe: it needs no reader while other output is read.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  `close` closes it
         try:
             self._process = line.start(host, *REMOTE, stderr=self._stderr.fileno())

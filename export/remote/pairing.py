@@ -27,7 +27,7 @@ _WRONG = {
     ),
     "nosudo": (
         "found an account that may not use sudo without a password, expected the owner's; pair as "
-        "somebody who may, such as pi@{name}"
+        "an account that may, such as pi@{name}"
     ),
     "nostore": (
         "found that {account} may not write to {store}, expected a place for models; give one with "

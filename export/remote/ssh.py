@@ -40,7 +40,7 @@ class BadHost(SwitchboardError, ValueError):
 
 
 class HostUnreachable(SwitchboardError, OSError):
-    """No such host, or nobody answers there."""
+    """No such host, or it does not answer."""
 
     exit_code = 41
 
@@ -99,7 +99,7 @@ class Host:
         )
 
     def of_a_box(self) -> Self:
-        """The same place, as the account of an installed box, unless somebody was named."""
+        """The same place, as the account of an installed box, unless an account was named."""
         return self if self.user else replace(self, user=ACCOUNT)
 
     def __str__(self) -> str:
@@ -148,7 +148,7 @@ class Line:
         The private key to use and no other; None leaves the choice to ssh.
     port : int or None
     batch : bool
-        Whether nobody is there to answer a question.
+        Whether no person is there to answer a question.
     """
 
     identity: Path | None = None
@@ -206,7 +206,7 @@ class Line:
 
 @dataclass(frozen=True)
 class _Cause:
-    """What ssh says, and what that means for somebody who wants to push a model."""
+    """What ssh says, and what that means for the sender of a model."""
 
     pattern: str
     error: type[SwitchboardError]
@@ -224,12 +224,13 @@ _CAUSES = (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         HostKeyRefused,
         "if the box was installed anew, forget its old key with `ssh-keygen -R {name}` and pair "
-        "again; if it was not, somebody else answers in its place",
+        "again; if it was not, another machine answers in its place",
     ),
     _Cause(
         "Host key verification failed|No .* host key is known",
         HostKeyRefused,
-        "nobody here has met this host: `switchboard pair OWNER@{name}` asks whether to trust it",
+        "this workstation does not know this host: `switchboard pair OWNER@{name}` asks whether "
+        "to trust it",
     ),
     _Cause(
         "Permission denied|Too many authentication failures|no more authentication methods",

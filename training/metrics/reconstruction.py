@@ -1,6 +1,6 @@
 """How far a rebuilt sound is from the one it was made of.
 
-A magnitude spectrogram says nothing of phase, so whoever inverts it invents one, and comparing
+A magnitude spectrogram says nothing of phase, so its inversion invents one, and comparing
 sample by sample mostly measures that invention. Three questions are worth asking instead: does the
 sound have the magnitudes that were asked for (spectral convergence in the method's own STFT), does
 it have them in an STFT it was not made in (the same, foreign), and how does it differ in decibels

@@ -25,13 +25,13 @@ class RecordingTermination(TerminationHandler):
 
     def __init__(self):
         super().__init__(lambda on: None)
-        self.saves, self.tidies = [], []
+        self.saves, self.cleanups = [], []
 
-    def save(self, act):
+    def add_save(self, act):
         self.saves.append(act)
 
-    def tidy(self, act):
-        self.tidies.append(act)
+    def add_cleanup(self, act):
+        self.cleanups.append(act)
 
 
 class ClosingSwitches(FixedSwitches):
@@ -79,7 +79,7 @@ def test_a_recording_is_saved_and_the_switches_are_closed_before_an_end_by_force
     termination = RecordingTermination()
     with build_instrument(settings, termination) as instrument:
         assert termination.saves == [instrument.speaker.end]
-        assert instrument.switches.close in termination.tidies
+        assert instrument.switches.close in termination.cleanups
 
 
 def test_what_was_open_is_closed_when_a_later_part_does_not_open(tiny_model):

@@ -347,7 +347,7 @@ def test_no_thread_and_no_voice_stays_behind(make_box, second):
     box = make_box()
     box.at(0.5, lambda: box.activate(second))
     box.play(3.0)
-    until(lambda: not {"wings", "scores"} & {thread.name for thread in threading.enumerate()})
+    until(lambda: not {"loader", "scores"} & {thread.name for thread in threading.enumerate()})
 
 
 def test_a_model_that_fails_where_nothing_can_follow_ends_the_music_with_its_name(

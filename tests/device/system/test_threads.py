@@ -264,7 +264,7 @@ def test_every_thread_of_the_box_is_a_helper():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "SupervisedThread"
     }
-    assert names == {"wings", "scores", "status", "lamps", "panel", "signals"}
+    assert names == {"loader", "scores", "status", "leds", "display", "signals"}
 
 
 def test_what_went_wrong_is_said_once_and_an_ended_helper_is_started_again():
@@ -334,7 +334,7 @@ def test_a_helper_that_cannot_be_started_now_is_started_later(monkeypatch):
 def test_the_status_says_which_helper_had_trouble(tmp_path, monkeypatch):
     monkeypatch.setattr("device.ui.status_file.WRITE_SECONDS", 0.01)
     registry, path = ThreadRegistry(), tmp_path / "status.json"
-    registry.record_fault("wings", OSError("broken"))
+    registry.record_fault("loader", OSError("broken"))
     with StatusFile(
         path, origin=str, last_refusal=lambda: None, degrees=lambda: None, registry=registry
     ) as file:
@@ -342,7 +342,7 @@ def test_the_status_says_which_helper_had_trouble(tmp_path, monkeypatch):
         until(path.exists)
         facts = json.loads(path.read_text(encoding="utf-8"))
     assert facts["helpers"] == {
-        "wings": {"n_faults": 1, "n_restarts": 0, "latest": "OSError: broken"}
+        "loader": {"n_faults": 1, "n_restarts": 0, "latest": "OSError: broken"}
     }
 
 

@@ -148,7 +148,7 @@ def test_an_unknown_host_is_not_trusted_by_itself(box, capsys):
     assert status != 0
     status = main(["pair", box.host, *_places(box)])
     assert status == 43
-    assert "nobody here has met this host" in capsys.readouterr().err
+    assert "this workstation does not know this host" in capsys.readouterr().err
 
 
 def test_a_host_that_changed_its_key_is_not_trusted_either(box, capsys, tiny_model):

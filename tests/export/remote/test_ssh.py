@@ -206,7 +206,7 @@ COMPLAINTS = [
         "No ED25519 host key is known for studio.local and you have requested strict checking.\n"
         "Host key verification failed.",
         HostKeyRefused,
-        "Host key verification failed.'; nobody here has met this host",
+        "Host key verification failed.'; this workstation does not know this host",
     ),
     (
         255,

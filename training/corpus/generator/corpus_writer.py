@@ -141,7 +141,7 @@ def _provenance(job: ShardJob, index: int) -> dict[str, Any]:
     made_by = {"generator": GENERATOR, "seed": job.seed, "index": index}
     if job.soundfont is None:
         return {**made_by, "licence": LICENCE}
-    # Its recordings are somebody's, and a sound font does not say under which terms.
+    # Its recordings have an owner, and a sound font does not say under which terms.
     return {**made_by, "licence": None, "soundfont": job.soundfont.name}
 
 

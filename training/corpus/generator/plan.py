@@ -156,7 +156,7 @@ def _draw(rng: np.random.Generator) -> Plan:
         swing_unit=int(rng.choice([16, 16, 8])),
         humanise=_amount(rng, 0.2, 1.0),
         lay_back_seconds=round(float(rng.uniform(0.0, 0.02)), 4),
-        # Somebody has to carry the harmony.
+        # At least one layer has to carry the harmony.
         chords_on=chords_on or not (melody_on or pad_on),
         chord_instrument=_choose(rng, CHORD_INSTRUMENTS),
         chord_rhythm=_choose(rng, CHORD_RHYTHMS),

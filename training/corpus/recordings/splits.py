@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 LOOPS_PER_HELD_OUT = 50
 SMALLEST_SPLIT = 20
 """A corpus of fewer loops has none to spare."""
-_LARGEST_ARTIST = 0.1  # of all loops, where nobody is smaller
+_LARGEST_ARTIST = 0.1  # of all loops, where no artist has fewer
 _LARGEST_PIECE = 0.25
 
 
