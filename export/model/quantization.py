@@ -1,9 +1,8 @@
-"""The render half in whole numbers: a quarter of the weights, kept only if the difference is
-inaudible.
+"""The render half in int8: a quarter of the weights, kept only if the difference is inaudible.
 
-Only the render half is rounded. It is what the box computes every block, and it answers a rounded
-question with a slightly other shade. The compose half decides digits, and a digit that tips over
-is another note: of the bundled model's digits int8 turned 0.8 %.
+Only the render half is rounded. The device computes it for every block, and rounding changes its
+magnitudes slightly. The compose half decides codes, and a code that changes is another note: int8
+changed 0.8 % of the bundled model's codes.
 """
 
 import logging
