@@ -194,3 +194,10 @@ def test_the_committed_picture_is_whole_and_small():
     assert len(text) < 40_000
     data = base64.b64decode(re.search(r"base64,([^\"]+)", text)[1])
     assert data.startswith(b"\x89PNG") and data.endswith(b"IEND\xaeB`\x82")
+
+
+@pytest.mark.parametrize("package", ["device", "training", "export"])
+def test_a_readme_lists_the_packages_that_exist_and_no_others(package):
+    text = (ROOT / package / "README.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+)/` \|", text, re.M))
+    assert listed == {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
