@@ -63,8 +63,8 @@ def test_what_a_store_refused_stays_refused(store, tmp_path):
 def test_counted_starts_are_read(tmp_path):
     shutil.copy(FILES / "starts.json", tmp_path)
     counter = StartCounter(tmp_path / "starts.json")
-    assert counter.n_downs_of(ACTIVE) == 2
-    assert counter.blame(ACTIVE) is None
+    assert counter.n_reboots_of(ACTIVE) == 2
+    assert counter.exceeded_limit(ACTIVE) is None
 
 
 def test_the_active_model_of_a_store_plays(store, tmp_path):
