@@ -341,7 +341,9 @@ class _Bars:
         self._tasks: dict[str, int] = {}
 
     def report(self, reached: Reached) -> None:
-        task = self.progress.tasks[self._task(reached.stage, total=1.0)]
+        # First: `tasks` is a list of those that there are now.
+        number = self._task(reached.stage, total=1.0)
+        task = self.progress.tasks[number]
         n_steps = task.fields.get("n_steps", 0) + 1
         self.progress.update(
             task.id,
