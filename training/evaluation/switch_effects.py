@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from device.switches.bits import Bits
 from device.switches.state_sampling import flipped
 from training.metrics.audio_metrics import NAMES
+from training.metrics.switches import coherence, recognition_rate
 
 Doubles = NDArray[np.float64]
 
@@ -147,27 +148,15 @@ def _effects(changes: Doubles) -> tuple[Effect, ...]:
     return tuple(sorted(effects, key=lambda effect: -abs(effect.change)))
 
 
-def coherence(changes: Doubles) -> float:
-    """Share of a change that is equal in all pairs, (n_pairs, n_figures) → 0 to 1."""
-    always = np.square(changes.mean(axis=0)).sum()
-    return float(always * len(changes) / max(np.square(changes).sum(), 1e-12))
-
-
 def recognise(sweep: Sweep) -> Doubles:
     """Train a classifier of switches on independent renders, test it on all others: (n_switches,).
 
-    Ridge regression on ±1 from the figures alone. No variation is in both training and test set.
-    Returns the share of correct answers.
+    No variation is in both training and test set. Returns the share of correct answers.
     """
     bits = np.array(sweep.states, dtype=bool)
-    training = _inputs(sweep.standardise(sweep.independent_renders))
-    gram = training.T @ training + _RIDGE * np.eye(training.shape[1])
-    weights = np.linalg.solve(gram, training.T @ (2.0 * bits - 1.0))
-    correct = (_inputs(sweep.standard) @ weights > 0) == bits
-    return np.asarray(correct.mean(axis=(0, 1)))
+    training = _clipped(sweep.standardise(sweep.independent_renders)), bits
+    return recognition_rate(training, (_clipped(sweep.standard), bits), ridge=_RIDGE)
 
 
-def _inputs(standard: Doubles) -> Doubles:
-    """Inputs of the classifier: clipped figures, and 1."""
-    clipped = np.clip(standard, -_CLIPPED_AT, _CLIPPED_AT)
-    return np.concatenate([clipped, np.ones((*clipped.shape[:-1], 1))], axis=-1)
+def _clipped(standard: Doubles) -> Doubles:
+    return np.clip(standard, -_CLIPPED_AT, _CLIPPED_AT)
