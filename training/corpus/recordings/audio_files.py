@@ -24,6 +24,8 @@ _FULL_SCALE = 0.999
 _BLOCK_TENTHS = 60  # read six seconds at a time
 _USUAL_CHANNELS = 8  # of more, shorter blocks: memory stays bounded
 _SAMPLE_RATES = range(1000, 1_000_001)
+# Two decoders of the same lossless frames, each with a resampler of its own, differ by less.
+_SAME_SAMPLE = 0.01
 _LEAST_CONTINUED = SAMPLE_RATE // 4  # decoders differ by less in what they give of one file
 _NO_SEEK = 39  # libsndfile's SFE_BAD_SEEK: how a stream of unknown length says that it is over
 
@@ -91,13 +93,14 @@ def _decode(path: Path) -> Recording:
     try:
         with _hushed_decoders(), _opened(path) as (file, measurement):
             recording, continues = _read(file, measurement)
+            is_lossless = file.format == "FLAC"
     except (soundfile.LibsndfileError, OSError) as error:
         cause = getattr(error, "error_string", str(error)).rstrip(".")
         return _decode_with_ffmpeg(path, cause)
-    return _continued(path, recording) if continues else recording
+    return _continued(path, recording, is_lossless) if continues else recording
 
 
-def _continued(path: Path, recording: Recording) -> Recording:
+def _continued(path: Path, recording: Recording, is_lossless: bool) -> Recording:
     """Decode a damaged file with ffmpeg, which resumes after the damage, if that gives more.
 
     libsndfile ends at the damage, or (Vorbis) gives some of the sound that follows it twice.
@@ -108,9 +111,15 @@ def _continued(path: Path, recording: Recording) -> Recording:
         return recording
     if len(whole.audio) <= len(recording.audio) + _LEAST_CONTINUED:
         return recording
-    return Recording(
-        whole.audio, whole.clipped, recording.broken_after_seconds or 0.0, continues=True
-    )
+    broken_after_seconds = recording.broken_after_seconds or 0.0
+    if is_lossless:
+        # libsndfile notices the damage late. Before it, the two decoders agree to the bit; the
+        # resampler, which looks ahead, is why a little less is believed.
+        n = min(len(whole.audio), len(recording.audio))
+        differs = np.abs(whole.audio[:n] - recording.audio[:n]) > _SAME_SAMPLE
+        n_same = int(np.argmax(differs)) if differs.any() else n
+        broken_after_seconds = min(broken_after_seconds, round(n_same / SAMPLE_RATE, 1))
+    return Recording(whole.audio, whole.clipped, broken_after_seconds, continues=True)
 
 
 @contextmanager

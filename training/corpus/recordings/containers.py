@@ -42,7 +42,7 @@ class ContainerContents:
     n_sound
         Sample frames before the first damage; None: no damage was seen.
     continues
-        Whether frames or pages follow the first damage.
+        Whether frames or pages follow the first damage, or may follow it.
     splice
         What to change for a decoder that would stop too early.
     """
@@ -336,10 +336,13 @@ def _survey_flac(data: Data, _sample_rate: int, _n_expected: int) -> ContainerCo
     field = int.from_bytes(data[start + 18 : start + 26], "big")
     n_claimed = field % 2**_TOTAL_BITS
     if n_claimed == 0:
-        return ContainerContents()
+        return ContainerContents(continues=True)
     unknown = (field - n_claimed).to_bytes(8, "big")
     # Told that the total is unknown, the decoder goes on for as long as there is sound.
-    return ContainerContents(n_claimed=n_claimed, splice=Splice(start + 18, 8, unknown))
+    # Its frames are not counted here: whether sound follows a damage, a second decoder tells.
+    return ContainerContents(
+        n_claimed=n_claimed, splice=Splice(start + 18, 8, unknown), continues=True
+    )
 
 
 # -- chunks ---------------------------------------------------------------------------------

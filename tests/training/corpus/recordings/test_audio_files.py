@@ -212,7 +212,7 @@ def test_without_ffmpeg_what_follows_a_damaged_page_is_not_used(
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="only ffmpeg resumes after damage")
 @pytest.mark.parametrize("damage", ["overwritten", "lost", "foreign"])
-@pytest.mark.parametrize("kind", ["ogg", "opus", "mp3", "vbr.mp3"])
+@pytest.mark.parametrize("kind", ["ogg", "opus", "mp3", "vbr.mp3", "flac"])
 def test_what_follows_damage_in_the_middle_is_used_once_and_the_damage_is_listed(
     tmp_path, whole, music, kind, damage
 ):
