@@ -25,16 +25,18 @@ _NO_LOCK = (errno.EACCES, errno.ELOOP, errno.EINVAL, errno.ENXIO)
 
 
 @contextmanager
-def atomic_write(path: Path, partial: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, partial: Path, *, shared: bool = False) -> Iterator[BinaryIO]:
     """Open a file that takes its name when it is complete; the old one stays whole until then.
 
     Parameters
     ----------
     partial : Path
         Its name until then, in the same folder; removed if anything goes wrong.
+    shared : bool
+        Whether every account may read it, see `create_shared`; the name `partial` must be free.
     """
     try:
-        with partial.open("wb") as file:
+        with create_shared(partial) if shared else partial.open("wb") as file:
             yield file
             flush_file(file)
         partial.replace(path)
@@ -238,16 +240,8 @@ def write_json_object(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file whole; it has one writer at a time."""
     partial = path.with_name(f".{path.name}.part")
     partial.unlink(missing_ok=True)
-    try:
-        with create_shared(partial) as file:
-            file.write(json.dumps(content, indent=1).encode())
-            flush_file(file)
-        partial.replace(path)
-        flush_folder(path.parent)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
+    with atomic_write(path, partial, shared=True) as file:
+        file.write(json.dumps(content, indent=1).encode())
 
 
 def _create(path: Path) -> int:
