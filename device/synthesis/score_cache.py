@@ -20,6 +20,7 @@ ScoreKey = tuple[Bits, int]
 MOST_SCORES = 64
 # The size of a score is the model's.
 MOST_BYTES = 32 * 2**20
+WAIT_SECONDS = 5.0
 
 
 class ScoreCache(Closeable):
@@ -96,12 +97,12 @@ class ScoreCache(Closeable):
         self.helper_seconds += time.thread_time() - started
 
     def _newest_wanted(self) -> ScoreKey | None:
-        key = self._wanted.get()
-        while True:
-            try:
+        key: ScoreKey | None = None
+        with suppress(Empty):
+            key = self._wanted.get(timeout=WAIT_SECONDS)
+            while True:
                 key = self._wanted.get_nowait()
-            except Empty:
-                return key
+        return key
 
     def _forget(self, wanted: Collection[ScoreKey]) -> None:
         """Drop scores of past passes, then the oldest above the capacity; never wanted ones."""

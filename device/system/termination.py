@@ -6,6 +6,7 @@ helper thread reads it. It asks the command to end, then ends the networks, and 
 process, after what must be kept was kept.
 """
 
+import math
 import os
 import signal
 import socket
@@ -118,7 +119,7 @@ class TerminationHandler(Closeable):
     def _listen(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
-        self._helper = SupervisedThread("signals", self._handle_signal)
+        self._helper = SupervisedThread("signals", self._handle_signal, stall_seconds=math.inf)
         self._fd_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:

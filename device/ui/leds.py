@@ -6,7 +6,7 @@ belongs to it leaves the speaker.
 
 import time
 from collections.abc import Callable, Mapping
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from device.closeable import Closeable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PLAYING, FAULT, BEAT = "playing", "fault", "beat"
 BEAT_SECONDS = 0.12
+WAIT_SECONDS = 5.0
 
 LedStates = tuple[bool, bool, bool]
 _ALL_OFF: LedStates = (False, False, False)
@@ -83,7 +84,10 @@ class StatusLeds(Closeable):
                 continue
 
     def _switch(self) -> None:
-        item = self._queue.get()
+        try:
+            item = self._queue.get(timeout=WAIT_SECONDS)
+        except Empty:
+            return
         if item is None:
             return
         due, states = item

@@ -19,7 +19,6 @@ from rich.text import Text
 from device.closeable import Closeable
 from device.console import SafeStream, without_errors
 from device.plain_text import visible
-from device.playback.share_code import describe
 from device.playback.state import InstrumentState
 from device.switches.keyboard import SWITCH_KEYS, key_help
 from device.system.threads import SupervisedThread
@@ -72,11 +71,6 @@ class TerminalDisplay(Closeable):
         without_errors(
             lambda text: self._console.print(visible(text), markup=False, highlight=False)
         )(line)
-
-    def print_share_code(self) -> None:
-        """Print the switch states and the share code of the current position."""
-        if self._state is not None:
-            self.print_line(describe(self._state))
 
     def close(self) -> None:
         """Draw the last state and restore the terminal; may be called again."""

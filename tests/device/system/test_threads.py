@@ -264,7 +264,7 @@ def test_every_thread_of_the_box_is_a_helper():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "SupervisedThread"
     }
-    assert names == {"loader", "scores", "status", "leds", "display", "signals"}
+    assert names == {"loader", "scores", "status", "leds", "display", "messages", "signals"}
 
 
 def test_what_went_wrong_is_said_once_and_an_ended_helper_is_started_again():
