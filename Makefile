@@ -7,6 +7,7 @@
 # make test-appliance       the appliance in a container, and a Pi's programs on this machine (as root)
 # make test-appliance-full  the same, and an emulated machine whose power is cut (an hour)
 # make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
+# make wheels  the package for both processors, with its compiled kernel, in dist/
 # make clean   forget the environment
 
 PYTHON ?= python3
@@ -20,9 +21,9 @@ TORCH_INDEX ?=
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-SOURCES := pyproject.toml constraints.txt
+SOURCES := pyproject.toml constraints.txt $(wildcard device/synthesis/kernel/*.[ch]) device/synthesis/kernel/build_hook.py
 
-.PHONY: play test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse lock clean
+.PHONY: play wheels test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
@@ -90,6 +91,11 @@ wheelhouse: VERSION_THERE := $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.11)
 wheelhouse: PYTHON := python3
 wheelhouse: $(VENV)/bin/python
 	@PYTHON_WITH_PIP=$(BIN)/python sh systemd/wheelhouse.sh $(ARCH) $(VERSION_THERE) build/wheelhouse-$(VERSION_THERE)-$(ARCH)
+
+wheels: $(VENV)/bin/python
+	for arch in x86_64 aarch64; do \
+		SWITCHBOARD_TARGET=$$arch $(PIP) wheel --no-deps --wheel-dir dist . || exit 1; \
+	done
 
 # What the box needs: no torch.
 $(VENV)/box: $(SOURCES) | $(VENV)/bin/python

@@ -46,7 +46,10 @@ requirements >"$folder/requirements.txt"
 # shellcheck disable=SC2086  # lists of words
 $pip download --dest "$folder" --only-binary=:all: --implementation cp --python-version "$version" \
     $platforms --constraint "$here/../constraints.txt" --requirement "$folder/requirements.txt" pip
+# With the kernel compiled for over there, where a compiler for it can be had.
 # shellcheck disable=SC2086
-$pip wheel --no-deps --wheel-dir "$folder" "$here/.."
+SWITCHBOARD_TARGET=$arch $pip wheel --no-deps --wheel-dir "$folder" "$here/.." ||
+    { echo "no compiler for $arch to be had: the wheel plays with numpy alone" >&2
+      CC=false $pip wheel --no-deps --wheel-dir "$folder" "$here/.."; }
 cp -RL "$here" "$folder/systemd"
 echo "$folder: $(find "$folder" -name '*.whl' | wc -l) wheels, $(du -sm "$folder" | cut -f 1) MB for Python $version on $arch"

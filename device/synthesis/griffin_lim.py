@@ -44,11 +44,11 @@ _SEED = 0.003
 # are aligned: all bins at once are a click, and are to sound like one. Over sound they are drawn,
 # once for all streams: aligned, the bins that a very different sound brings along would add up to a
 # click of 2 to 6 times the second difference of either sound.
-_SILENCE = 0.1
+SILENCE = 0.1
 _SEED_OF_PHASES = 0
 # Each iteration steps past the projection by this part of its difference to the previous one. 0.3
 # and 0.6 are as good within 0.2 dB, 0.7 starts to hurt, beyond 1 the stream collapses.
-_RELAXATION = 0.5
+RELAXATION = 0.5
 _TINY = np.float32(1e-9)
 
 
@@ -227,14 +227,17 @@ class GriffinLim:
         initialisations, half a step each. New magnitudes alone, on phases initialised for the old,
         would be 3 dB worse in the frames around a change.
         """
+        self._check_revision(magnitudes)
+        self._active[1:] = 0
+        for place, magnitude in enumerate(magnitudes, start=1):
+            self._initialise_phase(place, magnitude)
+
+    def _check_revision(self, magnitudes: Magnitudes) -> None:
         if len(magnitudes) != self.look_ahead:
             raise ValueError(
                 f"found {len(magnitudes)} frames to revise, expected {self.look_ahead}, "
                 "as many as are open"
             )
-        self._active[1:] = 0
-        for place, magnitude in enumerate(magnitudes, start=1):
-            self._initialise_phase(place, magnitude)
 
     def _make_windows(self) -> None:
         """Analysis and synthesis windows for every place a frame can have in the queue."""
@@ -299,6 +302,9 @@ class GriffinLim:
         self._gain = np.zeros((n_active, self.n_bins), np.float32)
         self._spectrum = np.zeros((n_active, self.n_bins), np.complex64)
         self._estimate = np.zeros((n_active, self.n_bins), np.complex64)
+        self._make_seeds()
+
+    def _make_seeds(self) -> None:
         click_at_the_peak = np.linspace(0, -self._peak / 2, self.n_bins)
         self._seed_over_sound = _seed(np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins))
         self._seed_in_silence = _seed(click_at_the_peak)
@@ -328,7 +334,7 @@ class GriffinLim:
         """What gives a phase to the bins of a frame into which nothing overlaps."""
         # Parseval: the spectrum has half of the bins.
         coming = 2 / self.n_fft * np.dot(magnitude, magnitude)
-        is_silent = np.dot(time, time) <= _SILENCE * coming
+        is_silent = np.dot(time, time) <= SILENCE * coming
         return self._seed_in_silence if is_silent else self._seed_over_sound
 
     def _project(self) -> None:
@@ -337,7 +343,7 @@ class GriffinLim:
         np.add.reduce(self._overlapping, axis=1, out=self._sum)
         np.multiply(self._sum_frames, self._iteration_windows, out=self._time)
         _to_spectrum(self._time, spectrum)
-        estimate *= np.float32(-_RELAXATION / (1 + _RELAXATION))
+        estimate *= np.float32(-RELAXATION / (1 + RELAXATION))
         estimate += spectrum
         _give_magnitude(estimate, self._target, self._gain)
         _to_time(estimate, self._time)

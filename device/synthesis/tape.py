@@ -47,10 +47,22 @@ class TapeTransport:
         Hz.
     wear : float
         Above 0, to 1.
+
+    Attributes
+    ----------
+    modulations : list of (float, float, float)
+        Of wow and flutter: speed in radians per sample, depth in samples, start in radians.
+    middle : float
+        Mean delay in samples.
+    drive : float
+    taps : (_N_TAPS,)
+        Impulse response of the head.
+    n_before : int
+        Samples of the input that are kept.
     """
 
     def __init__(self, sample_rate: int, wear: float, rng: np.random.Generator) -> None:
-        self._modulations = [
+        self.modulations: list[tuple[float, float, float]] = [
             (
                 2 * np.pi * hertz / sample_rate,
                 wear * share * sample_rate / (2 * np.pi * hertz),
@@ -60,10 +72,11 @@ class TapeTransport:
                 (_WOW, _FLUTTER), rng.uniform(0, 2 * np.pi, 2), strict=True
             )
         ]
-        self._middle = sum(depth for _, depth, _ in self._modulations)
-        self._drive = np.float32(_DRIVE * wear)
-        self._head = _lowpass_taps(sample_rate, wear)
-        self._before = np.zeros(int(2 * self._middle) + 2 + _N_TAPS - 1, np.float32)
+        self.middle = sum(depth for _, depth, _ in self.modulations)
+        self.drive = np.float32(_DRIVE * wear)
+        self.taps = _lowpass_taps(sample_rate, wear)
+        self.n_before = int(2 * self.middle) + 2 + _N_TAPS - 1
+        self._before = np.zeros(self.n_before, np.float32)
 
     def process(self, samples: Samples, at: int) -> None:
         """Play samples (n,), `at` from the start of the tape: in place."""
@@ -79,14 +92,14 @@ class TapeTransport:
         part = delay - whole
         newer = np.arange(len(known) - n, len(known)) - whole
         delayed = known[newer] * (1 - part) + known[newer - 1] * part
-        delayed = np.tanh(self._drive * delayed) / self._drive
-        samples[:] = np.convolve(delayed, self._head, "valid")
+        delayed = np.tanh(self.drive * delayed) / self.drive
+        samples[:] = np.convolve(delayed, self.taps, "valid")
 
     def _delay(self, at: int, n: int) -> Samples:
         """Delay of samples from `at` on, (n,), in samples; the same however blocks fall."""
         moment = np.arange(at, at + n, dtype=np.float64)
-        delay = np.full(n, self._middle, np.float32)
-        for speed, depth, start in self._modulations:
+        delay = np.full(n, self.middle, np.float32)
+        for speed, depth, start in self.modulations:
             # The angle of hours loses its phase in single precision, in which sines are far faster.
             angle = (speed * moment + start) % (2 * np.pi)
             delay += np.float32(depth) * np.sin(angle.astype(np.float32))

@@ -1,0 +1,170 @@
+"""`GriffinLim` whose inner loops are compiled: the same interface, and the same sound."""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.synthesis.griffin_lim import RELAXATION, SILENCE, GriffinLim, Magnitudes, Samples
+from device.synthesis.kernel.library import FftPlan, InversionState
+from device.synthesis.kernel.tape import CompiledTape
+
+RADICES = (4, 2, 3, 5)
+# As many go through one call; the music needs one or a few at a time.
+_MOST_FRAMES = 16
+
+
+def fits(n_fft: int, hop_length: int) -> bool:
+    """Whether the kernel has this transform and this hop."""
+    return n_fft % 2 == 0 and hop_length % 2 == 0 and _radices(n_fft // 2) is not None
+
+
+class CompiledGriffinLim(GriffinLim):
+    """A `GriffinLim` on the compiled kernel; every table is the one of its base class.
+
+    Samples differ from those of the base class by rounding, which grows: after some 50 hops they
+    are another solution of the same quality. They are the same on every processor.
+
+    Parameters
+    ----------
+    library : ctypes.CDLL
+        Of `load_kernel`.
+    options
+        Of `GriffinLim`.
+
+    Raises
+    ------
+    ValueError
+        As `GriffinLim`, and if there is no kernel for this size; see `fits`.
+    """
+
+    def __init__(self, library: ctypes.CDLL, **options: Any) -> None:
+        self._library = library
+        super().__init__(**options)
+
+    @property
+    def targets(self) -> Magnitudes:
+        """Target magnitudes, (1 + look_ahead, n_bins), oldest first: a copy."""
+        n_slots = len(self._targets)
+        first = self._state.first + n_slots - self.look_ahead - 1
+        places = np.arange(first, first + self.look_ahead + 1) % n_slots
+        targets: Magnitudes = self._targets[places]
+        return targets
+
+    def process(self, magnitudes: Magnitudes) -> Samples:
+        """Invert (n_frames, n_bins) into (n_frames * hop_length,)."""
+        return self._process(magnitudes, None)
+
+    def process_onto(self, tape: CompiledTape, magnitudes: Magnitudes) -> Samples:
+        """Invert (n_frames, n_bins), and process the samples with the tape, in one call."""
+        return self._process(magnitudes, tape.reference)
+
+    def step(self, magnitude: Magnitudes, out: Samples) -> None:
+        """Take one frame's magnitude, (n_bins,), and write one hop of samples into `out`."""
+        out[:] = self._process(magnitude[np.newaxis], None)
+
+    def revise(self, magnitudes: Magnitudes) -> None:
+        """Initialise the open frames anew; see `GriffinLim.revise`."""
+        self._check_revision(magnitudes)
+        if self.look_ahead:
+            self._revision[:] = magnitudes
+            self._library.inversion_revise(self._reference, self._revision.ctypes.data)
+
+    def _process(self, magnitudes: Magnitudes, tape: Any) -> Samples:
+        if len(magnitudes) <= _MOST_FRAMES:
+            return self._process_some(magnitudes, tape)
+        pieces = range(0, len(magnitudes), _MOST_FRAMES)
+        return np.concatenate(
+            [self._process_some(magnitudes[i : i + _MOST_FRAMES], tape) for i in pieces]
+        )
+
+    def _process_some(self, magnitudes: Magnitudes, tape: Any) -> Samples:
+        n_frames = len(magnitudes)
+        # Buffers of our own, whose addresses are known: asking an array for its address costs as
+        # much as a third of a hop.
+        self._input[:n_frames] = magnitudes
+        self._library.synthesis_process(
+            self._reference, tape, self._input_at, n_frames, self.n_iterations, self._output_at
+        )
+        samples: Samples = self._output[: n_frames * self.hop_length].copy()
+        return samples
+
+    def _make_buffers(self) -> None:
+        n_half, n_bins, n_active = self.n_fft // 2, self.n_bins, self.look_ahead + 1
+        n_overlap = self.n_fft // self.hop_length
+        n_slots = n_active + n_overlap - 1
+        radices = _radices(n_half)
+        if radices is None or self.hop_length % 2:
+            raise ValueError(
+                f"n_fft {self.n_fft} and hop_length {self.hop_length}: expected an even hop, and "
+                f"half of n_fft a product of {RADICES}"
+            )
+        self._make_seeds()
+        self._input = np.zeros((_MOST_FRAMES, n_bins), np.float32)
+        self._output = np.zeros(_MOST_FRAMES * self.hop_length, np.float32)
+        self._input_at, self._output_at = self._input.ctypes.data, self._output.ctypes.data
+        self._targets = np.zeros((n_slots, n_bins), np.float32)
+        self._revision = np.zeros((self.look_ahead, n_bins), np.float32)
+        turns = np.exp(-2j * np.pi * np.arange(n_half // 2 + 1) / self.n_fft)
+        # The state keeps addresses alone, so the arrays are kept here.
+        self._arrays: dict[str, NDArray[Any]] = {
+            "radices": np.array(radices, np.int32),
+            "twiddles": _twiddles(n_half, radices),
+            "initial_windows": _even_and_odd(np.stack(self._initial_windows)),
+            "iteration_windows": _even_and_odd(self._iteration_windows),
+            "synthesis": _even_and_odd(self._synthesis / np.float32(n_half)),
+            "turns": _planes(turns),
+            "seed_in_silence": _planes(self._seed_in_silence),
+            "seed_over_sound": _planes(self._seed_over_sound),
+            "frames": np.zeros((n_slots, 2, n_half), np.float32),
+            "targets": self._targets,
+            "estimates": np.zeros((n_slots, 2, n_bins), np.float32),
+            "sum": np.zeros((n_slots, 2, self.hop_length // 2), np.float32),
+            "work": np.zeros((4, n_half), np.float32),
+        }
+        at = {name: array.ctypes.data for name, array in self._arrays.items()}
+        self._state = InversionState(
+            FftPlan(n_half, len(radices), at.pop("radices"), at.pop("twiddles")),
+            n_half=n_half,
+            half_hop=self.hop_length // 2,
+            n_overlap=n_overlap,
+            n_active=n_active,
+            first=0,
+            pull=-RELAXATION / (1 + RELAXATION),
+            # By Parseval's theorem; the spectrum has half of the bins.
+            silence=SILENCE * 2 / self.n_fft,
+            **at,
+        )
+        self._reference = ctypes.byref(self._state)
+
+
+def _radices(n_points: int) -> list[int] | None:
+    """The factors of a transform, None where another prime is one of them."""
+    radices = []
+    for radix in RADICES:
+        while n_points % radix == 0:
+            radices.append(radix)
+            n_points //= radix
+    return radices if n_points == 1 else None
+
+
+def _twiddles(n_points: int, radices: list[int]) -> NDArray[np.float32]:
+    """The tables of fft.h, one stage after the other."""
+    rows, n_left = [], n_points
+    for radix in radices:
+        n_before, n_left = n_left, n_left // radix
+        for k in range(1, radix):
+            angle = -2 * np.pi * k * np.arange(n_left) / n_before
+            rows += [np.cos(angle), np.sin(angle)]
+    return np.concatenate(rows).astype(np.float32)
+
+
+def _even_and_odd(frames: Samples) -> Samples:
+    """(..., n) → (..., 2, n / 2): even samples, odd samples."""
+    return np.ascontiguousarray(np.stack([frames[..., ::2], frames[..., 1::2]], axis=-2))
+
+
+def _planes(spectrum: NDArray[np.complexfloating]) -> NDArray[np.float32]:
+    """(n,) → (2, n): real parts, imaginary parts."""
+    return np.stack([spectrum.real, spectrum.imag]).astype(np.float32)

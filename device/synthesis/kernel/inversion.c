@@ -1,0 +1,179 @@
+#include "inversion.h"
+
+#include <math.h>
+#include <string.h>
+
+#define TINY 1e-9f
+/* Partial sums of a dot product: a fixed number, so that the result is the same whatever the width
+   of the processor's vectors. */
+#define N_SUMS 8
+
+static int n_slots(const inversion *s) { return s->n_active + s->n_overlap - 1; }
+
+/* The slot of the frame at a place of the queue: 0 is the oldest active one, final ones are below. */
+static int slot_of(const inversion *s, int place) {
+    return (s->first + s->n_overlap - 1 + place) % n_slots(s);
+}
+
+static float *frame_at(const inversion *s, int place) {
+    return s->frames + 2 * (size_t)s->n_half * slot_of(s, place);
+}
+
+static void add(int n, const float *restrict from, float *restrict to) {
+    for (int i = 0; i < n; i++) to[i] += from[i];
+}
+
+/* Overlap-add of the frames below `n_present` in the hops `start` to `end` of the queue. */
+static void overlap_add(inversion *s, int start, int end, int n_present) {
+    const int hop = s->half_hop;
+    memset(s->sum + 2 * start * hop, 0, sizeof(float) * 2 * hop * (end - start));
+    for (int t = start; t < end; t++) {
+        float *even = s->sum + 2 * t * hop, *odd = even + hop;
+        const int newest = t < n_present ? t : n_present - 1;
+        for (int j = t - newest; j < s->n_overlap; j++) {
+            const float *frame = frame_at(s, t - j);
+            add(hop, frame + j * hop, even);
+            add(hop, frame + s->n_half + j * hop, odd);
+        }
+    }
+}
+
+/* The sum's samples under the frame at `place`, times a window, into the first rows of `work`. */
+static void cut_frame(const inversion *s, int place, const float *restrict window) {
+    const int n = s->n_half, hop = s->half_hop;
+    float *restrict to = s->work;
+    for (int j = 0; j < s->n_overlap; j++) {
+        const float *even = s->sum + 2 * (place + j) * hop, *odd = even + hop;
+        for (int i = 0; i < hop; i++) to[j * hop + i] = even[i] * window[j * hop + i];
+        for (int i = 0; i < hop; i++) to[n + j * hop + i] = odd[i] * window[n + j * hop + i];
+    }
+}
+
+/* One bin: what was measured plus `pull` times the previous estimate, at the target's magnitude. */
+#define PROJECT(bin, measured_re, measured_im, re, im)                                             \
+    float re = (measured_re) + pull * er[bin], im = (measured_im) + pull * ei[bin];                \
+    {                                                                                              \
+        const float gain = target[bin] / (sqrtf(re * re + im * im) + TINY);                        \
+        re *= gain;                                                                                \
+        im *= gain;                                                                                \
+        er[bin] = re;                                                                              \
+        ei[bin] = im;                                                                              \
+    }
+
+/* From the half-length transform `z` of a frame's samples to the one of the projected frame.
+
+   With even samples E and odd samples O, bin k of the frame is E[k] + w^k O[k], and bin n_half - k
+   the conjugate of E[k] - w^k O[k]; both come from z[k] = E[k] + i O[k] and z[n_half - k]. */
+static void project(int n, float pull, const float *restrict turns, planes z,
+                    const float *restrict target, float *restrict er, float *restrict ei,
+                    planes out) {
+    const float *restrict wr = turns, *restrict wi = turns + n / 2 + 1;
+    const float *restrict zr = z.re, *restrict zi = z.im;
+    float *restrict yr = out.re, *restrict yi = out.im;
+    {
+        /* The first and the last bin are real, and what else they are is left out on the way back. */
+        PROJECT(0, zr[0] + zi[0], 0.0f, ar, ai)
+        PROJECT(n, zr[0] - zi[0], 0.0f, br, bi)
+        (void)ai;
+        (void)bi;
+        yr[0] = 0.5f * (ar + br);
+        yi[0] = 0.5f * (ar - br);
+    }
+    INDEPENDENT
+    for (int k = 1; k < n - n / 2; k++) {
+        const int m = n - k;
+        const float even_r = 0.5f * (zr[k] + zr[m]), even_i = 0.5f * (zi[k] - zi[m]);
+        const float odd_r = 0.5f * (zi[k] + zi[m]), odd_i = 0.5f * (zr[m] - zr[k]);
+        const float turned_r = wr[k] * odd_r - wi[k] * odd_i;
+        const float turned_i = wr[k] * odd_i + wi[k] * odd_r;
+        PROJECT(k, even_r + turned_r, even_i + turned_i, ar, ai)
+        PROJECT(m, even_r - turned_r, turned_i - even_i, br, bi)
+        const float sum_r = 0.5f * (ar + br), sum_i = 0.5f * (ai - bi);
+        const float apart_r = 0.5f * (ar - br), apart_i = 0.5f * (ai + bi);
+        const float back_r = wr[k] * apart_r + wi[k] * apart_i;
+        const float back_i = wr[k] * apart_i - wi[k] * apart_r;
+        yr[k] = sum_r - back_i;
+        yi[k] = sum_i + back_r;
+        yr[m] = sum_r + back_i;
+        yi[m] = back_r - sum_i;
+    }
+    if (n % 2 == 0) {
+        const int k = n / 2;
+        PROJECT(k, zr[k], -zi[k], ar, ai)
+        yr[k] = ar;
+        yi[k] = -ai;
+    }
+}
+
+/* Projects the samples in the first rows of `work`; the result is the frame at `place`. */
+static void project_frame(inversion *s, int place, float pull) {
+    const int n = s->n_half, n_bins = n + 1, slot = slot_of(s, place);
+    float *estimate = s->estimates + 2 * (size_t)n_bins * slot;
+    const planes low = {s->work, s->work + n}, high = {s->work + 2 * n, s->work + 3 * n};
+    const planes z = fft_transform(&s->fft, low, high);
+    const planes y = z.re == low.re ? high : low;
+    project(n, pull, s->turns, z, s->targets + (size_t)n_bins * slot, estimate, estimate + n_bins, y);
+    const planes inverse = fft_transform(&s->fft, (planes){y.im, y.re}, (planes){z.im, z.re});
+    const float *restrict even = inverse.im, *restrict odd = inverse.re;
+    const float *restrict window = s->synthesis;
+    float *restrict frame = frame_at(s, place);
+    for (int i = 0; i < n; i++) frame[i] = even[i] * window[i];
+    for (int i = 0; i < n; i++) frame[n + i] = odd[i] * window[n + i];
+}
+
+static float energy(const float *x, int n) {
+    float sums[N_SUMS] = {0};
+    const int n_whole = n - n % N_SUMS;
+    for (int i = 0; i < n_whole; i += N_SUMS)
+        for (int j = 0; j < N_SUMS; j++) sums[j] += x[i + j] * x[i + j];
+    for (int i = n_whole; i < n; i++) sums[0] += x[i] * x[i];
+    float total = 0;
+    for (int j = 0; j < N_SUMS; j++) total += sums[j];
+    return total;
+}
+
+/* Gives the frame at `place` the phase of what its predecessors overlap into it. */
+static void initialise_phase(inversion *s, int place, const float *magnitude) {
+    const int n = s->n_half, n_bins = n + 1, slot = slot_of(s, place);
+    float *restrict estimate = s->estimates + 2 * (size_t)n_bins * slot;
+    memcpy(s->targets + (size_t)n_bins * slot, magnitude, sizeof(float) * n_bins);
+    overlap_add(s, place, place + s->n_overlap, place);
+    cut_frame(s, place, s->initial_windows + 2 * (size_t)n * place);
+    const int is_silent = energy(s->work, 2 * n) <= s->silence * energy(magnitude, n_bins);
+    const float *seed = is_silent ? s->seed_in_silence : s->seed_over_sound;
+    for (int k = 0; k < n_bins; k++) estimate[k] = magnitude[k] * seed[k];
+    for (int k = 0; k < n_bins; k++) estimate[n_bins + k] = magnitude[k] * seed[n_bins + k];
+    project_frame(s, place, 1.0f);
+}
+
+static void project_all(inversion *s) {
+    overlap_add(s, 0, n_slots(s), s->n_active);
+    for (int place = 0; place < s->n_active; place++) {
+        cut_frame(s, place, s->iteration_windows + 2 * (size_t)s->n_half * place);
+        project_frame(s, place, s->pull);
+    }
+}
+
+static void output_hop(inversion *s, float *restrict out) {
+    overlap_add(s, 0, 1, s->n_active);
+    const float *restrict even = s->sum, *restrict odd = s->sum + s->half_hop;
+    for (int i = 0; i < s->half_hop; i++) {
+        out[2 * i] = even[i];
+        out[2 * i + 1] = odd[i];
+    }
+}
+
+void inversion_process(inversion *s, const float *magnitudes, int32_t n_frames,
+                       int32_t n_iterations, float *out) {
+    for (int f = 0; f < n_frames; f++) {
+        s->first = (s->first + 1) % n_slots(s);
+        initialise_phase(s, s->n_active - 1, magnitudes + (size_t)f * (s->n_half + 1));
+        for (int i = 0; i < n_iterations; i++) project_all(s);
+        output_hop(s, out + (size_t)f * 2 * s->half_hop);
+    }
+}
+
+void inversion_revise(inversion *s, const float *magnitudes) {
+    for (int place = 1; place < s->n_active; place++)
+        initialise_phase(s, place, magnitudes + (size_t)(place - 1) * (s->n_half + 1));
+}

@@ -1,0 +1,43 @@
+/* Streaming Griffin-Lim; device/synthesis/griffin_lim.py says what it does and why. */
+#ifndef SWITCHBOARD_INVERSION_H
+#define SWITCHBOARD_INVERSION_H
+
+#include "fft.h"
+
+/* The caller owns the struct and all arrays, and keeps them while the stream runs. A frame of n_fft
+   samples is stored as two rows of n_half: its even and its odd samples, which are the real and the
+   imaginary part of a complex transform of half the length. A spectrum is two rows of n_half + 1:
+   real parts, imaginary parts. Windows are cut like frames.
+
+   Frames are kept in a ring of n_slots = n_overlap - 1 + n_active: those that are final and still
+   overlap with the next hop, and the active ones. */
+typedef struct {
+    fft_plan fft;         /* of n_half points */
+    int32_t n_half;
+    int32_t half_hop;     /* samples of a hop in each row of a frame */
+    int32_t n_overlap;    /* hops in a frame */
+    int32_t n_active;     /* frames that are projected: look-ahead and the one that becomes final */
+    int32_t first;        /* slot of the oldest frame */
+    float pull;           /* part of the previous estimate in the over-relaxed step */
+    float silence;        /* energy of samples per energy of bins below which a frame is silent */
+    const float *initial_windows;   /* (n_active, 2, n_half) */
+    const float *iteration_windows; /* (n_active, 2, n_half) */
+    const float *synthesis;         /* (2, n_half), divided by n_half */
+    const float *turns;             /* (2, n_half / 2 + 1): e^{-2 pi i k / n_fft} */
+    const float *seed_in_silence;   /* (2, n_half + 1) */
+    const float *seed_over_sound;   /* (2, n_half + 1) */
+    float *frames;                  /* (n_slots, 2, n_half) */
+    float *targets;                 /* (n_slots, n_half + 1) */
+    float *estimates;               /* (n_slots, 2, n_half + 1) */
+    float *sum;                     /* (n_active + n_overlap - 1, 2, half_hop) */
+    float *work;                    /* (4, n_half) */
+} inversion;
+
+/* (n_frames, n_half + 1) magnitudes to n_frames hops of samples. */
+void inversion_process(inversion *s, const float *magnitudes, int32_t n_frames,
+                       int32_t n_iterations, float *out);
+
+/* Initial phases anew for (n_active - 1, n_half + 1) magnitudes, oldest first. */
+void inversion_revise(inversion *s, const float *magnitudes);
+
+#endif

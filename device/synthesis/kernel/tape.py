@@ -1,0 +1,72 @@
+"""`Tape` whose inner loops are compiled: the same interface, and the same sound to -100 dB."""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from device.synthesis.kernel.library import MAX_CHUNK, N_LOOPS, N_TAPS, TapeState
+from device.synthesis.tape import CEILING, KNEE, Samples, Tape
+
+
+class CompiledTape(Tape):
+    """A `Tape` on the compiled kernel; every table is the one of its base class.
+
+    Parameters
+    ----------
+    library : ctypes.CDLL
+        Of `load_kernel`.
+    sample_rate : int
+        Hz.
+    options
+        Of `Tape`.
+
+    Attributes
+    ----------
+    reference
+        To the state, for a call of the library.
+    """
+
+    def __init__(self, library: ctypes.CDLL, sample_rate: int, **options: Any) -> None:
+        super().__init__(sample_rate, **options)
+        self._library = library
+        self._state = TapeState(
+            gain=self.gain,
+            knee=KNEE * self._volume_limit,
+            room=(CEILING - KNEE) * self._volume_limit,
+        )
+        for i, loop in enumerate(self._noise_loops[:N_LOOPS]):
+            self._state.loop[i], self._state.loop_length[i] = loop.ctypes.data, len(loop)
+        if self._transport is not None:
+            self._set_transport()
+        self.reference = ctypes.byref(self._state)
+
+    def seek(self, n_samples: int) -> None:
+        """Go on as after `n_samples`."""
+        self._state.at = n_samples
+
+    def process(self, samples: Samples) -> Samples:
+        """Process (n,), n from 0 on → the same array, changed in place."""
+        known = np.ascontiguousarray(samples, np.float32)
+        self._library.tape_process(self.reference, known.ctypes.data, len(known))
+        if known is not samples:
+            samples[:] = known
+        return samples
+
+    def _set_transport(self) -> None:
+        assert self._transport is not None
+        taps = self._transport.taps
+        n_before = self._transport.n_before
+        # The state keeps addresses alone, so the arrays are kept here.
+        self._arrays = (
+            taps,
+            np.zeros(n_before + MAX_CHUNK, np.float32),
+            np.zeros(N_TAPS - 1 + MAX_CHUNK, np.float32),
+        )
+        state = self._state
+        state.taps, state.before, state.delayed = (array.ctypes.data for array in self._arrays)
+        state.n_before = n_before
+        state.middle, state.drive = self._transport.middle, self._transport.drive
+        for i, (speed, depth, start) in enumerate(self._transport.modulations):
+            state.turns[i], state.depth[i] = speed / (2 * np.pi), depth
+            state.start[i] = start / (2 * np.pi)
