@@ -11,17 +11,15 @@ from device.synthesis.tape import Tape
 
 def make_griffin_lim(**options: Any) -> GriffinLim:
     """A `GriffinLim` with these options, compiled where the kernel has its size."""
-    library = load_kernel().library
-    if library is not None and fits(options["n_fft"], options["hop_length"]):
-        return CompiledGriffinLim(library, **options)
+    if load_kernel().library is not None and fits(options["n_fft"], options["hop_length"]):
+        return CompiledGriffinLim(**options)
     return GriffinLim(**options)
 
 
 def make_tape(sample_rate: int, **options: Any) -> Tape:
     """A `Tape` with these options, compiled where there is a kernel."""
-    library = load_kernel().library
-    if library is not None:
-        return CompiledTape(library, sample_rate, **options)
+    if load_kernel().library is not None:
+        return CompiledTape(sample_rate, **options)
     return Tape(sample_rate, **options)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.synthesis.griffin_lim import RELAXATION, SILENCE, GriffinLim, Magnitudes, Samples
-from device.synthesis.kernel.library import FftPlan, InversionState
+from device.synthesis.kernel.library import FftPlan, InversionState, load_library
 from device.synthesis.kernel.tape import CompiledTape
 
 RADICES = (4, 2, 3, 5)
@@ -28,8 +28,8 @@ class CompiledGriffinLim(GriffinLim):
 
     Parameters
     ----------
-    library : ctypes.CDLL
-        Of `load_kernel`.
+    library : ctypes.CDLL or None
+        None: the one of `load_kernel`.
     options
         Of `GriffinLim`.
 
@@ -37,10 +37,12 @@ class CompiledGriffinLim(GriffinLim):
     ------
     ValueError
         As `GriffinLim`, and if there is no kernel for this size; see `fits`.
+    OSError
+        If there is no library.
     """
 
-    def __init__(self, library: ctypes.CDLL, **options: Any) -> None:
-        self._library = library
+    def __init__(self, library: ctypes.CDLL | None = None, **options: Any) -> None:
+        self._library = library or load_library()
         super().__init__(**options)
 
     @property

@@ -112,6 +112,20 @@ def load_kernel() -> Kernel:
     return Kernel(library)
 
 
+def load_library() -> ctypes.CDLL:
+    """The library of `load_kernel`.
+
+    Raises
+    ------
+    OSError
+        If there is none.
+    """
+    kernel = load_kernel()
+    if kernel.library is None:
+        raise OSError(f"{PATH.name}: {kernel.reason}")
+    return kernel.library
+
+
 def _declare(library: ctypes.CDLL) -> None:
     library.synthesis_process.argtypes = [_POINTER, _POINTER, _POINTER, _INT, _INT, _POINTER]
     library.inversion_revise.argtypes = [_POINTER, _POINTER]

@@ -1,11 +1,11 @@
-"""`Tape` whose inner loops are compiled: the same interface, and the same sound to -100 dB."""
+"""`Tape` whose inner loops are compiled: the same interface, and the same sound to -85 dB."""
 
 import ctypes
 from typing import Any
 
 import numpy as np
 
-from device.synthesis.kernel.library import MAX_CHUNK, N_LOOPS, N_TAPS, TapeState
+from device.synthesis.kernel.library import MAX_CHUNK, N_LOOPS, N_TAPS, TapeState, load_library
 from device.synthesis.tape import CEILING, KNEE, Samples, Tape
 
 
@@ -14,10 +14,10 @@ class CompiledTape(Tape):
 
     Parameters
     ----------
-    library : ctypes.CDLL
-        Of `load_kernel`.
     sample_rate : int
         Hz.
+    library : ctypes.CDLL or None
+        None: the one of `load_kernel`.
     options
         Of `Tape`.
 
@@ -25,11 +25,18 @@ class CompiledTape(Tape):
     ----------
     reference
         To the state, for a call of the library.
+
+    Raises
+    ------
+    OSError
+        If there is no library.
     """
 
-    def __init__(self, library: ctypes.CDLL, sample_rate: int, **options: Any) -> None:
+    def __init__(
+        self, sample_rate: int, *, library: ctypes.CDLL | None = None, **options: Any
+    ) -> None:
         super().__init__(sample_rate, **options)
-        self._library = library
+        self._library = library or load_library()
         self._state = TapeState(
             gain=self.gain,
             knee=KNEE * self._volume_limit,

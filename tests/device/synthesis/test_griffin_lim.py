@@ -10,7 +10,9 @@ from hypothesis.extra import numpy as hnp
 
 from device.model.contract import WINDOWS
 from device.synthesis.griffin_lim import PRESETS, GriffinLim
+from device.synthesis.kernel.griffin_lim import CompiledGriffinLim
 from device.synthesis.windows import analysis_window, window_peak
+from tests.support.kernel import compiled_or_skip
 
 SAMPLE_RATE = 22050
 SIZES = [(256, 64), (1024, 256)]
@@ -23,6 +25,16 @@ magnitudes = hnp.arrays(
     elements=st.floats(0, 2.0**20, width=32, allow_subnormal=False),
     fill=st.sampled_from([np.float32(0), np.float32(1e-3), np.float32(1e6)]),
 )
+
+
+@pytest.fixture(scope="module", autouse=True, params=["numpy", "compiled"])
+def _implementation(request):
+    """Both implementations stand every test of the one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "compiled":
+            compiled_or_skip()
+            patch.setitem(globals(), "GriffinLim", CompiledGriffinLim)
+        yield
 
 
 def seconds(n):

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from device.audio.loudness import true_peak_db
+from device.synthesis.kernel.tape import CompiledTape
 from device.synthesis.tape import CEILING, KNEE, Tape, TapeTransport, limit
+from tests.support.kernel import compiled_or_skip
 
 RATE = 22050
 
@@ -17,6 +19,16 @@ any_samples = hnp.arrays(
 soft_samples = hnp.arrays(
     np.float32, st.integers(0, 300), elements=st.floats(-KNEE, KNEE, width=32)
 )
+
+
+@pytest.fixture(scope="module", autouse=True, params=["numpy", "compiled"])
+def _implementation(request):
+    """Both implementations stand every test of the one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "compiled":
+            compiled_or_skip()
+            patch.setitem(globals(), "Tape", CompiledTape)
+        yield
 
 
 def silence(seconds=1.0):
