@@ -52,7 +52,7 @@ def test_the_first_hops_are_those_of_the_reference(size, n_iterations):
     reference, compiled = both(*size, n_iterations=n_iterations)
     # Rounding grows from hop to hop: after some 50 hops they are two solutions of one quality.
     magnitudes = decaying_noise(size[-1] + 5, size[0])
-    assert relative_error(reference.process(magnitudes), compiled.process(magnitudes)) < 1e-5
+    assert relative_error(reference.process(magnitudes), compiled.process(magnitudes)) < 3e-5
 
 
 @pytest.mark.parametrize("size", SIZES)
