@@ -107,13 +107,13 @@ class ModelLoader(Closeable):
         """Note that the active model can be trusted."""
         self._jobs.put(self._store.confirm_running)
 
-    def endured(self) -> None:
+    def clear_crash_history(self) -> None:
         """Note that the active model has played for long."""
-        self._jobs.put(self._store.endured)
+        self._jobs.put(self._store.clear_crash_history)
 
-    def stopped(self) -> None:
+    def record_clean_stop(self) -> None:
         """Note that the music was ended on purpose."""
-        self._jobs.put(self._store.stopped)
+        self._jobs.put(self._store.record_clean_stop)
 
     def reject(self, digest: str, reason: str, *, instead: str) -> None:
         """Have a model refused from now on.
@@ -170,7 +170,7 @@ class ModelLoader(Closeable):
         self._requested, self._unreadable = instead, digest
         self._retry_at = time.monotonic() + RETRY_SECONDS
         if digest != bundled_digest():
-            self._store.set_aside(digest)
+            self._store.remove_if_damaged(digest)
 
     def _prepare(self, network: Network, state: InstrumentState) -> Voice:
         voice = self._make(network)

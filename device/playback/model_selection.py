@@ -38,9 +38,9 @@ def open_active_model(store: ModelStore, report: Report) -> Network:
             return open_stored(store, path)
         except ModelOutOfReach as error:
             report(f"model {path.stem[:12]} is left aside: {error}")
-            store.set_aside(path.stem)
+            store.remove_if_damaged(path.stem)
             if store.active() == path:
-                store.stopped()
+                store.record_clean_stop()
                 return _open_previous(store, report)
         except SwitchboardError as error:
             if not reject_and_roll_back(store, path.stem, str(error), report):

@@ -123,7 +123,7 @@ class ModelSwitcher(Closeable):
     def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         # Ctrl-C and the end of the time are no crash, however early.
         if not isinstance(error, Exception):
-            self._loader.stopped()
+            self._loader.record_clean_stop()
         self.close()
 
     def _note_progress(self, snapshot: InstrumentState) -> None:
@@ -136,7 +136,7 @@ class ModelSwitcher(Closeable):
                 self._loader.confirm_running()
                 self._state = Steady(current, next_voice)
         if snapshot.seconds >= self._long_at:
-            self._loader.endured()
+            self._loader.clear_crash_history()
             self._long_at = math.inf
 
     def _follow(self, snapshot: InstrumentState) -> None:

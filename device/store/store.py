@@ -177,7 +177,7 @@ class ModelStore(StoreReader):
                 )
             files.remove_durably(self.path(digest))
 
-    def set_aside(self, digest: str) -> None:
+    def remove_if_damaged(self, digest: str) -> None:
         """Go back to what played before a model whose bytes the disk has lost; never raises.
 
         It is not to blame, and may come again. One that is whole, or that merely cannot be read,
@@ -229,12 +229,12 @@ class ModelStore(StoreReader):
         with suppress(SwitchboardError), self._locked():
             self._starts.confirm_running()
 
-    def endured(self) -> None:
+    def clear_crash_history(self) -> None:
         """Note that the active model has played for long: its earlier crashes are forgotten."""
         with suppress(SwitchboardError), self._locked():
             self._starts.clear_crashes()
 
-    def stopped(self) -> None:
+    def record_clean_stop(self) -> None:
         """Note that we were told to stop, so that this end is no crash; never raises."""
         with suppress(SwitchboardError), self._locked():
             self._starts.record_stop()
@@ -254,7 +254,7 @@ class ModelStore(StoreReader):
                 files.remove_durably(active)
 
     @contextmanager
-    def examining(self) -> Iterator[None]:
+    def validation_lock(self) -> Iterator[None]:
         """Take turns with other processes that examine a model: a box has memory for one."""
         with self._held(".examining", _EXAMINATION_SECONDS):
             yield

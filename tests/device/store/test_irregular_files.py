@@ -37,7 +37,7 @@ def test_every_account_may_read_a_store_whatever_the_umask(tmp_path, mask):
     with masked(mask):
         one = add(store, "one")
         store.activate(one)
-        with store.examining():
+        with store.validation_lock():
             store.accept(one)
         store.record_start_attempt()
     found = {
@@ -128,12 +128,12 @@ def test_nothing_waits_for_what_is_no_regular_file(store, kind, name):
             store.recover,
             store.record_takeover,
             store.confirm_running,
-            store.endured,
-            store.stopped,
-            lambda: store.examining().__enter__(),
+            store.clear_crash_history,
+            store.record_clean_stop,
+            lambda: store.validation_lock().__enter__(),
             lambda: store.activate(two),
             lambda: store.refuse("1" * 64, "it hums"),
-            lambda: store.set_aside(one),
+            lambda: store.remove_if_damaged(one),
             lambda: store.roll_back("it hums"),
             lambda: store.remove(two),
         )
@@ -154,7 +154,7 @@ def test_what_is_no_regular_file_gives_way_to_one(store, kind, name):
     KINDS[kind](path)
     with within(10):
         one = add(store, "one")
-        with store.examining():
+        with store.validation_lock():
             store.accept(one)
         store.activate(one)
         store.recover()

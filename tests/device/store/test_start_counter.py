@@ -35,7 +35,7 @@ def test_long_play_forgets_the_starts_and_crashes_before_it(store):
         store.record_start_attempt()
         assert store.record_start_attempt() == store.path(one)
         store.confirm_running()
-        store.endured()
+        store.clear_crash_history()
 
 
 @pytest.fixture
@@ -67,10 +67,10 @@ def test_to_be_told_to_stop_is_no_crash_and_forgives_none(store, crashing):
     for _ in range(3):
         store.record_start_attempt()
         store.confirm_running()
-        store.stopped()
+        store.record_clean_stop()
     crash(MOST_CRASHES - 1)
     assert store.record_start_attempt() == two
-    store.stopped()
+    store.record_clean_stop()
     crash(1)
     assert store.record_start_attempt() == one
 
@@ -79,7 +79,7 @@ def test_long_play_forgives_all_crashes_before_it(store, crashing):
     _, two, crash = crashing
     crash(MOST_CRASHES - 1)
     assert store.record_start_attempt() == two
-    store.endured()
+    store.clear_crash_history()
     # The end of that one was a crash as well.
     crash(MOST_CRASHES - 1)
     assert store.refusal(two.stem) is None
@@ -119,7 +119,7 @@ def test_a_crash_while_the_bundled_model_plays_is_held_against_no_other(store, c
         store.activate(None)
         store.record_takeover()
         store.activate(two.stem)
-        store.endured()
+        store.clear_crash_history()
     assert store.refusal(two.stem) is None
 
 
@@ -139,7 +139,7 @@ def test_notes_of_an_older_version_are_understood_and_it_understands_ours(store)
     store.confirm_running()
     # An older version counts starts without success, and there was none.
     assert json.loads(notes.read_text(encoding="utf-8"))["n"] == 0
-    store.stopped()
+    store.record_clean_stop()
     assert not notes.exists()
 
 

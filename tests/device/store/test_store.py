@@ -325,7 +325,7 @@ def test_a_model_that_cannot_be_read_keeps_its_place(store, monkeypatch, number)
         with pytest.raises(ModelOutOfReach, match=os.strerror(number)):
             store.is_whole(two)
         store.recover()
-        store.set_aside(two)
+        store.remove_if_damaged(two)
     assert store.active() == store.path(two)
     assert store.refusal(two) is None
 

@@ -174,7 +174,7 @@ def box(open_folder):
         box.digests.append(box.store.add(path))
         box.store.accept(box.digests[-1])
         box.store.activate(box.digests[-1])
-    with box.store.examining():
+    with box.store.validation_lock():
         pass
     for path in box.store.directory.iterdir():
         given(path)
