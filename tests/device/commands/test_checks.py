@@ -185,7 +185,7 @@ OVERLAY = "overlayroot / overlay rw,lowerdir=/lower,upperdir=/upper/upper,workdi
 )
 def test_what_is_gone_with_the_power_is_told(pi, mounts, verdict, found):
     pi.file("/proc/mounts", mounts)
-    finding = checkup.what_is_kept(pi.host())
+    finding = checkup.storage(pi.host())
     assert (finding.verdict, finding.found.endswith(found)) == (verdict, True)
     assert bool(finding.remedy) == (verdict == NOTE)
 
@@ -246,7 +246,7 @@ def test_the_store_is_told_with_what_was_refused_and_why(pi):
 
 
 def test_a_bare_machine_is_looked_at_without_stumbling(pi):
-    findings = list(checkup.everything(pi.host(), PANEL))
+    findings = list(checkup.all_findings(pi.host(), PANEL))
     assert {finding.what for finding in findings} >= {"board", "rights", "wiring", "clock"}
 
 

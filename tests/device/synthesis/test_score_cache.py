@@ -198,7 +198,7 @@ def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes,
             loop_index = step // 20
             playing = scores.get(bits, loop_index)
             if ahead:
-                scores._wanted.put((bits, loop_index))
+                scores._requests.put((bits, loop_index))
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 room = MOST_BYTES // n_bytes
                 while room > 1 and (bits, loop_index + 1) not in scores._scores:
