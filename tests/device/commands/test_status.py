@@ -22,7 +22,7 @@ def test_status_prints_the_status_file_as_a_table(tmp_path, capsys):
         "uptime_seconds": 3700.0,
         "temperature_celsius": 51.4,
         "last_refusal": refusal,
-        "helpers": {"loader": {"n_faults": 3, "n_restarts": 2, "latest": "OSError: broken"}},
+        "helpers": {"leds": {"n_faults": 3, "n_restarts": 2, "latest": "OSError: broken"}},
     }
     path.write_text(json.dumps(status), encoding="utf-8")
     assert main(["status", "--file", str(path)]) == 0
@@ -38,7 +38,7 @@ def test_status_prints_the_status_file_as_a_table(tmp_path, capsys):
         "up 1:01:40",
         "efefefefefef",
         "too loud",
-        "loader: 3 faults, started again 2 times; latest: OSError: broken",
+        "leds: 3 faults, started again 2 times; latest: OSError: broken",
         status["share"],
     ):
         assert words in output
