@@ -172,7 +172,7 @@ def test_a_model_with_nan_in_one_state_is_rolled_back_and_the_music_goes_on(star
     activate(directory, tiny.build(tmp_path / "good.onnx", n_switches=8))
     store = ModelStore(directory)
     good = store.active()
-    faulty_bits = "".join(str(int(on)) for on in faulty.UNRULY)
+    faulty_bits = "".join(str(int(on)) for on in faulty.FAULTY_STATE)
     player = start(directory, f"0 {off}\n{flipped_at} {faulty_bits}", seconds)
     player.record_until(1.0)
     activate(directory, faulty.nan_in_one_state(tmp_path / "faulty.onnx"))

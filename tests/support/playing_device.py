@@ -19,7 +19,7 @@ RATE = 22050
 BLOCK_SECONDS = Performance().block_frames * 64 / RATE
 PATIENCE_SECONDS = 20.0
 MONITOR_SECONDS = 3.0
-OFF, FAULTY_STATE = (False,) * 8, faulty_models.UNRULY
+OFF, FAULTY_STATE = (False,) * 8, faulty_models.FAULTY_STATE
 
 
 def until(condition):

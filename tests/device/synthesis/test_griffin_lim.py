@@ -286,18 +286,18 @@ def test_a_revision_begins_with_the_next_hop():
 
 def test_a_revision_comes_as_near_to_a_change_as_no_look_ahead_at_all():
     one, other = noise_magnitude(60, seed=1), noise_magnitude(60, seed=2)
-    wanted = np.concatenate([one[:30], other[30:]])
+    expected = np.concatenate([one[:30], other[30:]])
 
     def error(stream, samples):
         start = stream.delay_samples - stream.look_ahead * HOP
         actual = stft_magnitude(samples[start:], N_FFT, HOP)
-        return np.linalg.norm(actual[30:36] - wanted[30:36])
+        return np.linalg.norm(actual[30:36] - expected[30:36])
 
     ahead, without = inversion(), inversion(look_ahead=0)
     before = ahead.process(one[: 30 + ahead.look_ahead])[ahead.look_ahead * HOP :]
     ahead.revise(other[30 : 30 + ahead.look_ahead])
     revised = np.concatenate([before, ahead.process(other[30 + ahead.look_ahead :])])
-    assert error(ahead, revised) < error(without, without.process(wanted))
+    assert error(ahead, revised) < error(without, without.process(expected))
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)

@@ -98,8 +98,8 @@ class Gliding:
         return magnitude
 
 
-def inversion(**care):
-    return GriffinLim(n_fft=N_FFT, hop_length=HOP, **care)
+def inversion(**options):
+    return GriffinLim(n_fft=N_FFT, hop_length=HOP, **options)
 
 
 # How a stage is made, and how many numbers it gives for each sample or frame.

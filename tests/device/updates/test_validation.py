@@ -43,9 +43,9 @@ def test_a_good_model_passes_every_check_in_order(tiny_model, bundled):
     verdict.check_accepted("this")
 
 
-@pytest.mark.parametrize("trick", malicious_models.HOSTILE)
+@pytest.mark.parametrize("trick", malicious_models.MALICIOUS)
 def test_a_malicious_model_is_refused_in_one_line_that_names_the_check(trick, tmp_path):
-    make, check, words = malicious_models.HOSTILE[trick]
+    make, check, words = malicious_models.MALICIOUS[trick]
     path = malicious_models.write(make(), tmp_path / "malicious.onnx")
     # Work without an end is stopped; the others are refused long before.
     limits = (
