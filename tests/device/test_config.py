@@ -116,7 +116,7 @@ def test_doctor_finds_what_play_would_refuse(text, tmp_path, capsys):
         ('model = "a\\u0000b"', r"model = 'a\\x00b': expected a text"),
         ('gain = "3"', r"gain = '3': expected a number"),
         ("gain = inf", r"gain = inf: expected"),
-        (f"tempo = 1{'0' * 400}", r"tempo = 10+….*: expected a number of usual size"),
+        (f"tempo = 1{'0' * 400}", r"tempo = 10+….*: expected a number below 1e308"),
         ("a" * 5000 + " = 1", r"found the unknown key a{100,200}…"),
         ("x = " + "[" * 5000 + "]" * 5000, r"not TOML"),
     ],

@@ -59,7 +59,7 @@ def test_a_model_that_crashes_the_box_again_and_again_gives_way_however_long_it_
     one, two, crash = crashing
     crash(MOST_CRASHES)
     assert store.record_start_attempt() == one
-    assert store.refusal(two.stem) == f"the box crashed {MOST_CRASHES} times while it played"
+    assert store.refusal(two.stem) == f"the device crashed {MOST_CRASHES} times while it played"
 
 
 def test_to_be_told_to_stop_is_no_crash_and_forgives_none(store, crashing):

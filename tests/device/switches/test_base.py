@@ -111,11 +111,11 @@ def test_a_panel_of_another_size_is_cut_or_filled_up_with_off(n_model, expected)
 def test_a_panel_of_another_size_is_mentioned_with_both_numbers():
     assert (
         size_mismatch_warning(3, 8)
-        == "the panel has 3 switches, the model 8: the missing ones stay off"
+        == "there are 3 switches, the model has 8: the missing ones stay off"
     )
     assert (
         size_mismatch_warning(8, 3)
-        == "the panel has 8 switches, the model 3: the extra ones are ignored"
+        == "there are 8 switches, the model has 3: the extra ones are ignored"
     )
     assert size_mismatch_warning(3, 3) is None
 

@@ -164,6 +164,6 @@ def test_a_loose_wire_is_named_once_and_held(factory):
             clock.now += 0.058
     assert seen == (False, True, False)
     assert said == [
-        "switch 2 (BCM 6, header pin 31) chatters, and is held where it was: see to its wire",
+        "switch 2 (BCM 6, header pin 31) chatters, and is held where it was: check its wire",
         "switch 2 (BCM 6, header pin 31) is calm",
     ]

@@ -40,7 +40,7 @@ def test_a_switch_that_is_closed_and_never_moves_may_touch_ground():
 
 def test_a_loose_wire_is_told_from_bounce():
     contact = flips(*((i, bool(i % 2)) for i in range(50, 300)))
-    assert contact.verdict == "chatters: see to its wire"
+    assert contact.verdict == "chatters: check its wire"
 
 
 def test_a_flip_that_bounces_back_within_the_lockout_ends_as_it_stands():

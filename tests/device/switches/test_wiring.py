@@ -71,6 +71,6 @@ def test_every_wire_is_connected_at_both_ends(pins, active_high):
 def test_what_cannot_work_and_what_may_be_in_the_way_is_told():
     wiring = Wiring((5, 5, 40, 19), leds={"beat": 5})
     assert wiring.problems() == ["BCM 40 is not on the header", "BCM 5 is used twice"]
-    assert wiring.rivals() == ["BCM 19: a sound card on the header (I2S)"]
-    assert PANEL.problems() == PANEL.rivals() == []
+    assert wiring.conflicts() == ["BCM 19: a sound card on the header (I2S)"]
+    assert PANEL.problems() == PANEL.conflicts() == []
     assert "BCM 40" not in words(wiring)
