@@ -19,7 +19,7 @@ settings.load_profile("house")
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """A good model file; nobody writes to it."""
+    """A good model file; tests only read it."""
     return tiny.build(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
