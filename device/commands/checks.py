@@ -85,9 +85,9 @@ def wiring(host: Host, connected: Wiring) -> Finding:
         return Finding("wiring", BAD, "; ".join(problems), remedy)
     used = {*connected.pins, *connected.leds.values()}
     if _sound_on_header(host) and used & set(I2S_PINS):
-        rivals = ", ".join(str(bcm) for bcm in sorted(used & set(I2S_PINS)))
+        needed = ", ".join(str(bcm) for bcm in sorted(used & set(I2S_PINS)))
         remedy = "move those wires to other pins and name them in switchboard.toml"
-        found = f"a sound card on the header (I2S) needs BCM {rivals} as well"
+        found = f"a sound card on the header (I2S) needs BCM {needed} as well"
         return Finding("wiring", NOTE, found, remedy)
     return Finding("wiring", GOOD, f"BCM {pins}; doctor --wiring FILE.svg draws it")
 
@@ -105,7 +105,10 @@ def priority(host: Host) -> Finding | None:
         return Finding("priority", GOOD, f"the audio loop runs in real time, priority {real_time}")
     remedy = f"systemctl show {UNIT} -p LimitRTPRIO must say 20; run install.sh again"
     return Finding(
-        "priority", NOTE, "the audio loop is an ordinary process: a busy Pi may be heard", remedy
+        "priority",
+        NOTE,
+        "the audio loop is an ordinary process: a busy Pi may cause dropouts",
+        remedy,
     )
 
 
@@ -250,7 +253,7 @@ def _throttled(host: Host) -> int | None:
         flags = host.number(place)
         if flags is not None:
             return flags
-    flags_text = (host.ask(("vcgencmd", "get_throttled")) or "").partition("=")[2]
+    flags_text = (host.run(("vcgencmd", "get_throttled")) or "").partition("=")[2]
     try:
         return int(flags_text, 16)
     except ValueError:

@@ -10,7 +10,7 @@ from device.errors import SettingsError
 from device.store.store import ModelStore
 from device.switches.pinout import DEFAULT_PINS
 from device.switches.wiring import Wiring
-from device.system.host import Host, ask
+from device.system.host import Host, run_command
 from tests.support import tiny_model as tiny
 
 PANEL = Wiring(DEFAULT_PINS)
@@ -45,12 +45,12 @@ class Pi:
     def host(self):
         return Host(
             root=self.root,
-            ask=self._ask,
+            run=self._run,
             groups=lambda user: self.members.get(user, set()),
             now=lambda: self.now,
         )
 
-    def _ask(self, command):
+    def _run(self, command):
         if command[:2] == ("systemctl", "show"):
             facts = self.units.get(command[2], {})
             wanted = command[3].removeprefix("--property=").split(",")
@@ -258,7 +258,7 @@ def test_every_cause_has_words(pi):
 
 def test_a_command_that_is_not_there_fails_or_hangs_is_no_answer(monkeypatch):
     monkeypatch.setattr("device.system.host._COMMAND_SECONDS", 0.1)
-    assert ask(("no-such-command-at-all",)) is None
-    assert ask(("false",)) is None
-    assert ask(("sleep", "5")) is None
-    assert ask(("echo", "x")) == "x"
+    assert run_command(("no-such-command-at-all",)) is None
+    assert run_command(("false",)) is None
+    assert run_command(("sleep", "5")) is None
+    assert run_command(("echo", "x")) == "x"
