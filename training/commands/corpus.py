@@ -179,10 +179,10 @@ def _reported(directory: Path, unit: str) -> Iterator[Callable[[int, int], None]
 def _print_summary(directory: Path, seconds: float, share_new: float) -> None:
     from training.corpus.reader import Corpus
 
-    facts = Corpus.open(directory).provenance_summary()
-    line = f"{directory}: {facts['n_loops']} loops, {facts['hours']:.2f} hours"
+    summary = Corpus.open(directory).provenance_summary()
+    line = f"{directory}: {summary['n_loops']} loops, {summary['hours']:.2f} hours"
     if share_new > 0.0:
-        speed = share_new * facts["hours"] * 3600.0 / seconds
+        speed = share_new * summary["hours"] * 3600.0 / seconds
         line += f", {seconds:.0f} s, {speed:.0f} x real time"
     else:
         line += ", was complete already"

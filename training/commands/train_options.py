@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the command line asks for, one field per option; None where an option is left out.
+    """Values of the command line, one field per option; None where an option is left out.
 
     Raises
     ------
@@ -66,7 +66,7 @@ class TrainOptions:
         Raises
         ------
         TrainingError
-            If a GPU is asked for and there is none.
+            If a GPU is requested and there is none.
         """
         import torch
 

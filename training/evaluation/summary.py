@@ -42,7 +42,7 @@ def _coherent(evaluation: Evaluation) -> Finding:
     return Finding(
         f"{n_coherent} of {len(switches)}",
         "switches have an effect that hardly depends on the others",
-        f"Coherence is the share of a change that is the same in all states; the gate asks for "
+        f"Coherence is the share of a change that is the same in all states; the gate requires "
         f"{LEAST_COHERENCE:g}. Most in switch {best.number + 1}, {best.label} "
         f"({best.coherence:.2f}), least in switch {worst.number + 1}, {worst.label} "
         f"({worst.coherence:.2f}).",

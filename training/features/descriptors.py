@@ -1,7 +1,7 @@
 """Audible properties of loops, as numbers that gradients can flow through.
 
-Computed from log bands, so that they describe what was recorded and what is drawn alike. They are
-what the switches are made of (`training.switch_axes.discovered`) and what the composer is held to.
+Computed from log bands, so that they describe what was recorded and what is drawn alike. The
+switches are made of them (`training.switch_axes.discovered`), and the composer is trained on them.
 """
 
 import math

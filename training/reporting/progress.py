@@ -103,7 +103,7 @@ class ProgressLog:
                 # Work done before the first call is not logged.
                 self._line_at = now
             elif _tenth(place) > _tenth(before) or now - self._line_at >= LINE_SECONDS:
-                self._say(now)
+                self._write_line(now)
 
     def begin(self, what: str) -> None:
         """Write at once what begins, where nothing can be counted."""
@@ -111,20 +111,20 @@ class ProgressLog:
             now = self._clock()
             self._place, self._since = Place(what, part=what), now
             self._first = self._place, now
-            self._say(now)
+            self._write_line(now)
 
     def tick(self) -> None:
         """Write a line if the last one is a minute old."""
         with self._lock:
             now = self._clock()
             if self._place is not None and now - self._line_at >= LINE_SECONDS:
-                self._say(now)
+                self._write_line(now)
 
     def _tick_until_ended(self) -> None:
         while not self._ended.wait(_POLL_SECONDS):
             self.tick()
 
-    def _say(self, now: float) -> None:
+    def _write_line(self, now: float) -> None:
         assert self._place is not None
         assert self._first is not None
         words = [self._place.words, *_pace_and_rest(*self._first, self._place, now)]
@@ -148,12 +148,12 @@ def _pace_and_rest(first: Place, started: float, place: Place, now: float) -> It
 
 
 def _pace(rate: float, unit: str) -> str:
-    """Units a second, or seconds a unit where that says more."""
+    """Units a second, or seconds a unit where that is more than two."""
     return f"{rate:.1f} {unit}/s" if rate >= 0.5 else f"{1 / rate:.0f} s each"
 
 
 def span(seconds: float) -> str:
-    """Say a time in the unit that fits, such as '90 s', '14 min' or '1 h 12 min'."""
+    """Format a time in the unit that fits, such as '90 s', '14 min' or '1 h 12 min'."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -264,7 +264,7 @@ class Reached:
     figures: Mapping[str, float]
 
     def latest(self, n_figures: int) -> list[str]:
-        """Say the first figures."""
+        """Format the first figures."""
         return [f"{name} {value:.3g}" for name, value in list(self.figures.items())[:n_figures]]
 
 

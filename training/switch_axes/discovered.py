@@ -1,10 +1,10 @@
-"""What the switches mean: directions in which loops of a corpus differ audibly.
+"""Meaning of the switches: directions in which loops of a corpus differ audibly.
 
-The default of three ways: the axes are the principal components of the descriptors of all loops
+The default of three kinds of axes: the principal components of the descriptors of all loops
 (`training.features.descriptors`), rotated so that each axis moves few descriptors and all axes move
 about as much. They are uncorrelated and centred by construction. A switch is one of them, off below
 and on above the centre. So a switch means the same change of the same descriptors whatever the
-others are, and the composer is trained towards that. The other ways are in
+others are, and the composer is trained towards that. The other kinds are in
 `training.switch_axes.principal_components` and `training.switch_axes.labels`.
 """
 

@@ -117,7 +117,7 @@ def test_resuming_with_other_settings_leaves_the_run_as_it_is(run):
     corpus, out = run
     before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
     result = invoke(corpus, out, "--steps", "10", "--resume", "--set", "hidden=48")
-    assert "made with hidden 32, asked for 48" in message_of(result)
+    assert "made with hidden 32, requested 48" in message_of(result)
     assert before == {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
@@ -234,7 +234,7 @@ def test_a_panel_of_another_way_does_not_go_on_from_this_one(run, tmp_path):
     corpus, before = run
     where = [str(corpus), "--out", str(tmp_path / "run"), "--steps", "4", "--from", str(before)]
     result = CliRunner().invoke(train, [*where, "--switches", "components"])
-    assert "--from: found a run with switches discovered, asked for components" in message_of(
+    assert "--from: found a run with switches discovered, requested components" in message_of(
         result
     )
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.metrics.audio_metrics import GROUPS, NAMES, describe
+from training.metrics.audio_metrics import GROUPS, METRIC_NAMES, measure
 from training.metrics.comparison import by_group, compare
 from training.metrics.spectra import SAMPLE_RATE
 
@@ -36,7 +36,7 @@ def beats(every_seconds=BEAT_SECONDS, seconds=6.0):
 
 
 def figures(samples, sample_rate=SAMPLE_RATE):
-    return dict(zip(NAMES, describe(samples.astype(np.float32), sample_rate), strict=True))
+    return dict(zip(METRIC_NAMES, measure(samples.astype(np.float32), sample_rate), strict=True))
 
 
 def test_every_figure_is_finite_whatever_is_heard():
@@ -62,7 +62,7 @@ def test_noise_is_nowhere_in_particular():
 def test_louder_is_only_louder():
     music = beats(seconds=4.0) + 0.1 * noise()
     softer, louder = figures(music), figures(4 * music)
-    changed = {name for name in NAMES if abs(softer[name] - louder[name]) > 0.02}
+    changed = {name for name in METRIC_NAMES if abs(softer[name] - louder[name]) > 0.02}
     assert changed == {"lufs", "true_peak_db"}
     assert louder["lufs"] - softer["lufs"] == pytest.approx(20 * np.log10(4), abs=0.01)
 
@@ -109,20 +109,20 @@ def test_beats_lie_on_a_grid_and_chance_does_not():
 
 
 def test_a_collection_is_no_distance_from_itself_and_every_family_counts():
-    some = np.random.default_rng(0).standard_normal((40, len(NAMES)))
+    some = np.random.default_rng(0).standard_normal((40, len(METRIC_NAMES)))
     assert all(each.shift == each.distance == 0 for each in compare(some, some))
     assert list(by_group(compare(some, some))) == list(GROUPS)
 
 
 def test_a_shift_is_measured_in_the_spread_of_the_reference():
-    reference = 10 * np.random.default_rng(0).standard_normal((4000, len(NAMES)))
+    reference = 10 * np.random.default_rng(0).standard_normal((4000, len(METRIC_NAMES)))
     found = {each.name: each for each in compare(reference, reference + 20)}
     assert found["centroid"].shift == pytest.approx(2, rel=0.05)
     assert found["centroid"].distance == pytest.approx(2, rel=0.05)
 
 
 def test_one_figure_that_is_lost_counts_no_more_than_five():
-    reference = np.random.default_rng(0).standard_normal((40, len(NAMES)))
+    reference = np.random.default_rng(0).standard_normal((40, len(METRIC_NAMES)))
     elsewhere = reference.copy()
-    elsewhere[:, NAMES.index("centroid")] += 1000
+    elsewhere[:, METRIC_NAMES.index("centroid")] += 1000
     assert by_group(compare(reference, elsewhere))["timbre"] == pytest.approx(5 / 10)

@@ -71,24 +71,25 @@ def test_loops_of_a_batch_do_not_mix(made, code_indices):
     together = made.composer(latent)
     torch.testing.assert_close(made.composer(latent[1:2]), together[1:2])
     torch.testing.assert_close(
-        made.reader(code_indices[2:3]).mean, made.reader(code_indices).mean[2:3]
+        made.posterior_encoder(code_indices[2:3]).mean,
+        made.posterior_encoder(code_indices).mean[2:3],
     )
 
 
 def test_a_loop_is_read_as_a_gaussian(made, code_indices):
-    posterior = made.reader(code_indices)
+    posterior = made.posterior_encoder(code_indices)
     assert posterior.mean.shape == posterior.log_variance.shape == (N_LOOPS, CONFIG.n_variation)
     assert torch.equal(posterior.sample(torch.zeros_like(posterior.mean)), posterior.mean)
 
 
 def test_gradients_reach_reader_and_composer(made, code_indices):
-    posterior = made.reader(code_indices)
+    posterior = made.posterior_encoder(code_indices)
     noise = torch.randn(N_LOOPS, CONFIG.n_variation)
     position = torch.randn(N_LOOPS, CONFIG.n_switches)
     logits = made.composer(torch.cat([position, posterior.sample(noise)], dim=1))
     parts = composer_loss(logits, code_indices, posterior)
     (parts.cross_entropy + parts.divergence).backward()
-    for network in (made.reader, made.composer):
+    for network in (made.posterior_encoder, made.composer):
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
@@ -125,9 +126,9 @@ def test_what_a_variation_does_to_all_its_states_costs_less_than_what_a_switch_s
 
 
 def test_gradients_pass_through_what_is_frozen_and_leave_it_alone(made, code_indices):
-    reader = networks().reader
+    posterior_encoder = networks().posterior_encoder
     one_hot = torch.nn.functional.one_hot(code_indices, CONFIG.n_levels).float().requires_grad_()
-    with frozen(reader):
-        reader.read(one_hot).mean.sum().backward()
+    with frozen(posterior_encoder):
+        posterior_encoder.encode(one_hot).mean.sum().backward()
     assert one_hot.grad.abs().sum() > 0
-    assert all(p.grad is None and p.requires_grad for p in reader.parameters())
+    assert all(p.grad is None and p.requires_grad for p in posterior_encoder.parameters())

@@ -48,8 +48,8 @@ def test_factors_of_the_corpus_become_columns(studio):
         (["mode=lydian"], r"no label 'mode=lydian'"),
         (["chord_names"], r"no label 'chord_names'"),
         (["bars"], r"label 'bars': found 4 in 60 of 60 loops .* leave it out"),
-        (["drums", "hush"], r"labels 'drums' and 'hush' say the same of all loops"),
-        (["mode=minor", "mode=major"], r"say the same of all loops"),
+        (["drums", "hush"], r"labels 'drums' and 'hush' are the same for all loops"),
+        (["mode=minor", "mode=major"], r"are the same for all loops"),
     ],
 )
 def test_a_factor_that_is_no_switch_is_refused(studio, names, message):
@@ -116,7 +116,7 @@ def test_every_loop_of_a_track_has_its_tags(folder):
     [
         (TAGS, ["clam"], r"no track has the tag 'clam', expected some of warm, calm, loud, rare"),
         (TAGS, ["rare"], r"label 'rare': found 0 in 6 of 6 loops to train on"),
-        (TAGS, ["calm", "warm"], r"'calm' and 'warm' say the same"),
+        (TAGS, ["calm", "warm"], r"'calm' and 'warm' are the same"),
         ({"a.ogg": {"calm"}}, ["calm"], r"no line for 2 of 3 tracks of corpus, such as b.ogg, c"),
     ],
 )
