@@ -1,4 +1,4 @@
-"""Whatever has become of a file of a corpus or a run: one line that names it, or the work is done.
+"""Any damage to a file of a corpus or a run: one line that names it, or the work succeeds.
 
 Exit status 130 is for Ctrl-C alone.
 """
@@ -52,7 +52,7 @@ DAMAGES = {
     "cut": lambda content, suffix: content[: len(content) * 2 // 3 - 3],
     "garbage": lambda content, suffix: np.random.default_rng(1).bytes(len(content)),
     "of another type": lambda content, suffix: OF_ANOTHER_TYPE[suffix],
-    "nested for ever": lambda content, suffix: b"[" * 100_000,
+    "deeply nested": lambda content, suffix: b"[" * 100_000,
     "a folder": None,
 }
 
@@ -67,13 +67,13 @@ def damage(path, kind):
 
 
 def status_and_line(capsys, arguments):
-    """Run a command; what it says on standard error must be one line."""
+    """Run a command; its standard error must be one line."""
     capsys.readouterr()
     status = main([str(argument) for argument in arguments])
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1, said
-    assert len(said) < 1_000
-    return status, said
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1, line
+    assert len(line) < 1_000
+    return status, line
 
 
 @pytest.fixture(scope="module")
@@ -109,18 +109,18 @@ CORPUS_FILES = ("corpus.json", "shard-00000.json", "shard-00000.npy")
 
 @pytest.mark.parametrize("kind", DAMAGES)
 @pytest.mark.parametrize("name", CORPUS_FILES)
-def test_a_damaged_file_of_a_corpus_is_named_and_nothing_is_begun(
+def test_a_damaged_file_of_a_corpus_is_named_and_no_work_starts(
     small_corpus, tiny_model, tmp_path, capsys, name, kind
 ):
     damage(small_corpus / name, kind)
     out = tmp_path / "out"
     train = ["train", small_corpus, "--out", out / "run", "--steps", "4", "--device", "cpu"]
     train += options()
-    hear = ["audition", tiny_model, "--against", small_corpus, "--out", tmp_path / "page.html"]
-    for arguments in ([*train, "--threads", "1"], [*hear, "--workers", "1"]):
-        status, said = status_and_line(capsys, arguments)
+    audition = ["audition", tiny_model, "--against", small_corpus, "--out", tmp_path / "page.html"]
+    for arguments in ([*train, "--threads", "1"], [*audition, "--workers", "1"]):
+        status, line = status_and_line(capsys, arguments)
         assert status == CORPUS
-        assert name in said or (name == "corpus.json" and "holds no corpus" in said)
+        assert name in line or (name == "corpus.json" and "holds no corpus" in line)
     assert not (out / "run" / "checkpoint.pt").exists()
     assert not (tmp_path / "page.html").exists()
 
@@ -144,7 +144,7 @@ def test_a_damaged_file_of_a_run_is_named(corpus_and_run, tmp_path, capsys, name
         path.write_text('{"commit": null, "torch": "2.5"}')
     damage(path, kind)
     if (name, kind) == ("curves.csv", "cut") and "--resume" in verbs:
-        return  # half a row is what a killed run leaves, and forgotten
+        return  # a killed run leaves half a row, which is dropped
     if "--resume" in verbs:
         (run / "model.pt").unlink(missing_ok=True)
     before = {each: each.read_bytes() for each in run.iterdir() if each.is_file()}
@@ -156,19 +156,19 @@ def test_a_damaged_file_of_a_run_is_named(corpus_and_run, tmp_path, capsys, name
             "--codec": [*train, "--out", tmp_path / "new", "--codec", run],
             "export": ["export", run, "--out", tmp_path / "model.onnx"],
         }[verb]
-        status, said = status_and_line(capsys, arguments)
-        assert status == RUN, said
-        assert name in said
+        status, line = status_and_line(capsys, arguments)
+        assert status == RUN, line
+        assert name in line
         assert not list((tmp_path / "new").glob("*.pt"))
     assert before == {each: each.read_bytes() for each in run.iterdir() if each.is_file()}
     assert not (tmp_path / "model.onnx").exists()
 
 
-# -- what was computed from the corpus is computed again ------------------------------------
+# -- damaged features are computed again ------------------------------------------------------
 
 
 def flipped(content):
-    """Numbers of half precision that no analysis gives, in the midst of good ones."""
+    """Numbers of half precision that no analysis gives, among good ones."""
     middle = len(content) // 2 // 2 * 2
     return content[:middle] + np.random.default_rng(2).bytes(400) + content[middle + 400 :]
 
@@ -192,7 +192,7 @@ def test_a_full_disk_leaves_no_half_analysis_and_names_the_file(small_corpus, mo
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    # A write to a map on a full disk would end the process: room is asked for first.
+    # A write to a memory map on a full disk would end the process: space is allocated first.
     monkeypatch.setattr("training.features.dataset.os.posix_fallocate", full)
     with pytest.raises(OSError, match=r"features-.*No space left.*make room") as raised:
         open_features(Corpus.open(small_corpus), ANALYSIS)
@@ -200,26 +200,26 @@ def test_a_full_disk_leaves_no_half_analysis_and_names_the_file(small_corpus, mo
     assert not list(small_corpus.glob("features-*"))
 
 
-# -- what stands in the files ---------------------------------------------------------------
+# -- contents of the files ------------------------------------------------------------------
 
 VALUES = (None, True, -1, 0.5, math.nan, math.inf, 10**30, "x", [], {}, [[]], {"a": 1})
 
 
 def replaced(content, name, value):
-    """A copy in which one thing is another; without it for `...`."""
+    """A copy with another value; without the name for `...`."""
     copy = {**content, name: value}
     if value is ...:
         del copy[name]
     return copy
 
 
-def refused_or_fine(work, error, name):
-    """Do work, which may be refused in one line that names a file, and in no other way."""
+def rejected_or_valid(work, error, name):
+    """Do work; its only valid failure is an error in one line that names a file."""
     try:
         work()
-    except error as refused:
-        assert name in str(refused)
-        assert "\n" not in str(refused)
+    except error as rejection:
+        assert name in str(rejection)
+        assert "\n" not in str(rejection)
         return True
     return False
 
@@ -231,15 +231,15 @@ def test_every_part_of_finished_networks_is_checked(trained_once, tmp_path, part
     content = torch.load(trained_once[1] / "model.pt", weights_only=True)
     for value in (*VALUES, ...):
         (tmp_path / "model.pt").write_bytes(pt(replaced(content, part, value)))
-        was_refused = refused_or_fine(lambda: open_run(tmp_path), TrainingError, "model.pt")
-        assert was_refused or (part, type(value)) in {
+        was_rejected = rejected_or_valid(lambda: open_run(tmp_path), TrainingError, "model.pt")
+        assert was_rejected or (part, type(value)) in {
             ("tempo_bpm", float),
             ("provenance", dict),
         }
 
 
 @pytest.mark.parametrize("network", ["codec", "composer", "reader", "axes", "critic"])
-def test_weights_that_are_none_are_refused(trained_once, tmp_path, network):
+def test_invalid_weights_are_rejected(trained_once, tmp_path, network):
     content = torch.load(trained_once[1] / "model.pt", weights_only=True)
     good = content["networks"]
     name = next(name for name, tensor in good[network].items() if tensor.is_floating_point())
@@ -248,21 +248,25 @@ def test_weights_that_are_none_are_refused(trained_once, tmp_path, network):
     for value in (*VALUES, ..., *weights):
         networks = replaced(good, network, value)
         (tmp_path / "model.pt").write_bytes(pt({**content, "networks": networks}))
-        assert refused_or_fine(lambda: open_run(tmp_path), TrainingError, "model.pt")
+        assert rejected_or_valid(lambda: open_run(tmp_path), TrainingError, "model.pt")
 
 
-def test_every_setting_of_every_type_is_refused_or_can_work():
+def test_every_setting_of_every_type_is_rejected_or_can_work():
     good = Config().to_dict()
-    n_refused = 0
+    n_rejected = 0
     for name in good:
         for value in (*VALUES, ...):
             raw = replaced(good, name, value)
-            n_refused += refused_or_fine(lambda raw=raw: Config.from_dict(raw), TrainingError, "")
+            n_rejected += rejected_or_valid(
+                lambda raw=raw: Config.from_dict(raw), TrainingError, ""
+            )
     for name in good["analysis"]:
         for value in VALUES:
             raw = {**good, "analysis": replaced(good["analysis"], name, value)}
-            n_refused += refused_or_fine(lambda raw=raw: Config.from_dict(raw), TrainingError, "")
-    assert n_refused > 300
+            n_rejected += rejected_or_valid(
+                lambda raw=raw: Config.from_dict(raw), TrainingError, ""
+            )
+    assert n_rejected > 300
     with pytest.raises(TrainingError, match=r"width: found 16\.5, expected a whole number"):
         Config.from_dict({**good, "width": 16.5})
 
@@ -273,8 +277,8 @@ def test_every_part_of_a_checkpoint_is_checked(checkpoint, tmp_path, part):
     for value in (*VALUES[::3], ...):
         fits = part == "optimiser" and value is None
         assert (
-            refused_or_fine(
-                lambda value=value: go_on(tmp_path, replaced(content, part, value)),
+            rejected_or_valid(
+                lambda value=value: resume(tmp_path, replaced(content, part, value)),
                 TrainingError,
                 "checkpoint.pt",
             )
@@ -283,15 +287,15 @@ def test_every_part_of_a_checkpoint_is_checked(checkpoint, tmp_path, part):
 
 
 @pytest.mark.parametrize("part", ["stage", "step", "seconds"])
-def test_a_checkpoint_says_where_it_stands_in_numbers(checkpoint, tmp_path, part):
+def test_progress_of_a_checkpoint_must_be_numbers(checkpoint, tmp_path, part):
     content = checkpoint
     for value in (..., None, -1, math.nan, "x", [], True):
         progress = replaced(content["progress"], part, value)
         with pytest.raises(TrainingError, match=r"checkpoint\.pt: found progress"):
-            go_on(tmp_path, {**content, "progress": progress})
+            resume(tmp_path, {**content, "progress": progress})
 
 
-def test_an_optimiser_of_other_networks_is_refused(checkpoint, tmp_path):
+def test_an_optimiser_of_other_networks_is_rejected(checkpoint, tmp_path):
     content = checkpoint
     good = content["optimiser"]
     state, (group,) = good["state"], good["param_groups"]
@@ -305,10 +309,10 @@ def test_an_optimiser_of_other_networks_is_refused(checkpoint, tmp_path):
         {"state": {**state, 0: {"step": torch.ones(1)}}, "param_groups": [group]},
         {"state": {**state, 0: 3}, "param_groups": [group]},
     ]
-    for size_mismatch_warning in misfits:
+    for optimiser in misfits:
         with pytest.raises(TrainingError, match=r"checkpoint\.pt: found an optimiser that does"):
-            go_on(tmp_path, {**content, "optimiser": size_mismatch_warning})
-    go_on(tmp_path, content)
+            resume(tmp_path, {**content, "optimiser": optimiser})
+    resume(tmp_path, content)
 
 
 def toy_trainer(directory, report=lambda *_: None):
@@ -325,7 +329,7 @@ def toy_trainer(directory, report=lambda *_: None):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """What a checkpoint in the midst of the codec holds."""
+    """Contents of a checkpoint in the middle of the codec stage."""
 
     def stop(stage, done, figures):
         if trainer.progress.step == 2:
@@ -337,7 +341,7 @@ def checkpoint(tmp_path_factory):
     return torch.load(trainer.checkpoint_path, weights_only=True)
 
 
-def go_on(directory, content):
+def resume(directory, content):
     """Resume a training of toy loops."""
     (directory / "checkpoint.pt").write_bytes(pt(content))
     trainer = toy_trainer(directory)
@@ -354,11 +358,11 @@ def test_every_number_of_a_corpus_is_checked(small_corpus, key):
     good = json.loads(path.read_text())
     for value in VALUES:
         path.write_text(json.dumps({**good, key: value}))
-        was_refused = refused_or_fine(
+        was_rejected = rejected_or_valid(
             lambda: Corpus.open(small_corpus), CorpusError, str(small_corpus)
         )
         fits = (key == "tempo_bpm" and value == 0.5) or (key == "stems" and not value)
-        assert was_refused or fits, value
+        assert was_rejected or fits, value
 
 
 @pytest.mark.parametrize("key", ["id", "start", "beats", "split", "labels", "provenance"])
@@ -367,9 +371,9 @@ def test_every_part_of_every_record_is_checked(small_corpus, key):
     good = json.loads(path.read_text())
     for value in (*VALUES, ..., [0.0] * BEATS_PER_LOOP, [1.0, 0.0]):
         path.write_text(json.dumps([*good[:-1], replaced(good[-1], key, value)]))
-        was_refused = refused_or_fine(lambda: Corpus.open(small_corpus), CorpusError, path.name)
+        was_rejected = rejected_or_valid(lambda: Corpus.open(small_corpus), CorpusError, path.name)
         fits = {"id": str, "labels": dict, "provenance": dict}.get(key)
-        assert was_refused or (fits and isinstance(value, fits)), value
+        assert was_rejected or (fits and isinstance(value, fits)), value
 
 
 def test_a_file_that_ends_too_early_is_no_interruption(tmp_path, monkeypatch):
@@ -381,7 +385,7 @@ def test_a_file_that_ends_too_early_is_no_interruption(tmp_path, monkeypatch):
         main(["train", "corpus", "--out", str(tmp_path / "run"), "--steps", "4"])
 
 
-def test_ctrl_c_ends_with_130_and_says_how_to_go_on(small_corpus, tmp_path, monkeypatch, capsys):
+def test_ctrl_c_ends_with_130_and_prints_how_to_resume(small_corpus, tmp_path, monkeypatch, capsys):
     def interrupted(self):
         raise KeyboardInterrupt
 
