@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Begin with all networks of a finished run and its settings; its codes do not change.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the run's latest checkpoint.")
+@click.option("--resume", is_flag=True, help="Continue from the run's latest checkpoint.")
 @click.option(
     "--bands",
     type=click.Choice(["warped", "mel", "linear"]),

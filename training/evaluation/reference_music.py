@@ -109,7 +109,7 @@ def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | N
     Raises
     ------
     NoHeldOutMusic
-        If the corpus holds out too little.
+        If the corpus holds out too few loops.
     CorpusError
         If `against` is no corpus.
     """

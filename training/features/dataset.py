@@ -140,7 +140,7 @@ def _key(corpus: Corpus, analysis: Analysis) -> str:
         analysis.floor,
         analysis.frames_per_slot,
     ]
-    if analysis.window != "hann":  # the only one there was: what was made then keeps its name
+    if analysis.window != "hann":  # the only one of earlier versions, whose files keep their names
         decisive.append(analysis.window)
     centres = analysis.band_centres.round(6).tolist()
     identity = json.dumps([decisive, centres, [record.id for record in corpus.records]])

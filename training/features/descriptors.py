@@ -81,7 +81,7 @@ def _hertz(analysis: Analysis) -> NDArray[np.float64]:
 
 
 def _levels(log_bands: Tensor, analysis: Analysis) -> dict[str, Tensor]:
-    """How loud, where in the spectrum, and how evenly over time."""
+    """Loudness, its distribution over the spectrum, and its dynamics."""
     hertz = torch.from_numpy(_hertz(analysis)).to(log_bands)
     bins_per_band = torch.from_numpy(analysis.expansion.sum(axis=0)).to(log_bands)
     sounding = (log_bands.exp() - analysis.floor).clamp_min(0)

@@ -24,7 +24,7 @@ def draw(study: Study) -> dict[str, Markup]:
         "length": (_length, "Frames and values of the spectrogram over the window"),
         "time": (_time, "Seconds of mel inversion and Griffin-Lim over the window"),
         "distance": (_distance, "Four measures of error over the window"),
-        "price": (_cost, "Log-spectral distance over work"),
+        "cost": (_cost, "Log-spectral distance over work"),
     }
     if study.select(method="librosa"):
         makers["iterations"] = (_iterations, "Log-spectral distance over iterations")

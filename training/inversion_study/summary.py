@@ -74,12 +74,12 @@ def _solver(rows: Sequence[Row]) -> str:
     moved = max(rows, key=lambda row: row.solver_change or 0.0)
     began = "Its least squares begin at the pseudo-inverse cut off at zero"
     if len(still) == len(rows):
-        return f"{began} and, at no window, move from there: the time buys nothing."
+        return f"{began} and, at no window, move from there: the time has no effect."
     farthest = f"at {moved.n_fft} they end {moved.solver_change:.0%} away"
     if not still:
         return f"{began}; {farthest}, at most."
     windows = listing([str(row.n_fft) for row in still])
-    return f"{began} and end right there at {windows}, where the time buys nothing; {farthest}."
+    return f"{began} and end right there at {windows}, where the time has no effect; {farthest}."
 
 
 def _iterations(study: Study) -> Finding | None:

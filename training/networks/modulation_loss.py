@@ -1,4 +1,4 @@
-"""How much frames move, at every rate: errors are least where there is too little of it.
+"""Loss of the movement of frames, by its rate: other losses are least with too little movement.
 
 Where a frame cannot be predicted, the mean of all possible frames has the least error, and means
 are smooth: attacks too soft, partials too broad. So this compares not the movement itself but its

@@ -1,7 +1,7 @@
 """A run: the folder that holds one training, from its configuration to its finished networks.
 
 ``config.json``     the requested settings
-``checkpoint.pt``   the latest state, replaced atomically; training goes on from here
+``checkpoint.pt``   the latest state, replaced atomically; training resumes from it
 ``curves.csv``      the course of losses, one row per report; ``curves.png`` draws it; the latest
                     figures on held-out loops are the run's scores
 ``preview/``        held-out loops through the codec, and switch states, as the device plays them
@@ -37,9 +37,9 @@ _KINDS: Mapping[Any, tuple[Any, str]] = {
     float: ((int, float), "a number"),
     str: (str, "a text"),
 }
-# What a codec's weights and codes depend on.
+# Settings that a codec's weights and codes depend on.
 CODEC_SETTINGS = ("n_codes", "n_levels", "width", "n_channels", "hidden", "analysis")
-# What the other networks depend on.
+# Settings that the other networks depend on.
 COMPOSER_SETTINGS = (
     "composer_width",
     "composer_layers",
@@ -89,7 +89,7 @@ class Config:
         Loops in a batch, and how many of their slots are drawn, in stretches of half a bar.
     continues : bool
         Whether the networks come from a finished run. The encoder is then not
-        trained: the composer goes on with its codes.
+        trained: the composer continues on its codes.
     modulation_weight : float
         Weight of `modulation_loss`; 0 leaves it out.
     composer_loops : int
@@ -160,7 +160,7 @@ class Config:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """What the switches stand for, one by one; empty unless the switches come from labels."""
+        """Labels of the switches, one by one; empty unless the switches come from labels."""
         return tuple(self.labels.split(",")) if self.labels else ()
 
     def to_dict(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def machine(device: torch.device, cpuinfo: Path = _CPUINFO) -> str:
 
 
 def _processor(cpuinfo: Path) -> str:
-    """Name by the kernel; on ARM it does not name the model, so the architecture stands for it."""
+    """The name that the kernel reports; the architecture where it reports none, as on ARM."""
     try:
         named = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(errors="replace"), re.M)
     except OSError:

@@ -26,7 +26,7 @@ START_ORIGIN = "start.json"
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What `model.pt` holds, opened, and the scores that its curves end in."""
+    """Contents of `model.pt`, opened, and the latest scores of its curves."""
 
     config: Config
     n_slots: int

@@ -1,4 +1,4 @@
-"""What a run trains, one after the other: the codec, then the composer on its codes.
+"""The stages of a run, one after the other: the codec, then the composer on its codes.
 
 Every batch depends on (seed, stage, step) alone.
 """

@@ -78,7 +78,7 @@ def _is_progress(value: Any) -> bool:
     )
 
 
-# What `checkpoint.pt` holds.
+# Contents of `checkpoint.pt`: name → a test of the value, and a description.
 _CHECKPOINT: Mapping[str, tuple[Any, str]] = {
     "config": (lambda value: isinstance(value, Mapping), "the settings of the run"),
     "networks": (lambda value: isinstance(value, Mapping), "weights"),
@@ -139,7 +139,7 @@ class Trainer:
 
     @property
     def checkpoint_path(self) -> Path:
-        """Where the latest state is."""
+        """Path of the latest state."""
         return self.directory / "checkpoint.pt"
 
     def resume(self) -> None:

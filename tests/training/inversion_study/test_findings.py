@@ -77,7 +77,7 @@ def test_rows_with_more_error_than_silence_are_counted():
     ("changes", "words"),
     [
         ((0.0, 0.0), "at no window, move from there"),
-        ((0.0, 0.25), "end right there at 256, where the time buys nothing; at 512 they end 25%"),
+        ((0.0, 0.25), "end right there at 256, where the time has no effect; at 512 they end 25%"),
         ((0.1, 0.25), "at 512 they end 25% away, at most"),
     ],
 )
