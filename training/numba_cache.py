@@ -23,13 +23,13 @@ def ensure_numba_cache() -> None:
     named = os.environ.get(_SETTING)
     if named and _is_writable(Path(named)):
         return
-    if not _is_writable(_of_the_user()) and not all(map(_takes_files, _of_librosa())):
+    if not _is_writable(_user_cache()) and not all(map(_is_folder_writable, _librosa_caches())):
         # Where there is no temporary folder either, numba raises an error.
         with suppress(FileNotFoundError):
             os.environ[_SETTING] = str(_temporary())
 
 
-def _of_the_user() -> Path:
+def _user_cache() -> Path:
     """The folder that numba makes for a user."""
     try:
         home = Path("~/.cache").expanduser()
@@ -39,7 +39,7 @@ def _of_the_user() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", home)) / "numba"
 
 
-def _of_librosa() -> Iterator[Path]:
+def _librosa_caches() -> Iterator[Path]:
     """The folders beside librosa's modules, which numba prefers."""
     spec = find_spec("librosa")
     for package in (spec.submodule_search_locations or []) if spec else []:
@@ -51,10 +51,10 @@ def _of_librosa() -> Iterator[Path]:
 
 def _is_writable(folder: Path) -> bool:
     """Whether files can be written to a folder that may have to be made."""
-    return _takes_files(next(path for path in (folder, *folder.parents) if _is_there(path)))
+    return _is_folder_writable(next(path for path in (folder, *folder.parents) if _is_there(path)))
 
 
-def _takes_files(folder: Path) -> bool:
+def _is_folder_writable(folder: Path) -> bool:
     there = folder if _is_there(folder) else folder.parent
     return os.access(there, os.W_OK | os.X_OK) and there.is_dir()
 

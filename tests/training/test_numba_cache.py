@@ -35,7 +35,7 @@ def temporary(tmp_path, monkeypatch):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", "/dev/null/home")
-    monkeypatch.setattr(numba_cache, "_of_librosa", lambda: iter([Path("/dev/null/librosa")]))
+    monkeypatch.setattr(numba_cache, "_librosa_caches", lambda: iter([Path("/dev/null/librosa")]))
     monkeypatch.setattr(numba_cache.tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
@@ -100,6 +100,8 @@ def test_numba_uses_its_own_folder_where_it_has_one(temporary, monkeypatch, kind
     if kind == "home":
         monkeypatch.setenv("HOME", str(temporary))
     else:
-        monkeypatch.setattr(numba_cache, "_of_librosa", lambda: iter([temporary / "__pycache__"]))
+        monkeypatch.setattr(
+            numba_cache, "_librosa_caches", lambda: iter([temporary / "__pycache__"])
+        )
     ensure_numba_cache()
     assert "NUMBA_CACHE_DIR" not in os.environ

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from training.corpus.reader import Corpus
     from training.features.dataset import Features
-    from training.reporting.progress import TrainingShown
+    from training.reporting.progress import TrainingDisplay
     from training.run.config import Config
     from training.run.distributed import ProcessGroup
     from training.run.networks import Networks
@@ -190,15 +190,15 @@ def _trainer(
     features: "Features",
     config: "Config",
     process_group: "ProcessGroup",
-    display: "TrainingShown",
+    display: "TrainingDisplay",
 ) -> "Trainer":
     """Make a trainer that reports every step to the display."""
-    from training.reporting.progress import Reached
+    from training.reporting.progress import TrainingProgress
     from training.run.trainer import Budget, Trainer
 
     def report(stage: str, done: float, figures: dict[str, float]) -> None:
         step = trainer.progress.step
-        display.report(Reached(stage, step, done, trainer.done_of_run(done), figures))
+        display.report(TrainingProgress(stage, step, done, trainer.done_of_run(done), figures))
 
     trainer = Trainer(
         options.out,

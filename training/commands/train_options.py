@@ -71,14 +71,14 @@ class TrainOptions:
         import torch
 
         from training.run.config import TrainingError
-        from training.run.distributed import own_accelerator
+        from training.run.distributed import local_gpu
 
         name = self.device
         if name == "cuda" and not torch.cuda.is_available():
             raise TrainingError("--device cuda: no CUDA device found; use --device cpu or auto")
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
-        return own_accelerator() if name == "cuda" else torch.device(name)
+        return local_gpu() if name == "cuda" else torch.device(name)
 
     def config(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from training.evaluation.evaluate import Evaluation
 from training.evaluation.release_gate import LEAST_COHERENCE, thresholds
-from training.reporting.text import Finding, listing, stated
+from training.reporting.text import Finding, listing, typeset_findings
 
 
 def find(evaluation: Evaluation) -> list[Finding]:
@@ -17,7 +17,7 @@ def find(evaluation: Evaluation) -> list[Finding]:
         _apart,
         _level,
     ]
-    return stated(make(evaluation) for make in makers)
+    return typeset_findings(make(evaluation) for make in makers)
 
 
 def _gate(evaluation: Evaluation) -> Finding:

@@ -5,7 +5,7 @@ from statistics import median
 
 from training.inversion_study.experiment import FOREIGN_N_FFT, Row, Study
 from training.inversion_study.methods import METHOD_NAMES, N_MELS
-from training.reporting.text import Finding, duration, listing, span, stated
+from training.reporting.text import Finding, duration, listing, span, typeset_findings
 
 _BOTH_ERRORS = ("mean_squared_error", "lsd_db")
 
@@ -20,7 +20,7 @@ def find(study: Study) -> list[Finding]:
         _nearest_window,
         _device_against_librosa,
     ]
-    return stated(make(study) for make in makers)
+    return typeset_findings(make(study) for make in makers)
 
 
 def _length(study: Study) -> Finding | None:

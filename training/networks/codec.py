@@ -314,12 +314,12 @@ def codec_loss(drawn: Tensor, target: Tensor) -> Tensor:
     return level + 0.5 * in_time + 0.5 * in_frequency
 
 
-def laplace_nll(log_spread: Tensor, missed: Tensor) -> Tensor:
+def laplace_nll(log_spread: Tensor, error: Tensor) -> Tensor:
     """Negative log-likelihood of errors under a Laplace distribution, in nats without its constant.
 
     Parameters
     ----------
-    log_spread, missed : any shape, the same
-        `missed` is the error of drawn bands.
+    log_spread, error : any shape, the same
+        `error` is the error of drawn bands.
     """
-    return (missed.detach().abs() * (-log_spread).exp() + log_spread).mean()
+    return (error.detach().abs() * (-log_spread).exp() + log_spread).mean()

@@ -178,9 +178,9 @@ def descriptor_loss(described: Tensor, expected: Tensor, n_states: int) -> Tenso
     The error that all states of a variation share comes from the variation and weighs 0.3: it only
     has to stay near the centre of the corpus. The rest comes from the switches and weighs 1.
     """
-    missed = (described - expected).view(-1, n_states, described.shape[1])
-    common = missed.mean(dim=1, keepdim=True)
-    return (missed - common).square().mean() + 0.3 * common.square().mean()
+    error = (described - expected).view(-1, n_states, described.shape[1])
+    common = error.mean(dim=1, keepdim=True)
+    return (error - common).square().mean() + 0.3 * common.square().mean()
 
 
 @contextmanager

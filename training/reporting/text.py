@@ -14,7 +14,7 @@ class Finding:
     text: str
 
 
-def stated(findings: Iterable[Finding | None]) -> list[Finding]:
+def typeset_findings(findings: Iterable[Finding | None]) -> list[Finding]:
     """The findings that there are figures for, typeset."""
     return [
         Finding(typeset(each.figure), each.claim, typeset(each.text)) for each in findings if each

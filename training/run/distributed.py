@@ -108,7 +108,7 @@ def process_group_of_torchrun() -> Iterator[ProcessGroup]:
         distributed.destroy_process_group()
 
 
-def own_accelerator() -> torch.device:
+def local_gpu() -> torch.device:
     """The GPU of this process among those of its machine, by torchrun's count."""
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)

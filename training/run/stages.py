@@ -99,14 +99,14 @@ class CodecStage:
         drawn = self._draw(
             loops[which[0] : which[-1] + 1], self._stretches(which - which[0], start)
         )
-        missed, weight = drawn.middle - drawn.target, self.process_group.shard_weight(n_drawn)
+        error, weight = drawn.middle - drawn.target, self.process_group.shard_weight(n_drawn)
         parts = {
             "loss": codec_loss(drawn.middle, drawn.target),
-            "spread": laplace_nll(drawn.log_spread, missed),
-            "modulation": self.config.modulation_weight * drawn.missed_modulation(len(which)),
+            "spread": laplace_nll(drawn.log_spread, error),
+            "modulation": self.config.modulation_weight * drawn.modulation_error(len(which)),
         }
         loss = torch.stack(list(parts.values())).sum() * weight
-        figures = {**parts, "l1": missed.abs().mean()}
+        figures = {**parts, "l1": error.abs().mean()}
         return loss, {name: (part * weight).item() for name, part in figures.items()}
 
     def _stretches(self, which: NDArray[np.int64], start: NDArray[np.int64]) -> Tensor:
@@ -174,7 +174,7 @@ class Drawn:
     sounding: Tensor
     target: Tensor
 
-    def missed_modulation(self, n_stretches: int) -> Tensor:
+    def modulation_error(self, n_stretches: int) -> Tensor:
         """`modulation_loss` of the slots, which are stretches one after another."""
         shape = (n_stretches, -1, self.target.shape[2])
         return modulation_loss(self.sounding.reshape(shape), self.target.reshape(shape))
@@ -205,7 +205,7 @@ class ComposerStage:
         self.process_group = process_group
         self.peak_rate = config.composer_rate
         trained = [self.posterior_encoder, self.composer]
-        if self.axes.is_aimed:
+        if self.axes.predicts_descriptors:
             trained.append(self.discriminator)
         self.parameters = [weight for network in trained for weight in network.parameters()]
         self.described = describe_corpus(networks, code_indices, config)
@@ -218,7 +218,7 @@ class ComposerStage:
         """Encode a batch and reconstruct it; compose states and compare their descriptors."""
         rng = np.random.default_rng([self.config.seed, 2, step])
         loops, parts = self._lower_bound(rng)
-        if self.axes.is_aimed:
+        if self.axes.predicts_descriptors:
             codes, of_states = self._state_losses(rng, self.process_group)
             parts |= of_states | self._discriminator_losses(rng, self.code_indices[loops], codes)
         # Most is phased in over the first third: the full divergence at once empties the
@@ -315,7 +315,7 @@ class ComposerStage:
     def evaluate(self) -> dict[str, float]:
         """Cross-entropy and share of right codes on held-out loops; always the same states."""
         figures = {}
-        if self.axes.is_aimed:
+        if self.axes.predicts_descriptors:
             _, parts = self._state_losses(
                 np.random.default_rng([self.config.seed, 3]), SINGLE_PROCESS
             )
@@ -332,7 +332,7 @@ class ComposerStage:
     @torch.no_grad()
     def finish(self) -> None:
         """Fit axes that need the latents of the finished composer."""
-        if self.axes.is_aimed:
+        if self.axes.predicts_descriptors:
             return
         batches = torch.split(self.train, _BATCH)
         inferred = torch.cat(

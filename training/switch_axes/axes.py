@@ -51,14 +51,14 @@ class Axes(nn.Module):
         Distance that a switch moves along its axis either way, in standard deviations.
     n_inferred : int
         Numbers that the posterior encoder infers from a loop.
-    is_aimed : bool
+    predicts_descriptors : bool
         Whether descriptors of a state can be predicted while the composer is trained.
     centre, spread : (n_descriptors,)
     effect : (n_descriptors, n_switches)
         Change of standardised descriptors by one standard deviation along an axis.
     """
 
-    is_aimed = True
+    predicts_descriptors = True
     centre: Tensor
     spread: Tensor
     effect: Tensor
@@ -89,7 +89,7 @@ class Axes(nn.Module):
     def fit_latent(self, latent: Tensor, described: Tensor) -> None:
         """Fit the axes to a finished composer's latents, (n_loops, n_switches + n_variation).
 
-        Called only where `is_aimed` is False.
+        Called only where `predicts_descriptors` is False.
         """
 
     def switch_position(self, switches: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from training.features.descriptors import NAMES
 from training.switch_axes.axes import FURTHEST, Axes
 
 # "On" means more of these: with all switches off the music is calmest.
-_ALIVE = ("attacks", "motion", "high attacks", "treble", "air", "low attacks")
+_ACTIVITY = ("attacks", "motion", "high attacks", "treble", "air", "low attacks")
 _SWEEPS = 20
 # 1 is varimax.
 _EVENNESS = 8.0
@@ -98,6 +98,6 @@ def _plane_rotation(x: Tensor, y: Tensor, weight: float) -> Tensor:
 
 
 def orient(effect: Tensor) -> Tensor:
-    """Sign of each axis, 1 or -1, so that "on" means more of `_ALIVE`."""
-    chosen = [NAMES.index(name) for name in _ALIVE]
+    """Sign of each axis, 1 or -1, so that "on" means more of `_ACTIVITY`."""
+    chosen = [NAMES.index(name) for name in _ACTIVITY]
     return torch.where(effect[chosen].sum(dim=0) < 0, -1.0, 1.0).to(effect)

@@ -23,7 +23,7 @@ class ComponentAxes(Axes):
         Columns are components, strongest first, each one standard deviation of the corpus long.
     """
 
-    is_aimed = False
+    predicts_descriptors = False
     mean: Tensor
     steps: Tensor
 

@@ -125,9 +125,9 @@ def test_frames_get_noise_texture_only_where_the_spread_is_wide(codec):
 
 
 def test_the_spread_of_least_loss_is_the_mean_error():
-    missed = torch.randn(4000, generator=torch.manual_seed(5)) * 0.3
-    fitting = missed.abs().mean().log().expand(4000)
-    costs = [float(laplace_nll(fitting + change, missed)) for change in (-0.5, 0.0, 0.5)]
+    error = torch.randn(4000, generator=torch.manual_seed(5)) * 0.3
+    fitting = error.abs().mean().log().expand(4000)
+    costs = [float(laplace_nll(fitting + change, error)) for change in (-0.5, 0.0, 0.5)]
     assert costs[1] == min(costs)
 
 

@@ -11,9 +11,9 @@ import pytest
 from tests.support.tiny_run import finished, options
 from training.reporting.progress import (
     LINE_SECONDS,
-    Place,
     ProgressLog,
-    Reached,
+    TrainingProgress,
+    WorkProgress,
     log_line,
     shown_progress,
     shown_training,
@@ -31,7 +31,7 @@ class Clock:
 
 
 def files(n_done, n_total):
-    return Place(f"{n_done}/{n_total} files", n_done / n_total, n_done, "files")
+    return WorkProgress(f"{n_done}/{n_total} files", n_done / n_total, n_done, "files")
 
 
 def test_a_log_gets_a_line_every_tenth(capsys):
@@ -122,8 +122,10 @@ def test_a_line_of_a_training_has_stage_step_loss_and_time_left(capsys):
     with shown_training(hidden=False) as shown:
         for step in range(1, 101):
             done = step / 100
-            shown.report(Reached("codec", step, done, 0.6 * done, {"loss": 1 / step, "l1": 2.0}))
-        shown.report(Reached("composer", 1, 0.25, 0.7, {"loss": 0.5}))
+            shown.report(
+                TrainingProgress("codec", step, done, 0.6 * done, {"loss": 1 / step, "l1": 2.0})
+            )
+        shown.report(TrainingProgress("composer", 1, 0.25, 0.7, {"loss": 0.5}))
         shown.begin("measuring the switches")
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
@@ -137,8 +139,8 @@ def test_a_line_of_a_training_has_stage_step_loss_and_time_left(capsys):
 
 def test_a_hidden_training_prints_nothing(capsys):
     with shown_training(hidden=True) as shown:
-        shown.report(Reached("codec", 1, 0.1, 0.1, {}))
-        shown.report(Reached("codec", 2, 0.9, 0.9, {}))
+        shown.report(TrainingProgress("codec", 1, 0.1, 0.1, {}))
+        shown.report(TrainingProgress("codec", 2, 0.9, 0.9, {}))
         shown.begin("measuring the switches")
     assert capsys.readouterr() == ("", "")
 
