@@ -17,6 +17,7 @@ from device.synthesis.score_cache import ScoreCache
 from device.synthesis.variation import VariationWalk
 from device.synthesis.voice import Voice
 from device.system.threads import THREADS
+from device.ui.display import Lines, QueuedDisplay
 from device.ui.leds import PLAYING, StatusLeds
 from device.ui.status_file import StatusFile
 from device.ui.terminal import TerminalDisplay
@@ -55,6 +56,18 @@ class StatusWriter(HelperWithFault):
         self.helper(snapshot(bar=6))
         path = self.tmp_path / "status.json"
         return path.exists() and json.loads(path.read_text(encoding="utf-8"))["bar"] == 7
+
+
+class MessagePrinter(HelperWithFault):
+    def make(self):
+        self.lines = []
+        lines = Lines()
+        lines.print_line = self.fault.before(self.lines.append)
+        return QueuedDisplay(lines)
+
+    def works(self):
+        self.helper.print_line("a line")
+        return self.lines == ["a line"] * len(self.lines) != []
 
 
 class LedsOnPins(HelperWithFault):
@@ -175,6 +188,7 @@ class LoaderWithAJob(LoaderWithFault):
 
 HELPERS = [
     StatusWriter,
+    MessagePrinter,
     LedsOnPins,
     LiveDisplay,
     ScoresAhead,
