@@ -34,7 +34,7 @@ from device.system.host import Host
 from device.system.realtime import RealtimeGuard, lock_memory, set_realtime_priority
 from device.system.termination import TerminationHandler
 from device.system.threads import ThreadMonitor
-from device.ui.display import Display, Lines, open_display
+from device.ui.display import Lines, QueuedDisplay, open_display
 from device.ui.leds import StatusLeds
 from device.ui.status_file import DEFAULT_STATUS, StatusFile
 from device.ui.systemd import Heartbeat, SystemdNotifier, is_heard, status_line
@@ -100,9 +100,9 @@ def build_instrument(
         yield instrument
 
 
-def _open_display(settings: InstrumentSettings) -> AbstractContextManager[Display]:
+def _open_display(settings: InstrumentSettings) -> AbstractContextManager[QueuedDisplay]:
     if settings.standalone:
-        return Lines()
+        return QueuedDisplay(Lines())
     return open_display(settings.switch_source, as_json=settings.as_json)
 
 
@@ -129,7 +129,9 @@ def _open_network(
     return open_active_model(store, report)
 
 
-def _open_switches(settings: InstrumentSettings, display: Display, n_switches: int) -> Switches:
+def _open_switches(
+    settings: InstrumentSettings, display: QueuedDisplay, n_switches: int
+) -> Switches:
     source, position = settings.switch_source, settings.position
     if source == "demo":
         return FixedSwitches(position.bits) if position else demo_switches(n_switches)
@@ -184,7 +186,7 @@ def _open_instrument(
 
 @contextmanager
 def _early_listeners(
-    settings: InstrumentSettings, display: Display, switches: Switches, speaker: Speaker
+    settings: InstrumentSettings, display: QueuedDisplay, switches: Switches, speaker: Speaker
 ) -> Iterator[list[Listener]]:
     """The listeners that need no instrument: display, thread faults, LEDs, systemd."""
     if settings.standalone:

@@ -106,7 +106,10 @@ def priority(host: Host) -> Finding | None:
         return Finding("priority", GOOD, f"the audio loop runs in real time, priority {real_time}")
     remedy = f"systemctl show {UNIT} -p LimitRTPRIO must say 20; run install.sh again"
     return Finding(
-        "priority", NOTE, "the audio loop is an ordinary process: a busy Pi may be heard", remedy
+        "priority",
+        NOTE,
+        "the audio loop is an ordinary process: a busy Pi may cause dropouts",
+        remedy,
     )
 
 
@@ -253,7 +256,7 @@ def _throttled(host: Host) -> int | None:
         flags = host.number(path)
         if flags is not None:
             return flags
-    flags_text = (host.ask(("vcgencmd", "get_throttled")) or "").partition("=")[2]
+    flags_text = (host.run(("vcgencmd", "get_throttled")) or "").partition("=")[2]
     try:
         return int(flags_text, 16)
     except ValueError:

@@ -20,6 +20,7 @@ ScoreKey = tuple[Bits, int]
 MOST_SCORES = 64
 # The size of a score depends on the model.
 MOST_BYTES = 32 * 2**20
+WAIT_SECONDS = 5.0
 
 
 class ScoreCache(Closeable):
@@ -96,12 +97,12 @@ class ScoreCache(Closeable):
         self.helper_seconds += time.thread_time() - started
 
     def _newest_request(self) -> ScoreKey | None:
-        key = self._requests.get()
-        while True:
-            try:
+        key: ScoreKey | None = None
+        with suppress(Empty):
+            key = self._requests.get(timeout=WAIT_SECONDS)
+            while True:
                 key = self._requests.get_nowait()
-            except Empty:
-                return key
+        return key
 
     def _evict(self, kept: Collection[ScoreKey]) -> None:
         """Drop scores of past passes, then the oldest above the capacity; never those of `kept`."""

@@ -1,8 +1,8 @@
 """Helper threads: each does one thing again and again, and goes on whatever happens meanwhile.
 
-A turn that raises costs that turn. A thread that has ended all the same is started again by
-`ThreadMonitor`, from the audio loop. What went wrong is on the `ThreadRegistry`, for the player
-and the status.
+A step that raises costs that step. A thread that has ended all the same is started again by
+`ThreadMonitor`, from the audio loop. A step that does not return cannot be ended: it is recorded.
+What went wrong is on the `ThreadRegistry`, for the player and the status.
 """
 
 import threading
@@ -20,6 +20,8 @@ FIRST_PAUSE_SECONDS = 0.05
 MOST_PAUSE_SECONDS = 4.0
 JOIN_SECONDS = 1.0
 CHECK_SECONDS = 1.0
+# Longer than a slow card takes for anything that is written to it.
+STALL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class ThreadFault:
     Attributes
     ----------
     n_faults : int
-        Turns that raised.
+        Steps that raised or did not return in time.
     n_restarts : int
         Threads that had ended and were started again.
     latest : str
@@ -109,6 +111,21 @@ class ThreadRegistry:
         for helper in ended:
             helper.restart()
 
+    def record_stalled(self, now: float) -> None:
+        """Record every helper whose step has not returned in time, once for each such step.
+
+        Parameters
+        ----------
+        now : float
+            Seconds, of `time.monotonic`.
+        """
+        with self._lock:
+            helpers = list(self._helpers)
+        for helper in helpers:
+            if (seconds := helper.stalled_seconds(now)) is not None:
+                error = TimeoutError(f"a step has not returned for {seconds:.0f} s")
+                self.record_fault(helper.name, error)
+
 
 THREADS = ThreadRegistry()
 
@@ -121,10 +138,13 @@ class SupervisedThread(Closeable):
     name : str
         Of the thread, as the player reads it.
     step : callable
-        One step of the work, which waits for work itself. An exception is recorded in the registry
-        and followed by a pause, which doubles up to `MOST_PAUSE_SECONDS` until a step succeeds.
+        One step of the work, which waits for work itself, for less than `stall_seconds`. An
+        exception is recorded in the registry and followed by a pause, which doubles up to
+        `MOST_PAUSE_SECONDS` until a step succeeds.
     every : float
-        Seconds from one turn to the next.
+        Seconds from one step to the next.
+    stall_seconds : float
+        A step that takes longer is recorded as a fault.
     registry : ThreadRegistry
         Where its name and its trouble are kept.
     """
@@ -135,11 +155,14 @@ class SupervisedThread(Closeable):
         step: Callable[[], object],
         *,
         every: float = 0.0,
+        stall_seconds: float = STALL_SECONDS,
         registry: ThreadRegistry = THREADS,
     ) -> None:
-        self._name = name
+        self.name = name
         self._step = step
         self._every = every
+        self._stall_seconds = stall_seconds
+        self._step_started_at: float | None = None
         self._registry = registry
         self._ended = threading.Event()
         self._killed_by: BaseException | None = None
@@ -179,12 +202,20 @@ class SupervisedThread(Closeable):
         try:
             self._thread = self._start()
         except RuntimeError as error:  # no room for a thread now; there may be later
-            self._registry.record_fault(self._name, error)
+            self._registry.record_fault(self.name, error)
         else:
-            self._registry.record_fault(self._name, cause, restarted=True)
+            self._registry.record_fault(self.name, cause, restarted=True)
+
+    def stalled_seconds(self, now: float) -> float | None:
+        """How long the current step has taken, if that is too long; each step once."""
+        started_at = self._step_started_at
+        if started_at is None or now - started_at <= self._stall_seconds:
+            return None
+        self._step_started_at = None
+        return now - started_at
 
     def _start(self) -> threading.Thread:
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         thread.start()
         return thread
 
@@ -200,8 +231,10 @@ class SupervisedThread(Closeable):
     def _repeat(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self._ended.wait(self._every):
-            with self._registry.guard(self._name) as guard:
+            self._step_started_at = time.monotonic()
+            with self._registry.guard(self.name) as guard:
                 self._step()
+            self._step_started_at = None
             if guard.failed:
                 self._ended.wait(pause)
                 pause = min(2 * pause, MOST_PAUSE_SECONDS)
@@ -239,6 +272,7 @@ class ThreadMonitor:
             return
         self._next_at = now + CHECK_SECONDS
         self._registry.restart_ended()
+        self._registry.record_stalled(now)
         for name, fault in self._registry.faults.items():
             before = self._reported.get(name, ThreadFault())
             self._reported[name] = fault

@@ -19,7 +19,6 @@ from rich.text import Text
 from device.closeable import Closeable
 from device.console import SafeStream, without_errors
 from device.plain_text import visible
-from device.playback.share_code import describe
 from device.playback.state import InstrumentState
 from device.switches.keyboard import SWITCH_KEYS, key_help
 from device.system.threads import SupervisedThread
@@ -72,11 +71,6 @@ class TerminalDisplay(Closeable):
         without_errors(
             lambda text: self._console.print(visible(text), markup=False, highlight=False)
         )(line)
-
-    def print_share_code(self) -> None:
-        """Print the switch states and the share code of the current position."""
-        if self._state is not None:
-            self.print_line(describe(self._state))
 
     def close(self) -> None:
         """Draw the last state and restore the terminal; may be called again."""
@@ -268,11 +262,11 @@ def _meter(level_db: float, meter_db: float, width: int) -> Text:
 
 
 def _latency(state: InstrumentState, width: int) -> Text:
-    fixed = f"{state.latency_ms:.0f} ms to the ear"
+    fixed = f"{state.latency_ms:.0f} ms output"
     if math.isnan(state.switch_p50_ms):
         return Text(f"none yet   {fixed}")
     median, worst = f"{state.switch_p50_ms:.0f}", f"{state.switch_p99_ms:.0f}"
-    full = f"{state.n_flips}   answered in {median} ms (99 of 100 in {worst})   + {fixed}"
+    full = f"{state.n_flips}   median {median} ms (99 % within {worst} ms)   + {fixed}"
     return Text(full if len(full) <= width else f"{state.n_flips}   {median} ms + {fixed}")
 
 

@@ -319,9 +319,9 @@ def test_the_terminal_view_appears_on_a_terminal_that_is_not_utf_8(environment, 
 def test_a_bar_of_progress_is_drawn_on_any_terminal(encoding):
     code = (
         "from device.console import take_any_text; take_any_text()\n"
-        "from training.reporting.progress import Reached, shown_training\n"
+        "from training.reporting.progress import TrainingProgress, shown_training\n"
         "with shown_training(hidden=False) as shown:\n"
-        "    shown.report(Reached('codec', 1, 0.5, 0.25, {'loss': 1.0}))\n"
+        "    shown.report(TrainingProgress('codec', 1, 0.5, 0.25, {'loss': 1.0}))\n"
         "print('\\u25cf')"
     )
     environment = {"PYTHONIOENCODING": encoding, "TERM": "xterm", "FORCE_COLOR": "1"}

@@ -10,7 +10,7 @@ from device.errors import SettingsError
 from device.store.store import ModelStore
 from device.switches.pinout import DEFAULT_PINS
 from device.switches.wiring import Wiring
-from device.system.host import Host, ask
+from device.system.host import Host, run_command
 from tests.support import tiny_model as tiny
 
 WIRING = Wiring(DEFAULT_PINS)
@@ -45,12 +45,12 @@ class SimulatedPi:
     def host(self):
         return Host(
             root=self.root,
-            ask=self._ask,
+            run=self._run,
             groups=lambda user: self.groups.get(user, set()),
             now=lambda: self.now,
         )
 
-    def _ask(self, command):
+    def _run(self, command):
         if command[:2] == ("systemctl", "show"):
             values = self.units.get(command[2], {})
             names = command[3].removeprefix("--property=").split(",")
@@ -260,7 +260,7 @@ def test_every_exit_status_has_a_cause(pi):
 
 def test_a_command_that_is_missing_fails_or_hangs_has_no_output(monkeypatch):
     monkeypatch.setattr("device.system.host._COMMAND_SECONDS", 0.1)
-    assert ask(("no-such-command-at-all",)) is None
-    assert ask(("false",)) is None
-    assert ask(("sleep", "5")) is None
-    assert ask(("echo", "x")) == "x"
+    assert run_command(("no-such-command-at-all",)) is None
+    assert run_command(("false",)) is None
+    assert run_command(("sleep", "5")) is None
+    assert run_command(("echo", "x")) == "x"

@@ -55,7 +55,7 @@ def test_settings_are_converted_as_on_the_command_line():
         ("config = 'x'", r"found the unknown key config"),
         ("as_json = true", r"found the unknown key as_json"),
         ("[music]\nseed = 1", r"found the unknown key music"),
-        ("seed 1", r"not TOML: .*line 1.*; mend that line"),
+        ("seed 1", r"not TOML: .*line 1.*; correct that line"),
         ("seed = 1\nseed = 2", r"not TOML: Cannot overwrite a value"),
         ("seed = -1", r"seed = -1: expected -1 is not in the range x>=0"),
         ('seed = "one"', r"seed = 'one': expected an integer"),

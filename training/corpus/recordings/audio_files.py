@@ -129,8 +129,14 @@ def _opened(path: Path) -> Iterator[tuple[Any, ContainerContents]]:
 
     with ExitStack() as stack:
         name = stack.enter_context(utf8_name(path))
-        file = stack.enter_context(soundfile.SoundFile(name))
-        measurement = survey(path, file.format, file.samplerate, file.frames)
+        try:
+            file = stack.enter_context(soundfile.SoundFile(name))
+            measurement = survey(path, file.format, file.samplerate, file.frames)
+        except soundfile.LibsndfileError:
+            # An MP3 whose header claims a single frame is refused before it could be counted.
+            measurement = survey(path, "MP3", 0, 0)
+            if measurement.splice is None:
+                raise
         if measurement.splice is not None:
             raw = stack.enter_context(path.open("rb"))
             file = stack.enter_context(soundfile.SoundFile(SplicedFile(raw, measurement.splice)))
