@@ -245,7 +245,7 @@ INVALID_COMMANDS = {
     "misspelt share code": InvalidCommand(
         f"{SHARE} {CODE[:-1]}{'0' if CODE[-1] != '0' else '1'}",
         errors.ShareCodeError,
-        (CODE[:-1], "a wrong, missing or swapped character", "once more"),
+        (CODE[:-1], "a wrong, missing or swapped character", "check the code"),
     ),
     "share code of a missing model": InvalidCommand(
         f"{SHARE} {CODE}", errors.ShareCodeError, ("begins with 000000", "--model")
