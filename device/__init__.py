@@ -2,7 +2,6 @@
 
 import os
 
-# onnxruntime's wheels record its use in a database under ~/.cache and send it to their maker,
-# unless
-# this is set before it is imported. The instrument sends nothing.
+# onnxruntime's wheels record its use in a database under ~/.cache and send it to their vendor,
+# unless this is set before it is imported. The instrument sends nothing.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

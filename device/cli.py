@@ -15,7 +15,7 @@ from device.plain_text import MOST_IN_LINE, one_line
 
 ENTRY_POINT_GROUP = "switchboard.commands"
 
-# Which extra brings what a verb may lack. Names of packages alone: nothing here is imported.
+# The extra that installs each optional package. Names only: nothing here is imported.
 _EXTRA_OF = {
     "torch": "training",
     "librosa": "training",
@@ -30,9 +30,9 @@ _EXTRA_OF = {
 
 
 class Verbs(click.Group):
-    """A group whose commands are entry points, imported when they are asked for."""
+    """A group whose commands are entry points, imported on demand."""
 
-    @cached_property  # looking for them reads every installed package's list
+    @cached_property  # the search reads every installed package's list
     def _entry_points(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
@@ -69,7 +69,7 @@ def main(args: list[str] | None = None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as ended:
         if isinstance(ended.__cause__, EOFError):
-            # A file that ended too early, which click takes for Ctrl-D at a question.
+            # A file that ended too early: click reports it as Ctrl-D at a prompt.
             raise ended.__cause__ from None
         return 130
     except Ended as ended:
@@ -88,7 +88,7 @@ def _explain(error: SwitchboardError | ModuleNotFoundError | OSError) -> int:
         # The reader of standard output has closed it: end without another error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    # What modules write they guard; this is standard output on a full disk and the like.
+    # Modules handle errors of their own files; this is standard output, as on a full disk.
     return _fail(OutputError(f"{error.filename or 'output'}: {error.strerror or error}"))
 
 

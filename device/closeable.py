@@ -1,13 +1,13 @@
-"""What holds something lets go of it when its ``with`` block ends."""
+"""Objects that release their resources when their ``with`` block ends."""
 
 from typing import Self
 
 
 class Closeable:
-    """A context manager whose end is `close`, which may be called again."""
+    """A context manager that calls `close` at its end; `close` may be called again."""
 
     def close(self) -> None:
-        """Let go of what is held."""
+        """Release the resources."""
 
     def __enter__(self) -> Self:
         return self

@@ -17,7 +17,7 @@ SEARCHED = (Path("switchboard.toml"), Path("/etc/switchboard/switchboard.toml"))
 
 
 def find_settings() -> Path | None:
-    """The first configuration file there is."""
+    """The first configuration file that exists."""
     return next((path for path in SEARCHED if path.is_file()), None)
 
 
@@ -52,7 +52,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}); check --config") from error
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: not TOML: {shown(str(error))}; mend that line") from error
+        raise SettingsError(f"{path}: not TOML: {shown(str(error))}; correct that line") from error
 
 
 def _settings_of(command: click.Command) -> list[click.Option]:
@@ -66,19 +66,21 @@ def _value(path: Path, key: str, option: click.Option, raw: Any, context: click.
         raise _bad_value(path, key, raw, "a list" if option.multiple else "a single value")
     if raw == []:
         raise _bad_value(path, key, raw, "one value or more; leave it out for the default")
-    wanted, fits = _expected(option)
+    expected, fits = _expected(option)
     if not all(map(fits, raw if option.multiple else [raw])):
-        raise _bad_value(path, key, raw, f"a list, each {wanted}" if option.multiple else wanted)
+        raise _bad_value(
+            path, key, raw, f"a list, each {expected}" if option.multiple else expected
+        )
     try:
         return option.type_cast_value(context, raw)
     except click.BadParameter as error:
         raise _bad_value(path, key, raw, shown(error.message.rstrip("."))) from error
     except OverflowError as error:
-        raise _bad_value(path, key, raw, "a number of usual size") from error
+        raise _bad_value(path, key, raw, "a number below 1e308") from error
 
 
 def _expected(option: click.Option) -> tuple[str, Callable[[Any], bool]]:
-    """What values an option takes, in words and as a test; click alone would convert the others."""
+    """An option's values, in words and as a test; click alone would convert the others."""
     if option.is_flag:
         return "true or false", lambda value: isinstance(value, bool)
     if isinstance(option.type, click.types.IntParamType):
@@ -89,5 +91,5 @@ def _expected(option: click.Option) -> tuple[str, Callable[[Any], bool]]:
     return "a text", lambda value: isinstance(value, str) and "\0" not in value
 
 
-def _bad_value(path: Path, key: str, raw: Any, wanted: str) -> SettingsError:
-    return SettingsError(f"{path}: {key} = {shown(repr(raw))}: expected {wanted}")
+def _bad_value(path: Path, key: str, raw: Any, expected: str) -> SettingsError:
+    return SettingsError(f"{path}: {key} = {shown(repr(raw))}: expected {expected}")

@@ -2,7 +2,7 @@
 
 A message says what was found, what was expected and what to do, in one line. `device.cli.main`
 is the only place that turns these into text and an exit status, so that a service manager can
-tell the causes apart.
+distinguish the causes.
 """
 
 
@@ -15,7 +15,7 @@ class SwitchboardError(Exception):
 class Ended(BaseException):
     """A signal has ended a command before it was done; nothing is wrong.
 
-    Not an `Exception`: what is left by it is left as by Ctrl-C.
+    Not an `Exception`: it is handled like Ctrl-C.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Ended(BaseException):
 class Interrupted(BaseException):
     """A network was stopped in the middle of computing because the process is to end.
 
-    Not an `Exception`: it says nothing about the model.
+    Not an `Exception`: it is no fault of the model.
     """
 
 
@@ -66,7 +66,7 @@ class GoldenMismatch(SwitchboardError, ValueError):
 
 
 class SettingsError(SwitchboardError, ValueError):
-    """The configuration file is not TOML, or has a key or value the instrument does not know."""
+    """The configuration file is not TOML, or has an unknown key or value."""
 
     exit_code = 15
 
@@ -78,7 +78,7 @@ class ScriptError(SwitchboardError, ValueError):
 
 
 class BitsError(SwitchboardError, ValueError):
-    """A panel state does not fit the model's number of switches."""
+    """Switch states do not fit the model's number of switches."""
 
     exit_code = 17
 
@@ -90,13 +90,13 @@ class OutputError(SwitchboardError, OSError):
 
 
 class SwitchesUnavailable(SwitchboardError, OSError):
-    """The chosen kind of switches is not there: no pins, no terminal."""
+    """The chosen kind of switches is not available: no pins, no terminal."""
 
     exit_code = 19
 
 
 class SpeakerUnavailable(SwitchboardError, OSError):
-    """The speaker that was asked for by name is not there."""
+    """The speaker requested by name is not connected."""
 
     exit_code = 23
 
@@ -108,7 +108,7 @@ class MissingExtra(SwitchboardError, ImportError):
 
 
 class StoreError(SwitchboardError, ValueError):
-    """The model store has no such model, or may not let go of it, or is held by another process."""
+    """The model store has no such model, may not remove it, or is locked by another process."""
 
     exit_code = 30
 
@@ -126,13 +126,13 @@ class ModelRefused(SwitchboardError, ValueError):
 
 
 class ForbiddenGraph(SwitchboardError, ValueError):
-    """The graph holds what a model never needs: a loop, a foreign operator, another file."""
+    """The graph contains what a model never needs: a loop, a foreign operator, another file."""
 
     exit_code = 33
 
 
 class InvalidAudio(SwitchboardError, ValueError):
-    """A panel state whose sound is not finite, far too loud, or a panel that is silent."""
+    """A switch state whose sound is not finite or far too loud, or a model that is silent."""
 
     exit_code = 34
 
@@ -174,6 +174,6 @@ class StatusMissing(SwitchboardError, OSError):
 
 
 class StatusStale(SwitchboardError, OSError):
-    """An instrument has written its status there, and does so no more: it hangs or is dead."""
+    """An instrument wrote its status there and no longer does: it hangs or is dead."""
 
     exit_code = 53

@@ -13,14 +13,14 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
-# No text that is given to an instrument has more: settings, scripts, lists of hosts, the status.
+# The largest text file that is read: settings, scripts, lists of hosts, the status.
 MOST_TEXT_BYTES = 4 * 1024 * 1024
 
 # What is shared between accounts has these modes, whatever the umask of the writer.
 SHARED_FILE_MODE = 0o644
 SHARED_FOLDER_MODE = 0o755
 
-# What keeps a name from being opened as a lock for good: no permission, a link, no regular file.
+# Errors after which a lock file is replaced: no permission, a link, not a regular file.
 _NO_LOCK = (errno.EACCES, errno.ELOOP, errno.EINVAL, errno.ENXIO)
 
 
@@ -48,7 +48,7 @@ def atomic_write(path: Path, partial: Path, *, shared: bool = False) -> Iterator
 
 
 def atomic_symlink(link: Path, target: str, partial: Path) -> None:
-    """Make a symbolic link, or turn one to another target, in one step.
+    """Make a symbolic link, or point one to another target, in one step.
 
     Parameters
     ----------
@@ -72,13 +72,13 @@ def remove_durably(path: Path) -> None:
 
 
 def flush_file(file: BinaryIO) -> None:
-    """Bring a file's bytes to the disk: a name given before that may come back empty."""
+    """Flush a file's bytes to the disk: one renamed before may be empty after a power cut."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk."""
+    """Flush a folder's names to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -87,9 +87,9 @@ def flush_folder(folder: Path) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """What a disk still takes from us; the folder need not be there yet."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    disk = os.statvfs(there)
+    """Free bytes for this account on a folder's disk; the folder need not exist yet."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    disk = os.statvfs(existing)
     return disk.f_bavail * disk.f_frsize
 
 
@@ -102,12 +102,12 @@ def file_lock(path: Path, wait_seconds: float) -> Iterator[None]:
     TimeoutError
         If another process holds it for longer than `wait_seconds`.
     """
-    give_up = time.monotonic() + wait_seconds
+    deadline = time.monotonic() + wait_seconds
     descriptor = _lock_file(path)
     try:
         # Not flock's own waiting, which has no time limit if the process that holds the lock hangs.
         while not (_lock(descriptor) and _is_named(descriptor, path)):
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise TimeoutError(f"{path}: held for {wait_seconds:.0f} s")
             time.sleep(0.01)
             # Another file may have taken the name since: the next process would lock that one.
@@ -167,7 +167,7 @@ def remove_stale(folder: Path, pattern: str) -> None:
 
 
 def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
-    """Open a file for reading, without waiting for the other end of a pipe; a device has no end.
+    """Open a file for reading; a pipe or a device is refused without waiting for it.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """All bytes of a file, of which there must not be more than so many.
+    """All bytes of a file that has at most `most_bytes`.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def read_text(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> str:
 
 @contextmanager
 def utf8_name(path: Path) -> Iterator[str]:
-    """A name under which a library can open a file, if it takes none that is not UTF-8."""
+    """A name for a library that opens only UTF-8 names."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -228,7 +228,7 @@ def sha256_of(path: Path) -> str:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON file's object; what is missing, damaged or endless is as good as empty."""
+    """A JSON file's object; empty if the file is missing, damaged or endless."""
     try:
         content = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
@@ -279,7 +279,7 @@ def _check_regular(path: Path, status: os.stat_result, *, follow: bool) -> None:
 
 
 def _lock_file(path: Path) -> int:
-    """Open a lock file; what has its name and is none, or may not be read, gives way to one."""
+    """Open a lock file; replace one that is not a regular file or may not be read."""
     try:
         return _open_lock(path)
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Text from outside made fit to be shown: a title, a label, a file's name, another machine's words.
+"""Text from outside, made printable: titles, labels, file names, output of another machine.
 
-Such text can hold what a terminal obeys (escape sequences), what hides or turns round other text
-(zero-width and bidirectional characters), and what no encoding can write (lone surrogates, which
-stand for bytes of file names that are not UTF-8). Here it becomes visible, and bounded.
+Such text can contain escape sequences for the terminal, characters that hide or reverse other text
+(zero-width and bidirectional), and lone surrogates, which no encoding can write and which stand for
+bytes of file names that are not UTF-8. Here it becomes visible, and bounded.
 Standard library alone.
 """
 
@@ -15,7 +15,7 @@ _CUT = " … "
 # Letters and marks by their category, yet without any width: Hangul fillers, the grapheme joiner,
 # inherent vowels and Mongolian selectors. The selectors of emoji stay.
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
-# What XML 1.0 does not allow, and what turns or hides text; line ends and tabs are markup's own.
+# Characters that XML 1.0 forbids, or that reverse or hide text; line ends and tabs are allowed.
 _NOT_IN_MARKUP = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ud800-\udfff\ufffe\uffff]"
@@ -23,7 +23,7 @@ _NOT_IN_MARKUP = re.compile(
 
 
 def visible(text: str, most: int = MOST_IN_LINE) -> str:
-    r"""Text on one line, with an escape such as ``\x1b`` for each character that cannot be seen.
+    r"""Text on one line, with an escape such as ``\x1b`` for each invisible character.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ def visible(text: str, most: int = MOST_IN_LINE) -> str:
 
 
 def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Like `visible`, for prose: line ends, and whatever else is space, are one space."""
+    """Like `visible`, for prose: each run of white space, line ends included, is one space."""
     return visible(" ".join(text.split()), most)
 
 
 def in_markup(text: str) -> str:
-    """Markup without the characters that HTML or XML cannot hold or that turn text round."""
+    """Markup without the characters that HTML and XML forbid or that reverse text."""
     return _NOT_IN_MARKUP.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

@@ -1,6 +1,8 @@
 """What several tests share: the tiny model, opened or on disk."""
 
+import io
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ settings.load_profile("house")
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory) -> Path:
-    """A good model file; nobody writes to it."""
+    """A good model file; tests only read it."""
     return tiny.build(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
@@ -31,3 +33,13 @@ def network(tiny_model) -> Network:
 def build_model(tmp_path):
     """Makes tiny models that differ from the good one; see `tests.support.tiny_model.build`."""
     return lambda **changes: tiny.build(tmp_path / "changed.onnx", **changes)
+
+
+@pytest.fixture
+def command_folder(tmp_path, monkeypatch) -> Path:
+    """An empty current folder, without a terminal and without configuration files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("device.config.SEARCHED", ())
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    monkeypatch.setattr("os.isatty", lambda _fd: False)
+    return tmp_path

@@ -1,6 +1,6 @@
-"""Workstation side: corpora, the network and how it learns."""
+"""Workstation side: corpora, the networks and their training."""
 
 from training.numba_cache import ensure_numba_cache
 
-# Here, for librosa is imported in many places, in worker processes too.
+# Here, as librosa is imported in many places, in worker processes too.
 ensure_numba_cache()

@@ -1,7 +1,7 @@
-"""Where numba keeps the machine code that librosa has it make.
+"""The folder in which numba caches the machine code that it compiles for librosa.
 
-librosa cannot be imported where numba finds no folder to keep it in, such as for an account without
-a home beside a library that root installed. A folder for temporary files then does.
+librosa cannot be imported where numba finds no folder for it, such as for an account without a home
+and a library that root installed. A temporary folder is used then.
 """
 
 import os
@@ -16,30 +16,30 @@ _SETTING = "NUMBA_CACHE_DIR"
 
 
 def ensure_numba_cache() -> None:
-    """Name a folder for temporary files to numba, unless it finds one by itself.
+    """Give numba a temporary folder, unless it finds one by itself.
 
     Call it before librosa is imported; processes that are started afterwards inherit it.
     """
     named = os.environ.get(_SETTING)
-    if named and _can_be_made(Path(named)):
+    if named and _is_writable(Path(named)):
         return
-    if not _can_be_made(_of_the_user()) and not all(map(_takes_files, _of_librosa())):
-        # Where there is no folder for temporary files either, numba says so.
+    if not _is_writable(_user_cache()) and not all(map(_is_folder_writable, _librosa_caches())):
+        # Where there is no temporary folder either, numba raises an error.
         with suppress(FileNotFoundError):
             os.environ[_SETTING] = str(_temporary())
 
 
-def _of_the_user() -> Path:
+def _user_cache() -> Path:
     """The folder that numba makes for a user."""
     try:
         home = Path("~/.cache").expanduser()
     except RuntimeError:
-        # An account that is not in the list of accounts has no home.
+        # An account without an entry in the password database has no home.
         home = Path(os.devnull, "home")
     return Path(os.environ.get("XDG_CACHE_HOME", home)) / "numba"
 
 
-def _of_librosa() -> Iterator[Path]:
+def _librosa_caches() -> Iterator[Path]:
     """The folders beside librosa's modules, which numba prefers."""
     spec = find_spec("librosa")
     for package in (spec.submodule_search_locations or []) if spec else []:
@@ -49,12 +49,12 @@ def _of_librosa() -> Iterator[Path]:
                 yield Path(folder, "__pycache__")
 
 
-def _can_be_made(folder: Path) -> bool:
-    """Say whether files can be written to a folder that may have to be made."""
-    return _takes_files(next(path for path in (folder, *folder.parents) if _is_there(path)))
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be written to a folder that may have to be made."""
+    return _is_folder_writable(next(path for path in (folder, *folder.parents) if _is_there(path)))
 
 
-def _takes_files(folder: Path) -> bool:
+def _is_folder_writable(folder: Path) -> bool:
     there = folder if _is_there(folder) else folder.parent
     return os.access(there, os.W_OK | os.X_OK) and there.is_dir()
 
@@ -65,18 +65,18 @@ def _is_there(path: Path) -> bool:
 
 
 def _temporary() -> Path:
-    """A folder that lasts, so that the work is done once; a new one where that is not our own.
+    """A folder that lasts, so that numba compiles once; a new one where it is not our own.
 
-    What numba keeps is code: what another account could have put there must not be run.
+    The cache holds code: files that another account could have written must not be run.
     """
     lasting = Path(tempfile.gettempdir(), f"lofi-switchboard-numba-{os.getuid()}")
     try:
         lasting.mkdir(mode=0o700, exist_ok=True)
-        found = lasting.lstat()
+        status = lasting.lstat()
     except OSError:
         return _new()
-    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    return lasting if is_ours and not found.st_mode & 0o077 else _new()
+    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+    return lasting if is_ours and not status.st_mode & 0o077 else _new()
 
 
 def _new() -> Path:

@@ -19,8 +19,8 @@ def true_peak_db(samples: Samples) -> float:
     """Peak of the band-limited signal between the samples too, in dB below full scale.
 
     The signal is taken as one period, so its spectrum can be padded to four times the rate. Where
-    it was cut out of something loud its end and its beginning do not meet, and what rings there is
-    not heard: of the ends of a long one only the samples count.
+    it was cut out of something loud its end and its beginning do not meet. The ringing there is no
+    part of the sound, so at both ends of a long signal only the samples count.
     """
     if len(samples) == 0:
         return _decibels(0.0)
@@ -31,7 +31,7 @@ def true_peak_db(samples: Samples) -> float:
     rebuilt = np.fft.irfft(spectrum, 4 * len(samples)) * 4
     if len(samples) > 4 * _END:
         rebuilt = rebuilt[4 * _END : -4 * _END]
-    peaks = (np.abs(found).max(initial=0.0) for found in (samples, rebuilt))
+    peaks = (np.abs(signal).max(initial=0.0) for signal in (samples, rebuilt))
     return _decibels(float(max(peaks)) ** 2)
 
 

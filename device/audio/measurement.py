@@ -1,4 +1,4 @@
-"""What a recording of one panel state is like, and how far two states are apart."""
+"""Figures of the recording of one switch state, and the distance between two."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from device.audio.loudness import integrated_lufs, true_peak_db
 
 Samples = NDArray[np.float32]
 
-# A coarse description of the sound: what a listener who is asked "is this the same?" would go by.
+# A coarse spectrogram: about what a listener compares to decide whether two sounds are the same.
 _N_FFT = 1024
 _WINDOW_SECONDS = 0.1
 _N_BANDS = 24
@@ -55,20 +55,20 @@ def measure(samples: Samples, sample_rate: int) -> AudioMeasurement:
 
 
 def distance_db(one: AudioMeasurement, other: AudioMeasurement) -> float:
-    """Mean absolute difference of two pictures in dB."""
+    """Mean absolute difference of two spectrograms in dB."""
     n = min(len(one.band_levels), len(other.band_levels))
     return float(np.abs(one.band_levels[:n] - other.band_levels[:n]).mean())
 
 
 def nearest(measurements: list[AudioMeasurement]) -> list[tuple[int, float]]:
-    """For each recording the number of the one most like it, and their distance in dB."""
-    pictures = np.stack([s.band_levels for s in measurements])
-    found = []
-    for i, picture in enumerate(pictures):
-        distance = np.abs(pictures - picture).mean(axis=(1, 2))
+    """For each recording the number of the most similar other one, and their distance in dB."""
+    spectrograms = np.stack([s.band_levels for s in measurements])
+    neighbours = []
+    for i, spectrogram in enumerate(spectrograms):
+        distance = np.abs(spectrograms - spectrogram).mean(axis=(1, 2))
         distance[i] = np.inf
-        found.append((int(distance.argmin()), float(distance.min())))
-    return found
+        neighbours.append((int(distance.argmin()), float(distance.min())))
+    return neighbours
 
 
 def _silent_share(samples: Samples, sample_rate: int) -> float:

@@ -12,7 +12,7 @@ FALLBACK_PATH = Path("performance.wav")
 def open_speaker(
     spec: str, sample_rate: int, *, live: bool, report: Report, wait_for_device: bool = False
 ) -> Speaker:
-    """Open the speaker a player asked for.
+    """Open the speaker that a setting names.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def open_speaker(
     report : callable
         Takes one line for the player.
     wait_for_device : bool
-        Wait for a card, unheard, instead of refusing or recording.
+        Play unheard until a card is there, instead of refusing or recording.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def _wav_path(spec: str) -> Path:
 def _open_card(
     name: str | None, sample_rate: int, *, report: Report, wait_for_device: bool = False
 ) -> Speaker:
-    # Imported here: PortAudio is loaded, and its cards are searched, only for who wants a card.
+    # Imported here: PortAudio is loaded, and its cards are listed, only where a card is used.
     from device.audio.sound_card import CardSpeaker
 
     return CardSpeaker(name, sample_rate, report=report, wait_for_device=wait_for_device)

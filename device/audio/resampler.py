@@ -36,8 +36,8 @@ class Resampler:
     def _open(self, from_rate: int, to_rate: int) -> None:
         import soxr
 
-        # vr: soxr's variable-rate engine, at a fixed rate. The ordinary one hands out its samples
-        # in lumps of up to 58 ms, which starves a card with a short buffer; this one gives them
+        # vr: soxr's variable-rate engine, at a fixed rate. The ordinary one returns its samples
+        # in lumps of up to 58 ms, which empties a card's short buffer; this one returns them
         # evenly, 5 to 15 ms late, with noise 110 dB down (measured for blocks of 256 samples).
         self._stream = soxr.ResampleStream(
             from_rate, to_rate, 1, dtype="float32", quality="HQ", vr=True

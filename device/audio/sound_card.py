@@ -1,7 +1,8 @@
 """A sound card, through PortAudio.
 
 Samples are written by blocking calls, never from a callback: no Python code runs in PortAudio's
-thread, and a service may forbid writable code pages. A card may come and go while the music runs.
+thread, and a service may forbid writable code pages. A card may be plugged in and out while the
+music runs.
 """
 
 import time
@@ -21,7 +22,7 @@ from device.errors import SpeakerUnavailable
 
 REOPEN_SECONDS = 1.0
 
-# What nearly every card has, should its default rate be refused too.
+# Rates that nearly every card accepts, if its default rate is refused too.
 _USUAL_RATES = (48_000, 44_100)
 
 
@@ -52,12 +53,12 @@ class CardStream(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the card at once."""
+        """Release the card at once."""
         ...
 
 
 class AudioBackend(Protocol):
-    """What this module asks of PortAudio."""
+    """The part of PortAudio used here."""
 
     error: type[Exception]
 
@@ -155,7 +156,7 @@ class PortAudio:
 def portaudio_problem() -> str | None:
     """Why no sound card can be used on this machine at all, or None."""
     try:
-        import sounddevice  # noqa: F401  (only whether it can be)
+        import sounddevice  # noqa: F401  (only whether it can be imported)
     except ImportError as error:
         return f"speaker: found {error}, expected sounddevice; pip install sounddevice"
     except OSError as error:
@@ -169,7 +170,7 @@ def list_cards(backend: AudioBackend | None = None) -> list[str]:
 
 
 class _OpenCard:
-    """An open card together with what brings mono samples into its rate and channels."""
+    """An open card, and the conversion of mono samples to its rate and channels."""
 
     def __init__(self, stream: CardStream, sample_rate: int, rate: int, n_channels: int) -> None:
         self._stream = stream
@@ -186,7 +187,7 @@ class _OpenCard:
         frames = np.repeat(samples[:, np.newaxis], self._n_channels, axis=1)  # (n, n_channels)
         if self._started:
             return self._stream.write(frames)
-        # Started only now: while the first block was in the making, the card would have run dry.
+        # Started only now: the card would have run dry while the first block was computed.
         self._started = True
         self._stream.start()
         self._stream.write(frames)
@@ -197,14 +198,14 @@ class _OpenCard:
 
 
 class CardSpeaker(Closeable):
-    """Plays on a card in real time, and plays on in silence while the card is away.
+    """Plays on a card in real time, and continues unheard while the card is missing.
 
     Parameters
     ----------
     name : str or None
         Part of the card's name; None for the default card.
     latency_seconds : float
-        Asked of the card; what it grants is the attribute of the same name.
+        Requested from the card; the attribute of the same name is what it grants.
     wait_for_device : bool
         Begin without the card where it is not there yet, or busy; it is tried again.
     report : callable
@@ -213,8 +214,8 @@ class CardSpeaker(Closeable):
     Raises
     ------
     SpeakerUnavailable
-        If there is no PortAudio; and, unless patient, if there is no such card now, or it cannot
-        be opened.
+        If there is no PortAudio; and, without `wait_for_device`, if there is no such card now, or
+        it cannot be opened.
     """
 
     def __init__(
@@ -262,7 +263,7 @@ class CardSpeaker(Closeable):
             self._pacer.advance(len(samples))
 
     def close(self) -> None:
-        """Let what is queued be heard, then let go of the card; may be called again."""
+        """Play what is queued, then release the card; may be called again."""
         card, self._open_card = self._open_card, None
         self._retry_at = float("inf")
         if card is not None:
@@ -317,24 +318,24 @@ class CardSpeaker(Closeable):
             self._report(f"the card {self.name} is there")
 
 
-def _find_card(cards: list[Card], wanted: str | None) -> Card:
+def _find_card(cards: list[Card], requested: str | None) -> Card:
     """Return the card of that name, else the first with that part in its name."""
-    for matches in _tests(wanted):
+    for matches in _name_tests(requested):
         for card in cards:
             if matches(card):
                 return card
-    what = "a sound card" if wanted is None else f"one whose name has {wanted!r} in it"
+    what = "a sound card" if requested is None else f"one whose name has {requested!r} in it"
     names = ", ".join(repr(card.name) for card in cards) or "no card at all"
     raise SpeakerUnavailable(
         f"speaker: found {names}, expected {what}; plug one in or choose another speaker"
     )
 
 
-def _tests(wanted: str | None) -> Iterator[Callable[[Card], bool]]:
-    if wanted is None:
+def _name_tests(requested: str | None) -> Iterator[Callable[[Card], bool]]:
+    if requested is None:
         yield lambda card: card.is_default
         return
-    part = wanted.lower()
+    part = requested.lower()
     yield lambda card: card.name.lower() == part
     yield lambda card: part in card.name.lower()
 

@@ -1,4 +1,4 @@
-"""Where the sound goes: the port, and the speakers that need no sound card.
+"""Sound output: the protocol of speakers, and those that need no sound card.
 
 A speaker paces the instrument: `Speaker.write` blocks while its buffer is full. Sound cards are in
 `device.audio.sound_card`.
@@ -25,7 +25,7 @@ class Speaker(Protocol):
 
     @property
     def name(self) -> str:
-        """What the player calls it."""
+        """Name for messages."""
         ...
 
     @property
@@ -52,7 +52,7 @@ class Speaker(Protocol):
 
 
 class Pacer:
-    """A queue that exists only as the time at which it will have been played."""
+    """A simulated queue: only the time at which it will have been played is kept."""
 
     def __init__(
         self, sample_rate: int, *, buffer_seconds: float, clock: Clock, sleep: Sleep
@@ -67,7 +67,7 @@ class Pacer:
     def advance(self, n_samples: int) -> None:
         """Queue `n_samples`; sleeps until they fit."""
         if n_samples == 0:
-            return  # A queue of nothing would count as one that has run dry.
+            return  # An empty block would count as a queue that has run dry.
         start = self._start()
         self._played_at = start + n_samples / self._sample_rate
         surplus = self._played_at - self._clock() - self._buffer_seconds

@@ -22,13 +22,13 @@ class WavSpeaker(Closeable):
 
     Leaving the ``with`` block by a signal, Ctrl-C or SystemExit is a clean end and keeps what was
     recorded, if anything was; any other exception drops it, and what was there before stays.
-    `close` and `abort` may be called from another thread than `write`. A pipe or a device gets a
-    header that promises as much as WAV allows: its length is not known when it begins.
+    `close` and `abort` may be called from another thread than `write`. The header for
+    a pipe or a device states the largest size of WAV: the length is not known at the beginning.
 
     Parameters
     ----------
     whole : bool
-        Keep nothing that any exception has cut short.
+        Discard a recording that any exception cut short.
 
     Raises
     ------
@@ -89,14 +89,14 @@ class WavSpeaker(Closeable):
                 raise not_written(self._path, error) from error
 
     def end(self) -> None:
-        """Keep what was recorded so far, or drop it where only the whole is wanted or none is."""
+        """Keep what was recorded so far; discard it if `whole` is set or it is empty."""
         if self._whole or self._n_bytes == 0:
             self.abort()
         else:
             self.close()
 
     def abort(self) -> None:
-        """Forget the recording; may be called again."""
+        """Discard the recording; may be called again."""
         with self._lock:
             output, self._output = self._output, None
             if output is not None:

@@ -1,4 +1,4 @@
-"""`switchboard bench`: what the instrument costs on this machine, measured while it plays."""
+"""`switchboard bench`: the load of the instrument on this machine, measured while it plays."""
 
 import os
 import platform
@@ -64,8 +64,8 @@ def _costs(voice: "Voice", cpu_seconds: float, wall_seconds: float) -> dict[str,
     """Share of one core, of the whole process and of each part, in percent."""
     parts = {
         "compose": voice.compose_seconds,
-        "render": voice.spent.render,
-        "inversion": voice.spent.inversion,
+        "render": voice.stage_seconds.render,
+        "inversion": voice.stage_seconds.inversion,
     }
     seconds = {"core": cpu_seconds, **parts, "rest": max(0.0, cpu_seconds - sum(parts.values()))}
     return {

@@ -56,8 +56,8 @@ def build_instrument(
     ----------
     settings : InstrumentSettings
     termination : TerminationHandler or None
-        Learns what must be saved and closed before the process is ended by force; None: signals
-        are left alone.
+        Receives what must be saved and closed before the process is ended by force; None: signals
+        are not handled.
     make_switches : callable or None
         Makes the switches from the model's number of switches; None: as `settings` says.
     make_speaker : callable or None
@@ -107,7 +107,7 @@ def _open_display(settings: InstrumentSettings) -> AbstractContextManager[Queued
 
 
 def _open_store(settings: InstrumentSettings, report: Report) -> ModelStore | None:
-    """The store to play from, with no more rights than the account that it belongs to."""
+    """The store to play from, with the rights of the account that it belongs to."""
     if settings.standalone and settings.position is None:
         return None
     store = find_store(settings.store)

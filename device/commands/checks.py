@@ -1,4 +1,4 @@
-"""What `switchboard doctor` looks at on a Raspberry Pi: the machine under the instrument."""
+"""The checks of `switchboard doctor` on a Raspberry Pi: the machine under the instrument."""
 
 import getpass
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ STATE = "/var/lib/switchboard"
 
 _HOT_DEGREES = 80.0
 _LITTLE_BYTES = 100 * 2**20
-_MEND = f"journalctl -u {UNIT} -n 30 says why; then: sudo systemctl restart {UNIT}"
+_RESTART = f"journalctl -u {UNIT} -n 30 says why; then: sudo systemctl restart {UNIT}"
 # The first release; an earlier clock is not set.
 _EARLIEST_YEAR = 2025
 
-# Bits of the firmware's get_throttled; the same shifted by 16: it has happened since power-on.
+# Bits of the firmware's get_throttled; the same shifted by 16: true at some time since power-on.
 _THROTTLED = {
     0: ("the voltage is too low", "take a power supply of 5 V and 3 A with a short, thick cable"),
     1: ("the clock is held down", "see to power and cooling"),
@@ -37,16 +37,17 @@ _THROTTLED_FILES = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes
     ----------
     what : str
+        The part that was checked.
     verdict : str
         `GOOD`; `NOTE`, the instrument plays without it; `BAD`, it does not play.
     found : str
     remedy : str
-        What mends it; empty where nothing needs mending.
+        What to do; empty where nothing needs to be done.
     """
 
     what: str
@@ -66,10 +67,10 @@ def board(host: Host) -> Finding:
 def rights(host: Host, *, user: str | None = None) -> Finding:
     """Whether the user that plays may use pins and cards."""
     user = user or (USER if user_exists(USER) else getpass.getuser())
-    wanted = {"audio", "gpio"} if list(host.path("/dev").glob("gpiochip*")) else {"audio"}
-    missing = sorted(wanted - host.groups(user))
+    needed = {"audio", "gpio"} if list(host.path("/dev").glob("gpiochip*")) else {"audio"}
+    missing = sorted(needed - host.groups(user))
     if not missing or user == "root":
-        return Finding("rights", GOOD, f"{user} may use {' and '.join(sorted(wanted))}")
+        return Finding("rights", GOOD, f"{user} may use {' and '.join(sorted(needed))}")
     remedy = f"sudo usermod -aG {','.join(missing)} {user}"
     then = f"sudo systemctl restart {UNIT}" if user == USER else "log in again"
     return Finding(
@@ -85,10 +86,10 @@ def wiring(host: Host, connected: Wiring) -> Finding:
         return Finding("wiring", BAD, "; ".join(problems), remedy)
     used = {*connected.pins, *connected.leds.values()}
     if _sound_on_header(host) and used & set(I2S_PINS):
-        rivals = ", ".join(str(bcm) for bcm in sorted(used & set(I2S_PINS)))
+        shared = ", ".join(str(bcm) for bcm in sorted(used & set(I2S_PINS)))
         remedy = "move those wires to other pins and name them in switchboard.toml"
-        found = f"a sound card on the header (I2S) needs BCM {rivals} as well"
-        return Finding("wiring", NOTE, found, remedy)
+        conflict = f"a sound card on the header (I2S) needs BCM {shared} as well"
+        return Finding("wiring", NOTE, conflict, remedy)
     return Finding("wiring", GOOD, f"BCM {pins}; doctor --wiring FILE.svg draws it")
 
 
@@ -105,7 +106,10 @@ def priority(host: Host) -> Finding | None:
         return Finding("priority", GOOD, f"the audio loop runs in real time, priority {real_time}")
     remedy = f"systemctl show {UNIT} -p LimitRTPRIO must say 20; run install.sh again"
     return Finding(
-        "priority", NOTE, "the audio loop is an ordinary process: a busy Pi may be heard", remedy
+        "priority",
+        NOTE,
+        "the audio loop is an ordinary process: a busy Pi may cause dropouts",
+        remedy,
     )
 
 
@@ -124,7 +128,7 @@ def power(host: Host) -> Finding | None:
 
 
 def temperature(host: Host) -> Finding | None:
-    """How warm the processor is."""
+    """The temperature of the processor."""
     degrees = host.degrees()
     if degrees is None:
         return None
@@ -139,22 +143,22 @@ def disk(host: Host) -> Finding | None:
     free = host.free_bytes(STATE)
     if free is None:
         return None
-    found = f"{free / 2**20:,.0f} MiB free"
+    size = f"{free / 2**20:,.0f} MiB free"
     if free >= _LITTLE_BYTES:
-        return Finding("disk", GOOD, found)
+        return Finding("disk", GOOD, size)
     remedy = "sudo journalctl --vacuum-size=16M; switchboard models list names old models"
-    return Finding("disk", NOTE, found, remedy)
+    return Finding("disk", NOTE, size, remedy)
 
 
-def what_is_kept(host: Host) -> Finding | None:
-    """Whether what is written is still there after the power was off."""
+def storage(host: Host) -> Finding | None:
+    """Whether written files survive a power cut."""
     lost = [
         what
-        for what, place in (
+        for what, folder in (
             ("models", f"{STATE}/models"),
             ("the configuration", "/etc/switchboard"),
         )
-        if _is_forgotten(host, place)
+        if _is_in_memory(host, folder)
     ]
     locked = "ro" in host.mount_of(f"{STATE}/models")[1]
     if locked:
@@ -165,30 +169,30 @@ def what_is_kept(host: Host) -> Finding | None:
             "sudo raspi-config nonint disable_overlayfs and reboot, push or edit, and enable it "
             f"again; or mount a partition of its own on {STATE}"
         )
-        found = f"kept in memory alone, gone when the power goes: {', '.join(lost)}"
-        return Finding("storage", NOTE, found, remedy)
+        lost_files = f"kept in memory alone, gone when the power goes: {', '.join(lost)}"
+        return Finding("storage", NOTE, lost_files, remedy)
     return Finding("storage", GOOD, "what is written is kept")
 
 
 def store(host: Host) -> Finding | None:
-    """Which model is to play, and which were refused."""
+    """The active model, and those that were refused."""
     directory = host.path(str(DEFAULT_STORE))
     if not directory.is_dir():
         return None
-    kept = ModelStore(directory)
-    active, previous = kept.active(), kept.previous()
-    found = f"active {active.stem[:12]}" if active else "empty, the bundled model plays"
-    found += f", before it {previous.stem[:12]}" if previous else ""
-    refused = [model for model in kept.models() if model.refused]
+    models = ModelStore(directory)
+    active, previous = models.active(), models.previous()
+    content = f"active {active.stem[:12]}" if active else "empty, the bundled model plays"
+    content += f", before it {previous.stem[:12]}" if previous else ""
+    refused = [model for model in models.models() if model.refused]
     if not refused:
-        return Finding("model store", GOOD, found)
-    found += "".join(f"; refused {model.digest[:12]}: {model.refused}" for model in refused)
-    remedy = "export it again and push it; `switchboard models remove` forgets one"
-    return Finding("model store", NOTE, found, remedy)
+        return Finding("model store", GOOD, content)
+    content += "".join(f"; refused {model.digest[:12]}: {model.refused}" for model in refused)
+    remedy = "export it again and push it; `switchboard models remove` deletes one"
+    return Finding("model store", NOTE, content, remedy)
 
 
 def log(host: Host) -> Finding | None:
-    """Whether the log is bounded."""
+    """Whether the log's size is limited."""
     if not host.path(f"/etc/systemd/system/{UNIT}").exists():
         return None
     if host.path("/etc/systemd/journald.conf.d/switchboard.conf").is_file():
@@ -198,18 +202,20 @@ def log(host: Host) -> Finding | None:
 
 
 def clock(host: Host) -> Finding:
-    """The time of day; the music needs none, the log does."""
+    """The time of day; the music does not need it, the log does."""
     now = datetime.fromtimestamp(host.now(), UTC)
-    found = f"{now:%Y-%m-%d %H:%M} UTC"
+    time = f"{now:%Y-%m-%d %H:%M} UTC"
     if now.year < _EARLIEST_YEAR:
         remedy = "it plays all the same; for right times in the log: sudo timedatectl set-ntp true"
-        return Finding("clock", NOTE, found, remedy)
-    known = host.path("/run/systemd/timesync/synchronized").exists()
-    return Finding("clock", GOOD, found + ("" if known else ", not compared with the network"))
+        return Finding("clock", NOTE, time, remedy)
+    synchronized = host.path("/run/systemd/timesync/synchronized").exists()
+    return Finding(
+        "clock", GOOD, time + ("" if synchronized else ", not compared with the network")
+    )
 
 
 def unit(host: Host) -> Finding | None:
-    """What systemd says of the service."""
+    """The state of the service in systemd."""
     status = host.unit(
         UNIT, "LoadState", "ActiveState", "UnitFileState", "Result", "ExecMainStatus", "NRestarts",
         "StatusText",
@@ -218,10 +224,10 @@ def unit(host: Host) -> Finding | None:
         return None
     state = status.get("ActiveState", "")
     if host.unit(FALLBACK, "ActiveState").get("ActiveState") == "active":
-        found = f"it fell back to the bundled model ({_exit_cause(status)})"
-        return Finding("service", NOTE, found, _MEND)
+        fallback = f"it fell back to the bundled model ({_exit_cause(status)})"
+        return Finding("service", NOTE, fallback, _RESTART)
     if state == "failed":
-        return Finding("service", BAD, f"failed ({_exit_cause(status)})", _MEND)
+        return Finding("service", BAD, f"failed ({_exit_cause(status)})", _RESTART)
     if state != "active":
         remedy = f"sudo systemctl enable --now {UNIT}"
         return Finding("service", NOTE, f"{state or 'unknown'}, it does not play", remedy)
@@ -229,16 +235,16 @@ def unit(host: Host) -> Finding | None:
         remedy = f"sudo systemctl enable {UNIT}"
         return Finding("service", NOTE, "it plays, but will not after the next boot", remedy)
     restarts = status.get("NRestarts", "0")
-    found = status.get("StatusText") or "active"
-    return Finding("service", GOOD, found + (f"; {restarts} restarts" if restarts != "0" else ""))
+    text = status.get("StatusText") or "active"
+    return Finding("service", GOOD, text + (f"; {restarts} restarts" if restarts != "0" else ""))
 
 
-def everything(host: Host, connected: Wiring) -> Iterator[Finding]:
-    """All that can be looked at on this machine."""
+def all_findings(host: Host, connected: Wiring) -> Iterator[Finding]:
+    """The results of all checks that apply to this machine."""
     yield board(host)
     yield rights(host)
     yield wiring(host, connected)
-    for check in (unit, priority, power, temperature, disk, what_is_kept, store, log):
+    for check in (unit, priority, power, temperature, disk, storage, store, log):
         finding = check(host)
         if finding is not None:
             yield finding
@@ -246,11 +252,11 @@ def everything(host: Host, connected: Wiring) -> Iterator[Finding]:
 
 
 def _throttled(host: Host) -> int | None:
-    for place in _THROTTLED_FILES:
-        flags = host.number(place)
+    for path in _THROTTLED_FILES:
+        flags = host.number(path)
         if flags is not None:
             return flags
-    flags_text = (host.ask(("vcgencmd", "get_throttled")) or "").partition("=")[2]
+    flags_text = (host.run(("vcgencmd", "get_throttled")) or "").partition("=")[2]
     try:
         return int(flags_text, 16)
     except ValueError:
@@ -258,18 +264,18 @@ def _throttled(host: Host) -> int | None:
 
 
 def _sound_on_header(host: Host) -> bool:
-    """Whether the device tree has the header's I2S switched on, as cards on the header do."""
+    """Whether the device tree enables the header's I2S, as cards on the header do."""
     tree = host.path("/proc/device-tree")
-    places = [*tree.glob("soc/i2s@*/status"), *tree.glob("axi/*/rp1/i2s@*/status")]
-    return any(path.read_text().strip("\0\n") == "okay" for path in places)
+    paths = [*tree.glob("soc/i2s@*/status"), *tree.glob("axi/*/rp1/i2s@*/status")]
+    return any(path.read_text().strip("\0\n") == "okay" for path in paths)
 
 
-def _is_forgotten(host: Host, place: str) -> bool:
-    """Whether a place is in memory, itself or as the upper half of an overlay."""
-    kind, options = host.mount_of(place)
+def _is_in_memory(host: Host, folder: str) -> bool:
+    """Whether a folder is in memory, itself or as the upper half of an overlay."""
+    kind, options = host.mount_of(folder)
     if kind == "overlay":
         upper = next((o for o in options if o.startswith("upperdir=")), "=/").partition("=")[2]
-        # Hidden below the overlay itself, as Raspberry Pi OS hides it, it is in memory, too.
+        # Below the overlay itself, where Raspberry Pi OS puts it, it is in memory, too.
         return host.mount_of(upper)[0] in ("tmpfs", "ramfs", "overlay")
     return kind in ("tmpfs", "ramfs")
 

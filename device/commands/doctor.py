@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from device.commands import options
-from device.commands.checks import BAD, GOOD, NOTE, UNIT, Finding, everything
+from device.commands.checks import BAD, GOOD, NOTE, UNIT, Finding, all_findings
 from device.commands.instrument_settings import InstrumentSettings
 from device.commands.number_types import Finite
 from device.config import find_settings
@@ -74,7 +74,7 @@ def _settings(config: Path | None) -> tuple[InstrumentSettings, Finding]:
     try:
         settings = _as_played(path)
     except SettingsError as error:
-        remedy = f"mend it; then: sudo systemctl restart {UNIT}"
+        remedy = f"correct it; then: sudo systemctl restart {UNIT}"
         return _as_played(None), Finding(what, BAD, str(error), remedy)
     return settings, Finding(what, GOOD, str(path) if path else "none; the defaults")
 
@@ -98,7 +98,7 @@ def _labelled(wiring: Wiring, model: Path | None) -> Wiring:
 
 def _draw(wiring: Wiring, path: Path, *, as_json: bool) -> int:
     if problems := wiring.problems():
-        raise SettingsError(f"wiring: found that {'; '.join(problems)}; mend `pins` and `led_…`")
+        raise SettingsError(f"wiring: found that {'; '.join(problems)}; correct `pins` and `led_…`")
     with written(path) as file:
         file.write(diagram(wiring).encode())
     rows = wiring.rows()
@@ -122,8 +122,8 @@ def _watch_pins(wiring: Wiring, seconds: float | None, *, as_json: bool) -> int:
     with _open_pins(wiring) as switches, Live(console=Console(quiet=as_json)) as live:
         rows: list[dict[str, Any]] = []
 
-        def show(seen: Watch) -> None:
-            rows[:] = seen.rows(wiring.pins, wiring.labels)
+        def show(contacts: Watch) -> None:
+            rows[:] = contacts.rows(wiring.pins, wiring.labels)
             live.update(table(rows))
 
         with suppress(KeyboardInterrupt):
@@ -149,7 +149,7 @@ def _is_playing(host: Host) -> bool:
 
 
 def _findings(settings: InstrumentSettings, model: Path | None, host: Host) -> Iterator[Finding]:
-    yield from everything(host, settings.wiring)
+    yield from all_findings(host, settings.wiring)
     yield _portaudio()
     yield _cards(settings.speaker)
     yield _pins(settings.wiring, host)
@@ -170,23 +170,23 @@ def _print(findings: list[Finding], *, as_json: bool) -> None:
 
 def _python() -> Finding:
     low, high = _PYTHONS
-    found = f"{platform.python_version()} on {platform.machine()}, {sys.platform}"
+    system = f"{platform.python_version()} on {platform.machine()}, {sys.platform}"
     if low <= sys.version_info[:2] < high:
-        return Finding("Python", GOOD, found)
-    return Finding("Python", BAD, found, "install Python 3.11 to 3.13 and set up again")
+        return Finding("Python", GOOD, system)
+    return Finding("Python", BAD, system, "install Python 3.11 to 3.13 and set up again")
 
 
 def _packages() -> Finding:
-    found, missing = [], []
+    installed, missing = [], []
     for name in _PACKAGES:
         try:
-            found.append(f"{name} {version(name)}")
+            installed.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
     if missing:
         remedy = f"pip install {' '.join(missing)}"
         return Finding("packages", BAD, f"no {', '.join(missing)}", remedy)
-    return Finding("packages", GOOD, ", ".join(found))
+    return Finding("packages", GOOD, ", ".join(installed))
 
 
 def _portaudio() -> Finding:
@@ -199,19 +199,19 @@ def _portaudio() -> Finding:
     return Finding("PortAudio", NOTE, problem, remedy)
 
 
-def _cards(wanted: str) -> Finding:
+def _cards(speaker: str) -> Finding:
     from device.audio.sound_card import list_cards, portaudio_problem
 
     cards = [] if portaudio_problem() else list_cards()
     if not cards:
         remedy = "plug one in and look with `aplay -l`; a service waits for it, unheard"
         return Finding("sound cards", NOTE, "none", remedy)
-    found = "; ".join(cards)
-    known = wanted in ("auto", "card", "silent") or wanted.startswith("wav:")
-    if known or any(wanted.lower() in card.lower() for card in cards):
-        return Finding("sound cards", GOOD, found)
+    names = "; ".join(cards)
+    is_no_name = speaker in ("auto", "card", "silent") or speaker.startswith("wav:")
+    if is_no_name or any(speaker.lower() in card.lower() for card in cards):
+        return Finding("sound cards", GOOD, names)
     remedy = "take a part of one of these names as `speaker` in switchboard.toml"
-    return Finding("sound cards", NOTE, f"none with {wanted!r} in its name: {found}", remedy)
+    return Finding("sound cards", NOTE, f"none with {speaker!r} in its name: {names}", remedy)
 
 
 def _pins(wiring: Wiring, host: Host) -> Finding:
@@ -229,7 +229,7 @@ def _pins(wiring: Wiring, host: Host) -> Finding:
     closed = [f"{i + 1} ({describe(wiring.pins[i])})" for i, level in enumerate(levels) if level]
     if not closed:
         return Finding("pins", GOOD, "every switch is open")
-    remedy = "on, or wired so for ever? switchboard doctor --pins tells, while you flip them"
+    remedy = "on, or wired so permanently? switchboard doctor --pins shows it while you flip them"
     return Finding("pins", GOOD, f"closed: switch {', '.join(closed)}", remedy)
 
 
@@ -241,9 +241,9 @@ def _model(path: Path | None) -> Finding:
         card = Network.open(path).card
     except SwitchboardError as error:
         return Finding("model", BAD, str(error), _REINSTALL)
-    found = (
+    summary = (
         f"{card.title!r} ({path.name}, {path.stat().st_size / 2**20:.1f} MiB): "
         f"{card.n_switches} switches, {card.sample_rate} Hz, window {card.n_fft} ({card.window}), "
         f"golden vector as exported"
     )
-    return Finding("model", GOOD, found)
+    return Finding("model", GOOD, summary)

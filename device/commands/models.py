@@ -1,4 +1,4 @@
-"""`switchboard models`: lists, examines, activates and removes the models of the store."""
+"""`switchboard models`: lists, validates, activates and removes the models of the store."""
 
 import hashlib
 import time
@@ -81,10 +81,10 @@ def check(file: Path, as_json: bool) -> None:
 @again
 @options.store
 def activate(name: str, again: bool, store: Path) -> None:
-    """Make a model the one that plays, after it was examined; a FILE is added first."""
+    """Make a model the one that plays, after it was validated; a FILE is added first."""
     from device.store.store import open_store
 
-    # Read before root becomes another account, which need not be allowed to.
+    # Read before root becomes another account, which may have no right to read it.
     file = Path(name)
     content = _content(file) if name != BUNDLED and _is(Path.is_file, file) else None
     models = open_store(store)
@@ -128,12 +128,12 @@ def _content(file: Path) -> bytes:
 
 
 def _admitted(name: str, content: bytes | None, store: "ModelStore", again: bool) -> str:
-    """The hash of a model that may be activated, examined if it has not been.
+    """The hash of a model that may be activated, validated if it has not been.
 
     Parameters
     ----------
     content : bytes or None
-        Of the file that was named; None: it is in the store.
+        Of the file; None: the model is in the store.
     """
     from device.updates.install import install, known_verdict
 

@@ -15,20 +15,20 @@ from device.commands import options
 @click.command()
 @options.store
 def receive(store: Path) -> int:
-    """Take one model from standard input, examine it and make it play.
+    """Read one model from standard input, validate it and make it play.
 
-    Speaks JSON lines, for `switchboard push` over ssh; see device/updates/receiver.py. The
-    command that the client asked ssh to run is ignored.
+    Uses JSON lines, for `switchboard push` over ssh; see device/updates/receiver.py. The command
+    that the client requested from ssh is ignored.
     """
     from device.store.store import open_store
     from device.updates.receiver import Sender
     from device.updates.receiver import receive as receive_model
 
-    verdict = receive_model(open_store(store), Sender(sys.stdin.fileno()), _say)
-    return verdict.exit_code
+    result = receive_model(open_store(store), Sender(sys.stdin.fileno()), _send_event)
+    return result.exit_code
 
 
-def _say(event: dict[str, Any]) -> None:
+def _send_event(event: dict[str, Any]) -> None:
     # A sender that closed the connection after a whole model is still served.
     with suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), (json.dumps(event) + "\n").encode())

@@ -47,6 +47,6 @@ def render(bits: str | None, seconds: float, out: Path, **parameters: Any) -> No
             with termination.stopping(instrument.stop.set):
                 report = instrument.play(seconds)
             termination.check()
-        taken = time.monotonic() - started
-    line = f"{out}: {report.seconds:.1f} s, {report.seconds / taken:.0f}x real time"
+        elapsed = time.monotonic() - started
+    line = f"{out}: {report.seconds:.1f} s, {report.seconds / elapsed:.0f}x real time"
     say(line, err=is_standard_output(out))

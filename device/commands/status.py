@@ -25,7 +25,7 @@ _DIGITS = 12
     type=click.Path(path_type=Path),
     default=DEFAULT_STATUS,
     show_default=True,
-    help="Status file; `play` writes it to its own option --status.",
+    help="Status file; the option --status of `play` sets where it is written.",
 )
 @click.option("--watch", is_flag=True, help="Print it whenever it changes, until Ctrl-C.")
 @options.as_json
@@ -88,12 +88,12 @@ def _table(status: Status) -> "RenderableType":
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
-    for name, reading in _readings(status):
-        table.add_row(name, Text(visible(reading)))
+    for name, text in _rows(status):
+        table.add_row(name, Text(visible(text)))
     return table
 
 
-def _readings(status: Status) -> list[tuple[str, str]]:
+def _rows(status: Status) -> list[tuple[str, str]]:
     model, refusal, degrees = status["model"], status["last_refusal"], status["temperature_celsius"]
     governor = status["governor"]
     rows = [

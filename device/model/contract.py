@@ -1,4 +1,4 @@
-"""The one thing that passes from workstation to box: what a model file is.
+"""The model file: the one thing that passes from the workstation to the device.
 
 A model is ONE ``.onnx`` file of at most `MAX_MODEL_BYTES`, without external data or custom
 operators, whose graph has two halves that share no node:
@@ -18,24 +18,25 @@ onnxruntime computes all of a graph whatever is fetched, so the compose half sta
 an ``If`` that is taken only while ``switches`` are numbers: fed NaN, it answers zeros at no cost.
 STFT magnitudes are those of a periodic window (`device.synthesis.windows`) without normalisation,
 whose peak
-lies at the position. Where the log magnitude is at ``log_floor`` there is silence: the box takes
+lies at the position. Where the log magnitude is at ``log_floor`` there is silence: the device takes
 ``max(exp(log_magnitude) - exp(log_floor), 0)``.
 
 The metadata that `ModelCard` reads and writes is the file's own description of itself. Nothing on
-the box repeats any of it. This module uses the standard library alone, and is the only definition.
+the device repeats any of it. This module uses the standard library alone, and is the only
+definition.
 
 Versions: a file has exactly the keys of the version it names, and `switchboard export` writes the
 newest. A version in `ACCEPTED_VERSIONS` is played as it is, however old; any other is refused by
-its number. A new key or meaning is a new version, because a box refuses what it does not know. A
-new window is none: a box refuses by name those that it lacks, and goes on taking all other files.
+its number. A new key or meaning is a new version, because a device refuses unknown keys. A new
+window needs no new version: a device refuses unknown windows by name, and accepts all other files.
 
-What a file may make a box allocate is bounded by products, not by each size alone: a score has
-0.5 MB at most, so the scores that are composed ahead have 32 MB, and a frame overlaps with few
-others. What the graph itself takes while it computes is measured by
+The memory that a file may make a device allocate is bounded by products, not by each size alone: a
+score has 0.5 MB at most, so the scores that are composed ahead have 32 MB, and a frame overlaps
+with few others. The memory of the graph while it computes is measured by
 `device.updates.runtime_checks`.
 
 =======  ========================================================================================
-version  what it brought
+version  what it added
 =======  ========================================================================================
 1        all but what follows
 2        ``scores``
@@ -81,7 +82,7 @@ _MAGNITUDE_SINCE = 3
 _SCORE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _MOST_SCORES = 64
 
-# What a box is willing to allocate for, whatever a file claims.
+# What a device allocates for at most, whatever a file claims.
 _LIMITS: dict[str, tuple[int, int]] = {
     "sample_rate": (8_000, 96_000),
     "n_fft": (128, 8_192),
@@ -110,7 +111,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model file says of itself; field names are the metadata keys.
+    """A model file's description of itself; field names are the metadata keys.
 
     Attributes
     ----------
@@ -204,8 +205,8 @@ class ModelCard:
         """
         n_characters = sum(map(len, metadata.values()))
         if n_characters > MOST_METADATA_BYTES:
-            wanted = f"{MOST_METADATA_BYTES:,} at most"
-            raise refusal("metadata", f"{n_characters:,} characters", wanted)
+            expected = f"{MOST_METADATA_BYTES:,} at most"
+            raise refusal("metadata", f"{n_characters:,} characters", expected)
         keys = _keys(_version(metadata))
         missing = sorted(set(keys) - set(metadata))
         if missing:
@@ -216,7 +217,7 @@ class ModelCard:
         return cls(**{key: _PARSERS[key](key, metadata[key]) for key in keys})
 
 
-def check_tensors(card: ModelCard, found: Sequence[Tensor]) -> None:
+def check_tensors(card: ModelCard, tensors: Sequence[Tensor]) -> None:
     """Compare a graph's inputs and outputs with what its card promises.
 
     Raises
@@ -224,34 +225,32 @@ def check_tensors(card: ModelCard, found: Sequence[Tensor]) -> None:
     ContractError
         Naming the first tensor that is missing, superfluous or of another type or shape.
     """
-    by_name = {t.name: t for t in found}
+    by_name = {t.name: t for t in tensors}
     for expected in card.tensors:
         actual = by_name.pop(expected.name, None)
         if actual != expected:
-            said = "nothing" if actual is None else f"{actual.dtype} {_shape(actual)}"
-            wanted = f"{expected.dtype} {_shape(expected)}"
-            raise refusal(f"tensor {expected.name!r}", said, wanted)
+            raise refusal(f"tensor {expected.name!r}", _kind(actual), _kind(expected))
     if by_name:
         raise refusal("graph", f"the extra tensor {', '.join(sorted(by_name))}", "none")
 
 
 def check_file(path: Path) -> None:
-    """See that a file is there and not larger than the contract allows.
+    """Check that a file exists and is not larger than the contract allows.
 
     Raises
     ------
     ModelNotFound, ModelTooLarge
     """
     try:
-        there = path.stat()
+        status = path.stat()
     except (OSError, ValueError):  # a name may be too long, or have a NUL in it
-        there = None
-    if there is None or not stat.S_ISREG(there.st_mode):
+        status = None
+    if status is None or not stat.S_ISREG(status.st_mode):
         raise ModelNotFound(
             f"{path}: no model file there; give one with --model, "
             "or leave --model out to play the bundled one"
         )
-    size = there.st_size
+    size = status.st_size
     if size > MAX_MODEL_BYTES:
         raise ModelTooLarge(
             f"{path}: {size:,} bytes found, at most {MAX_MODEL_BYTES:,} expected; "
@@ -259,16 +258,19 @@ def check_file(path: Path) -> None:
         )
 
 
-def _shape(tensor: Tensor) -> str:
-    return "(" + ", ".join("n" if s is None else str(s) for s in tensor.shape) + ")"
+def _kind(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "nothing"
+    shape = ", ".join("n" if size is None else str(size) for size in tensor.shape)
+    return f"{tensor.dtype} ({shape})"
 
 
 def _version(metadata: Mapping[str, str]) -> int:
-    """Find the version a file names, which says what keys it must have."""
-    found = metadata.get("contract_version")
-    if found is None:
+    """The version that a file names, which decides what keys it must have."""
+    text = metadata.get("contract_version")
+    if text is None:
         raise refusal("metadata", "no contract_version", "a Lo-Fi Switchboard model")
-    version = parse_int("contract_version", found)
+    version = parse_int("contract_version", text)
     _check_version(version)
     return version
 
@@ -276,10 +278,10 @@ def _version(metadata: Mapping[str, str]) -> int:
 def _check_version(version: int) -> None:
     if version in ACCEPTED_VERSIONS:
         return
-    wanted = " or ".join(map(str, ACCEPTED_VERSIONS))
+    expected = " or ".join(map(str, ACCEPTED_VERSIONS))
     if version > CONTRACT_VERSION:
-        wanted += "; the file is newer than this installation: update it"
-    raise refusal("contract_version", str(version), wanted)
+        expected += "; the file is newer than this installation: update it"
+    raise refusal("contract_version", str(version), expected)
 
 
 def _keys(version: int) -> list[str]:
@@ -292,20 +294,20 @@ def _check_sizes(card: ModelCard) -> None:
         if not low <= value <= high:
             raise refusal(name, str(value), f"{low} to {high}")
     if card.n_slots != SLOTS_PER_BEAT * card.beats_per_loop:
-        wanted = f"{SLOTS_PER_BEAT} a beat, {SLOTS_PER_BEAT * card.beats_per_loop}"
-        raise refusal("n_slots", str(card.n_slots), wanted)
+        expected = f"{SLOTS_PER_BEAT} a beat, {SLOTS_PER_BEAT * card.beats_per_loop}"
+        raise refusal("n_slots", str(card.n_slots), expected)
     if card.n_slots * card.n_channels > _MOST_SCORE_NUMBERS:
-        found = f"a score of {card.n_slots} x {card.n_channels} numbers"
-        raise refusal("n_slots and n_channels", found, f"{_MOST_SCORE_NUMBERS:,} in all")
+        sizes = f"a score of {card.n_slots} x {card.n_channels} numbers"
+        raise refusal("n_slots and n_channels", sizes, f"{_MOST_SCORE_NUMBERS:,} in all")
 
 
 def _check_signal(card: ModelCard) -> None:
     if card.n_fft % card.hop_length or card.n_fft < 4 * card.hop_length or card.n_fft % 2:
-        wanted = "an even n_fft that is a multiple of hop_length, four times it or more"
-        raise refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", wanted)
+        expected = "an even n_fft that is a multiple of hop_length, four times it or more"
+        raise refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", expected)
     if card.n_fft > _MOST_OVERLAPPING * card.hop_length:
-        wanted = f"an n_fft of at most {_MOST_OVERLAPPING} times hop_length"
-        raise refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", wanted)
+        expected = f"an n_fft of at most {_MOST_OVERLAPPING} times hop_length"
+        raise refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", expected)
     if card.window not in WINDOWS:
         raise refusal("window", repr(card.window), " or ".join(map(repr, WINDOWS)))
     if not -30 < card.log_floor < 10:
@@ -317,8 +319,8 @@ def _check_signal(card: ModelCard) -> None:
 def _check_text(card: ModelCard) -> None:
     check_text("title", card.title, 200)
     if len(card.switch_labels) != card.n_switches:
-        wanted = f"{card.n_switches}, one per switch"
-        raise refusal("switch_labels", f"{len(card.switch_labels)} labels", wanted)
+        expected = f"{card.n_switches}, one per switch"
+        raise refusal("switch_labels", f"{len(card.switch_labels)} labels", expected)
     if not all(label.strip() and len(label) <= 40 for label in card.switch_labels):
         raise refusal("switch_labels", "an empty or long label", "1 to 40 characters each")
     for label in card.switch_labels:
@@ -329,16 +331,16 @@ def _check_text(card: ModelCard) -> None:
 def _check_golden(card: ModelCard) -> None:
     golden = card.golden
     sizes = (len(golden.switches), len(golden.variation), len(golden.log_magnitude))
-    wanted = (card.n_switches, card.n_variation, len(golden.positions) * card.n_bins)
-    if sizes != wanted or not golden.positions:
-        raise refusal("golden", f"{sizes} numbers", f"{wanted}")
+    expected = (card.n_switches, card.n_variation, len(golden.positions) * card.n_bins)
+    if sizes != expected or not golden.positions:
+        raise refusal("golden", f"{sizes} numbers", f"{expected}")
     if len(golden.positions) > _MOST_GOLDEN_FRAMES:
         most = f"at most {_MOST_GOLDEN_FRAMES}"
         raise refusal("golden", f"{len(golden.positions)} positions", most)
     n_magnitudes = len(golden.log_magnitude) if card.contract_version >= _MAGNITUDE_SINCE else 0
     if len(golden.magnitude) != n_magnitudes:
-        found = f"{len(golden.magnitude)} magnitudes in version {card.contract_version}"
-        raise refusal("golden", found, str(n_magnitudes))
+        count = f"{len(golden.magnitude)} magnitudes in version {card.contract_version}"
+        raise refusal("golden", count, str(n_magnitudes))
     numbers = golden.switches + golden.variation + golden.positions + golden.log_magnitude
     if not all(map(math.isfinite, numbers + golden.magnitude)):
         raise refusal("golden", "numbers that are not finite", "finite ones")

@@ -1,6 +1,6 @@
-"""How a model file's metadata are written as text, and strictly read again.
+"""How a model file's metadata are written as text, and strictly parsed again.
 
-Standard library alone, as `device.model.contract`, which says what they mean.
+Standard library alone, as `device.model.contract`, which defines what they mean.
 """
 
 import base64
@@ -27,7 +27,7 @@ _MOST_SHOWN = 160
 _FLOAT = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 # Control characters, lone surrogates, format characters (marks and overrides of direction, joiners,
 # tags) and separators of lines. Not those that Unicode has not assigned yet: which these are
-# depends on the version of Python, and a box may have an older one.
+# depends on the version of Python, and a device may have an older one.
 _REFUSED_CATEGORIES = {"Cc", "Cs", "Cf", "Zl", "Zp"}
 # Invisible by design, although Unicode counts them among letters, marks and symbols.
 _INVISIBLE = set("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -35,7 +35,7 @@ _LAST_PLANE_CODES = (0xFFFE, 0xFFFF)
 
 
 def refusal(what: str, found: str, expected: str) -> ContractError:
-    """The one form that every refusal of the contract has: one line, whatever was found."""
+    """The error of every refusal of the contract: one line, whatever was found."""
     return ContractError(
         f"model {what}: found {shown(found)}, expected {expected}; "
         "export the model again with `switchboard export`"
@@ -54,7 +54,7 @@ def is_plain(text: str) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A JSON value as metadata may have it: texts without what is refused, no number that is none.
+    """A JSON value as metadata may have it: no refused characters, no NaN or infinite number.
 
     For writers of metadata: text from the tags of other people's files may contain anything.
     """
@@ -69,7 +69,7 @@ def plain(value: Any) -> Any:
 
 
 def check_text(what: str, text: str, most: int) -> None:
-    """See that a text is neither blank nor long, and that all of it can be seen.
+    """Check that a text is neither blank nor long, and that all its characters are visible.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def check_text(what: str, text: str, most: int) -> None:
 
 
 def check_json(what: str, value: Any) -> None:
-    """See that a JSON value has plain texts and numbers that are some, and is not deep.
+    """Check that a JSON value has plain texts and finite numbers, and is not deep.
 
     Raises
     ------
@@ -93,8 +93,8 @@ def check_json(what: str, value: Any) -> None:
         if isinstance(inner, str):
             _check_plain(what, inner)
             if len(inner) > MOST_TEXT:
-                found = f"a text of {len(inner):,} characters"
-                raise refusal(what, found, f"{MOST_TEXT:,} at most")
+                size = f"a text of {len(inner):,} characters"
+                raise refusal(what, size, f"{MOST_TEXT:,} at most")
         elif not _is_usual(inner):
             raise refusal(what, f"the number {str(inner)[:40]}", "finite ones of usual size")
 
@@ -177,7 +177,7 @@ def parse_scores(key: str, text: str) -> dict[str, float]:
 
 
 def finite(key: str, value: object) -> float:
-    """A JSON number that is one: no NaN, no truth value, nothing beyond a float."""
+    """A finite JSON number: no NaN, no truth value, nothing beyond a float."""
     number = math.nan
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         with suppress(OverflowError):
@@ -201,7 +201,7 @@ def pack(numbers: Sequence[float]) -> str:
 
 
 def unpack(text: object) -> tuple[float, ...]:
-    """What `pack` packed."""
+    """The numbers of a text that `pack` made."""
     if not isinstance(text, str):
         raise refusal("golden", type(text).__name__, "packed numbers")
     try:
@@ -219,7 +219,7 @@ def _little_endian(numbers: "array[float]") -> "array[float]":
 
 @dataclass(frozen=True)
 class Golden:
-    """One question and its answer, replayed by the box before it trusts the file.
+    """An input and its expected output, replayed by the device before it accepts the file.
 
     Attributes
     ----------
@@ -233,7 +233,7 @@ class Golden:
         Largest absolute difference, in nepers, that still counts as the same.
     magnitude : tuple of float
         What is to be inverted, of the same shape: the magnitudes above the log floor, as the
-        training knows them. Empty before version 3.
+        training computes them. Empty before version 3.
     """
 
     switches: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""The neural network in a model file, run by onnxruntime on one quiet thread."""
+"""The neural network in a model file, run by onnxruntime on one thread that does not spin."""
 
 import os
 import re
@@ -24,7 +24,7 @@ Score = NDArray[np.float32]
 
 BUNDLED_MODEL = Path(__file__).with_name("lofi.onnx")
 
-# What a magnitude may differ by, beyond the golden tolerance, because float32 was written down.
+# What a magnitude may differ by, beyond the golden tolerance, because it was stored as float32.
 _ROUNDING = 1e-5
 _TINY = 1e-30
 # A floor is where silence begins: it takes less than 1 dB of a state that sounds.
@@ -44,9 +44,9 @@ ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
     onnxruntime_errors.NotImplemented,
     onnxruntime_errors.RuntimeException,
 )
-# One for all networks of the process: those that are being made ready are known to no other thread.
+# One for all networks of the process, those included that a thread is still opening.
 _RUN_OPTIONS = ort.RunOptions()
-# The caller reports what is raised.
+# The caller reports the error.
 _RUN_OPTIONS.log_severity_level = 4
 
 
@@ -69,7 +69,7 @@ class Network:
     digest : str
         SHA-256 of the file, in hexadecimal.
     n_not_finite : int
-        Frames so far with a number in them that is none, which `magnitude` has made silent.
+        Frames so far with a NaN or infinite number, which `magnitude` has made silent.
     """
 
     def __init__(self, session: ort.InferenceSession, card: ModelCard, digest: str) -> None:
@@ -98,7 +98,7 @@ class Network:
         ------
         ModelNotFound, ModelTooLarge, ModelUnreadable, ContractError, GoldenMismatch
         ModelOutOfReach
-            If the file is there and cannot be read, which says nothing about the model.
+            If the file exists and cannot be read, which is no fault of the model.
         """
         try:
             session, metadata = _load(path)
@@ -149,22 +149,22 @@ class Network:
 
     def _run(self, output: str, **feeds: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            found: NDArray[np.float32] = self._session.run(
+            result: NDArray[np.float32] = self._session.run(
                 [output], {**self._idle, **feeds}, _RUN_OPTIONS
             )[0]
         except ONNXRUNTIME_ERRORS as error:
             if _RUN_OPTIONS.terminate:
                 raise Interrupted from error
-            # onnxruntime names the node first, and what happened last.
+            # onnxruntime names the node first, and the cause last.
             reason = " ".join(str(error).rpartition("Status Message: ")[2].split())[:120]
             raise ModelFailed(
                 f"model {self.card.title!r} ({self.digest[:12]}): found that {output} cannot be "
-                f"computed ({reason}), expected an answer to every state; play another model"
+                f"computed ({reason}), expected an output for every state; play another model"
             ) from error
-        return found
+        return result
 
     def replay_golden(self) -> None:
-        """Compute the golden vector here and compare, up to the magnitudes that are inverted.
+        """Compute the golden vector here and compare it, the magnitudes to be inverted included.
 
         Raises
         ------
@@ -182,8 +182,8 @@ class Network:
             )
         )
         score = self.compose(switches, variation)
-        found = self.log_magnitude(score, positions).reshape(-1)
-        difference = float(np.abs(found - log_expected).max(initial=0.0))
+        actual = self.log_magnitude(score, positions).reshape(-1)
+        difference = float(np.abs(actual - log_expected).max(initial=0.0))
         if not difference <= tolerance:
             raise GoldenMismatch(
                 f"model golden vector: found a difference of {difference:.3g} nepers, expected "
@@ -195,8 +195,8 @@ class Network:
         else:
             self._check_floor(log_expected)
 
-    def _check_magnitudes(self, found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-        """Compare what would be inverted with what the training would invert.
+    def _check_magnitudes(self, actual: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+        """Compare the magnitudes to be inverted with those that the training would invert.
 
         Raises
         ------
@@ -206,7 +206,7 @@ class Network:
         with np.errstate(over="ignore"):
             unscaled = np.exp(np.array(golden.log_magnitude, np.float64))
         allowed = (np.expm1(golden.tolerance) + _ROUNDING) * unscaled
-        difference = np.abs(found - np.minimum(expected, self._loudest).astype(np.float64))
+        difference = np.abs(actual - np.minimum(expected, self._loudest).astype(np.float64))
         if not (difference <= allowed).all():
             raise GoldenMismatch(
                 f"model golden vector: found magnitudes that differ by {difference.max():.3g} "
@@ -215,7 +215,7 @@ class Network:
             )
 
     def _check_floor(self, log_magnitude: NDArray[np.float32]) -> None:
-        """See that a log floor is plausible where the file does not say what magnitudes it makes.
+        """Check that a log floor is plausible, where the file does not hold its magnitudes.
 
         Raises
         ------
@@ -235,18 +235,18 @@ class Network:
 
 def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
     check_file(path)
-    # What keeps us from reading it keeps onnxruntime as well, which says so less plainly.
+    # Where this fails onnxruntime would fail as well, with a less plain error.
     open_regular(path).close()
     try:
-        # By path: a session opened from bytes keeps them, and a box has better uses for 10 MB.
+        # By path: a session opened from bytes keeps them in memory, 10 MB.
         with utf8_name(path) as name:
             session = ort.InferenceSession(
                 name, _session_options(), ["CPUExecutionProvider"], enable_fallback=0
             )
         return session, dict(session.get_modelmeta().custom_metadata_map)
     except ONNXRUNTIME_ERRORS as error:
-        if found := _SYSTEM_ERROR.search(str(error)):
-            raise _out_of_reach(path, os.strerror(int(found[1]))) from error
+        if match := _SYSTEM_ERROR.search(str(error)):
+            raise _out_of_reach(path, os.strerror(int(match[1]))) from error
         reason = " ".join(str(error).split())[:120]
         raise ModelUnreadable(
             f"{path}: not an ONNX model that onnxruntime can load ({reason}); "
@@ -256,8 +256,8 @@ def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
 
 def _out_of_reach(path: Path, reason: str) -> ModelOutOfReach:
     return ModelOutOfReach(
-        f"{path}: found {reason}, expected a file that can be read; see who may read it, and "
-        "whether the disk is sound"
+        f"{path}: found {reason}, expected a file that can be read; check its permissions, and "
+        "the disk"
     )
 
 
@@ -265,7 +265,7 @@ def _session_options() -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    # A spinning worker would hold a core at 100 % while it waits for the next block.
+    # A spinning worker would keep a core at 100 % while it waits for the next block.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     # An arena keeps the largest block it ever saw; blocks here are small.

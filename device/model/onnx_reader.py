@@ -1,9 +1,9 @@
 """What an ONNX file is made of, read without running any of it.
 
 onnxruntime is written for trusted files. So a candidate is first read here, where wrong data raise
-an exception: what a model of ours never needs is refused before onnxruntime sees the file
-(other files it refers to, operators of other domains, loops, functions, sizes that the bytes do not
-bear out). The fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto. Standard
+an exception: what a model of ours never needs is refused before onnxruntime opens the file
+(references to other files, operators of other domains, loops, functions, sizes that contradict the
+bytes). The fields are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto. Standard
 library alone.
 """
 
@@ -25,7 +25,7 @@ _MOST_NODES = 4_000
 # way down inside one, to the size of an output's axis, is five more.
 _MOST_DEPTH = 12
 _MOST_AXES = 8
-# All constants together, by their own account; a file can hold no more than its size.
+# All constants together, as their shapes declare them.
 _MOST_CONSTANT_BYTES = 2 * MAX_MODEL_BYTES
 
 _SCHEMA: Schema = {
@@ -172,7 +172,7 @@ class OnnxFile:
 
 
 def read_onnx_file(path: Path) -> OnnxFile:
-    """Read a file that may be anything.
+    """Read an untrusted file.
 
     Raises
     ------
@@ -180,23 +180,23 @@ def read_onnx_file(path: Path) -> OnnxFile:
     ModelUnreadable
         If it is not an ONNX file, or a damaged one.
     ForbiddenGraph
-        If it holds what a model of ours never needs.
+        If it contains what a model of ours never needs.
     """
     check_file(path)
     reader = MessageReader(_SCHEMA, most_fields=_MOST_FIELDS, most_depth=_MOST_DEPTH)
     try:
-        return _examined(reader.read("model", read_regular(path, MAX_MODEL_BYTES)))
+        return _checked(reader.read("model", read_regular(path, MAX_MODEL_BYTES)))
     except (DamagedMessage, UnicodeDecodeError) as error:
         raise ModelUnreadable(
             f"{path}: not an ONNX file ({error}); expected a file written by `switchboard export`: "
             "copy or export it again"
         ) from error
     except ForbiddenField as error:
-        found = _NEVER.get((error.kind, error.number), str(error))
-        raise _forbidden(found, "what a plain model needs") from error
+        field = _NEVER.get((error.kind, error.number), str(error))
+        raise _forbidden(field, "what a plain model needs") from error
 
 
-def _examined(model: Message) -> OnnxFile:
+def _checked(model: Message) -> OnnxFile:
     graphs = model.get("graph", [])
     if len(graphs) != 1:
         raise DamagedMessage(f"{len(graphs)} graphs")
@@ -254,7 +254,7 @@ def _check_constants(graph: Message, nodes: list[Message]) -> None:
 
 
 def _n_constant_bytes(tensor: Message) -> int:
-    """What it says it takes; checked against the bytes that are there."""
+    """The size that its shape declares, checked against its bytes."""
     if any(tensor.get("data_location", [])):
         raise _forbidden("a constant in another file", "one file")
     element = _last(tensor, "data_type", 0)
@@ -290,7 +290,7 @@ def _tensor(value: Message) -> Tensor:
 
 
 def _last(message: Message, name: str, default: Any) -> Any:
-    """The value of a field that should come once; of several protobuf takes the last, so we do."""
+    """The value of a field that should occur once; of several the last counts, as in protobuf."""
     return message[name][-1] if name in message else default
 
 

@@ -1,4 +1,4 @@
-"""A reader of untrusted protobuf messages: a schema says what may be there, limits how much.
+"""A reader of untrusted protobuf messages: a schema defines the fields, limits their number.
 
 The wire format is that of https://protobuf.dev/programming-guides/encoding: a message is a row of
 fields, each a number, a wire type and a value. Standard library alone.
@@ -7,13 +7,13 @@ fields, each a number, a wire type and a value. Standard library alone.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-# A message: for each field that was found, by name, its values in their order.
+# A message: for each field present, by name, its values in their order.
 Message = dict[str, list[Any]]
-# What a message may hold: number → (name, kind). A kind is one of `SCALARS` or another message's.
+# The fields of a message: number → (name, kind). A kind is one of `SCALARS` or another message's.
 Schema = Mapping[str, Mapping[int, tuple[str, str]]]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-# Wire types that each kind of scalar may come in. Repeated numbers come one by one or packed.
+# Wire types that each kind of scalar may have. Repeated numbers come one by one or packed.
 SCALARS = {
     "number": (_VARINT,),
     "numbers": (_VARINT, _BYTES),
@@ -32,16 +32,16 @@ class DamagedMessage(ValueError):
 
 
 class ForbiddenField(ValueError):
-    """The message holds what the schema does not know, or more than it may.
+    """The message contains a field that the schema does not have, or exceeds a limit.
 
     Attributes
     ----------
     kind, number
-        Of the message and the field that the schema does not know.
+        Of the message and the field that the schema does not have.
     """
 
-    def __init__(self, found: str, kind: str = "", number: int = 0) -> None:
-        super().__init__(found)
+    def __init__(self, content: str, kind: str = "", number: int = 0) -> None:
+        super().__init__(content)
         self.kind = kind
         self.number = number
 
@@ -52,7 +52,7 @@ class MessageReader:
     Parameters
     ----------
     most_fields, most_depth : int
-        What all of a message, with the messages inside it, may have.
+        Limits of a message, with the messages inside it.
     """
 
     def __init__(self, schema: Schema, *, most_fields: int, most_depth: int) -> None:
@@ -74,13 +74,13 @@ class MessageReader:
     def _read(self, kind: str, data: memoryview, depth: int) -> Message:
         if depth > self._most_depth:
             raise ForbiddenField(f"messages more than {self._most_depth} deep in each other")
-        known = self._schema[kind]
+        schema = self._schema[kind]
         message: Message = {}
         for number, wire_type, value in fields(data):
             self._count()
-            if number not in known:
+            if number not in schema:
                 raise ForbiddenField(f"field {number} in a {kind}", kind, number)
-            name, inner = known[number]
+            name, inner = schema[number]
             message.setdefault(name, []).extend(self._values(inner, wire_type, value, depth))
         return message
 

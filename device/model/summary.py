@@ -1,4 +1,4 @@
-"""What a model file says of itself, in words and as data; read without running any of it."""
+"""A model file's description of itself, as text and as data; read without running any of it."""
 
 import json
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from device.model.contract import ModelCard
 from device.model.onnx_reader import read_onnx_file
 from device.plain_text import one_line
 
-# How deep provenance is told line by line; what lies deeper stays JSON.
+# How deep provenance is printed line by line; what lies deeper stays JSON.
 _MOST_DEPTH = 4
 
 
 def read_card(path: Path) -> ModelCard:
-    """Read the card of a file that may be anything.
+    """Read the card of an untrusted file.
 
     Raises
     ------
@@ -35,22 +35,23 @@ def title_of(path: Path) -> str:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Everything a file says of itself but the numbers of its golden vector, and its hash."""
+    """All of a file's card but the numbers of its golden vector, and its hash."""
     card = read_card(path)
-    facts = asdict(card)
-    del facts["golden"]
+    entries = asdict(card)
+    del entries["golden"]
     return {
-        "title": facts.pop("title"),
+        "title": entries.pop("title"),
         "sha256": sha256_of(path),
         "size_bytes": path.stat().st_size,
-        **facts,
+        **entries,
         "golden_tolerance": card.golden.tolerance,
     }
 
 
-def to_lines(facts: dict[str, Any]) -> list[str]:
-    """`describe` for people: a line for each fact, names aligned."""
-    flat = [(one_line(name), one_line(text)) for name, text in _flat("", facts, _MOST_DEPTH)]
+def to_lines(description: dict[str, Any]) -> list[str]:
+    """`describe` for people: a line for each entry, names aligned."""
+    entries = _flat("", description, _MOST_DEPTH)
+    flat = [(one_line(name), one_line(text)) for name, text in entries]
     width = max(len(name) for name, _ in flat)
     return [f"{name:{width}}  {text}".rstrip() for name, text in flat]
 

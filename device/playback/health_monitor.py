@@ -6,8 +6,8 @@ from device.playback.state import InstrumentState
 
 MONITOR_SECONDS = 60.0
 # A machine that does other work too is late now and then without any fault of the model. A model
-# that is too slow is late in most blocks and exceeds the bounds within a second or two: so the
-# bounds count a short window.
+# that is too slow is late in most blocks and exceeds the limits within a second or two: so the
+# limits apply to a short window.
 WINDOW_SECONDS = 5.0
 MOST_UNDERRUNS = 3
 MOST_LATE = 8

@@ -36,7 +36,7 @@ class Report:
     Attributes
     ----------
     seconds : float
-        Music handed to the speaker.
+        Music written to the speaker.
     n_flips : int
     switch_to_sample_p50_ms, switch_to_sample_p99_ms : float
         From the reading of a flip until the first sample computed with it is written.
@@ -90,9 +90,9 @@ class Instrument(Closeable):
         Compose ahead on a helper thread; for playing in real time.
     listeners : iterable of callable
         Each is called with the same snapshot once a block, as soon as the speaker has taken the
-        block: a call says that the loop goes on. They are independent of each other, run in the
+        block: a call means that the loop goes on. They are independent of each other, run in the
         audio loop, and so must return at once: keep the snapshot, or set a flag, and work in a
-        `SupervisedThread`. What one raises is recorded in `THREADS`, and the music goes on.
+        `SupervisedThread`. An error of one is recorded in `THREADS`, and the music goes on.
     governed : bool
         Lower the inversion's iterations while blocks are late. Not for a recording, which must not
         depend on the load of the machine.
@@ -145,7 +145,7 @@ class Instrument(Closeable):
 
     @property
     def seconds(self) -> float:
-        """Music handed to the speaker so far."""
+        """Music written to the speaker so far."""
         return self._n_samples / self._sample_rate
 
     def voice_of(self, network: Network) -> Voice:
@@ -161,7 +161,7 @@ class Instrument(Closeable):
     def play(self, seconds: float | None = None) -> Report:
         """Play for `seconds` of music, without an end by default, and end with a fade of one block.
 
-        Without the fade where the network was interrupted: it gives no more samples.
+        Without the fade if the network was interrupted: it computes no more samples.
 
         Raises
         ------

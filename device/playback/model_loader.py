@@ -25,7 +25,7 @@ from device.system.threads import THREADS, SupervisedThread
 POLL_SECONDS = 0.25
 # A model that could not be read is tried again after so long.
 RETRY_SECONDS = 30.0
-# A thread that still loads a model after this is left alone; `close` does the remaining jobs.
+# A thread that still loads a model after this is not waited for; `close` does the remaining jobs.
 JOIN_SECONDS = 0.25
 
 Job = Callable[[], object]
@@ -34,9 +34,9 @@ Job = Callable[[], object]
 class ModelLoader(Closeable):
     """A thread that polls the store and makes a voice of the model that has become active there.
 
-    All that takes time is done here: loading a model and prefetching its first score and frames,
-    closing the voice of another, and writing to the store. Every public method is for the audio
-    loop, and returns at once.
+    All slow work is done here: loading a model and prefetching its first score and frames, closing
+    the voice of another, and writing to the store. Every public method is for the audio loop, and
+    returns at once.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class ModelLoader(Closeable):
     playing : str
         Digest of the model that plays already.
     report : callable
-        Takes one line for the player.
+        Called with one line for the user.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class ModelLoader(Closeable):
             voice.close()
 
     def next_voice(self) -> Voice | None:
-        """A voice that is ready to be heard, None without one; each voice once."""
+        """A voice that is ready to play, None without one; each voice once."""
         try:
             return self._ready.get_nowait()
         except Empty:
@@ -98,25 +98,25 @@ class ModelLoader(Closeable):
         self._jobs.put(voice.close)
 
     def record_takeover(self, state: InstrumentState) -> None:
-        """Note that the active model is heard, and has not yet shown that it does not crash."""
+        """Record that the active model is heard, and has not yet been shown not to crash."""
         self._jobs.put(self._store.record_takeover)
         if warning := size_mismatch_warning(len(state.switch_states), len(state.bits)):
             self._jobs.put(lambda: self._report(warning))
 
     def confirm_running(self) -> None:
-        """Note that the active model can be trusted."""
+        """Record that the active model can be trusted."""
         self._jobs.put(self._store.confirm_running)
 
-    def endured(self) -> None:
-        """Note that the active model has played for long."""
-        self._jobs.put(self._store.endured)
+    def clear_crash_history(self) -> None:
+        """Record that the active model has played for long."""
+        self._jobs.put(self._store.clear_crash_history)
 
-    def stopped(self) -> None:
-        """Note that the music was ended on purpose."""
-        self._jobs.put(self._store.stopped)
+    def record_clean_stop(self) -> None:
+        """Record that the music was ended on purpose."""
+        self._jobs.put(self._store.record_clean_stop)
 
     def reject(self, digest: str, reason: str, *, instead: str) -> None:
-        """Have a model refused from now on.
+        """Refuse a model from now on.
 
         Parameters
         ----------
@@ -129,7 +129,7 @@ class ModelLoader(Closeable):
         try:
             job = self._jobs.get(timeout=self._poll_seconds)
         except Empty:
-            self._look()
+            self._poll()
         else:
             job()
 
@@ -140,7 +140,7 @@ class ModelLoader(Closeable):
                 with THREADS.guard("loader"):
                     job()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         path = self._store.active() or BUNDLED_MODEL
         digest = bundled_digest() if path == BUNDLED_MODEL else path.stem
         if digest != self._rejected:
@@ -155,7 +155,7 @@ class ModelLoader(Closeable):
                 )
                 self._ready.put(self._prepare(network, self.state))
             except (ModelOutOfReach, OSError) as error:
-                self._put_off(digest, str(error), self.state.digest)
+                self._postpone(digest, str(error), self.state.digest)
             except SwitchboardError as error:
                 self._reject(digest, str(error), self.state.digest)
             except BaseException:
@@ -163,14 +163,14 @@ class ModelLoader(Closeable):
                 self._requested = before
                 raise
 
-    def _put_off(self, digest: str, reason: str, instead: str) -> None:
-        """Try again later: that a file cannot be read is no fault of the model."""
+    def _postpone(self, digest: str, reason: str, instead: str) -> None:
+        """Try again later: a file that cannot be read is no fault of the model."""
         if digest != self._unreadable:
             self._report(f"model {digest[:12]} is left aside: {reason}")
         self._requested, self._unreadable = instead, digest
         self._retry_at = time.monotonic() + RETRY_SECONDS
         if digest != bundled_digest():
-            self._store.set_aside(digest)
+            self._store.remove_if_damaged(digest)
 
     def _prepare(self, network: Network, state: InstrumentState) -> Voice:
         voice = self._make(network)

@@ -38,9 +38,9 @@ def open_active_model(store: ModelStore, report: Report) -> Network:
             return open_stored(store, path)
         except ModelOutOfReach as error:
             report(f"model {path.stem[:12]} is left aside: {error}")
-            store.set_aside(path.stem)
+            store.remove_if_damaged(path.stem)
             if store.active() == path:
-                store.stopped()
+                store.record_clean_stop()
                 return _open_previous(store, report)
         except SwitchboardError as error:
             if not reject_and_roll_back(store, path.stem, str(error), report):
@@ -62,7 +62,7 @@ def open_stored(store: ModelStore, path: Path) -> Network:
     try:
         return Network.open(path)
     except SwitchboardError:
-        # A refusal counts only if it was about the stored bytes.
+        # The refusal is valid only for the stored bytes.
         store.check_whole(path.stem)
         raise
 
@@ -97,12 +97,12 @@ def open_model_of_share_code(
     Parameters
     ----------
     model : Path or None
-        A file to look at beside the store and the bundled model.
+        A file to consider beside the store and the bundled model.
 
     Raises
     ------
     ShareCodeError
-        If no such model is here, or it has another number of switches.
+        If this device has no such model, or it has another number of switches.
     """
     paths = dict(_candidates(model, store))
     matching = [path for digest, path in paths.items() if digest.startswith(position.digest)]
@@ -110,14 +110,14 @@ def open_model_of_share_code(
         names = ", ".join(sorted(digest[: len(position.digest)] for digest in paths))
         raise ShareCodeError(
             f"share code {position.code}: found the models {names} here, expected one whose "
-            f"SHA-256 begins with {position.digest}; push that model to this box, or name its file "
-            "with --model"
+            f"SHA-256 begins with {position.digest}; push that model to this device, or name its "
+            "file with --model"
         )
     network = Network.open(matching[0])
     if network.card.n_switches != len(position.bits):
         raise ShareCodeError(
             f"share code {position.code}: found {len(position.bits)} switches, expected the "
-            f"model's {network.card.n_switches}; ask for it once more"
+            f"model's {network.card.n_switches}; check the code"
         )
     return network
 

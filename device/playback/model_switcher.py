@@ -1,6 +1,7 @@
 """The hot swap: a model that becomes active in the store is heard, and replaced if it has a fault.
 
-`ModelSwitcher` is one state machine. It gets one snapshot per block; every transition is one row:
+`ModelSwitcher` is one state machine. It receives one snapshot per block; every transition is one
+row:
 
 =========  ====================  =========================  =========  ==========================
 state      voices it holds       event                      next       what is done
@@ -34,7 +35,7 @@ from device.synthesis.voice import Voice
 
 # A model that plays so long at the start has not crashed the device there.
 START_SECONDS = 10.0
-# After so long without a break, earlier crashes are as likely the machine's fault as the model's.
+# After this time without a break, earlier crashes may as well be the machine's fault.
 LONG_SECONDS = 3600.0
 
 
@@ -56,7 +57,7 @@ class Steady:
 
 @dataclass(frozen=True)
 class Monitored:
-    """The current model is new; the voice before it stays ready, so that a return loads nothing."""
+    """The current model is new; the voice before it stays loaded, ready for a return."""
 
     current: Voice
     fallback: Voice
@@ -123,7 +124,7 @@ class ModelSwitcher(Closeable):
     def __exit__(self, kind: object, error: object, trace: object, /) -> None:
         # Ctrl-C and the end of the time are no crash, however early.
         if not isinstance(error, Exception):
-            self._loader.stopped()
+            self._loader.record_clean_stop()
         self.close()
 
     def _note_progress(self, snapshot: InstrumentState) -> None:
@@ -136,7 +137,7 @@ class ModelSwitcher(Closeable):
                 self._loader.confirm_running()
                 self._state = Steady(current, next_voice)
         if snapshot.seconds >= self._long_at:
-            self._loader.endured()
+            self._loader.clear_crash_history()
             self._long_at = math.inf
 
     def _follow(self, snapshot: InstrumentState) -> None:

@@ -1,4 +1,4 @@
-"""Share codes: a position in the music, short enough to be read out over the telephone.
+"""Share codes: a position in the music, short enough to be read aloud.
 
 A code is a number in Crockford's base 32 (no I, L, O, U; case, hyphens and spaces mean nothing).
 Its bits are, the highest first:
@@ -12,11 +12,11 @@ bits       meaning
 24         first bits of the model file's SHA-256
 4          number of switches less one
 1 each     switches, the first one first
-5 each     seed, then position in 16ths since the start: a bit that says whether more follows,
-           and four bits of the number
+5 each     seed, then position in 16ths since the start: a bit that is 1 if more follows, and four
+           bits of the number
 16         tempo in 1/100 bpm, if it is fixed
 0 to 4     zero
-10         all that precedes, as a number, modulo 1021
+10         all bits before, as a number, modulo 1021
 =========  ==================================================================================
 
 1021 is a prime, so every code in which one character is wrong or two are swapped is detected.
@@ -36,7 +36,7 @@ _DIGEST_DIGITS = 6
 _SLOTS_PER_BEAT = 4
 _MODULUS = 1021
 _GROUP = 4
-_MISHEARD = str.maketrans("ILO", "110", "- \t\r\n")
+_LOOK_ALIKES = str.maketrans("ILO", "110", "- \t\r\n")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class SharedPosition:
         ------
         ShareCodeError
         """
-        characters = code.upper().translate(_MISHEARD)
+        characters = code.upper().translate(_LOOK_ALIKES)
         if not characters or set(characters) - set(ALPHABET):
             raise _refusal(code, "a character that no code has", "letters and digits without U")
         bits = "".join(f"{ALPHABET.index(character):05b}" for character in characters)
@@ -119,7 +119,7 @@ class SharedPosition:
 
 
 class _Reader:
-    """Takes the fields of a payload, one after another."""
+    """Reads the fields of a payload, one after another."""
 
     def __init__(self, code: str, payload: str) -> None:
         self._code = code
@@ -130,7 +130,7 @@ class _Reader:
         if version != _VERSION:
             raise _refusal(self._code, f"version {version}", f"version {_VERSION}")
         digest = f"{self._number(4 * _DIGEST_DIGITS):0{_DIGEST_DIGITS}x}"
-        bits = tuple(bit == "1" for bit in self._take(self._number(4) + 1))
+        bits = tuple(bit == "1" for bit in self._read(self._number(4) + 1))
         seed, n_slots = self._packed(), self._packed()
         tempo_bpm = self._number(16) / 100 if has_tempo else None
         if len(self._rest) > 4 or "1" in self._rest:
@@ -139,14 +139,14 @@ class _Reader:
             raise _refusal(self._code, f"{tempo_bpm} bpm", "20 to 400 bpm")
         return SharedPosition(digest, bits, seed, tempo_bpm, bool(still), n_slots)
 
-    def _take(self, n_bits: int) -> str:
-        taken, self._rest = self._rest[:n_bits], self._rest[n_bits:]
-        if len(taken) < n_bits:
+    def _read(self, n_bits: int) -> str:
+        bits, self._rest = self._rest[:n_bits], self._rest[n_bits:]
+        if len(bits) < n_bits:
             raise _refusal(self._code, "less than a code holds", "a whole code")
-        return taken
+        return bits
 
     def _number(self, n_bits: int) -> int:
-        return int(self._take(n_bits), 2)
+        return int(self._read(n_bits), 2)
 
     def _packed(self) -> int:
         number, more = 0, 1
@@ -184,5 +184,5 @@ def _in_fives(bits: str) -> list[str]:
 
 def _refusal(code: str, found: str, expected: str) -> ShareCodeError:
     return ShareCodeError(
-        f"share code {code[:60]!r}: found {found}, expected {expected}; ask for it once more"
+        f"share code {code[:60]!r}: found {found}, expected {expected}; check the code"
     )

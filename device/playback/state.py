@@ -37,10 +37,10 @@ class InstrumentState:
     level_db : float
         RMS of the latest block in dB below full scale; -inf for silence.
     seconds : float
-        Music handed to the speaker so far.
+        Music written to the speaker so far.
     n_flips : int
     switch_p50_ms, switch_p99_ms : float
-        From reading a flip to handing over the first sample computed with it; nan before any.
+        From reading a flip to writing the first sample computed with it; nan before any.
     latency_ms : float
         What inversion and speaker add after that.
     n_underruns : int
@@ -54,7 +54,7 @@ class InstrumentState:
     n_not_finite : int
         Frames of this model that were not finite and are silent instead.
     failure : str or None
-        Why the model gives only silence from now on.
+        Why the model plays only silence from now on.
     """
 
     title: str

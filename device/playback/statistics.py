@@ -1,4 +1,4 @@
-"""Statistics for the audio loop: cheap to update, read elsewhere."""
+"""Statistics for the audio loop: an update costs little; they are read elsewhere."""
 
 import numpy as np
 
@@ -23,12 +23,12 @@ class Percentiles:
 
     def at(self, percent: float) -> float:
         """A percentile of the values kept, nan without any."""
-        known = self._values[: min(self.n, len(self._values))]
-        return float(np.percentile(known, percent)) if len(known) else float("nan")
+        values = self._values[: min(self.n, len(self._values))]
+        return float(np.percentile(values, percent)) if len(values) else float("nan")
 
 
 def resident_mb() -> float:
-    """Physical memory this process holds now, in MB; nan where the kernel does not give it."""
+    """Physical memory that this process uses now, in MB; nan where it is not reported."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 (hot in bench)
             pages = int(file.read().split()[1])

@@ -42,7 +42,7 @@ class Transition(Protocol):
 
     @property
     def begun(self) -> bool:
-        """Whether two voices play, so that it must go to its end."""
+        """Whether two voices play, so that it must be completed."""
         ...
 
     def block(self, switch_states: Bits) -> Samples:
@@ -84,7 +84,7 @@ class BarTransition:
         return NoTransition(self.voice) if self.voice is self._new else self
 
     def block(self, switch_states: Bits) -> Samples:
-        """As many frames of the old voice as are before the beat, the rest of the new one."""
+        """The frames of the old voice up to the beat, then those of the new one."""
         old, new = self.voice, self._new
         n_old = max(old.transport.frame_at(self._beat) - old.n_frames, 0)
         if n_old >= old.block_frames:
@@ -110,7 +110,7 @@ class ImmediateTransition:
         return NoTransition(self.voice)
 
     def block(self, switch_states: Bits) -> Samples:
-        """What is left of the old voice's last block, and one of the new voice."""
+        """The rest of the old voice's last block, and one block of the new voice."""
         # The old voice's model is not called: it is replaced because it fails.
         left = self.voice.rest()
         self._new.replace_open_frames(self.voice)
@@ -128,8 +128,8 @@ class Crossfade:
         self._beat = beat
         self._sample_rate = old.vocoder.sample_rate
         self._n_lead = round(lead_seconds(new) * self._sample_rate)
-        # Of the new voice, sample by sample; the old one's is the same, backwards. A table, because
-        # the sine of a number may depend on where in a block it stands.
+        # Of the new voice, sample by sample; the old one's is the same, reversed. A table, because
+        # the sine of a number may depend on its place in a block.
         n_fade = round(CROSSFADE_SECONDS * self._sample_rate)
         self._gain = np.sin(np.linspace(0, 0.5 * np.pi, n_fade + 1)).astype(np.float32)
         self._left: int | None = None
@@ -145,7 +145,7 @@ class Crossfade:
         return self._left is not None
 
     def block(self, switch_states: Bits) -> Samples:
-        """The old voice, and from the lead before the beat on the new one with it."""
+        """The old voice; from the lead before the beat on, mixed with the new one."""
         to_beat = self._samples_to_beat
         samples = self._old.block(switch_states)
         if self._left is None and to_beat < self._n_lead + len(samples):
@@ -171,7 +171,7 @@ class Crossfade:
 
     def _mixed(self, old: Samples, switch_states: Bits, left: int) -> Samples:
         """Both voices, the old one's part falling to nothing within `left` samples."""
-        # It begins inside a block, so that its phases do not depend on how blocks fall.
+        # It begins inside a block, so that its phases do not depend on the block boundaries.
         n_alone = min(max(left - self._n_lead, 0), len(old))
         new = np.zeros(len(old), np.float32)
         new[n_alone:] = self._new.take(switch_states, len(old) - n_alone)

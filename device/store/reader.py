@@ -1,4 +1,4 @@
-"""What is in a model store, for readers: no lock, no waiting, nothing changed."""
+"""Read access to a model store: no lock, no waiting, no changes."""
 
 import hashlib
 import re
@@ -43,9 +43,9 @@ class StoredModel:
 
 
 class StoreReader:
-    """The models of a directory, which need not be there.
+    """The models of a directory, which need not exist.
 
-    Each name turns from one whole file to another in one step, so a reader never waits.
+    Each name changes from one whole file to another in one step, so a reader never waits.
     """
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
@@ -59,11 +59,11 @@ class StoreReader:
     def previous(self) -> Path | None:
         """The file that played before, whole; None: the bundled model."""
         previous = self._linked("previous")
-        # Turning both links is two steps, and between them both say the same.
+        # Changing both links takes two steps, and between them both name the same file.
         return None if previous == self.active() else previous
 
     def path(self, digest: str) -> Path:
-        """Where a model of this hash lies, if it is there."""
+        """Path of the model with this hash, stored or not."""
         path = self.directory / f"{digest}.onnx"
         if not _MODEL_NAME.fullmatch(path.name):
             raise StoreError(
@@ -89,32 +89,32 @@ class StoreReader:
         return sorted(models, key=lambda model: (-model.added, model.digest))
 
     def find(self, name: str) -> str:
-        """The hash that a person means: ``active``, ``previous`` or the first digits of a hash.
+        """The hash that a name means: ``active``, ``previous`` or the first digits of a hash.
 
         Raises
         ------
         StoreError
-            If no model is called so, or several.
+            If no model matches, or several do.
         """
         if name in ("active", "previous"):
             path = self.active() if name == "active" else self.previous()
-            found = [path.stem] if path else []
+            matches = [path.stem] if path else []
         else:
-            found = [p.stem for p, _ in self._files() if name and p.stem.startswith(name.lower())]
-        if len(found) != 1:
+            matches = [p.stem for p, _ in self._files() if name and p.stem.startswith(name.lower())]
+        if len(matches) != 1:
             raise StoreError(
-                f"model {name[:80]!r}: found {len(found) or 'none'} in {self.directory}, expected "
-                "one; `switchboard models list` names them all"
+                f"model {name[:80]!r}: found {len(matches) or 'none'} in {self.directory}, "
+                "expected one; `switchboard models list` names them all"
             )
-        return found[0]
+        return matches[0]
 
     def is_whole(self, digest: str) -> bool:
-        """Whether the disk still has the bytes that a hash is the name of.
+        """Whether the file still has the bytes of its hash.
 
         Raises
         ------
         ModelOutOfReach
-            If that cannot be told, because the file cannot be read.
+            If the file cannot be read.
         """
         path = self.path(digest)
         try:
@@ -131,7 +131,7 @@ class StoreReader:
             ) from error
 
     def check_whole(self, digest: str) -> None:
-        """See that a model can be read as it was stored: without that, nothing is its own fault.
+        """Check that a model can be read as it was stored; if not, no failure is the model's fault.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class StoreReader:
         return self._verdicts.last_refusal()
 
     def is_accepted(self, digest: str) -> bool:
-        """Whether it was examined here, found good, and not refused since."""
+        """Whether it was examined here, accepted, and not refused since."""
         return self._verdicts.is_accepted(digest)
 
     def _linked(self, name: str) -> Path | None:
@@ -164,7 +164,7 @@ class StoreReader:
 
     def _files(self) -> Iterator[tuple[Path, stat_result]]:
         for path in sorted(self.directory.glob("*.onnx")):
-            # It may go while we look.
+            # It may be removed meanwhile.
             with suppress(FileNotFoundError):
                 if is_model(path):
                     yield path, path.stat()
@@ -175,7 +175,7 @@ def is_model(path: Path) -> bool:
     if not _MODEL_NAME.fullmatch(path.name):
         return False
     try:
-        # A link that bears a model's name is none: it can lead to what never ends.
+        # A link with a model's name is no model: its target may be an endless device.
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""The model store: a directory that is all a box's programs share about models.
+"""The model store: the directory through which the programs of a device share models.
 
 ::
 
@@ -9,8 +9,8 @@
     starts.json     how the last starts of the active one ended, and in which boot
 
 Readers need no lock: each of these names changes in one step from one whole file to another.
-Writers take turns (``flock`` on ``.lock``), hold the lock for a few small writes at most, and bring
-everything to the disk before it is named, so that a power cut leaves the old state or the new one.
+Writers take turns (``flock`` on ``.lock``), hold the lock for a few small writes at most, and flush
+everything to the disk before it takes its name: a power cut leaves the old state or the new one.
 All accounts may read all of it, whatever the umask of the writer, and root writes as the account
 that the folder belongs to (`open_store`). Names that are no regular files are never waited for.
 Standard library alone.
@@ -31,11 +31,11 @@ from device.store.upload import Upload, remaining_bytes, writing_into
 from device.system.account import switch_to_owner_of
 
 DEFAULT_STORE = Path("/var/lib/switchboard/models")
-# What stays free on the disk after a model was added: the box has other things to write.
+# What stays free on the disk after a model was added: the device writes other files too.
 RESERVE_BYTES = 16 * 1024 * 1024
 
 _LOCK_SECONDS = 20.0
-_EXAMINATION_SECONDS = 90.0
+_VALIDATION_SECONDS = 90.0
 _CHUNK_BYTES = 1 << 16
 
 
@@ -63,7 +63,7 @@ class ModelStore(StoreReader):
     StoreError
         From everything that writes, if another process holds the store for too long.
     StoreFull, OutputError
-        From everything that writes, if the disk is full or does not let us.
+        From everything that writes, if the disk is full or not writable.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ModelStore(StoreReader):
         self._starts = StartCounter(self.directory / "starts.json")
 
     def incoming(self, n_bytes: int) -> Upload:
-        """Begin a model of at most `n_bytes`.
+        """Begin the upload of a model of at most `n_bytes`.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class ModelStore(StoreReader):
             return Upload(self.directory, n_bytes, self._adopt)
 
     def add(self, source: Path | BinaryIO) -> str:
-        """Take a copy of a model file, unexamined; returns its hash.
+        """Copy a model file into the store, unexamined; returns its hash.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class ModelStore(StoreReader):
         Parameters
         ----------
         digest : str or None
-            The one that misbehaved, if it need not be the active one any more: then that one stays.
+            The faulty one, if another may be active by now: then that one stays active.
 
         Returns
         -------
@@ -152,12 +152,12 @@ class ModelStore(StoreReader):
             return self.active()
 
     def refuse(self, digest: str, reason: str) -> None:
-        """Remember that a hash must not play."""
+        """Record that a hash must not play."""
         with self._locked():
             self._verdicts.record(self.path(digest).stem, reason)
 
     def accept(self, digest: str) -> None:
-        """Remember that a hash was examined here and is good; forgets an earlier refusal."""
+        """Record that a hash was examined here and is good; removes an earlier refusal."""
         with self._locked():
             self._verdicts.record(self.path(digest).stem, None)
 
@@ -177,11 +177,11 @@ class ModelStore(StoreReader):
                 )
             files.remove_durably(self.path(digest))
 
-    def set_aside(self, digest: str) -> None:
+    def remove_if_damaged(self, digest: str) -> None:
         """Go back to what played before a model whose bytes the disk has lost; never raises.
 
-        It is not to blame, and may come again. One that is whole, or that merely cannot be read,
-        keeps its place.
+        It is not refused and may be added again. One that is whole, or that merely cannot be read,
+        stays.
         """
         with suppress(SwitchboardError), self._locked():
             if self.is_whole(digest):
@@ -194,9 +194,9 @@ class ModelStore(StoreReader):
     def record_start_attempt(self) -> Path | None:
         """Note that the instrument is about to open the active model; returns which.
 
-        A model that crashed the box a few times is rolled back first; see
-        `device.store.start_counter`. Never
-        raises: a disk that cannot be written is no reason not to play.
+        A model that crashed the device a few times is rolled back first; see
+        `device.store.start_counter`. Never raises: a disk that cannot be written is no reason not
+        to play.
         """
         with suppress(SwitchboardError), self._locked():
             active = self.active()
@@ -212,7 +212,7 @@ class ModelStore(StoreReader):
     def record_takeover(self) -> None:
         """Note that the active model has taken over while another one played; never raises.
 
-        If the box crashes with it before `confirm_running`, once is enough.
+        If the device crashes with it before `confirm_running`, one crash is enough.
         """
         with suppress(SwitchboardError), self._locked():
             active = self.active()
@@ -224,18 +224,18 @@ class ModelStore(StoreReader):
     def confirm_running(self) -> None:
         """Note that the active model plays; never raises.
 
-        From now on the machine may go down with it; a crash still counts.
+        From now on a machine that goes down does not count against it; a crash still does.
         """
         with suppress(SwitchboardError), self._locked():
             self._starts.confirm_running()
 
-    def endured(self) -> None:
+    def clear_crash_history(self) -> None:
         """Note that the active model has played for long: its earlier crashes are forgotten."""
         with suppress(SwitchboardError), self._locked():
             self._starts.clear_crashes()
 
-    def stopped(self) -> None:
-        """Note that we were told to stop, so that this end is no crash; never raises."""
+    def record_clean_stop(self) -> None:
+        """Note that the stop was requested, so that it does not count as a crash; never raises."""
         with suppress(SwitchboardError), self._locked():
             self._starts.record_stop()
 
@@ -249,14 +249,14 @@ class ModelStore(StoreReader):
             if active and (reason := self.refusal(active.stem)):
                 self._roll_back(reason, active.stem)
             elif active and not self.is_whole(active.stem):
-                # The disk has forgotten some of it. The model is not to blame and may come again.
+                # The disk lost some of its bytes. The model is not refused and may be added again.
                 self._activate_previous()
                 files.remove_durably(active)
 
     @contextmanager
-    def examining(self) -> Iterator[None]:
-        """Take turns with other processes that examine a model: a box has memory for one."""
-        with self._held(".examining", _EXAMINATION_SECONDS):
+    def validation_lock(self) -> Iterator[None]:
+        """Take turns with other processes that validate a model: a device has memory for one."""
+        with self._held(".examining", _VALIDATION_SECONDS):
             yield
 
     def free_bytes(self) -> int:
@@ -305,7 +305,7 @@ class ModelStore(StoreReader):
             files.flush_folder(self.directory)
 
     def _make_place(self) -> None:
-        """Let the oldest go, so that one more is not too many."""
+        """Remove the oldest models, so that one more fits."""
         oldest_first = [self.path(model.digest) for model in reversed(self.models())]
         n_too_many = max(len(oldest_first) + 1 - self._keep, 0)
         spared = (self.active(), self.previous())
@@ -335,6 +335,6 @@ class ModelStore(StoreReader):
         try:
             self._set_link("active", previous if is_good else None)
         except OSError:
-            # A full disk has no room for another link, but always for one less.
+            # A full disk has no room for another link, but one can be removed.
             self._set_link("active", None)
         self._set_link("previous", None)

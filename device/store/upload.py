@@ -1,4 +1,4 @@
-"""A model on its way into the store."""
+"""The upload of a model into the store."""
 
 import errno
 import hashlib
@@ -25,7 +25,7 @@ class Upload(Closeable):
     n_bytes : int
         The most that will come.
     adopt : callable
-        What makes a model of it: takes the file and its hash.
+        Adds it to the store: takes the file and its hash.
     """
 
     def __init__(self, directory: Path, n_bytes: int, adopt: Callable[[Path, str], None]) -> None:
@@ -61,12 +61,12 @@ class Upload(Closeable):
             self._file.write(data)
 
     def flush(self) -> None:
-        """Bring all of it to the disk; from now on it can be examined at `path`."""
+        """Flush all of it to the disk; from now on it can be examined at `path`."""
         with writing_into(self.path.parent):
             flush_file(self._file)
 
     def is_whole(self) -> bool:
-        """Whether the disk gives back what was written: else no validation result of it counts."""
+        """Whether the file has the bytes that were written; if not, no validation of it counts."""
         try:
             return sha256_of(self.path) == self.digest
         except OSError:
@@ -88,17 +88,17 @@ class Upload(Closeable):
 
 @contextmanager
 def writing_into(directory: Path) -> Iterator[None]:
-    """Name what keeps us from writing into a store."""
+    """Translate errors of writing into a store."""
     try:
         yield
     except SwitchboardError:
         raise
     except OSError as error:
-        found = f"{directory}: found {error.strerror or error}"
+        problem = f"{directory}: found {error.strerror or error}"
         if error.errno in _FULL:
             remedy = "make room, or remove a model with `switchboard models remove`"
-            raise StoreFull(f"{found}, expected room for a model; {remedy}") from error
-        raise OutputError(f"{found}, expected a writable folder; see --store") from error
+            raise StoreFull(f"{problem}, expected room for a model; {remedy}") from error
+        raise OutputError(f"{problem}, expected a writable folder; see --store") from error
 
 
 def remaining_bytes(source: BinaryIO) -> int:

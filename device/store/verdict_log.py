@@ -1,4 +1,4 @@
-"""What a box remembers of models it has examined or played, by the hash of the file."""
+"""Verdicts on models that were examined or played here, by the hash of the file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,12 +49,12 @@ class VerdictLog:
         return None
 
     def is_accepted(self, digest: str) -> bool:
-        """Whether it was examined here, found good, and not refused since."""
+        """Whether it was examined here, accepted, and not refused since."""
         verdict = self._read().get(digest)
         return verdict is not None and verdict["accepted"] is True
 
     def record(self, digest: str, refusal: str | None) -> None:
-        """Remember a verdict in place of an earlier one; None is acceptance."""
+        """Record a verdict in place of an earlier one; None is acceptance."""
         verdicts = self._read()
         verdicts.pop(digest, None)
         verdicts[digest] = {

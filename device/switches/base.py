@@ -21,7 +21,7 @@ class Switches(Protocol):
 
     @property
     def finished(self) -> bool:
-        """Whether the player asked to quit."""
+        """Whether the player has quit."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class SwitchesBase(Closeable):
 
     @property
     def finished(self) -> bool:
-        """Whether the player asked to quit."""
+        """Whether the player has quit."""
         return False
 
     @property

@@ -31,9 +31,9 @@ def fit(bits: Bits, n_switches: int) -> Bits:
     return bits[:n_switches] + (False,) * (n_switches - len(bits))
 
 
-def size_mismatch_warning(n_panel: int, n_model: int) -> str | None:
+def size_mismatch_warning(n_hardware: int, n_model: int) -> str | None:
     """Warning for hardware with another number of switches than the model; None if equal."""
-    if n_panel == n_model:
+    if n_hardware == n_model:
         return None
-    rest = "the extra ones are ignored" if n_panel > n_model else "the missing ones stay off"
-    return f"the panel has {n_panel} switches, the model {n_model}: {rest}"
+    rest = "the extra ones are ignored" if n_hardware > n_model else "the missing ones stay off"
+    return f"there are {n_hardware} switches, the model has {n_model}: {rest}"

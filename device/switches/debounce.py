@@ -22,21 +22,21 @@ class _Contact:
         self._rest = False  # level before the changes began
         self._bucket = 0.0
         self._changed_at = float("-inf")
-        self._seen_at = 0.0
+        self._updated_at = 0.0
 
     def update(self, level: bool, now: float) -> bool:
-        self._bucket = max(0.0, self._bucket - LEAK_PER_SECOND * (now - self._seen_at))
-        self._seen_at = now
+        self._bucket = max(0.0, self._bucket - LEAK_PER_SECOND * (now - self._updated_at))
+        self._updated_at = now
         if self._level is None:
             self._level = self._rest = level
         elif level != self._level:
-            self._moved(level, now)
+            self._record_change(level, now)
         if self.chatters and now - self._changed_at >= CALM_SECONDS:
             self.chatters = False
             self._bucket = 0.0
         return self._rest if self.chatters else level
 
-    def _moved(self, level: bool, now: float) -> None:
+    def _record_change(self, level: bool, now: float) -> None:
         if self._bucket == 0.0 and not self.chatters:
             self._rest = not level
         self._level = level

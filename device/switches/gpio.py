@@ -63,7 +63,9 @@ class GpioSwitches(SwitchesBase):
         self._clock = clock
         self._sleep = sleep
         self._debounce = Debounce(len(pins), lockout_seconds)
-        self._guard = ChatterFilter(len(pins), None if report is None else self._report_chatter)
+        self._chatter_filter = ChatterFilter(
+            len(pins), None if report is None else self._report_chatter
+        )
         self._pins = tuple(pins)
         self._report = None if report is None else without_errors(report)
         self._active_high = active_high
@@ -90,7 +92,7 @@ class GpioSwitches(SwitchesBase):
     def read(self, seconds: float) -> Bits:
         """Read every pin's level, without bounce and chatter."""
         now = self._clock()
-        return self._guard.update(self._debounce.update(self.levels(), now), now)
+        return self._chatter_filter.update(self._debounce.update(self.levels(), now), now)
 
     def levels(self) -> Bits:
         """The raw levels of all switches."""
@@ -99,12 +101,12 @@ class GpioSwitches(SwitchesBase):
     @property
     def chattering(self) -> Bits:
         """Which switches are held because they chatter."""
-        return self._guard.chattering
+        return self._chatter_filter.chattering
 
     def close(self) -> None:
         """Release the pins; may be called again."""
-        # lgpio sometimes answers 'GPIO busy' when it releases a line; seen 4 times in 320,
-        # and the first retry always worked. A process that ends gives the lines back anyway.
+        # lgpio sometimes fails with 'GPIO busy' when it releases a line; seen 4 times in 320,
+        # and the first retry always worked. The kernel frees the lines of an ended process anyway.
         errors = pin_errors() if self._contacts else ()
         while self._contacts:
             contact = self._contacts.pop()
@@ -130,7 +132,7 @@ class GpioSwitches(SwitchesBase):
     def _claim(self, pins: Sequence[int]) -> None:
         # lgpio leaves a pipe in its working folder, which another user may own.
         os.environ.setdefault("LG_WD", tempfile.gettempdir())
-        # InputDevice, not Button: it asks for no edges, so no thread of lgpio's runs along.
+        # InputDevice, not Button: it requests no edge events, so lgpio starts no thread.
         from gpiozero import InputDevice
 
         for pin in pins:
@@ -142,12 +144,12 @@ class GpioSwitches(SwitchesBase):
 
     def _report_chatter(self, i: int, chatters: bool) -> None:
         if self._report is not None:
-            how = "chatters, and is held where it was: see to its wire" if chatters else "is calm"
+            how = "chatters, and is held where it was: check its wire" if chatters else "is calm"
             self._report(f"switch {i + 1} ({describe(self._pins[i])}) {how}")
 
 
 def pin_errors() -> tuple[type[Exception], ...]:
-    """Collect what gpiozero and the libraries below it raise."""
+    """Exceptions that gpiozero and the libraries below it raise."""
     known: tuple[type[Exception], ...] = (ImportError, OSError, RuntimeError, ValueError)
     with suppress(ImportError):
         from gpiozero import GPIOZeroError

@@ -20,7 +20,7 @@ from device.switches.bits import Bits, fit
 SWITCH_KEYS = "123456789abcdefghijklmnopstuvwxyz"
 STDIN = 0
 
-# Arrow and function keys arrive as several characters, some of which are keys of ours.
+# Arrow and function keys arrive as several characters, some of which are switch keys.
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*[ -/]*[@-~]?)?")
 
 
@@ -29,8 +29,8 @@ class KeyboardSwitches(SwitchesBase):
 
     The other keys: r random, 0 all off, space prints the share code, q ends.
 
-    The terminal stays in cbreak mode until `close`: keys come at once and unseen, and Ctrl-C still
-    interrupts.
+    The terminal stays in cbreak mode until `close`: keys arrive at once and are not echoed, and
+    Ctrl-C still interrupts.
 
     Parameters
     ----------
@@ -78,26 +78,26 @@ class KeyboardSwitches(SwitchesBase):
         return self._finished
 
     def read(self, seconds: float) -> Bits:
-        """Take the keys pressed since the last time; never waits for one."""
+        """Process the keys pressed since the last call; never waits for one."""
         for key in _ESCAPE_SEQUENCE.sub("", self._pending()).lower():
             self._press(key)
         return tuple(self._bits)
 
     def fit(self, n_switches: int) -> None:
-        """Have so many keys from now on; those that stay, stay as they are."""
+        """Change the number of keys; the switches that remain keep their states."""
         self.n_switches = n_switches
         self._bits = list(fit(tuple(self._bits), n_switches))
 
     def close(self) -> None:
-        """Give the terminal its mode back; may be called again."""
+        """Restore the terminal's mode; may be called again."""
         mode, self._saved_mode = self._saved_mode, None
         if mode is not None and _in_foreground(self._fd):
             with suppress(termios.error):  # It may have hung up.
                 termios.tcsetattr(self._fd, termios.TCSADRAIN, mode)
 
     def _pending(self) -> str:
-        """Return the keys pressed since the last time; after the end of input, none."""
-        # In the background, touching the terminal would stop the process and so the music.
+        """Return the keys pressed since the last call; after the end of input, none."""
+        # In the background, using the terminal would stop the process and so the music.
         if self._saved_mode is None or self._at_end or not _in_foreground(self._fd):
             return ""
         try:
@@ -136,7 +136,7 @@ def key_help(n_switches: int) -> str:
     """Name the keys in one line."""
     last = SWITCH_KEYS[:n_switches][-1]
     keys = "1" if n_switches == 1 else f"1-{last}" if n_switches <= 9 else f"1-9 a-{last}"
-    return f"{keys} switch   r random   0 all off   space tell   q quit"
+    return f"{keys} switch   r random   0 all off   space share code   q quit"
 
 
 def _in_foreground(fd: int) -> bool:

@@ -12,13 +12,13 @@ from device.switches.pinout import header_pin
 
 POLL_SECONDS = 0.001
 REFRESH_SECONDS = 0.1
-# More changes within a lockout are no bounce of a contact.
+# More changes than this within one lockout are chatter, not bounce.
 _CHATTER_CHANGES = 20
 
 
 @dataclass
 class Contact:
-    """What was measured of one switch.
+    """Measurements of one switch.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Contact:
     def verdict(self) -> str:
         """Assessment of the contact, in words."""
         if self.n_changes > _CHATTER_CHANGES:
-            return "chatters: see to its wire"
+            return "chatters: check its wire"
         if self.n_flips == 0:
             return "closed: flip it, or it touches ground" if self.closed else "flip it"
         return "works" if self.n_flips > 1 else "flip it back"

@@ -19,7 +19,7 @@ N_PINS = len(FUNCTIONS)
 # then right column, from the top.
 DEFAULT_PINS = (5, 6, 13, 26, 24, 25, 12, 16)
 
-# What else wants a pin. A sound card on the header cannot do without its four.
+# Other uses of a pin. A sound card on the header needs all four of its pins.
 OTHER_USES = {
     0: "the identity chip of a board on the header",
     1: "the identity chip of a board on the header",
@@ -41,7 +41,7 @@ I2S_PINS = (18, 19, 20, 21)
 
 
 def header_pin(bcm: int) -> int | None:
-    """Where a BCM number comes out, 1 to 40; None: it does not."""
+    """Header pin of a BCM number, 1 to 40; None if it is not on the header."""
     name = f"BCM {bcm}"
     return FUNCTIONS.index(name) + 1 if name in FUNCTIONS else None
 

@@ -88,10 +88,10 @@ def _script_lines(path: Path) -> list[str]:
     try:
         return read_text(path).splitlines()
     except OSError as error:
-        found = error.strerror or str(error)
+        problem = error.strerror or str(error)
     except UnicodeDecodeError:
-        found = "bytes that are not UTF-8"
-    raise ScriptError(f"{path}: found {found}, expected a text file of lines like '2.5 10110000'")
+        problem = "bytes that are not UTF-8"
+    raise ScriptError(f"{path}: found {problem}, expected a text file of lines like '2.5 10110000'")
 
 
 def _parse_flip(words: list[str], n_switches: int, place: str) -> tuple[float, Bits]:

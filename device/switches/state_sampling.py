@@ -48,7 +48,7 @@ def sample_with_flips(n_switches: int, most: int, rng: np.random.Generator) -> l
 
 
 def flipped(bits: Bits, switch: int) -> Bits:
-    """The state in which one switch, counted from 0, is the other way."""
+    """The state in which one switch, counted from 0, is inverted."""
     return (*bits[:switch], not bits[switch], *bits[switch + 1 :])
 
 

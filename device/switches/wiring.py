@@ -51,8 +51,8 @@ class Wiring:
             *(f"BCM {bcm} is used twice" for bcm in twice),
         ]
 
-    def rivals(self) -> list[str]:
-        """Other uses of the pins that are taken, in words."""
+    def conflicts(self) -> list[str]:
+        """Other uses of the pins in use, in words."""
         used = [*self.pins, *self.leds.values()]
         return [f"BCM {bcm}: {OTHER_USES[bcm]}" for bcm in used if bcm in OTHER_USES]
 

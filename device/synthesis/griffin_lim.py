@@ -15,7 +15,7 @@ the caller draws frames before they are due, so those ahead are a *forecast*. Wh
 flipped the forecast was wrong, and `revise` initialises the open frames anew for the magnitudes
 wanted now. A change is then heard as soon as without any look-ahead.
 
-The open frames are those handed in and not yet final. `GriffinLim` is their only owner.
+The open frames are those passed in and not yet final. Only `GriffinLim` changes them.
 
 The state is never reset: a reset clicks.
 """
@@ -37,13 +37,13 @@ _INITIAL_REGULARISATION = 0.03
 # The same for the iterations, where the newest frame still lacks its successors. Up to 0.3 it moves
 # spectral convergence by 1 dB; less than this gains nothing in an STFT of another size.
 _ITERATION_REGULARISATION = 0.1
-# Seed relative to the target. Without it the stream stays silent for ever after silence, because
-# nothing overlaps into the next frame that could give it a phase. Ten times more costs 0.4 dB.
+# Seed relative to the target. Without it the stream stays silent after silence, because nothing
+# overlaps into the next frame that could give it a phase. Ten times more costs 0.4 dB.
 _SEED = 0.003
-# The seed's phases. In silence, which is what has less than this part of the energy to come, they
-# are aligned: all bins at once are a click, and are to sound like one. Over sound they are drawn,
-# once for all streams: aligned, the bins that a very different sound brings along would add up to a
-# click of 2 to 6 times the second difference of either sound.
+# The seed's phases. In silence, defined as less than this part of the energy of the next frame,
+# they are aligned: a target with all bins at once is a click, and must sound like one. Over sound
+# they are random, the same for all streams: aligned, the new bins of a very different sound would
+# add up to a click of 2 to 6 times the second difference of either sound.
 SILENCE = 0.1
 _SEED_OF_PHASES = 0
 # Each iteration steps past the projection by this part of its difference to the previous one. 0.3
@@ -59,7 +59,7 @@ class Preset:
     Attributes
     ----------
     n_fft, hop_length : int
-        Samples. The window decides the latency, and how near two pitches may lie.
+        Samples. The window decides the latency, and how close two pitches may be.
     look_ahead : int
         Frames forecast. A longer queue costs less than more iterations over a short one: rows that
         are transformed together share the overhead of the call and the FFT's vector instructions.
@@ -83,7 +83,7 @@ PRESETS = {
     "lowest-latency": Preset(512, 128, look_ahead=3, n_iterations=1),
     # 24.5 ms, the longest window below 25 ms that an FFT likes (720 = 16 * 9 * 5).
     "default": Preset(720, 180, look_ahead=3, n_iterations=1),
-    # 34.8 ms. Fifteen frames ahead come 1 dB nearer, for half as much work again and more where
+    # 34.8 ms. Fifteen frames ahead are 1 dB better, for half as much work again, and more where
     # caches are small or shared.
     "best": Preset(1024, 256, look_ahead=7, n_iterations=1),
 }
@@ -99,7 +99,7 @@ class GriffinLim:
     window : str
         The one they were made with, of `device.synthesis.windows`.
     look_ahead : int
-        Frames that stay open: handed in, and not yet final.
+        Frames that stay open: passed in, and not yet final.
     n_iterations : int
         Projections per hop. It may be set while the stream runs, down to 0, which leaves the
         initial phases: worse by about 10 dB of spectral convergence, at half the work.
@@ -181,7 +181,7 @@ class GriffinLim:
 
     @property
     def delay_samples(self) -> int:
-        """By how much the signal lags behind the positions of the frames handed in."""
+        """The delay of the signal relative to the positions of the frames passed in."""
         return self.look_ahead * self.hop_length + self._peak
 
     def process(self, magnitudes: Magnitudes) -> Samples:
@@ -209,7 +209,7 @@ class GriffinLim:
         np.add.reduce(self._committed, axis=0, out=out)
 
     def revise(self, magnitudes: Magnitudes) -> None:
-        """Initialise the open frames anew, for other magnitudes than they were handed in with.
+        """Initialise the open frames anew, for other magnitudes than they were passed in with.
 
         Parameters
         ----------
@@ -223,7 +223,7 @@ class GriffinLim:
 
         Notes
         -----
-        The samples that have left stay, so what follows fits to them. It costs `look_ahead`
+        The samples already output stay, so what follows fits them. The cost is `look_ahead`
         initialisations, half a step each. New magnitudes alone, on phases initialised for the old,
         would be 3 dB worse in the frames around a change.
         """
@@ -245,7 +245,7 @@ class GriffinLim:
         window = analysis_window(self.window, self.n_fft)
         squared = (window**2).reshape(-1, self.hop_length)
         overlap = squared.sum(axis=0)
-        # Of the samples from some hop on, what the frames that begin there and later bring to them.
+        # Share of the samples after some hop that comes from frames which begin there or later.
         share_of_new = (squared.cumsum(axis=0) / overlap).reshape(-1)
         self._halfway_samples = int(np.argmax(share_of_new >= 0.5))
         full = np.tile(overlap, self.n_fft // self.hop_length)
@@ -278,8 +278,8 @@ class GriffinLim:
     def _make_buffers(self) -> None:
         n_past = self.n_fft // self.hop_length - 1
         n_active = self.look_ahead + 1
-        # Windowed frames cut into hops: past ones that still sound, active ones, and as many rows
-        # of silence, so that the overlap-add below is one strided sum.
+        # Windowed frames cut into hops: past ones that still sound, active ones, and rows of
+        # silence, as many as past ones, so that the overlap-add below is one strided sum.
         hops = np.zeros((n_past + n_active + n_past, n_past + 1, self.hop_length), np.float32)
         self._frames = hops[: n_past + n_active]
         self._active = hops[n_past : n_past + n_active].reshape(n_active, self.n_fft)
@@ -305,9 +305,9 @@ class GriffinLim:
         self._make_seeds()
 
     def _make_seeds(self) -> None:
-        click_at_the_peak = np.linspace(0, -self._peak / 2, self.n_bins)
+        phases_of_click = np.linspace(0, -self._peak / 2, self.n_bins)
         self._seed_over_sound = _seed(np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins))
-        self._seed_in_silence = _seed(click_at_the_peak)
+        self._seed_in_silence = _seed(phases_of_click)
 
     def _advance(self) -> None:
         """Everything moves up one place; the last place is empty."""
@@ -326,15 +326,15 @@ class GriffinLim:
         _to_spectrum(time, estimate)
         np.multiply(magnitude, self._seed(time, magnitude), out=self._spectrum[place])
         estimate += self._spectrum[place]
-        _give_magnitude(estimate, magnitude, gain)
+        _set_magnitude(estimate, magnitude, gain)
         _to_time(estimate, time)
         np.multiply(time, self._synthesis, out=self._active[place])
 
     def _seed(self, time: Samples, magnitude: Magnitudes) -> NDArray[np.complex64]:
-        """What gives a phase to the bins of a frame into which nothing overlaps."""
+        """The phases for the bins of a frame into which nothing overlaps."""
         # Parseval: the spectrum has half of the bins.
-        coming = 2 / self.n_fft * np.dot(magnitude, magnitude)
-        is_silent = np.dot(time, time) <= SILENCE * coming
+        energy = 2 / self.n_fft * np.dot(magnitude, magnitude)
+        is_silent = np.dot(time, time) <= SILENCE * energy
         return self._seed_in_silence if is_silent else self._seed_over_sound
 
     def _project(self) -> None:
@@ -345,7 +345,7 @@ class GriffinLim:
         _to_spectrum(self._time, spectrum)
         estimate *= np.float32(-RELAXATION / (1 + RELAXATION))
         estimate += spectrum
-        _give_magnitude(estimate, self._target, self._gain)
+        _set_magnitude(estimate, self._target, self._gain)
         _to_time(estimate, self._time)
         np.multiply(self._time, self._synthesis, out=self._active)
 
@@ -354,7 +354,7 @@ def _seed(turns: NDArray[np.float64]) -> NDArray[np.complex64]:
     return np.asarray(_SEED * np.exp(2j * np.pi * turns), dtype=np.complex64)
 
 
-# numpy transforms single precision in single precision, but its type stubs only know double.
+# numpy transforms single precision in single precision, but its type stubs only have double.
 def _to_spectrum(time: Samples, out: NDArray[np.complex64]) -> None:
     np.fft.rfft(time, out=out)  # type: ignore[call-overload,arg-type,unused-ignore]
 
@@ -363,10 +363,10 @@ def _to_time(spectrum: NDArray[np.complex64], out: Samples) -> None:
     np.fft.irfft(spectrum, out.shape[-1], out=out)  # type: ignore[arg-type,unused-ignore]
 
 
-def _give_magnitude(
+def _set_magnitude(
     spectrum: NDArray[np.complex64], magnitude: Magnitudes, scratch: NDArray[np.float32]
 ) -> None:
-    """Scale every bin to the magnitude asked for, in place; its phase stays."""
+    """Scale every bin to a magnitude, in place; its phase stays."""
     np.abs(spectrum, out=scratch)
     scratch += _TINY
     np.divide(magnitude, scratch, out=scratch)

@@ -1,4 +1,4 @@
-"""How to play: all that decides the samples beside the model and the switches."""
+"""How to play: all parameters of the samples beside the model and the switches."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from device.synthesis.transport import Quantize
 
 @dataclass(frozen=True)
 class Performance:
-    """How to play; with the model and the switches it decides every sample.
+    """How to play; with the model and the switches it determines every sample.
 
     Attributes
     ----------

@@ -16,9 +16,9 @@ from device.system.threads import SupervisedThread
 
 ScoreKey = tuple[Bits, int]
 
-# With a frozen variation no score expires, and switches have more states than memory has room.
+# With a frozen variation no score expires, and the scores of all states would not fit in memory.
 MOST_SCORES = 64
-# The size of a score is the model's.
+# The size of a score depends on the model.
 MOST_BYTES = 32 * 2**20
 WAIT_SECONDS = 5.0
 
@@ -40,7 +40,7 @@ class ScoreCache(Closeable):
         self._network = network
         self._variation = variation
         self._scores: dict[ScoreKey, Score] = {}
-        self._wanted: SimpleQueue[ScoreKey | None] = SimpleQueue()
+        self._requests: SimpleQueue[ScoreKey | None] = SimpleQueue()
         self._latest: ScoreKey | None = None
         card = network.card
         n_bytes = card.n_slots * card.n_channels * np.dtype(np.float32).itemsize
@@ -56,7 +56,7 @@ class ScoreCache(Closeable):
         """End the helper; idempotent."""
         if self._helper is not None:
             self._helper.end()
-            self._wanted.put(None)
+            self._requests.put(None)
             self._helper.close()
 
     def get(self, bits: Bits, loop_index: int) -> Score:
@@ -66,13 +66,13 @@ class ScoreCache(Closeable):
         if score is None:
             self.n_misses += 1
             score = self._scores[key] = self._compose(key)
-            self._forget({key})
+            self._evict({key})
         if key != self._latest:
             self._latest = key
             if self._helper is not None:
-                self._wanted.put(key)
+                self._requests.put(key)
             else:
-                self._forget({key})
+                self._evict({key})
         return score
 
     def _compose(self, key: ScoreKey) -> Score:
@@ -80,36 +80,36 @@ class ScoreCache(Closeable):
         return self._network.compose(np.array(bits, np.float32), self._variation.at(loop_index))
 
     def _compose_ahead(self) -> None:
-        key = self._newest_wanted()
+        key = self._newest_request()
         if key is None:
             return
         started = time.thread_time()
         nearest = _neighbours(key, self._capacity - 1)
         for near in nearest:
-            if not self._wanted.empty():  # the end is wanted by None
+            if not self._requests.empty():  # a newer request, or None for the end
                 break
             if near not in self._scores:
                 # It fails again, and is reported, when `get` composes it.
                 with suppress(ModelFailed):
                     self._scores[near] = self._compose(near)
-                self._forget({key, *nearest})
-        self._forget({key, *nearest})
+                self._evict({key, *nearest})
+        self._evict({key, *nearest})
         self.helper_seconds += time.thread_time() - started
 
-    def _newest_wanted(self) -> ScoreKey | None:
+    def _newest_request(self) -> ScoreKey | None:
         key: ScoreKey | None = None
         with suppress(Empty):
-            key = self._wanted.get(timeout=WAIT_SECONDS)
+            key = self._requests.get(timeout=WAIT_SECONDS)
             while True:
-                key = self._wanted.get_nowait()
+                key = self._requests.get_nowait()
         return key
 
-    def _forget(self, wanted: Collection[ScoreKey]) -> None:
-        """Drop scores of past passes, then the oldest above the capacity; never wanted ones."""
-        first_index = min(loop_index for _, loop_index in wanted)
+    def _evict(self, kept: Collection[ScoreKey]) -> None:
+        """Drop scores of past passes, then the oldest above the capacity; never those of `kept`."""
+        first_index = min(loop_index for _, loop_index in kept)
         keys = list(self._scores)  # oldest first
         past = [key for key in keys if key[1] < first_index]
-        spare = [key for key in keys if key[1] >= first_index and key not in wanted]
+        spare = [key for key in keys if key[1] >= first_index and key not in kept]
         n_present = len(keys) - len(past)
         for key in past + spare[: max(n_present - self._capacity, 0)]:
             self._scores.pop(key, None)

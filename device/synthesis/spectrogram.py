@@ -25,9 +25,9 @@ FIRST_DRAWN_FRAMES = 16
 
 
 class MagnitudeSmoother:
-    """Leads from the last frame of one score into the next score over `SMOOTHED_FRAMES` frames.
+    """Fades from the last frame of one score into the next score over `SMOOTHED_FRAMES` frames.
 
-    An abrupt change of target would not click, but it can be heard as an edge; this leaves none.
+    An abrupt change of target does not click, but can be heard as an edge.
     """
 
     def __init__(self, n_bins: int) -> None:
@@ -46,7 +46,7 @@ class MagnitudeSmoother:
         """Blend (n_frames, n_bins), n_frames from 0 on, in place."""
         n_smoothed = min(self._left, len(magnitude))
         for frame, left in zip(magnitude[:n_smoothed], range(self._left, 0, -1), strict=False):
-            # Not +=, which would bind the loop's variable anew.
+            # Not +=, which would rebind the loop's variable.
             np.add(
                 frame, np.float32(left / (SMOOTHED_FRAMES + 1)) * (self._from - frame), out=frame
             )
@@ -139,7 +139,7 @@ class Spectrogram(Closeable):
         self.network = network
         self.card = network.card
         self.transport = Transport.of(network.card, tempo_bpm)
-        self.spent = DrawingSeconds()
+        self.drawing_seconds = DrawingSeconds()
         self.sounding: Bits | None = None
         self.n_frames = 0
         self.failure: ModelFailed | None = None
@@ -177,7 +177,7 @@ class Spectrogram(Closeable):
         self.n_frames += self._n_replaced
 
     def prefetch(self, bits: Bits, beat: float) -> None:
-        """Compose and draw now, not in the audio loop, what `seek` to `beat` needs first."""
+        """Compose and draw what playing from `beat` needs first; not for the audio loop."""
         score = self.scores.get(bits, self._loop_index(beat))
         scratch = np.zeros((1, self.card.n_bins), np.float32)
         self._frame_cache.draw(score, self.transport.frame_at(beat), scratch)
@@ -195,7 +195,7 @@ class Spectrogram(Closeable):
         return n_stale
 
     def draw(self, out: Magnitudes) -> None:
-        """Fill (n_frames, n_bins), in as many pieces as there are scores in it."""
+        """Fill (n_frames, n_bins), one piece for each score in it."""
         beats = self.transport.beats(self.n_frames, len(out))
         start = 0
         while start < len(beats):
@@ -214,7 +214,7 @@ class Spectrogram(Closeable):
 
     @property
     def _n_stale(self) -> int:
-        """How many of the last frames were drawn without the flip that they must follow."""
+        """How many of the last frames were drawn before the flip that applies to them."""
         if self._pending is None:
             return 0
         return max(self.n_frames - self.transport.frame_at(self._pending[1]), 0)
@@ -258,5 +258,5 @@ class Spectrogram(Closeable):
             self._smoother.start()
         self._score = score
         self._frame_cache.draw(score, first_frame, out)
-        self.spent.compose += composed - started
-        self.spent.render += time.thread_time() - composed
+        self.drawing_seconds.compose += composed - started
+        self.drawing_seconds.render += time.thread_time() - composed

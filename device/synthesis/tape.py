@@ -81,26 +81,27 @@ class TapeTransport:
     def process(self, samples: Samples, at: int) -> None:
         """Play samples (n,), `at` from the start of the tape: in place."""
         if len(samples) == 0:
-            # With fewer samples than taps np.convolve takes the one for the other.
+            # With fewer samples than taps np.convolve swaps its arguments.
             return
-        known = np.concatenate([self._before, samples])
-        self._before = known[len(samples) :]
-        # The samples before that the head needs are computed anew, so that only input is kept.
+        tape = np.concatenate([self._before, samples])
+        self._before = tape[len(samples) :]
+        # The earlier output that the head needs is computed anew, so that only input is kept.
         n = len(samples) + _N_TAPS - 1
         delay = self._delay(at - _N_TAPS + 1, n)
         whole = delay.astype(np.int32)
         part = delay - whole
-        newer = np.arange(len(known) - n, len(known)) - whole
-        delayed = known[newer] * (1 - part) + known[newer - 1] * part
+        newer = np.arange(len(tape) - n, len(tape)) - whole
+        delayed = tape[newer] * (1 - part) + tape[newer - 1] * part
         delayed = np.tanh(self.drive * delayed) / self.drive
         samples[:] = np.convolve(delayed, self.taps, "valid")
 
     def _delay(self, at: int, n: int) -> Samples:
-        """Delay of samples from `at` on, (n,), in samples; the same however blocks fall."""
+        """Delay of samples from `at` on, (n,), in samples; it does not depend on the blocks."""
         moment = np.arange(at, at + n, dtype=np.float64)
         delay = np.full(n, self.middle, np.float32)
         for speed, depth, start in self.modulations:
-            # The angle of hours loses its phase in single precision, in which sines are far faster.
+            # Modulo in double precision: after hours the angle would lose its phase in single
+            # precision, in which sines are far faster.
             angle = (speed * moment + start) % (2 * np.pi)
             delay += np.float32(depth) * np.sin(angle.astype(np.float32))
         return delay

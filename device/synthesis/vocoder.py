@@ -20,7 +20,7 @@ class Vocoder:
 
     It fits every model with a spectrogram of the same shape: then one voice can take it over from
     another in the middle of the music, and the change is a smoothed one of magnitudes. The
-    inversion owns the open frames; `drop_last` gives a copy of them to draw in.
+    inversion owns the open frames; `drop_last` returns a copy of them to draw in.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Vocoder:
 
     @property
     def delay_seconds(self) -> float:
-        """From the first sample that a frame gives until what is at the frame's position sounds."""
+        """From the first sample of a frame until the sound at the frame's position."""
         return self._seconds(self.inversion.delay_samples)
 
     @property
@@ -61,7 +61,7 @@ class Vocoder:
         return self._seconds(self.inversion.halfway_samples)
 
     def drop_last(self, n_frames: int) -> NDArray[np.float32]:
-        """Let the smoother go on before the last open frames, which are to be drawn again.
+        """Set the smoother back before the last open frames, which are to be drawn again.
 
         Parameters
         ----------

@@ -87,7 +87,7 @@ class Voice(Closeable):
 
     @property
     def failure(self) -> ModelFailed | None:
-        """Why the voice gives only silence from now on; None while it does not."""
+        """Why the voice plays only silence from now on; None while it does not."""
         return self._spectrogram.failure
 
     @property
@@ -113,12 +113,12 @@ class Voice(Closeable):
     @property
     def compose_seconds(self) -> float:
         """Processor time of composing, on the helper thread or not, in s."""
-        return self.spent.compose + self._spectrogram.scores.helper_seconds
+        return self.stage_seconds.compose + self._spectrogram.scores.helper_seconds
 
     @property
-    def spent(self) -> StageSeconds:
-        """Processor time spent in the thread that calls `block`."""
-        drawing = self._spectrogram.spent
+    def stage_seconds(self) -> StageSeconds:
+        """Processor time in the thread that calls `block`."""
+        drawing = self._spectrogram.drawing_seconds
         return StageSeconds(drawing.compose, drawing.render, self._inversion_seconds)
 
     @property
@@ -128,7 +128,7 @@ class Voice(Closeable):
 
     @property
     def heard_beat(self) -> float:
-        """Position of the next sample that `block` gives."""
+        """Position of the next sample that `block` returns."""
         unused_seconds = len(self._unused) / self.vocoder.sample_rate
         delay_seconds = self.vocoder.delay_seconds + unused_seconds
         return self.beat - delay_seconds * self.transport.beats_per_second
@@ -147,7 +147,7 @@ class Voice(Closeable):
         )
 
     def prefetch(self, switch_states: Bits, beat: float) -> None:
-        """Compose and draw now, not in the audio loop, what `seek` to `beat` needs first."""
+        """Compose and draw what playing from `beat` needs first; not for the audio loop."""
         self._spectrogram.prefetch(fit(switch_states, self.card.n_switches), beat)
 
     def block(self, switch_states: Bits, n_frames: int | None = None) -> Samples:
@@ -166,7 +166,7 @@ class Voice(Closeable):
         return samples
 
     def rest(self) -> Samples:
-        """What `take` has left of the last block, (n,), usually nothing; draws no frame."""
+        """The rest of the last block after `take`, (n,), usually empty; draws no frame."""
         samples, self._unused = self._unused, self._unused[:0]
         return samples
 

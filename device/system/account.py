@@ -1,9 +1,9 @@
 """Root does nothing as root in a folder of another account: it becomes that account.
 
-An account that may write to a folder decides what the names in it lead to. A link put there would
-have root
-read, write or give away any file of the machine; so root first gives up all that the folder's
-account does not have, and what it then writes belongs to that account. Standard library alone.
+An account that may write to a folder decides what the names in it lead to. A link put there make
+root read, write or give away any file of the machine; so root first gives up all rights that the
+folder's account does not have, and what it then writes belongs to that account. Standard library
+alone.
 """
 
 import os
@@ -68,11 +68,11 @@ def _parts(path: Path) -> Iterator[os.stat_result]:
             continue
         here = place / name
         try:
-            facts = here.lstat()
+            status = here.lstat()
         except OSError:
             return
-        yield facts
-        if not stat.S_ISLNK(facts.st_mode):
+        yield status
+        if not stat.S_ISLNK(status.st_mode):
             place = here
             continue
         n_links += 1

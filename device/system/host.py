@@ -1,6 +1,7 @@
-"""What the machine says of itself: files of the kernel, and answers of small commands.
+"""Facts about the machine: files of the kernel, and output of small commands.
 
-Everything is looked up below one root and through one function, so that a test can be the machine.
+All files are below one root and all commands go through one function, so that a test can simulate a
+machine.
 """
 
 import os
@@ -13,18 +14,18 @@ from pathlib import Path
 
 _COMMAND_SECONDS = 5.0
 
-Ask = Callable[[tuple[str, ...]], str | None]
+RunCommand = Callable[[tuple[str, ...]], str | None]
 
 
-def ask(command: tuple[str, ...]) -> str | None:
+def run_command(command: tuple[str, ...]) -> str | None:
     """What a command prints; None if it is not there, fails or hangs."""
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=True
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return completed.stdout.strip()
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Host:
     ----------
     root : Path
         Below which its files are.
-    ask : callable
+    run : callable
         Runs a command.
     groups : callable
         Names of the groups of a user.
@@ -44,7 +45,7 @@ class Host:
     """
 
     root: Path = Path("/")
-    ask: Ask = ask
+    run: RunCommand = run_command
     groups: Callable[[str], set[str]] = field(default_factory=lambda: groups_of)
     now: Callable[[], float] = time.time
 
@@ -53,14 +54,14 @@ class Host:
         return self.root / place.lstrip("/")
 
     def text(self, place: str) -> str | None:
-        """What a file of the kernel says, without its padding; None if it does not."""
+        """Content of a kernel file without its padding; None if it cannot be read."""
         try:
             return self.path(place).read_text(encoding="utf-8", errors="replace").strip("\0 \n")
         except OSError:
             return None
 
     def number(self, place: str) -> int | None:
-        """A file that says one number, decimal or hexadecimal."""
+        """The number in a file, decimal or hexadecimal; None if there is none."""
         text = self.text(place)
         try:
             return int(text or "", 16 if place.endswith("throttled") else 10)
@@ -68,12 +69,12 @@ class Host:
             return None
 
     def degrees(self) -> float | None:
-        """How warm the processor is, in degrees Celsius."""
+        """Temperature of the processor in degrees Celsius."""
         thousandths = self.number("/sys/class/thermal/thermal_zone0/temp")
         return None if thousandths is None else thousandths / 1000
 
     def free_bytes(self, place: str) -> int | None:
-        """Room on the disk of a place, or of the nearest place above it that is there."""
+        """Free bytes on the disk of a path, or of its nearest parent that exists."""
         path = self.path(place)
         while not path.exists() and path != path.parent:
             path = path.parent
@@ -84,19 +85,19 @@ class Host:
 
     def mount_of(self, place: str) -> tuple[str, set[str]]:
         """File system and options of what a place is on."""
-        best, found = "", ("", set[str]())
+        longest, mount = "", ("", set[str]())
         for line in (self.text("/proc/mounts") or "").splitlines():
             point, kind, options = (line.split() + [""] * 4)[1:4]
             inside = point in ("/", place) or place.startswith(f"{point}/")
             # The later of two mounts on one place hides the earlier.
-            if inside and len(point) >= len(best):
-                best, found = point, (kind, set(options.split(",")))
-        return found
+            if inside and len(point) >= len(longest):
+                longest, mount = point, (kind, set(options.split(",")))
+        return mount
 
     def unit(self, name: str, *properties: str) -> dict[str, str]:
         """Properties of a systemd unit; empty without systemd."""
-        said = self.ask(("systemctl", "show", name, f"--property={','.join(properties)}"))
-        pairs = (line.partition("=") for line in (said or "").splitlines())
+        output = self.run(("systemctl", "show", name, f"--property={','.join(properties)}"))
+        pairs = (line.partition("=") for line in (output or "").splitlines())
         return {key: value for key, equals, value in pairs if equals}
 
 
@@ -119,7 +120,7 @@ def groups_of(user: str) -> set[str]:
 
 
 def user_exists(user: str) -> bool:
-    """Whether the user database knows a user."""
+    """Whether the user database has this user."""
     import pwd
 
     try:

@@ -39,13 +39,13 @@ class Output:
     """
 
     def __init__(self, path: Path) -> None:
-        self._target, found = _find(path)
-        self.is_stream = _is_stream(found)
+        self._target, status = _find(path)
+        self.is_stream = _is_stream(status)
         self._partial = _partial(self._target)
-        if found is not None and self.is_stream:
-            self.file = _open_stream(path, found)
+        if status is not None and self.is_stream:
+            self.file = _open_stream(path, status)
         else:
-            self.file = _open_beside(self._partial, found)
+            self.file = _open_beside(self._partial, status)
 
     def keep(self) -> None:
         """Complete it, and give it its name."""
@@ -99,12 +99,12 @@ def regular_target(path: Path) -> Path:
         If there is a folder, a pipe or a device.
     """
     try:
-        target, found = _find(path)
+        target, status = _find(path)
     except OSError as error:
         raise not_written(path, error) from error
-    if found is not None and not stat.S_ISREG(found.st_mode):
+    if status is not None and not stat.S_ISREG(status.st_mode):
         raise OutputError(
-            f"{path}: found {_kind(found)}, expected a file or a name that is free: it is read "
+            f"{path}: found {_kind(status)}, expected a file or a name that is free: it is read "
             "again; choose another file"
         )
     return target
@@ -158,33 +158,33 @@ def not_written(path: Path, error: OSError) -> OutputError:
 def _find(path: Path) -> tuple[Path, os.stat_result | None]:
     """The place behind all links, and what is there."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
-        found = None
-    if found is not None and stat.S_ISDIR(found.st_mode):
+        status = None
+    if status is not None and stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "a folder of that name")
-    if found is not None and (stat.S_ISBLK(found.st_mode) or stat.S_ISSOCK(found.st_mode)):
-        raise OSError(errno.EINVAL, f"{_kind(found)} of that name")
-    if found is not None and stat.S_ISREG(found.st_mode) and not os.access(path, os.W_OK):
+    if status is not None and (stat.S_ISBLK(status.st_mode) or stat.S_ISSOCK(status.st_mode)):
+        raise OSError(errno.EINVAL, f"{_kind(status)} of that name")
+    if status is not None and stat.S_ISREG(status.st_mode) and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     # A name without links stays as it was given: it is part of messages.
-    return (Path(os.path.realpath(path)) if path.is_symlink() else path), found
+    return (Path(os.path.realpath(path)) if path.is_symlink() else path), status
 
 
-def _is_stream(found: os.stat_result | None) -> bool:
-    return found is not None and (
-        not stat.S_ISREG(found.st_mode) or _standard_stream(found) is not None
+def _is_stream(status: os.stat_result | None) -> bool:
+    return status is not None and (
+        not stat.S_ISREG(status.st_mode) or _standard_stream(status) is not None
     )
 
 
-def _kind(found: os.stat_result) -> str:
+def _kind(status: os.stat_result) -> str:
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a pipe",
         stat.S_IFSOCK: "a socket",
         stat.S_IFBLK: "a disk",
     }
-    return kinds.get(stat.S_IFMT(found.st_mode), "a device")
+    return kinds.get(stat.S_IFMT(status.st_mode), "a device")
 
 
 def _partial(target: Path) -> Path:
@@ -202,8 +202,8 @@ def _open_beside(partial: Path, replaced: os.stat_result | None) -> BinaryIO:
     return file
 
 
-def _open_stream(path: Path, found: os.stat_result) -> BinaryIO:
-    standard = _standard_stream(found)
+def _open_stream(path: Path, status: os.stat_result) -> BinaryIO:
+    standard = _standard_stream(status)
     if standard is not None:
         # Not opened anew: a file would be written from its beginning on, over what is there.
         return os.fdopen(os.dup(standard), "wb")
@@ -215,17 +215,17 @@ def _open_stream(path: Path, found: os.stat_result) -> BinaryIO:
             if error.errno != errno.ENXIO:
                 raise
             if time.monotonic() > give_up:
-                raise OSError(errno.ENXIO, f"{_kind(found)} that nothing reads") from error
+                raise OSError(errno.ENXIO, f"{_kind(status)} that nothing reads") from error
             time.sleep(0.01)
         else:
             os.set_blocking(descriptor, True)
             return os.fdopen(descriptor, "wb")
 
 
-def _standard_stream(found: os.stat_result) -> int | None:
+def _standard_stream(status: os.stat_result) -> int | None:
     """Descriptor of standard output or standard error, if that is what a name leads to."""
     for descriptor in (1, 2):
         with suppress(OSError):
-            if os.path.samestat(found, os.fstat(descriptor)):
+            if os.path.samestat(status, os.fstat(descriptor)):
                 return descriptor
     return None

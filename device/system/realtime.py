@@ -32,13 +32,13 @@ def set_realtime_priority(report: Report) -> None:
         )
     except OSError as error:
         report(
-            f"no real-time priority ({error.strerror}): a busy machine may be heard; allow it with "
-            f"LimitRTPRIO={LOOP_PRIORITY} in the unit"
+            f"no real-time priority ({error.strerror}): a busy machine may cause dropouts; "
+            f"allow it with LimitRTPRIO={LOOP_PRIORITY} in the unit"
         )
 
 
 class CountsLateBlocks(Protocol):
-    """A snapshot that says how many blocks were late so far."""
+    """A snapshot with the number of late blocks so far."""
 
     @property
     def n_late(self) -> int:
@@ -47,10 +47,10 @@ class CountsLateBlocks(Protocol):
 
 
 class RealtimeGuard:
-    """A listener that gives real time back where the machine is too slow for the model.
+    """A listener that gives up real-time priority if the machine is too slow for the model.
 
-    A loop that is always late never waits for the speaker; ahead of everything else it would keep
-    the whole machine from working, and its owner from logging in.
+    A loop that is always late never waits for the speaker; with priority over everything
+    else it would block all other processes, logins included.
     """
 
     def __init__(self, report: Report, *, n_blocks: int = GUARD_BLOCKS) -> None:
@@ -70,7 +70,7 @@ class RealtimeGuard:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
             self._report(
                 f"{n_late} of {self._n_blocks} blocks were late: this machine is too slow for the "
-                "model, so the rest of it goes first from now on; export a smaller network"
+                "model, so other processes run first from now on; export a smaller network"
             )
 
 
@@ -78,7 +78,7 @@ def lock_memory(report: Report) -> None:
     """Keep what the process has touched out of swap, where that is allowed."""
     # With a limit, later allocations would fail instead of merely staying unlocked.
     if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
-        report("memory is not locked: a swapping machine may be heard; allow it with "
+        report("memory is not locked: swapping may cause dropouts; allow it with "
                "LimitMEMLOCK=infinity in the unit")  # fmt: skip
         return
     libc = ctypes.CDLL(None, use_errno=True)

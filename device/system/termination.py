@@ -1,9 +1,9 @@
-"""The end a signal asks for: one way for every command that makes sound, whatever it waits for.
+"""Termination by a signal: the same for every command that makes sound, whatever it waits for.
 
 A handler in Python runs between two of its instructions, and so never while a network computes or
 a card hangs. Here the interpreter only writes the signal's number into a socket, from C, and a
-helper thread reads it. It asks the command to end, then ends the networks, and at last ends the
-process, after what must be kept was kept.
+helper thread reads it. It requests the end of the command, then interrupts the networks, and at
+last ends the process, after saving what must be kept.
 """
 
 import math
@@ -29,7 +29,7 @@ Action = Callable[[], object]
 
 
 class TerminationHandler(Closeable):
-    """Has the signals while its ``with`` block lasts; outside the main thread it has none.
+    """Handles the signals while its ``with`` block lasts; outside the main thread, none.
 
     A SIGHUP that was ignored before, as under nohup, stays so.
 
@@ -55,7 +55,7 @@ class TerminationHandler(Closeable):
         self._helper: SupervisedThread | None = None
 
     def check(self) -> None:
-        """Go no further if a signal has come.
+        """Raise if a signal has come.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class TerminationHandler(Closeable):
             raise Ended(self._number) from error
 
     def close(self) -> None:
-        """Give the signals back; idempotent."""
+        """Restore the signal handlers; idempotent."""
         self._over.set()
         helper, self._helper = self._helper, None
         if helper is None or self._reader is None or self._writer is None:
@@ -157,7 +157,7 @@ class TerminationHandler(Closeable):
         for action in self._saves:
             with suppress(Exception):
                 action()
-        # What is tidied may hang as the command does, in a terminal that takes no more text.
+        # A cleanup may hang as the command does, in a terminal that takes no more text.
         cleanup = threading.Thread(target=self._clean_up, daemon=True)
         with suppress(RuntimeError):
             cleanup.start()

@@ -52,7 +52,7 @@ class StatusLeds(Closeable):
     ) -> None:
         self._is_faulty = is_faulty
         self._clock = clock
-        self._wanted: LedStates = _ALL_OFF
+        self._requested: LedStates = _ALL_OFF
         self._beat = -1
         self._beat_until = 0.0
         self._queue: SimpleQueue[tuple[float, LedStates] | None] = SimpleQueue()
@@ -64,10 +64,10 @@ class StatusLeds(Closeable):
         beat = state.bar * state.n_beats + state.beat
         if beat != self._beat:
             self._beat, self._beat_until = beat, state.seconds + BEAT_SECONDS
-        wanted = (True, self._is_faulty(), state.seconds < self._beat_until)
-        if wanted != self._wanted:
-            self._wanted = wanted
-            self._queue.put((self._clock() + state.latency_ms / 1e3, wanted))
+        states = (True, self._is_faulty(), state.seconds < self._beat_until)
+        if states != self._requested:
+            self._requested = states
+            self._queue.put((self._clock() + state.latency_ms / 1e3, states))
 
     def close(self) -> None:
         """All off; may be called again."""
@@ -80,7 +80,7 @@ class StatusLeds(Closeable):
             try:
                 led.close()
             except errors:
-                # A process that ends gives the line back anyway.
+                # The kernel frees the lines of an ended process anyway.
                 continue
 
     def _switch(self) -> None:

@@ -155,7 +155,7 @@ class StatusFile(Closeable):
             **status_of(state, origin=self._origin(state.digest)),
             "temperature_celsius": self._degrees(),
             "last_refusal": None if refusal is None else asdict(refusal),
-            "helpers": {name: asdict(it) for name, it in self._registry.faults.items()},
+            "helpers": {name: asdict(fault) for name, fault in self._registry.faults.items()},
         }
         # Not flushed: it is in memory on the device, and of no use after a power cut.
         self._partial.write_text(json.dumps(status, indent=1) + "\n", encoding="utf-8")

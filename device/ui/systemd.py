@@ -46,7 +46,7 @@ class SystemdNotifier(Closeable):
         return self._socket is not None
 
     def notify(self, *lines: str) -> None:
-        """Send lines such as ``READY=1``; none becomes two, and all are UTF-8."""
+        """Send lines such as ``READY=1``; each stays one line, and all are UTF-8."""
         if self._socket is not None:
             text = "\n".join(map(visible, lines))
             with suppress(OSError):
@@ -102,8 +102,8 @@ class Heartbeat:
 
 def is_heard(speaker: Speaker) -> bool:
     """Whether the speaker is connected; only a sound card can be missing."""
-    there: bool = getattr(speaker, "is_there", True)
-    return there
+    is_there: bool = getattr(speaker, "is_there", True)
+    return is_there
 
 
 def status_line(state: InstrumentState, speaker: Speaker) -> str:

@@ -262,11 +262,11 @@ def _meter(level_db: float, meter_db: float, width: int) -> Text:
 
 
 def _latency(state: InstrumentState, width: int) -> Text:
-    fixed = f"{state.latency_ms:.0f} ms to the ear"
+    fixed = f"{state.latency_ms:.0f} ms output"
     if math.isnan(state.switch_p50_ms):
         return Text(f"none yet   {fixed}")
     median, worst = f"{state.switch_p50_ms:.0f}", f"{state.switch_p99_ms:.0f}"
-    full = f"{state.n_flips}   answered in {median} ms (99 of 100 in {worst})   + {fixed}"
+    full = f"{state.n_flips}   median {median} ms (99 % within {worst} ms)   + {fixed}"
     return Text(full if len(full) <= width else f"{state.n_flips}   {median} ms + {fixed}")
 
 

@@ -50,7 +50,7 @@ def install(
     StoreError, StoreFull, OutputError
     """
     incoming.flush()
-    with store.examining():
+    with store.validation_lock():
         result = validate(incoming.path, report)
     if result.accepted:
         store.accept(incoming.keep())

@@ -1,21 +1,21 @@
-"""How a model arrives at a box: the box's end of a push, over standard input and output.
+"""How a model arrives: the device's side of a push, over standard input and output.
 
 Each side writes lines of JSON; the sender writes one, then the bytes of the model::
 
-    box     {"event": "ready", "protocol": 1, "contract_version": 3, "max_bytes": 16777216,
+    device  {"event": "ready", "protocol": 1, "contract_version": 3, "max_bytes": 16777216,
              "free_bytes": 1234, "active": "<sha256>" or null}
     sender  {"sha256": "<64 hexadecimal digits>", "n_bytes": 1234, "again": false}
-    box     {"event": "send"}                        or at once the verdict: the hash is known
+    device  {"event": "send"}                        or at once the verdict: the hash is known
     sender  exactly n_bytes bytes
-    box     {"event": "received", "n_bytes": 1048576}                      every MiB, and at the end
-    box     {"event": "check", "check": "sound"}     before each check of
+    device  {"event": "received", "n_bytes": 1048576}                      every MiB, and at the end
+    device  {"event": "check", "check": "sound"}     before each check of
     `device.updates.validation`
-    box     {"event": "verdict", "accepted": true, "sha256": "...", "check": "", "reason": "",
+    device  {"event": "verdict", "accepted": true, "sha256": "...", "check": "", "reason": "",
              "exit_code": 0, "seconds": 2.8, "figures": {...}}             always the last line
 
-Accepted means active. ``again`` asks for a new examination of a hash that is known. What comes in
-is hostile until it is examined: lengths and times are limited, no name or path of the sender's is
-used, and what breaks off leaves nothing behind.
+Accepted means active. ``again`` requests a new validation of a known hash. Input is untrusted until
+it is validated: lengths and times are limited, no name or path of the sender's is used, and a
+transfer that breaks off leaves no file.
 """
 
 import json
@@ -49,14 +49,14 @@ SendEvent = Callable[[dict[str, Any]], None]
 
 
 class TransferError(SwitchboardError, ValueError):
-    """What came broke off, came too slowly, or was not what had been announced."""
+    """The transfer broke off, was too slow, or was not what had been announced."""
 
     exit_code = 37
 
 
 @dataclass(frozen=True)
 class UploadHeader:
-    """What the sender announces."""
+    """The sender's line: which model follows."""
 
     sha256: str
     n_bytes: int
@@ -73,9 +73,7 @@ class UploadHeader:
         try:
             header = cls(**json.loads(line))
         except (ValueError, TypeError, RecursionError) as error:
-            raise _transfer_error(
-                "a line that is none", "sha256, n_bytes and again as JSON"
-            ) from error
+            raise _transfer_error("an invalid line", "sha256, n_bytes and again as JSON") from error
         if not (isinstance(header.sha256, str) and _SHA256.fullmatch(header.sha256)):
             raise _transfer_error("no SHA-256", "64 hexadecimal digits")
         if type(header.n_bytes) is not int or header.n_bytes < 0 or type(header.again) is not bool:
@@ -100,7 +98,7 @@ class Sender:
     ) -> None:
         self._descriptor = descriptor
         self._idle_seconds = idle_seconds
-        self._give_up = time.monotonic() + total_seconds
+        self._deadline = time.monotonic() + total_seconds
         self._pending = b""
 
     def read_line(self) -> bytes:
@@ -131,7 +129,7 @@ class Sender:
         return data
 
     def _read(self, n_bytes: int) -> bytes:
-        wait = min(self._idle_seconds, self._give_up - time.monotonic())
+        wait = min(self._idle_seconds, self._deadline - time.monotonic())
         ready, _, _ = select.select([self._descriptor], [], [], max(0.0, wait))
         if not ready:
             raise _transfer_error("nothing more in time", "a steady stream")
@@ -148,12 +146,12 @@ def receive(
     *,
     validate: Validate = validate_in_process,
 ) -> ValidationResult:
-    """Receive one model, examine it, and make it the one that plays.
+    """Receive one model, validate it, and activate it.
 
     Parameters
     ----------
     send_event : callable
-        Told each event; the last is the verdict, whatever happens.
+        Called with each event; the last is the verdict, whatever happens.
     """
     sha256 = ""
     try:

@@ -1,4 +1,4 @@
-"""A model's trial on this machine: the sound of a sample of its states, the time of a block."""
+"""Checks of a model on this machine: the levels of a sample of its states, the time of a block."""
 
 import time
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import DRAWN_AHEAD_FRAMES
 
 MOST_STATES = 64
-# RMS of a state in dB of full scale: a full-scale sine has -3. The limiter takes the odd peak, but
-# a model that lives there is broken.
+# RMS of a state in dB of full scale: a full-scale sine has -3. The limiter is for single peaks; a
+# model whose RMS is as high is broken.
 LOUDEST_DB = 0.0
-# A state may be silent, a panel may not.
+# One state may be silent, but not all of them.
 QUIETEST_DB = -60.0
 # More than an instrument draws in one call.
 _N_POSITIONS = 64
@@ -33,7 +33,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class Sound:
-    """Levels of the states that were heard, RMS in dB of full scale."""
+    """Levels of the states that were measured, RMS in dB of full scale."""
 
     n_states: int
     quietest_db: float
@@ -42,7 +42,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Speed:
-    """Medians of processor time in ms, and how long a block sounds."""
+    """Medians of processor time in ms, and the duration of a block."""
 
     compose_ms: float
     block_ms: float
@@ -50,7 +50,7 @@ class Speed:
 
 
 def draw_most(network: Network) -> None:
-    """Ask both halves once, for as many frames as anybody asks for in one call."""
+    """Run both halves once, with more frames than an instrument draws in one call."""
     card = network.card
     score = network.compose(
         np.zeros(card.n_switches, np.float32), np.zeros(card.n_variation, np.float32)
@@ -63,7 +63,7 @@ def check_levels(network: Network) -> Sound:
 
     Raises
     ------
-    UnsoundModel
+    InvalidAudio
     """
     rng = np.random.default_rng(_SEED)
     states = sample_states(network.card.n_switches, MOST_STATES, rng)
@@ -80,16 +80,16 @@ def check_levels(network: Network) -> Sound:
 def check_speed(
     network: Network, *, deadline_share: float, clock: Clock = time.thread_time
 ) -> Speed:
-    """Time the two things a block may wait for.
+    """Time the two computations that a block may wait for.
 
-    Processor time, not the clock on the wall: music plays meanwhile, and the machine's other work
-    is not the model's fault.
+    Processor time, not elapsed time: music plays meanwhile, and the machine's other work is not the
+    model's fault.
 
     Parameters
     ----------
     deadline_share : float
-        Part of a block's duration that drawing and inverting it may take. Asleep between blocks,
-        the caches go cold, and all takes two to three times what it takes here.
+        Part of a block's duration that drawing and inverting it may take. While music plays, the
+        caches go cold between blocks, and a block takes two to three times as long as here.
 
     Raises
     ------
@@ -111,15 +111,15 @@ def check_speed(
         deadline_ms=1000 * n_frames * card.hop_length / card.sample_rate,
     )
     _check("block", speed.block_ms, deadline_share * speed.deadline_ms)
-    # Composed ahead as a rule; where that came too late, the card's buffer bridges one block.
+    # Usually composed ahead; where it is not, the card's buffer bridges one block.
     _check("compose half", speed.compose_ms, speed.deadline_ms)
     return speed
 
 
-def _check(what: str, found_ms: float, wanted_ms: float) -> None:
-    if not found_ms <= wanted_ms:
+def _check(what: str, measured_ms: float, limit_ms: float) -> None:
+    if not measured_ms <= limit_ms:
         raise ModelTooSlow(
-            f"model {what}: found {found_ms:.1f} ms on this machine, expected {wanted_ms:.1f} ms "
+            f"model {what}: found {measured_ms:.1f} ms on this machine, expected {limit_ms:.1f} ms "
             "at most; train a smaller network"
         )
 

@@ -1,8 +1,8 @@
-"""Whether this box takes a model: everything a file has to pass before it is activated.
+"""Validation: the checks that a file has to pass before this device activates it.
 
-The checks run in a process of their own (`device.updates.validation_worker`), in this order, and
-the first one
-that fails is the answer: size, graph, metadata, tensors, golden vector, memory, sound, speed.
+They run in a process of their own (`device.updates.validation_worker`), in this order, and the
+first one that fails is reported: size, graph, metadata, tensors, golden vector, memory, sound,
+speed.
 """
 
 import json
@@ -24,18 +24,18 @@ from device.updates.validation_worker import ResourceLimits
 CHECKS = ("size", "graph", "metadata", "tensors", "golden vector", "memory", "sound", "speed")
 
 _ROOT = Path(__file__).parents[2]
-_MOST_ANSWER_BYTES = 64 * 1024
+_MOST_OUTPUT_BYTES = 64 * 1024
 
 Report = Callable[[str], None]
 
 
 class Child(Protocol):
-    """The process that examines: the part of `subprocess.Popen` used here."""
+    """The process that validates: the part of `subprocess.Popen` used here."""
 
     stdout: IO[bytes] | None
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End it at once."""
         ...
 
     def wait(self) -> int:
@@ -48,15 +48,15 @@ Start = Callable[[Path, ResourceLimits], Child]
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What an examination came to.
+    """The result of a validation.
 
     Attributes
     ----------
     accepted : bool
     seconds : float
-        It took, on the clock.
+        Elapsed time.
     check : str
-        The one that refused; empty if none did.
+        The one that failed; empty if none did.
     reason : str
         Of the refusal, one line.
     exit_code : int
@@ -66,7 +66,7 @@ class ValidationResult:
         ``compose_ms``, ``block_ms``, ``deadline_ms``, ``model_mb``, ``peak_mb``; empty if
         refused.
     is_final : bool
-        Whether the file will be judged the same at any time; not so if the box was too busy.
+        Whether the result will be the same at any time; false if the device was too busy.
     """
 
     accepted: bool
@@ -100,9 +100,9 @@ class ValidationResult:
 
 
 def start_process(path: Path, limits: ResourceLimits) -> Child:
-    """Start the process that examines a file."""
-    # -P: no module comes from the folder we happen to be in. -B: a child that may not write files
-    # would leave broken ones where Python keeps its compiled modules.
+    """Start the process that validates a file."""
+    # -P: no module is imported from the current folder. -B: a child that may not write files would
+    # leave damaged ones where Python keeps its compiled modules.
     command = [sys.executable, "-B", "-P", "-m", "device.updates.validation_worker", str(path)]
     command += [json.dumps(asdict(limits)), str(os.getpid())]
     # One thread of numpy: each further one takes 40 MB of address space.
@@ -124,14 +124,14 @@ def validate(
     limits: ResourceLimits | None = None,
     start: Start = start_process,
 ) -> ValidationResult:
-    """Validate a file that may be anything; never raises because of what is in it.
+    """Validate an untrusted file; never raises because of its content.
 
-    Nor if no process can be started: that is a verdict that is not final.
+    Nor if no process can be started: that is a result that is not final.
 
     Parameters
     ----------
     report : callable
-        Told the name of each check before it begins.
+        Called with the name of each check before it begins.
     """
     path, limits = path.absolute(), limits or ResourceLimits()
     started = time.monotonic()
@@ -141,14 +141,14 @@ def validate(
     except OSError as error:
         return _verdict(_not_started(error), check, 0, path, 0.0)
     try:
-        for last in _answers(child, started + limits.seconds):
+        for last in _messages(child, started + limits.seconds):
             if "check" in last:
                 check = str(last["check"])
                 report(check)
     except TimeoutError:
         last = _unfinished(limits.seconds)
     except ValueError:
-        last = {"crash": "something that is no answer"}
+        last = {"crash": "an invalid result"}
     finally:
         child.kill()
         status = child.wait()
@@ -157,12 +157,12 @@ def validate(
     return _verdict(last, check, status, path, round(time.monotonic() - started, 3))
 
 
-def _answers(child: Child, give_up: float) -> Iterator[dict[str, Any]]:
+def _messages(child: Child, deadline: float) -> Iterator[dict[str, Any]]:
     """Yield the lines of the child until it ends; raises TimeoutError, ValueError."""
     assert child.stdout is not None
     stdout, pending, n_bytes = child.stdout.fileno(), b"", 0
-    while n_bytes < _MOST_ANSWER_BYTES:
-        ready, _, _ = select.select([stdout], [], [], max(0.0, give_up - time.monotonic()))
+    while n_bytes < _MOST_OUTPUT_BYTES:
+        ready, _, _ = select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
             raise TimeoutError
         data = os.read(stdout, 4096)
@@ -170,14 +170,14 @@ def _answers(child: Child, give_up: float) -> Iterator[dict[str, Any]]:
             return
         n_bytes += len(data)
         *lines, pending = (pending + data).split(b"\n")
-        yield from map(_answer, lines)
+        yield from map(_message, lines)
 
 
-def _answer(line: bytes) -> dict[str, Any]:
-    answer = json.loads(line)
-    if not isinstance(answer, dict):
-        raise ValueError(f"{type(answer).__name__}, not an object")  # noqa: TRY004
-    return answer
+def _message(line: bytes) -> dict[str, Any]:
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        raise ValueError(f"{type(message).__name__}, not an object")  # noqa: TRY004
+    return message
 
 
 def _verdict(
@@ -195,7 +195,7 @@ def _verdict(
 
 def _unfinished(seconds: float) -> dict[str, Any]:
     error = ExaminationFailed(
-        f"found no end after {seconds:.0f} s, expected an answer; try again when the box is less "
+        f"found no end after {seconds:.0f} s, expected a result; try again when the device is less "
         "busy, or train a smaller network"
     )
     return {"reason": str(error), "exit_code": error.exit_code, "is_final": False}
@@ -203,14 +203,14 @@ def _unfinished(seconds: float) -> dict[str, Any]:
 
 def _not_started(cause: OSError) -> dict[str, Any]:
     error = ExaminationFailed(
-        f"found {cause.strerror or cause}, expected a process for the examination; try again when "
-        "the box is less busy"
+        f"found {cause.strerror or cause}, expected a process for the validation; try again when "
+        "the device is less busy"
     )
     return {"reason": str(error), "exit_code": error.exit_code, "is_final": False}
 
 
-def _crashed(found: str) -> dict[str, Any]:
-    error = ExaminationFailed(f"found {found}, expected an answer; this file is not a model")
+def _crashed(cause: str) -> dict[str, Any]:
+    error = ExaminationFailed(f"found {cause}, expected a result; this file is not a model")
     return {"reason": str(error), "exit_code": error.exit_code}
 
 
@@ -221,5 +221,5 @@ def _ending(status: int) -> str:
 
 
 def _error_class(exit_code: int) -> type[SwitchboardError]:
-    known_verdict = {kind.exit_code: kind for kind in SwitchboardError.__subclasses__()}
-    return known_verdict.get(exit_code, ExaminationFailed)
+    classes = {kind.exit_code: kind for kind in SwitchboardError.__subclasses__()}
+    return classes.get(exit_code, ExaminationFailed)

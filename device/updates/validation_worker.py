@@ -1,6 +1,6 @@
-"""The process in which a candidate is examined.
+"""The process in which a candidate is validated.
 
-It is called as ``python -m device.updates.validation_worker FILE LIMITS``.
+It is called as ``python -m device.updates.validation_worker FILE LIMITS PARENT``.
 
 It sets its resource limits before it opens the file, writes the name of each check to standard
 output, one JSON object a line, and at last the result. A file can crash this process alone.
@@ -26,19 +26,19 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class ResourceLimits:
-    """What an examination may take.
+    """Limits of one validation.
 
     Attributes
     ----------
     memory_bytes : int
-        Of address space, so of everything.
+        Of address space, all of it included.
     cpu_seconds, seconds : float
-        Of processor time, and on the clock; who runs out of the latter may just have had to wait.
+        Of processor time, and of elapsed time; the latter depends on the load of the machine.
     deadline_share : float
         Part of a block's duration that computing it may take.
     model_bytes : int
-        Of memory, for the model alone: weights, and what the graph takes while it computes.
-        Everything else above is Python's and onnxruntime's.
+        Of memory, for the model alone: weights, and the graph's buffers while it computes.
+        The rest of `memory_bytes` is for Python and onnxruntime.
     """
 
     memory_bytes: int = 512 * 1024 * 1024
@@ -48,42 +48,42 @@ class ResourceLimits:
     model_bytes: int = 128 * 1024 * 1024
 
 
-def run_checks(path: Path, limits: ResourceLimits, say: Callable[[str], None]) -> dict[str, Any]:
-    """Make every check in this process, which a hostile file may end.
+def run_checks(path: Path, limits: ResourceLimits, report: Callable[[str], None]) -> dict[str, Any]:
+    """Make every check in this process, which a malicious file may end.
 
     Parameters
     ----------
-    say : callable
-        Told the name of each check before it begins.
+    report : callable
+        Called with the name of each check before it begins.
 
     Returns
     -------
-    What was measured.
+    The figures that were measured.
 
     Raises
     ------
     SwitchboardError
         The refusal.
     """
-    say("size")
+    report("size")
     check_file(path)
-    card = _read(path, say)
-    # Only now, and not before: these are what a hostile file aims at.
+    card = _read(path, report)
+    # Not before: onnxruntime is what a malicious file would attack.
     from device.model.network import Network
     from device.updates.runtime_checks import check_levels, check_speed, draw_most
 
     before = _resident_bytes("VmRSS")
     try:
-        say("golden vector")
+        report("golden vector")
         network = Network.open(path)
-        say("memory")
+        report("memory")
         draw_most(network)
         _check_memory(before, limits.model_bytes)
-        say("sound")
+        report("sound")
         sound = check_levels(network)
-        say("speed")
+        report("speed")
         speed = check_speed(network, deadline_share=limits.deadline_share)
-        # Again, because what a graph takes may depend on the state.
+        # Again, because the memory of a graph may depend on the state.
         model_mb = _check_memory(before, limits.model_bytes)
     except ModelFailed as error:
         raise ExaminationFailed(str(error)) from error
@@ -91,30 +91,30 @@ def run_checks(path: Path, limits: ResourceLimits, say: Callable[[str], None]) -
 
 
 def _check_memory(before: int, most: int) -> float:
-    """What this process has taken since then at the most, in MB."""
-    found = _resident_bytes("VmHWM") - before
-    if found > most:
+    """The peak memory of this process above `before` bytes, in MB."""
+    n_bytes = _resident_bytes("VmHWM") - before
+    if n_bytes > most:
         raise ExaminationFailed(
-            f"model memory: found {found / 2**20:.0f} MB for the model alone, expected "
+            f"model memory: found {n_bytes / 2**20:.0f} MB for the model alone, expected "
             f"{most / 2**20:.0f} MB at most; train a smaller network"
         )
-    return round(found / 2**20, 1)
+    return round(n_bytes / 2**20, 1)
 
 
-def _read(path: Path, say: Callable[[str], None]) -> ModelCard:
+def _read(path: Path, report: Callable[[str], None]) -> ModelCard:
     from device.model.onnx_reader import read_onnx_file
 
-    say("graph")
+    report("graph")
     file = read_onnx_file(path)
-    say("metadata")
+    report("metadata")
     card = ModelCard.from_metadata(file.metadata)
-    say("tensors")
+    report("tensors")
     check_tensors(card, file.tensors)
     return card
 
 
 def bind(limits: ResourceLimits) -> None:
-    """Bind this process to limits for good, below everything that plays."""
+    """Limit this process for good, and give it a lower priority than the process that plays."""
     _lower(resource.RLIMIT_AS, limits.memory_bytes)
     _lower(resource.RLIMIT_CPU, max(1, round(limits.cpu_seconds)), grace=1)
     _lower(resource.RLIMIT_FSIZE, 0)
@@ -125,7 +125,7 @@ def bind(limits: ResourceLimits) -> None:
 def _lower(kind: int, limit: int, grace: int = 0) -> None:
     """Set a limit, unless a lower one is set already: only root may raise it again.
 
-    What a process may still have beyond a limit of which it is told first is `grace`.
+    `grace` is how far above the limit that sends a signal the one that kills lies.
     """
     _, most = resource.getrlimit(kind)
     limits = [limit, limit + grace]
@@ -141,16 +141,16 @@ def answer(path: Path, limits: ResourceLimits, write: Callable[[dict[str, Any]],
         figures["peak_mb"] = round(_resident_bytes("VmHWM") / 2**20, 1)
         write({"accepted": True, "figures": figures})
     except MemoryError:
-        wanted = f"{limits.memory_bytes // 2**20} MB at most"
-        error = ExaminationFailed(f"model memory: found more, expected {wanted}; train it smaller")
+        most = f"{limits.memory_bytes // 2**20} MB at most"
+        error = ExaminationFailed(f"model memory: found more, expected {most}; train it smaller")
         write(_refused(error))
     except ModelOutOfReach as error:
         write({**_refused(error), "is_final": False})
     except SwitchboardError as error:
         write(_refused(error))
     except OSError as error:
-        found = f"found {error.strerror or error}, expected to read {error.filename or path}"
-        failed = ExaminationFailed(f"{found}; see who may read it, or try again")
+        cause = f"found {error.strerror or error}, expected to read {error.filename or path}"
+        failed = ExaminationFailed(f"{cause}; check its permissions, or try again")
         write({**_refused(failed), "is_final": False})
 
 
@@ -158,18 +158,18 @@ def _refused(error: SwitchboardError) -> dict[str, Any]:
     return {"accepted": False, "reason": str(error), "exit_code": error.exit_code}
 
 
-def _resident_bytes(what: str) -> int:
-    """What the kernel says of this program's memory; getrusage counts who started it as well."""
+def _resident_bytes(key: str) -> int:
+    """The memory of this program as the kernel counts it; getrusage counts the parent's as well."""
     status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
     for line in status.splitlines():
-        name, _, found = line.partition(":")
-        if name == what:
-            return 1024 * int(found.split()[0])
-    raise ExaminationFailed(f"/proc/self/status: found no {what}, expected Linux's account of it")
+        name, _, size = line.partition(":")
+        if name == key:
+            return 1024 * int(size.split()[0])
+    raise ExaminationFailed(f"/proc/self/status: found no {key}, expected Linux's value of it")
 
 
 def _end_with(parent: int) -> None:
-    """Have the kernel end us if who asked is killed; it may be so already."""
+    """Have the kernel end this process when the parent ends; it may have ended already."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
@@ -184,10 +184,10 @@ def main() -> None:
     """Read the command line; see the module."""
     path, limits, parent = sys.argv[1:]
     _end_with(int(parent))
-    given = ResourceLimits(**json.loads(limits))
-    bind(given)
+    parsed = ResourceLimits(**json.loads(limits))
+    bind(parsed)
     sys.excepthook = lambda kind, error, _trace: _write({"crash": f"{kind.__name__}: {error}"})
-    answer(Path(path), given, _write)
+    answer(Path(path), parsed, _write)
 
 
 if __name__ == "__main__":

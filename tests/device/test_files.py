@@ -27,7 +27,7 @@ def test_a_file_takes_its_name_when_it_is_complete(tmp_path):
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path, error):
     path = tmp_path / "a"
     path.write_bytes(b"old")
     with (
@@ -41,8 +41,8 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 
 def _socket(path):
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(path))
 
 
 NO_FILES = {
@@ -58,7 +58,7 @@ NO_FILES = {
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
-def test_what_is_no_file_is_refused_and_nobody_waits_for_it(kind, tmp_path):
+def test_what_is_no_regular_file_is_refused_at_once(kind, tmp_path):
     path = tmp_path / "input"
     NO_FILES[kind](path)
     n_open = len(list(Path("/proc/self/fd").iterdir()))
@@ -71,12 +71,12 @@ def test_what_is_no_file_is_refused_and_nobody_waits_for_it(kind, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
-def test_a_name_that_no_file_can_have_is_refused_as_one_that_is_not_there(name):
+def test_a_name_that_no_file_can_have_is_an_os_error(name):
     with pytest.raises(OSError):
         read_regular(Path(name), 100)
 
 
-def test_no_more_is_read_than_was_allowed(tmp_path):
+def test_no_more_than_the_limit_is_read(tmp_path):
     path = tmp_path / "input"
     path.write_bytes(b"12345")
     assert read_regular(path, 5) == b"12345"

@@ -1,4 +1,4 @@
-"""Whatever text comes from outside: shown on one line, bounded, obeyed by no terminal."""
+"""Text from outside is shown on one line, bounded, without escape sequences."""
 
 import unicodedata
 import xml.etree.ElementTree as ET
@@ -16,7 +16,7 @@ TEXTS = st.text(CHARACTERS, max_size=40) | st.text(st.characters(categories=("Cs
 
 @given(TEXTS)
 @example("\x1b]0;owned\x07\x9b2J\u202e\u2066\u200b\ufeff\x7f\r\n\udce9")
-def test_what_is_shown_can_be_seen_and_written(text):
+def test_shown_text_is_printable_and_can_be_encoded(text):
     for shown in (visible(text), one_line(text)):
         assert shown.isprintable()
         assert {unicodedata.category(c) for c in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"} == set()
@@ -24,7 +24,7 @@ def test_what_is_shown_can_be_seen_and_written(text):
 
 
 @given(st.text(CHARACTERS, max_size=3), st.integers(0, 10**6), st.integers(30, 500))
-def test_what_is_shown_is_bounded_and_keeps_both_ends(text, n, most):
+def test_shown_text_is_bounded_and_keeps_both_ends(text, n, most):
     long = "begin " + text * (n // (len(text) + 1)) + " end"
     shown = visible(long, most)
     assert len(shown) <= most
@@ -54,17 +54,17 @@ def test_ordinary_text_stays_as_it_is(text):
         ("two  spaces", "two  spaces"),
     ],
 )
-def test_what_cannot_be_seen_becomes_an_escape(text, shown):
+def test_an_invisible_character_becomes_an_escape(text, shown):
     assert visible(text) == shown
 
 
-def test_prose_is_one_line_without_escapes_for_its_spaces():
+def test_white_space_of_prose_becomes_single_spaces():
     assert one_line("  two\r\n lines,\ta tab ") == "two lines, a tab"
     assert len(one_line("9" * 200_000)) == MOST_CHARACTERS
     assert len(visible("9" * 200_000)) == MOST_IN_LINE
 
 
 @given(TEXTS)
-def test_markup_stays_markup(text):
+def test_markup_stays_valid(text):
     kept = text.replace("&", "").replace("<", "").replace("\r", "")
     assert ET.fromstring(f"<t>{in_markup(kept)}</t>") is not None

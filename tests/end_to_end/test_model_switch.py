@@ -1,8 +1,8 @@
-"""Take-overs while the music goes on, by the command line alone and at its defaults.
+"""Takeovers while the music goes on, by the command line alone and at its defaults.
 
-`switchboard play --store` plays in a process of its own, and `switchboard models activate` is what
-changes the model. The player is held in the middle of a bar until the newcomer is ready, so that
-how fast this machine is decides nothing.
+`switchboard play --store` plays in a process of its own, and `switchboard models activate` changes
+the model. The player is held in the middle of a bar until the next model is ready, so that the
+result does not depend on the speed of this machine.
 """
 
 import json
@@ -25,7 +25,7 @@ from tests.support.stepped_player import RATE
 PATIENCE_SECONDS = 60.0
 READY = "takes over at the next bar"
 
-N_TAKE_OVERS = 40
+N_TAKEOVERS = 40
 BAR_SECONDS = 1.0
 SIZES = {"n_fft": 1024, "hop_length": 256, "n_switches": 8}
 # Their lowest partials, in Hz, lie between the others', and a third is of another shape.
@@ -36,7 +36,7 @@ GAP_LEVEL = 10 ** (-46 / 20)
 
 
 class Player:
-    """`switchboard play --store`, recording as far as it is let."""
+    """`switchboard play --store`, recording as far as it is allowed."""
 
     def __init__(self, store, script, folder, seconds):
         (folder / "flips.txt").write_text(script)
@@ -52,7 +52,7 @@ class Player:
             cwd=folder,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
-        self.said = []
+        self.messages = []
         self._lines = {}
         self._readers = []
         for stream in (self._process.stdout, self._process.stderr):
@@ -62,14 +62,14 @@ class Player:
             self._readers.append(reader)
         self._wait_until_held()
 
-    def let(self, seconds):
-        """Let it record so much, and wait until it has."""
+    def record_until(self, seconds):
+        """Let it record up to `seconds`, and wait until it has."""
         self._process.stdin.write(f"{seconds}\n")
         self._process.stdin.flush()
         self._wait_until_held()
 
     def wait_for(self, words):
-        """Wait until it has said this on standard error."""
+        """Wait until standard error has a line with `words`."""
         while words not in self._next(self._process.stderr):
             pass
 
@@ -77,7 +77,7 @@ class Player:
         """Let it play to its end; the report, and what was recorded."""
         self._process.stdin.close()
         line = self._next(self._process.stdout)
-        assert self._process.wait(PATIENCE_SECONDS) == 0, self.said
+        assert self._process.wait(PATIENCE_SECONDS) == 0, self.messages
         with wave.open(str(self.recording)) as recording:
             assert recording.getframerate() == RATE
             pcm = recording.readframes(recording.getnframes())
@@ -91,16 +91,16 @@ class Player:
             stream.close()
 
     def _wait_until_held(self):
-        assert self._next(self._process.stdout) == "held\n", self.said
+        assert self._next(self._process.stdout) == "held\n", self.messages
 
     def _next(self, stream):
         line = self._lines[stream].get(timeout=PATIENCE_SECONDS)
-        assert line, f"the player has ended: {self.said}"
+        assert line, f"the player has ended: {self.messages}"
         return line
 
     def _read(self, stream):
         for line in stream:
-            self.said.append(line)
+            self.messages.append(line)
             self._lines[stream].put(line)
         self._lines[stream].put("")
 
@@ -123,7 +123,7 @@ def activate(store, model):
 
 
 def levels(samples):
-    """RMS of every 10 ms, without the first breath and the fade at the end."""
+    """RMS of every 10 ms, without the first 0.2 s and the fade at the end."""
     n = RATE // 100
     inner = samples[RATE // 5 : -RATE // 10]
     return np.sqrt((inner[: len(inner) // n * n].reshape(-1, n) ** 2).mean(axis=1))
@@ -148,45 +148,43 @@ def three_models(tmp_path, monkeypatch):
     return paths
 
 
-def test_forty_take_overs_in_forty_bars_and_the_music_goes_on(start, tmp_path, three_models):
+def test_with_forty_takeovers_in_forty_bars_the_music_goes_on(start, tmp_path, three_models):
     store = tmp_path / "models"
-    for model in reversed(three_models):  # examined once; the first plays at the start
+    for model in reversed(three_models):  # validated once; the first plays at the start
         activate(store, model)
-    player = start(store, "0 00000000", N_TAKE_OVERS + 1.0)
-    for bar in range(N_TAKE_OVERS):
-        player.let((bar + 0.5) * BAR_SECONDS)
+    player = start(store, "0 00000000", N_TAKEOVERS + 1.0)
+    for bar in range(N_TAKEOVERS):
+        player.record_until((bar + 0.5) * BAR_SECONDS)
         activate(store, three_models[(bar + 1) % 3])
         player.wait_for(READY)
     report, samples = player.finish()
-    assert report["seconds"] == N_TAKE_OVERS + 1
-    assert len(samples) == (N_TAKE_OVERS + 1) * RATE
+    assert report["seconds"] == N_TAKEOVERS + 1
+    assert len(samples) == (N_TAKEOVERS + 1) * RATE
     assert levels(samples).min() > GAP_LEVEL
     bars = samples.reshape(-1, RATE)
     heard = [lowest_partial(bar[RATE // 4 : -RATE // 4]) for bar in bars]
-    assert heard == [bar % 3 for bar in range(N_TAKE_OVERS + 1)]
+    assert heard == [bar % 3 for bar in range(N_TAKEOVERS + 1)]
 
 
-def test_a_model_that_gives_no_numbers_in_one_state_is_sent_back_and_the_music_goes_on(
-    start, tmp_path
-):
+def test_a_model_with_nan_in_one_state_is_rolled_back_and_the_music_goes_on(start, tmp_path):
     flipped_at, seconds = 5.0, 8.0
     directory, off = tmp_path / "models", "0" * 8
     activate(directory, tiny.build(tmp_path / "good.onnx", n_switches=8))
     store = ModelStore(directory)
     good = store.active()
-    faulty_bits = "".join(str(int(on)) for on in faulty.UNRULY)
+    faulty_bits = "".join(str(int(on)) for on in faulty.FAULTY_STATE)
     player = start(directory, f"0 {off}\n{flipped_at} {faulty_bits}", seconds)
-    player.let(1.0)
+    player.record_until(1.0)
     activate(directory, faulty.nan_in_one_state(tmp_path / "faulty.onnx"))
     bad = store.active()
     assert bad != good
     player.wait_for(READY)
-    player.let(flipped_at + 0.5)
+    player.record_until(flipped_at + 0.5)
     player.wait_for("not finite")
     report, samples = player.finish()
     assert report["seconds"] == seconds
     assert store.active() == good
     assert f"frames not finite with switches {faulty_bits}" in store.refusal(bad.stem)
     quiet = levels(samples) < GAP_LEVEL
-    assert quiet.sum() <= 6  # 60 ms, where the numbers were none
+    assert quiet.sum() <= 6  # 60 ms, where the frames were not finite
     assert not quiet[-round(100 * (seconds - flipped_at - 1)) :].any()

@@ -1,6 +1,6 @@
-"""Every verb that writes where it is told to: into pipes and devices, through links, or not at all.
+"""Every verb that writes an output: into pipes and devices, through links, or not at all.
 
-What is there already and is no file stays what it is, whoever runs the verb.
+Existing pipes, devices and links are not replaced, whichever account runs the verb.
 """
 
 import io
@@ -23,10 +23,10 @@ from tests.support import tiny_model as tiny
 from tests.support.tiny_run import finished
 
 KINDS = ("pipe", "device", "link", "dangling link", "free name", "older file")
-REFUSED = ("folder", "missing folder", "link into nowhere", "link to itself", "no place to write")
+REFUSED = ("folder", "missing folder", "link into nowhere", "link to itself", "unwritable folder")
 
 
-class Place:
+class OutputPath:
     """An output of one kind, in a folder of its own; a pipe has its reader."""
 
     def __init__(self, kind, folder):
@@ -47,7 +47,7 @@ class Place:
         self._reader = reader
 
     def _device(self):
-        # As root a null device of our own: a verb that replaces it costs the test alone.
+        # As root a null device of our own: a verb that replaces it harms no other program.
         if os.geteuid() == 0:
             try:
                 os.mknod(self.path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
@@ -79,8 +79,8 @@ class Place:
     def _link_to_itself(self):
         self.path.symlink_to(self.path)
 
-    def _no_place_to_write(self):
-        # Not even root makes files there.
+    def _unwritable_folder(self):
+        # Not even root can make files there.
         self.path = Path("/proc/out")
 
     def _kinds(self):
@@ -90,14 +90,14 @@ class Place:
         }
 
     def check_kept(self):
-        """Nothing has become something else, and nothing is left half-written."""
+        """Check that no path has become another kind, and that no partial file is left."""
         now = self._kinds()
         assert {path: now.get(path) for path in self.before} == self.before
-        free = {Path("out")} if self.kind == "free name" else {Path("elsewhere/target")}
-        assert now.keys() - self.before.keys() <= free
+        new = {Path("out")} if self.kind == "free name" else {Path("elsewhere/target")}
+        assert now.keys() - self.before.keys() <= new
 
     def content(self):
-        """What was written; None where it goes nowhere."""
+        """The bytes written; None for a device."""
         if self.kind == "device":
             return None
         if self.kind == "pipe":
@@ -112,7 +112,7 @@ class Place:
 
 
 def is_sound(content):
-    """A WAV file; what goes into a pipe says that it may be as long as WAV allows."""
+    """Check a WAV file; in a pipe its header may have the largest length of WAV."""
     assert content[:4] == b"RIFF"
     with wave.open(io.BytesIO(content)) as wav:
         assert (wav.getnchannels(), wav.getsampwidth(), wav.getframerate()) == (1, 2, 22050)
@@ -145,7 +145,7 @@ AUDITION = "audition tiny.onnx --takes 2 --workers 1"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Where the verbs run."""
+    """The folder in which the verbs run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("device.config.SEARCHED", ())
     monkeypatch.setattr("device.system.outputs.READER_SECONDS", 0.05)
@@ -159,44 +159,46 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("verb", QUICK)
-def test_an_output_is_written_into_or_through_and_stays_what_it_is(verb, kind, folder):
+def test_an_output_is_written_into_its_path_and_keeps_its_kind(verb, kind, folder):
     command, check = QUICK[verb]
-    place = Place(kind, folder / "place")
-    assert main(command.format(place.path).split()) == 0
-    content = place.content()
-    place.check_kept()
+    output = OutputPath(kind, folder / "output")
+    assert main(command.format(output.path).split()) == 0
+    content = output.content()
+    output.check_kept()
     if content is not None:
         check(content)
 
 
-def written(command, places):
-    """Run a verb with an output of each kind; what went there."""
-    words = [word for option, place in places.items() for word in (option, str(place.path))]
+def written(command, outputs):
+    """Run a verb with an output of each kind; returns their contents."""
+    words = [word for option, output in outputs.items() for word in (option, str(output.path))]
     assert main([*command.split(), *words]) == 0
-    found = {option: place.content() for option, place in places.items()}
-    for place in places.values():
-        place.check_kept()
-    return found
+    contents = {option: output.content() for option, output in outputs.items()}
+    for output in outputs.values():
+        output.check_kept()
+    return contents
 
 
 def test_a_study_is_written_into_a_pipe_and_through_a_link(folder):
     kinds = {"--out": "dangling link", "--json": "pipe"}
-    found = written(STUDY, {name: Place(kind, folder / name) for name, kind in kinds.items()})
-    is_page(found["--out"])
-    is_json(found["--json"])
+    outputs = {name: OutputPath(kind, folder / name) for name, kind in kinds.items()}
+    contents = written(STUDY, outputs)
+    is_page(contents["--out"])
+    is_json(contents["--json"])
 
 
-def test_an_audition_is_written_into_pipe_and_device_and_through_links_and_so_is_its_model(folder):
+def test_an_audition_and_its_model_are_written_into_pipe_and_device_and_through_links(folder):
     # In a folder whose name is not UTF-8, as well.
     folder /= "B\udce9la"
-    model = Place("dangling link", folder / "place")
+    model = OutputPath("dangling link", folder / "model")
     tiny.build(model.target, n_switches=1)
     before = model.target.read_bytes()
     kinds = {"--out": "pipe", "--json": "device", "--labels": "link"}
     command = AUDITION.replace("tiny.onnx", f"{model.path} --name 1=rain --write")
-    found = written(command, {name: Place(kind, folder / name) for name, kind in kinds.items()})
-    is_page(found["--out"])
-    is_drawing(found["--labels"])
+    outputs = {name: OutputPath(kind, folder / name) for name, kind in kinds.items()}
+    contents = written(command, outputs)
+    is_page(contents["--out"])
+    is_drawing(contents["--labels"])
     model.check_kept()
     assert b"rain" in model.content() != before
 
@@ -217,18 +219,18 @@ EVERY = {
 
 @pytest.fixture
 def refusal(folder, tmp_path_factory, capsys):
-    """Runs a verb that has to refuse its output; what it says."""
+    """Runs a verb that has to refuse its output; returns the error."""
 
-    def refusal(verb, place):
+    def refusal(verb, output):
         run = finished(tmp_path_factory)[1] if verb == "export" else None
         before = set(folder.rglob("*"))
         capsys.readouterr()
-        assert main(EVERY[verb].format(place.path, run=run).split()) == OutputError.exit_code
+        assert main(EVERY[verb].format(output.path, run=run).split()) == OutputError.exit_code
         out, err = capsys.readouterr()
         assert (out, err.count("\n")) == ("", 1)
-        assert str(place.path) in err
+        assert str(output.path) in err
         assert set(folder.rglob("*")) == before
-        place.check_kept()
+        output.check_kept()
         return err
 
     return refusal
@@ -239,17 +241,19 @@ def refusal(folder, tmp_path_factory, capsys):
 def test_an_output_that_cannot_be_written_is_refused_with_the_same_status(
     verb, kind, folder, refusal
 ):
-    refusal(verb, Place(kind, folder / "place"))
+    refusal(verb, OutputPath(kind, folder / "output"))
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 @pytest.mark.parametrize("verb", ["status", "export"])
-def test_what_is_read_again_goes_into_no_pipe_and_no_device(verb, kind, folder, refusal):
-    assert "choose another" in refusal(verb, Place(kind, folder / "place"))
+def test_an_output_that_is_read_again_is_not_written_into_a_pipe_or_device(
+    verb, kind, folder, refusal
+):
+    assert "choose another" in refusal(verb, OutputPath(kind, folder / "output"))
 
 
 def test_a_file_that_may_not_be_written_is_not_replaced(folder, monkeypatch, capsys):
-    # Root may write everything, and the suite may be run by root: the kernel's answer is given.
+    # Root may write everything, and the suite may be run by root: the kernel's result is simulated.
     real, kept = os.access, ("kept.wav", os.W_OK)
     monkeypatch.setattr("os.access", lambda at, how: (Path(at).name, how) != kept and real(at, how))
     (folder / "kept.wav").write_bytes(b"kept")
@@ -258,26 +262,26 @@ def test_a_file_that_may_not_be_written_is_not_replaced(folder, monkeypatch, cap
     assert (folder / "kept.wav").read_bytes() == b"kept"
 
 
-def test_a_pipe_that_nothing_reads_is_refused_in_time(folder, capsys):
+def test_a_pipe_without_a_reader_is_refused_in_time(folder, capsys):
     os.mkfifo(folder / "pipe")
     assert main(RENDER.format("pipe").split()) == OutputError.exit_code
     assert "a pipe that nothing reads" in capsys.readouterr().err
 
 
-def test_a_name_may_be_as_long_as_names_can_be(folder):
+def test_an_output_may_have_the_longest_possible_name(folder):
     name = "é" * 125 + ".wav"
     assert main(RENDER.format(name).split()) == 0
     is_sound((folder / name).read_bytes())
 
 
-def test_a_status_goes_through_a_link_and_goes_away_alone(folder):
-    place = Place("dangling link", folder / "place")
-    command = EVERY["status"].format(place.path).replace("0.5", "1.6")
-    seen = []
-    watcher = threading.Timer(1.3, lambda: seen.append(place.target.read_bytes()))
-    watcher.start()
+def test_a_status_is_written_through_a_link_and_removed_without_the_link(folder):
+    output = OutputPath("dangling link", folder / "output")
+    command = EVERY["status"].format(output.path).replace("0.5", "1.6")
+    contents = []
+    reader = threading.Timer(1.3, lambda: contents.append(output.target.read_bytes()))
+    reader.start()
     assert main(command.split()) == 0
-    watcher.join()
-    is_json(seen[0])
-    place.check_kept()
-    assert not place.target.exists()
+    reader.join()
+    is_json(contents[0])
+    output.check_kept()
+    assert not output.target.exists()

@@ -1,7 +1,7 @@
-"""From a training to the ear: trained, exported, paired, pushed over a real sshd, and heard.
+"""From training to sound: trained, exported, paired, pushed over a real sshd, and played.
 
-`switchboard play` records in real time meanwhile, as a box would play, in a process of its own.
-How long a push takes is told, and bounded only so that nobody waits for ever.
+`switchboard play` records in real time meanwhile, as a device would play, in a process of its own.
+The duration of a push is printed, and limited only so that the test ends.
 """
 
 import json
@@ -28,10 +28,10 @@ from tests.support.tiny_run import finished
 SWITCHBOARD = [sys.executable, "-c", "import sys; from device.cli import main; sys.exit(main())"]
 BAR_SECONDS = 2.0  # four beats at the tiny model's 120 bpm
 NEW_BAR_SECONDS = 3.0  # four beats at the studio's 80 bpm
-# So that the newcomer's own downbeats are part of what a click is held against.
+# So that the new model's own downbeats are part of what a click is compared with.
 HEARD_BARS = 4
 PATIENCE_SECONDS = 60.0
-# Between a beat and its sound in the file: the inversion's look-ahead, and a window to see it in.
+# Between a beat and its sound in the file: the inversion's look-ahead, and the window of analysis.
 LATENCY_SECONDS = 0.06
 
 
@@ -54,7 +54,7 @@ class Player:
             start_new_session=True,
         )
         os.close(slave)
-        # As the service runs on a box; the tests around us are no fault of the player's.
+        # As the service on a device: other tests must not make the player late.
         with suppress(OSError):
             os.sched_setscheduler(self._process.pid, os.SCHED_RR, os.sched_param(10))
         self._stop = threading.Event()
@@ -66,19 +66,19 @@ class Player:
         return self._growth[-1][1] if self._growth else 0.0
 
     def wait_for(self, seconds):
-        give_up = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self.seconds() < seconds:
             assert self._process.poll() is None, self._process.stderr.read()
-            assert time.monotonic() < give_up, "the player does not play"
+            assert time.monotonic() < deadline, "the player does not play"
             time.sleep(0.02)
 
     def when(self, seconds):
-        """The moment at which that much of the recording was there, on the monotonic clock."""
+        """When the recording had that length, on the monotonic clock."""
         clock, recorded = np.array(self._growth).T
         return float(np.interp(seconds, recorded, clock))
 
     def finish(self):
-        """Press q; the report, what was said, and the sound."""
+        """Press q; returns the report, the messages and the sound."""
         os.write(self._terminal, b"q")
         out, err = self._process.communicate(timeout=PATIENCE_SECONDS)
         self.close()
@@ -102,7 +102,7 @@ class Player:
 
 
 def spectrum_of(model: Path):
-    """What a model draws on average with all switches off, as long as a recording's spectra."""
+    """A model's mean magnitudes with all switches off, in the bins of a recording's spectra."""
     network = Network.open(model)
     card = network.card
     off = np.zeros(card.n_switches, np.float32)
@@ -116,7 +116,7 @@ def spectrum_of(model: Path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A model that was trained and exported as its owner would."""
+    """A model that was trained and exported with the commands."""
     _, run = finished(tmp_path_factory)
     path = tmp_path_factory.mktemp("exported") / "trained.onnx"
     switchboard("export", run, "--out", path, "--title", "Trained")
@@ -124,7 +124,7 @@ def trained(tmp_path_factory):
 
 
 def switchboard(*arguments, environment=None):
-    """Run the command as a person would; what it says."""
+    """Run the command; returns its output."""
     done = subprocess.run(
         [*SWITCHBOARD, *map(str, arguments)],
         capture_output=True,
@@ -138,43 +138,45 @@ def switchboard(*arguments, environment=None):
 
 @dataclass(frozen=True)
 class Push:
-    """One push while the music played, and what came of it."""
+    """One push while the music played, and its results."""
 
     old: Path
     new: Path
     report: dict
-    said: str
+    messages: str
     heard: Recording
     pushed_at: float
-    moment: object
+    when: object
     active: Path
 
 
 @pytest.fixture(scope="module")
 def push(trained, tmp_path_factory):
-    """Everything happens here, once; the tests look at what came of it."""
+    """Pushes a model once; the tests check the results."""
     folder = tmp_path_factory.mktemp("end_to_end")
     old = tiny_model.build(folder / "old.onnx")
-    with LoopbackBox(folder / "box") as box:
-        port = ["--port", box.port]
-        switchboard("pair", box.host, *port, "--store", box.store, environment=box.environment)
-        switchboard("push", box.host, old, *port, environment=box.environment)
-        player = Player(box.store, folder, box.environment)
+    with LoopbackBox(folder / "box") as device:
+        port = ["--port", device.port]
+        switchboard(
+            "pair", device.host, *port, "--store", device.store, environment=device.environment
+        )
+        switchboard("push", device.host, old, *port, environment=device.environment)
+        player = Player(device.store, folder, device.environment)
         try:
             player.wait_for(1.0)
             pushed_at = time.monotonic()
-            switchboard("push", box.host, trained, *port, environment=box.environment)
+            switchboard("push", device.host, trained, *port, environment=device.environment)
             player.wait_for(player.seconds() + BAR_SECONDS + HEARD_BARS * NEW_BAR_SECONDS)
-            report, said, heard = player.finish()
+            report, messages, heard = player.finish()
         finally:
             player.close()
-    active = ModelStore(box.store).active()
-    return Push(old, trained, report, said, heard, pushed_at, player.when, active)
+    active = ModelStore(device.store).active()
+    return Push(old, trained, report, messages, heard, pushed_at, player.when, active)
 
 
 @pytest.fixture(scope="module")
 def alone(push, tmp_path_factory):
-    """What the old model would have played on."""
+    """The old model's sound without a push."""
     path = tmp_path_factory.mktemp("old") / "old.wav"
     arguments = ["--bits", "000", "--still", "--tape", "0", "--seconds", len(push.heard)]
     switchboard("render", "--model", push.old, *arguments, "--out", path)
@@ -182,29 +184,29 @@ def alone(push, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def turn(push, alone):
-    """When, in seconds of the recording, it was no longer what the old model plays.
+def takeover(push, alone):
+    """When, in seconds of the recording, the sound was no longer the old model's.
 
-    Spectra are compared and not samples: on a machine that is late the governor may have taken a
-    pass of the inversion away, which changes phases.
+    Spectra are compared and not samples: on a machine that is late the governor may have removed
+    an iteration of the inversion, which changes phases.
     """
     heard, expected = push.heard.spectra(), alone.spectra()[: len(push.heard.middles())]
     likeness = (heard[: len(expected)] * expected).sum(axis=1)
     return float(push.heard.middles()[np.argmax(likeness < 0.8)])
 
 
-def test_it_comes_in_at_a_bar_line(push, turn):
-    bars = round(turn / BAR_SECONDS)
+def test_the_new_model_takes_over_at_a_bar_line(push, takeover):
+    bars = round(takeover / BAR_SECONDS)
     assert bars >= 1
-    assert abs(turn - bars * BAR_SECONDS) < LATENCY_SECONDS
-    assert "'Trained' takes over at the next bar" in push.said
+    assert abs(takeover - bars * BAR_SECONDS) < LATENCY_SECONDS
+    assert "'Trained' takes over at the next bar" in push.messages
 
 
-def test_what_is_heard_then_is_the_new_models_sound(push, turn):
+def test_the_sound_after_the_takeover_is_the_new_models(push, takeover):
     spectra, middles = push.heard.spectra(), push.heard.middles()
     old, new = (spectra @ spectrum_of(model) for model in (push.old, push.new))
-    before = (middles > EDGE_SECONDS) & (middles < turn - WINDOW / push.heard.rate)
-    after = middles > turn + 0.1
+    before = (middles > EDGE_SECONDS) & (middles < takeover - WINDOW / push.heard.rate)
+    after = middles > takeover + 0.1
     assert (old[before] > new[before]).all()
     assert np.median(new[after]) > 1.2 * np.median(old[after])
     assert np.median(new[after]) > 1.5 * np.median(new[before])
@@ -214,20 +216,20 @@ def test_there_is_no_gap_anywhere(push):
     assert push.heard.longest_silence_seconds() < 0.005
 
 
-def test_there_is_no_click_where_it_comes_in(push, turn):
-    """No sharper a turn of the wave than elsewhere, where both sounds have their downbeats."""
+def test_there_is_no_click_at_the_takeover(push, takeover):
+    """No larger second difference than elsewhere, where both sounds have their downbeats."""
     curvature = push.heard.curvature()
-    seam = push.heard.around(turn)
+    seam = push.heard.around(takeover)
     assert curvature[seam].max() <= 1.5 * np.percentile(np.delete(curvature, seam), 99.9)
 
 
-def test_the_player_has_kept_the_new_model(push):
+def test_the_new_model_stays_active(push):
     assert push.active.read_bytes() == push.new.read_bytes()
     assert push.report["switches"] == "keyboard"
 
 
-def test_it_is_heard_soon_after_it_was_pushed(push, turn, capsys):
-    seconds = push.moment(turn) - push.pushed_at
+def test_the_new_model_is_heard_soon_after_the_push(push, takeover, capsys):
+    seconds = push.when(takeover) - push.pushed_at
     with capsys.disabled():
         sys.stdout.write(f"[{seconds:.1f} s from push to sound, {BAR_SECONDS:.0f} s of it a bar] ")
     assert 0 < seconds < PATIENCE_SECONDS

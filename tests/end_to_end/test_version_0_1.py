@@ -52,7 +52,7 @@ def test_a_store_lists_its_models_and_activates_the_previous_one(store):
     assert (store / "active").resolve().stem == PREVIOUS
 
 
-def test_what_a_store_refused_stays_refused(store, tmp_path):
+def test_a_model_refused_by_an_old_store_stays_refused(store, tmp_path):
     refused = tmp_path / "refused.onnx"
     refused.write_bytes(b"no model at all" * 10)
     result = CliRunner().invoke(models, ["activate", str(refused), "--store", str(store)])
@@ -75,7 +75,7 @@ def test_the_active_model_of_a_store_plays(store, tmp_path):
 
 
 def test_every_key_of_a_configuration_is_read():
-    read = load_settings(FILES / "switchboard.toml", play)
-    assert read.keys() == tomllib.loads((FILES / "switchboard.toml").read_text()).keys()
-    assert len(read) == 18
-    assert (read["led_fault"], read["quantize"], read["tempo"]) == (27, "bar", 72)
+    settings = load_settings(FILES / "switchboard.toml", play)
+    assert settings.keys() == tomllib.loads((FILES / "switchboard.toml").read_text()).keys()
+    assert len(settings) == 18
+    assert (settings["led_fault"], settings["quantize"], settings["tempo"]) == (27, "bar", 72)

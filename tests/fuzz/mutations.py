@@ -274,7 +274,7 @@ class Gauntlet:
         active = self._store.active()
         self.tally.slowest_seconds = max(self.tally.slowest_seconds, verdict.seconds)
         if not verdict.accepted:
-            self.tally.n_examiners_lost += "expected an answer" in verdict.reason
+            self.tally.n_examiners_lost += "expected a result" in verdict.reason
             self.tally.n_unfinished += not verdict.is_final
             if active != before:
                 self.tally.faults.append(f"{number}: refused at {verdict.check}, and plays")

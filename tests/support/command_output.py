@@ -1,5 +1,7 @@
-"""What tests of commands read and write: recordings, reports and configuration files."""
+"""Running commands, and reading their recordings, reports and files."""
 
+import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -34,3 +36,21 @@ def samples_of(path):
 def settings_file(text, name="box.toml"):
     Path(name).write_text(text, encoding="utf-8")
     return Path(name)
+
+
+def listing(folder):
+    """Modification times of the files of a folder, by name."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def run_in_subprocess(command, prelude=""):
+    """Run a command in a new interpreter, after the code of `prelude`."""
+    # -B: a bytecode cache that a size limit cuts off would fail every later process.
+    code = f"import sys\nfrom device.cli import main\n{prelude}\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-B", "-c", code, *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )

@@ -1,4 +1,4 @@
-"""Models that are good in every state of the panel but one, which no sample of states contains."""
+"""Models that are good in every switch state but one, which no sample of states contains."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from tests.support import tiny_model as tiny
 
 SIZES = tiny.Sizes(n_switches=8)
-UNRULY = (True, True, False, True, False, False, True, False)
+FAULTY_STATE = (True, True, False, True, False, False, True, False)
 
 # Several times the 93 ms that the frames drawn in one call last, on any machine of these years.
 _N_PRODUCTS = 60
@@ -168,17 +168,17 @@ def _model(compose: Sequence[NodeProto], **constants: np.ndarray) -> ModelProto:
     for key, text in tiny.describe(SIZES).to_metadata().items():
         model.metadata_props.add(key=key, value=text)
     choose = [
-        _node("Equal", ["switches", "unruly"], ["as_unruly"]),
-        _node("Cast", ["as_unruly"], ["alike"], to=TensorProto.FLOAT),
+        _node("Equal", ["switches", "faulty_bits"], ["as_faulty"]),
+        _node("Cast", ["as_faulty"], ["alike"], to=TensorProto.FLOAT),
         _node("ReduceMin", ["alike"], ["all_alike"], keepdims=0),
-        _node("Cast", ["all_alike"], ["is_unruly"], to=TensorProto.BOOL),
+        _node("Cast", ["all_alike"], ["is_faulty"], to=TensorProto.BOOL),
         *compose,
-        _node("Where", ["is_unruly", "spoilt_score", "plain_score"], ["score"]),
+        _node("Where", ["is_faulty", "spoilt_score", "plain_score"], ["score"]),
     ]
     at = next(i for i, node in enumerate(model.graph.node) if "score" in node.output)
     model.graph.node[at].output[0] = "plain_score"
     _put(model, at + 1, choose)
-    constants = {**constants, "unruly": np.array(UNRULY)}
+    constants = {**constants, "faulty_bits": np.array(FAULTY_STATE)}
     for name, value in constants.items():
         model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
     return model

@@ -99,7 +99,7 @@ def run_command(folder: Path, args: list[str], marker: Any) -> None:
         Set when a network is asked for many frames.
     """
     os.chdir(folder)
-    sys.stdout = sys.stderr = Path("said").open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115
     compute = Network.log_magnitude
 
     def marked(self: Network, score: Any, position: Any) -> Any:

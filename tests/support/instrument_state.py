@@ -1,4 +1,4 @@
-"""A snapshot of an instrument, for whoever listens to one."""
+"""A snapshot of an instrument, for tests of listeners."""
 
 from dataclasses import replace
 from typing import Any

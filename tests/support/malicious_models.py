@@ -362,7 +362,7 @@ def write(made: ModelProto | bytes, path: Path) -> Path:
 
 
 # Who makes it, the check that refuses it, and what it says.
-HOSTILE: dict[str, tuple[Callable[[], ModelProto | bytes], str, str]] = {
+MALICIOUS: dict[str, tuple[Callable[[], ModelProto | bytes], str, str]] = {
     "loop": (looping, "graph", "operator 'Loop'"),
     "foreign operator": (foreign_operator, "graph", "domain 'com.evil'"),
     "foreign domain": (foreign_domain_alone, "graph", "domain 'com.microsoft'"),

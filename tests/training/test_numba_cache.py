@@ -1,4 +1,4 @@
-"""librosa is imported wherever there is a folder for temporary files."""
+"""librosa can be imported wherever there is a temporary folder."""
 
 import os
 import subprocess
@@ -10,9 +10,9 @@ import pytest
 from training import numba_cache
 from training.numba_cache import ensure_numba_cache
 
-# What numba finds beside a library depends on who installed it: here, nothing. The function is one
-# as librosa has many: without a folder for it, numba ends the import.
-NO_ROOM_BESIDE = """
+# Which folders numba finds beside a library depends on the installing account: here, none. librosa
+# has many such functions: without a cache folder, numba ends the import.
+NO_FOLDER_BESIDE = """
 import sys
 from pathlib import Path
 import os
@@ -30,27 +30,27 @@ print(os.environ["NUMBA_CACHE_DIR"])
 
 
 @pytest.fixture
-def nowhere(tmp_path, monkeypatch):
-    """Neither a home nor librosa's folder takes files; the folder for temporary files does."""
+def temporary(tmp_path, monkeypatch):
+    """Neither a home nor librosa's folder is writable; the temporary folder is."""
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", "/dev/null/home")
-    monkeypatch.setattr(numba_cache, "_of_librosa", lambda: iter([Path("/dev/null/librosa")]))
+    monkeypatch.setattr(numba_cache, "_librosa_caches", lambda: iter([Path("/dev/null/librosa")]))
     monkeypatch.setattr(numba_cache.tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
-def test_what_numba_compiles_is_kept_though_there_is_no_home(tmp_path):
+def test_compiled_code_is_cached_without_a_home(tmp_path):
     (tmp_path / "compiled.py").write_text(
         "import numba\n\n@numba.jit(nopython=True, cache=True)\ndef same(x):\n    return x\n"
     )
-    surroundings = {**os.environ, "HOME": "/dev/null/home", "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "HOME": "/dev/null/home", "TMPDIR": str(tmp_path)}
     for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
-        surroundings.pop(name, None)
+        environment.pop(name, None)
     done = subprocess.run(
-        [sys.executable, "-c", NO_ROOM_BESIDE, str(tmp_path)],
+        [sys.executable, "-c", NO_FOLDER_BESIDE, str(tmp_path)],
         cwd=Path(__file__).parents[2],
-        env=surroundings,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
@@ -59,19 +59,19 @@ def test_what_numba_compiles_is_kept_though_there_is_no_home(tmp_path):
     assert Path(done.stdout.strip()).parent == tmp_path
 
 
-def test_a_temporary_folder_is_ours_alone_and_lasts(nowhere):
+def test_a_temporary_folder_is_ours_alone_and_lasts(temporary):
     ensure_numba_cache()
     folder = Path(os.environ["NUMBA_CACHE_DIR"])
-    assert folder.parent == nowhere
+    assert folder.parent == temporary
     assert folder.stat().st_mode & 0o777 == 0o700
     ensure_numba_cache()
     assert Path(os.environ["NUMBA_CACHE_DIR"]) == folder
 
 
 @pytest.mark.parametrize("trap", ["link", "open to others", "file"])
-def test_a_folder_that_others_may_have_made_is_not_used(nowhere, trap):
-    name = nowhere / f"lofi-switchboard-numba-{os.getuid()}"
-    other = nowhere / "other"
+def test_a_folder_that_other_accounts_may_have_made_is_not_used(temporary, trap):
+    name = temporary / f"lofi-switchboard-numba-{os.getuid()}"
+    other = temporary / "other"
     other.mkdir()
     if trap == "link":
         name.symlink_to(other)
@@ -86,20 +86,22 @@ def test_a_folder_that_others_may_have_made_is_not_used(nowhere, trap):
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_that_was_named_is_kept_and_one_that_takes_no_files_is_not(nowhere, monkeypatch):
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(nowhere / "named" / "not yet there"))
+def test_a_named_folder_is_used_if_it_is_writable(temporary, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(temporary / "named" / "not yet there"))
     ensure_numba_cache()
-    assert os.environ["NUMBA_CACHE_DIR"] == str(nowhere / "named" / "not yet there")
+    assert os.environ["NUMBA_CACHE_DIR"] == str(temporary / "named" / "not yet there")
     monkeypatch.setenv("NUMBA_CACHE_DIR", "/dev/null/named")
     ensure_numba_cache()
-    assert Path(os.environ["NUMBA_CACHE_DIR"]).parent == nowhere
+    assert Path(os.environ["NUMBA_CACHE_DIR"]).parent == temporary
 
 
 @pytest.mark.parametrize("kind", ["home", "beside librosa"])
-def test_what_numba_finds_by_itself_is_left_to_it(nowhere, monkeypatch, kind):
+def test_numba_uses_its_own_folder_where_it_has_one(temporary, monkeypatch, kind):
     if kind == "home":
-        monkeypatch.setenv("HOME", str(nowhere))
+        monkeypatch.setenv("HOME", str(temporary))
     else:
-        monkeypatch.setattr(numba_cache, "_of_librosa", lambda: iter([nowhere / "__pycache__"]))
+        monkeypatch.setattr(
+            numba_cache, "_librosa_caches", lambda: iter([temporary / "__pycache__"])
+        )
     ensure_numba_cache()
     assert "NUMBA_CACHE_DIR" not in os.environ

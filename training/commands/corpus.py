@@ -19,7 +19,7 @@ _OUT = click.option(
     "directory",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory of the corpus. A run that was interrupted goes on here.",
+    help="Directory of the corpus. An interrupted run continues there.",
 )
 _WORKERS = click.option(
     "--workers",
@@ -27,7 +27,7 @@ _WORKERS = click.option(
     type=click.IntRange(min=1),
     default=lambda: os.cpu_count() or 1,
     show_default="all cores",
-    help="Processes to work with; the result is the same.",
+    help="Processes; the result does not depend on their number.",
 )
 
 
@@ -40,7 +40,7 @@ _KEY = click.option(
 
 @click.group()
 def corpus() -> None:
-    """Make the music that a network learns from."""
+    """Make the music that a network is trained on."""
 
 
 @corpus.command()
@@ -49,14 +49,14 @@ def corpus() -> None:
     type=Finite(min=0.2),
     default=600.0,
     show_default=True,
-    help="How much music. More than before extends a corpus.",
+    help="Minutes of music. More than before extends a corpus.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=1,
     show_default=True,
-    help="Which series of loops.",
+    help="Seed of the series of loops.",
 )
 @click.option(
     "--soundfont",
@@ -65,7 +65,7 @@ def corpus() -> None:
     help="General MIDI sound font for better instruments; needs FluidSynth.",
 )
 @click.option(
-    "--stems", "with_stems", is_flag=True, help="Keep every layer by itself, too (6 x the space)."
+    "--stems", "with_stems", is_flag=True, help="Also store every layer by itself (6 x the space)."
 )
 @_OUT
 @_WORKERS
@@ -120,7 +120,7 @@ def folder(music: Path, directory: Path, key: str | None, n_workers: int) -> Non
     multiple=True,
     default=["Lo-Fi"],
     show_default=True,
-    help="Title as in genres.csv; its sub-genres count too. May be given several times.",
+    help="Title as in genres.csv; includes its sub-genres. May be given several times.",
 )
 @click.option(
     "--licences",
@@ -163,7 +163,7 @@ def fma(
 
 @contextmanager
 def _reported(directory: Path, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress while a corpus is made, and one line of facts afterwards."""
+    """Show progress while a corpus is made, and one line of summary afterwards."""
     started = time.monotonic()
     shares_done: list[float] = []
     with shown_progress(unit) as show:
@@ -179,10 +179,10 @@ def _reported(directory: Path, unit: str) -> Iterator[Callable[[int, int], None]
 def _print_summary(directory: Path, seconds: float, share_new: float) -> None:
     from training.corpus.reader import Corpus
 
-    facts = Corpus.open(directory).provenance_summary()
-    line = f"{directory}: {facts['n_loops']} loops, {facts['hours']:.2f} hours"
+    summary = Corpus.open(directory).provenance_summary()
+    line = f"{directory}: {summary['n_loops']} loops, {summary['hours']:.2f} hours"
     if share_new > 0.0:
-        speed = share_new * facts["hours"] * 3600.0 / seconds
+        speed = share_new * summary["hours"] * 3600.0 / seconds
         line += f", {seconds:.0f} s, {speed:.0f} x real time"
     else:
         line += ", was complete already"

@@ -23,7 +23,7 @@ _PARTS = ("likeness", "defects", "switches")
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What `switchboard audition` was asked for.
+    """Options of `switchboard audition`.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class EvaluationOptions:
     against : Path or None
         Corpus with held-out loops.
     json_path, sheet : Path or None
-        The JSON file and the label sheet, where they are wanted.
+        The JSON file and the label sheet, where requested.
     pitch : float
         Millimetres from switch to switch on the label sheet.
     names : str
@@ -196,12 +196,12 @@ def _check_files(options: EvaluationOptions) -> None:
     from device.errors import OutputError
 
     model = options.model
-    taken = {model.resolve()}
+    named = {model.resolve()}
     for path in options.files:
         check_output(path)
-        if path.resolve() in taken:
+        if path.resolve() in named:
             raise OutputError(f"{path}: found it named twice, expected another file for each")
-        taken.add(path.resolve())
+        named.add(path.resolve())
     if options.write:
         import_module("onnx")
         if not os.access(model.parent, os.W_OK):
@@ -212,7 +212,7 @@ def _check_files(options: EvaluationOptions) -> None:
 
 
 def _plan(options: EvaluationOptions) -> "Plan":
-    """Find the reference music before the work, so that a gate without any fails at once.
+    """Find the reference music before the work, so that a gate without it fails at once.
 
     Raises
     ------
@@ -306,6 +306,6 @@ def _table(conditions: "Sequence[Threshold]") -> list[str]:
     """One line per condition of the gate."""
     width = max(len(each.name) for each in conditions)
     return [
-        f"{each.verdict:6}  {each.name:{width}}  {each.measured}, expected {each.expected}"
+        f"{each.status:6}  {each.name:{width}}  {each.measured}, expected {each.expected}"
         for each in conditions
     ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from training.corpus.reader import Corpus
     from training.features.dataset import Features
-    from training.reporting.progress import TrainingShown
+    from training.reporting.progress import TrainingDisplay
     from training.run.config import Config
     from training.run.distributed import ProcessGroup
     from training.run.networks import Networks
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="CPU threads; one is fastest while other work runs on the machine.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Of weights and batches.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of weights and batches.")
 @click.option(
     "--codec",
     "codec_run",
@@ -64,13 +64,14 @@ if TYPE_CHECKING:
     "from_run",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Begin with all networks of a finished run and its settings; its codes stay.",
+    help="Begin with all networks of a finished run and its settings; its codes do not change.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the run's latest checkpoint.")
+@click.option("--resume", is_flag=True, help="Continue from the run's latest checkpoint.")
 @click.option(
     "--bands",
     type=click.Choice(["warped", "mel", "linear"]),
-    help="What the network sees; a model draws linear bins all the same.  [default: warped]",
+    help="Frequency bands of the network's input; a model draws linear bins with any of them.  "
+    "[default: warped]",
 )
 @click.option(
     "--window",
@@ -87,7 +88,7 @@ if TYPE_CHECKING:
     type=click.Choice(["discovered", "components", "labels"]),
     default="discovered",
     show_default=True,
-    help="Where switches get their meaning: from what loops sound like, from the principal "
+    help="Where switches get their meaning: from descriptors of the sound, from the principal "
     "components of a latent, or from --labels.",
 )
 @click.option(
@@ -103,7 +104,8 @@ if TYPE_CHECKING:
 @click.option(
     "--reach",
     type=Finite(min=0.01, max=3),
-    help="How far a switch goes either way, in standard deviations.  [default: 1.25]",
+    help="Distance that a switch moves along its axis either way, in standard deviations.  "
+    "[default: 1.25]",
 )
 @click.option(
     "--set",
@@ -188,15 +190,15 @@ def _trainer(
     features: "Features",
     config: "Config",
     process_group: "ProcessGroup",
-    display: "TrainingShown",
+    display: "TrainingDisplay",
 ) -> "Trainer":
     """Make a trainer that reports every step to the display."""
-    from training.reporting.progress import Reached
+    from training.reporting.progress import TrainingProgress
     from training.run.trainer import Budget, Trainer
 
     def report(stage: str, done: float, figures: dict[str, float]) -> None:
         step = trainer.progress.step
-        display.report(Reached(stage, step, done, trainer.done_of_run(done), figures))
+        display.report(TrainingProgress(stage, step, done, trainer.done_of_run(done), figures))
 
     trainer = Trainer(
         options.out,
@@ -280,7 +282,7 @@ def _finish(
         "commit": commit(),
         "trained_on": machine(networks.codec.mean.device),
         "panel": measure_switches(networks, config).to_dict(),
-        # A plain text: its own class would need trust to be loaded.
+        # A plain text: loading torch's own class would need a full unpickler.
         "torch": str(torch.__version__),
         **origins,
     }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the command line asks for, one field per option; None where an option is left out.
+    """Values of the command line, one field per option; None where an option is left out.
 
     Raises
     ------
@@ -66,19 +66,19 @@ class TrainOptions:
         Raises
         ------
         TrainingError
-            If a GPU is asked for and there is none.
+            If a GPU is requested and there is none.
         """
         import torch
 
         from training.run.config import TrainingError
-        from training.run.distributed import own_accelerator
+        from training.run.distributed import local_gpu
 
         name = self.device
         if name == "cuda" and not torch.cuda.is_available():
             raise TrainingError("--device cuda: no CUDA device found; use --device cpu or auto")
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
-        return own_accelerator() if name == "cuda" else torch.device(name)
+        return local_gpu() if name == "cuda" else torch.device(name)
 
     def config(
         self,

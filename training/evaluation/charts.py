@@ -15,7 +15,7 @@ from training.evaluation.release_gate import (
     MOST_DISTANCE,
     MOST_LU,
 )
-from training.metrics.audio_metrics import GROUPS, NAMES
+from training.metrics.audio_metrics import GROUPS, METRIC_NAMES
 from training.reporting.html import FIRST, INK, MUTED, RULE, SECOND, chart, chart_style
 from training.reporting.text import typeset
 
@@ -56,7 +56,7 @@ def _figure(height: float, **grid: Any) -> "tuple[Figure, Any]":
 def _effects(evaluation: Evaluation) -> "Figure":
     """Dots as large as the change, in the colour of its direction."""
     changes = [{e.name: e.change for e in switch.effects} for switch in evaluation.switches]
-    names = [name for name in NAMES if max(abs(c[name]) for c in changes) >= 2 * _FAINTEST]
+    names = [name for name in METRIC_NAMES if max(abs(c[name]) for c in changes) >= 2 * _FAINTEST]
     figure, axes = _figure(0.22 * len(names) + 0.9)
     for x, change in enumerate(changes):
         for y, name in enumerate(names):

@@ -13,11 +13,11 @@ from device.model.summary import read_card
 from device.system.outputs import not_written, regular_target
 
 # Prefixes of the scores of an evaluation: those of an earlier one are removed.
-_OURS = ("audition_", "inversion_")
+_SCORE_PREFIXES = ("audition_", "inversion_")
 
 
 def embed_scores(model: Path, labels: Sequence[str], scores: Mapping[str, float]) -> str:
-    """Write labels and scores into a model file, whole or not at all; its new hash.
+    """Write labels and scores into a model file, whole or not at all; returns its new hash.
 
     Everything else of its card stays, provenance and golden vector included, and other scores too.
     The new file is opened as the device opens it, golden vector included, before it replaces the
@@ -31,7 +31,7 @@ def embed_scores(model: Path, labels: Sequence[str], scores: Mapping[str, float]
     # A link stays what it is.
     model = regular_target(model)
     card = read_card(model)
-    kept = {name: v for name, v in card.scores.items() if not name.startswith(_OURS)}
+    kept = {name: v for name, v in card.scores.items() if not name.startswith(_SCORE_PREFIXES)}
     card = replace(
         card,
         contract_version=CONTRACT_VERSION,
@@ -55,11 +55,11 @@ def embed_scores(model: Path, labels: Sequence[str], scores: Mapping[str, float]
 def _content(model: Path, card: ModelCard) -> bytes:
     import onnx
 
-    whole = onnx.load(model, load_external_data=False)
-    del whole.metadata_props[:]
+    proto = onnx.load(model, load_external_data=False)
+    del proto.metadata_props[:]
     for key, value in card.to_metadata().items():
-        whole.metadata_props.add(key=key, value=value)
-    content: bytes = whole.SerializeToString()
+        proto.metadata_props.add(key=key, value=value)
+    content: bytes = proto.SerializeToString()
     return content
 
 

@@ -120,7 +120,7 @@ class Evaluation:
 
     @property
     def silent_renders(self) -> list[Render]:
-        """Takes with nothing to hear."""
+        """Silent or invalid renders."""
         return [render for render in self.renders.values() if render.is_silent]
 
     @property

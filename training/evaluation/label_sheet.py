@@ -29,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What stands beside one switch, in millimetres from the left of its strip.
+    """The label beside one switch, in millimetres from the left of its strip.
 
     Attributes
     ----------

@@ -75,7 +75,7 @@ def build(evaluation: Evaluation) -> str:
         card=evaluation.card,
         findings=find(evaluation),
         charts=draw(evaluation),
-        panel=_panel(evaluation, states),
+        player=_player(evaluation, states),
         n_states=len(states),
         n_all_states=2**evaluation.card.n_switches,
         seconds=loop_seconds(evaluation.card),
@@ -94,10 +94,10 @@ def build(evaluation: Evaluation) -> str:
     )
 
 
-# -- the panel ------------------------------------------------------------------------------
+# -- the switches of the page ---------------------------------------------------------------
 
 
-def _panel(evaluation: Evaluation, states: list[dict[str, Any]]) -> Markup:
+def _player(evaluation: Evaluation, states: list[dict[str, Any]]) -> Markup:
     """JSON for the script of the page; safe inside a script element."""
     content = {
         "labels": evaluation.labels,
@@ -142,7 +142,7 @@ def _sounds(evaluation: Evaluation) -> list[Sound]:
     """Held-out loops, each followed by its round trip."""
     pairs = evaluation.reference.sounds if evaluation.reference else ()
     gain = common_gain([samples for pair in pairs for samples in pair])
-    notes = ("as it was made", "its magnitudes through the box's inversion, no network")
+    notes = ("as it was made", "its magnitudes through the device's inversion, no network")
     return [
         sound(f"held out {number}, {kind}", samples * samples.dtype.type(gain), SAMPLE_RATE, note=n)
         for number, pair in enumerate(pairs, 1)
@@ -154,9 +154,9 @@ def _sounds(evaluation: Evaluation) -> list[Sound]:
 
 
 def _gate_row(threshold: Threshold) -> tuple[str, list[str]]:
-    kind = {"met": "first", "missed": "second"}.get(threshold.verdict, "")
+    kind = {"met": "first", "missed": "second"}.get(threshold.status, "")
     cells = (threshold.name, threshold.part, threshold.measured, threshold.expected)
-    return kind, [*map(typeset, cells), threshold.verdict]
+    return kind, [*map(typeset, cells), threshold.status]
 
 
 def _switch_row(switch: Switch) -> tuple[str, list[str]]:

@@ -17,7 +17,7 @@ from device.synthesis.vocoder import INVERSION_PRESET
 from training.corpus.format import HELD_OUT, MARGIN, SAMPLE_RATE
 from training.corpus.parallel import run_in_workers
 from training.corpus.reader import Corpus
-from training.metrics.audio_metrics import describe, resampled
+from training.metrics.audio_metrics import measure, resampled
 from training.metrics.reconstruction import stft_magnitude, streamed
 from training.metrics.spectra import as_recorded
 
@@ -102,14 +102,14 @@ class Reference:
 
 
 def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | None:
-    """Held-out loops of a corpus; without one, what the studio held out from this very model.
+    """Held-out loops of a corpus; without one, those that the studio held out from this model.
 
-    None where the model file does not say how to render its held-out music again.
+    None where the model file does not describe how to render its held-out music again.
 
     Raises
     ------
     NoHeldOutMusic
-        If the corpus holds out too little.
+        If the corpus holds out too few loops.
     CorpusError
         If `against` is no corpus.
     """
@@ -175,8 +175,8 @@ def measure_loop(job: LoopJob) -> LoopMeasurement:
     original = as_recorded(audio)[MARGIN:-MARGIN]
     return LoopMeasurement(
         job.loop,
-        describe(original, SAMPLE_RATE),
-        describe(rebuilt, SAMPLE_RATE),
+        measure(original, SAMPLE_RATE),
+        measure(rebuilt, SAMPLE_RATE),
         (original, rebuilt) if job.is_shown else None,
     )
 

@@ -35,7 +35,7 @@ class Threshold:
     part : str
         One of `PARTS`.
     found : float or None
-        Measured value; None where nothing could be measured, which is a miss.
+        Measured value, by its name in JSON; None where nothing could be measured, which is a miss.
     is_least : bool
         Whether `limit` is the least there may be; else the most.
     """
@@ -53,7 +53,7 @@ class Threshold:
         return self.found is not None
 
     @property
-    def verdict(self) -> str:
+    def status(self) -> str:
         """Met, missed, or a dash."""
         if not self.is_measured:
             return "–"
@@ -83,7 +83,7 @@ def thresholds(evaluation: Evaluation) -> list[Threshold]:
     return [threshold for make in makers for threshold in make(evaluation)]
 
 
-def check(found: Collection[Threshold], title: str) -> None:
+def check(conditions: Collection[Threshold], title: str) -> None:
     """Check that every condition is met.
 
     Raises
@@ -91,11 +91,11 @@ def check(found: Collection[Threshold], title: str) -> None:
     GateMissed
         Naming every condition that is not met.
     """
-    missed = [threshold for threshold in found if not threshold.is_met]
+    missed = [threshold for threshold in conditions if not threshold.is_met]
     if missed:
         reasons = "; ".join(f"{t.name}: found {t.measured}, expected {t.expected}" for t in missed)
         raise GateMissed(
-            f"model {title!r} misses {len(missed)} of {len(found)} conditions of the gate: "
+            f"model {title!r} misses {len(missed)} of {len(conditions)} conditions of the gate: "
             f"{reasons}; train it further, or ship another model"
         )
 
@@ -112,24 +112,24 @@ def _likeness(evaluation: Evaluation) -> Iterator[Threshold]:
 
 
 def _defects(evaluation: Evaluation) -> Iterator[Threshold]:
-    def at_most(name: str, found: float | None, limit: float, unit: str = "") -> Threshold:
-        return Threshold("defects", name, found, limit, unit, is_least=False)
+    def at_most(name: str, value: float | None, limit: float, unit: str = "") -> Threshold:
+        return Threshold("defects", name, value, limit, unit, is_least=False)
 
-    found = evaluation.distances.get("defect")
-    yield at_most("distance from held-out music, defect", found, MOST_DEFECT_DISTANCE, "sd")
+    distance = evaluation.distances.get("defect")
+    yield at_most("distance from held-out music, defect", distance, MOST_DEFECT_DISTANCE, "sd")
     yield at_most("silent or invalid renders", len(evaluation.silent_renders), 0)
     yield at_most("loudness, furthest from its median", evaluation.loudness_range_lu, MOST_LU, "LU")
     yield at_most("loudest true peak", evaluation.loudest_peak_db, LOUDEST_PEAK_DB, "dBTP")
 
 
 def _switches(evaluation: Evaluation) -> Iterator[Threshold]:
-    def at_least(name: str, found: float, limit: float, unit: str = "") -> Threshold:
-        return Threshold("switches", name, found, limit, unit, is_least=True)
+    def at_least(name: str, value: float, limit: float, unit: str = "") -> Threshold:
+        return Threshold("switches", name, value, limit, unit, is_least=True)
 
     switches, similarity = evaluation.switches, evaluation.state_similarity
     n_coherent = sum(switch.coherence >= LEAST_COHERENCE for switch in switches)
-    n_wanted = -int(-COHERENT_SHARE * len(switches) // 1)
-    yield at_least(f"switches of coherence {LEAST_COHERENCE:g} or more", n_coherent, n_wanted)
+    n_expected = -int(-COHERENT_SHARE * len(switches) // 1)
+    yield at_least(f"switches of coherence {LEAST_COHERENCE:g} or more", n_coherent, n_expected)
     least = 100 * min(switch.recognised for switch in switches)
     yield at_least("recognition of the least clear switch", least, 100 * LEAST_RECOGNISED, "%")
     moves = min(switch.moves for switch in switches)

@@ -16,7 +16,7 @@ from device.switches.bits import Bits
 from device.synthesis.performance import Performance
 from device.synthesis.voice import Voice
 from training.corpus.parallel import run_in_workers
-from training.metrics.audio_metrics import NAMES, at_our_rate, describe
+from training.metrics.audio_metrics import METRIC_NAMES, at_our_rate, measure
 from training.metrics.spectra import SAMPLE_RATE, as_recorded
 
 Samples = NDArray[np.float32]
@@ -57,7 +57,7 @@ class Render:
     Attributes
     ----------
     figures : (n_figures,)
-        In the order of `training.metrics.audio_metrics.NAMES`.
+        In the order of `training.metrics.audio_metrics.METRIC_NAMES`.
     is_finite : bool
         Whether all of its samples are numbers.
     """
@@ -71,17 +71,17 @@ class Render:
     @property
     def lufs(self) -> float:
         """Integrated loudness."""
-        return float(self.figures[NAMES.index("lufs")])
+        return float(self.figures[METRIC_NAMES.index("lufs")])
 
     @property
     def true_peak_db(self) -> float:
         """True peak in dB below full scale."""
-        return float(self.figures[NAMES.index("true_peak_db")])
+        return float(self.figures[METRIC_NAMES.index("true_peak_db")])
 
     @property
     def silence_share(self) -> float:
         """Part of the time below -60 dB."""
-        return float(self.figures[NAMES.index("silence_share")])
+        return float(self.figures[METRIC_NAMES.index("silence_share")])
 
     @property
     def is_silent(self) -> bool:
@@ -113,7 +113,7 @@ def render_state(job: RenderJob) -> Render:
     n_fade = round(FADE_SECONDS * sample_rate)
     played = _sound(network, job.bits, job.seed, n_samples + n_fade)
     is_finite = bool(np.isfinite(played).all())
-    figures = describe(as_recorded(played[:n_samples]), sample_rate)
+    figures = measure(as_recorded(played[:n_samples]), sample_rate)
     clip = _clip(_seamless(np.nan_to_num(played), n_fade), sample_rate) if job.is_shown else None
     return Render(job.bits, job.seed, figures, is_finite, clip)
 

@@ -8,7 +8,7 @@ from training.evaluation.effect_names import sentence
 from training.evaluation.evaluate import Evaluation
 from training.evaluation.release_gate import thresholds
 from training.evaluation.renders import loop_seconds
-from training.metrics.audio_metrics import NAMES
+from training.metrics.audio_metrics import METRIC_NAMES
 
 
 def scores(evaluation: Evaluation) -> dict[str, float]:
@@ -83,7 +83,7 @@ def _state(evaluation: Evaluation, number: int) -> dict[str, Any]:
                 "seed": render.seed,
                 "is_finite": render.is_finite,
                 "is_dead": render.is_silent,
-                **dict(zip(NAMES, render.figures.tolist(), strict=True)),
+                **dict(zip(METRIC_NAMES, render.figures.tolist(), strict=True)),
             }
             for render in sorted(renders, key=lambda render: render.seed)
         ],

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from training.evaluation.evaluate import Evaluation
 from training.evaluation.release_gate import LEAST_COHERENCE, thresholds
-from training.reporting.text import Finding, listing, stated
+from training.reporting.text import Finding, listing, typeset_findings
 
 
 def find(evaluation: Evaluation) -> list[Finding]:
@@ -17,7 +17,7 @@ def find(evaluation: Evaluation) -> list[Finding]:
         _apart,
         _level,
     ]
-    return stated(make(evaluation) for make in makers)
+    return typeset_findings(make(evaluation) for make in makers)
 
 
 def _gate(evaluation: Evaluation) -> Finding:
@@ -42,7 +42,7 @@ def _coherent(evaluation: Evaluation) -> Finding:
     return Finding(
         f"{n_coherent} of {len(switches)}",
         "switches have an effect that hardly depends on the others",
-        f"Coherence is the share of a change that is the same in all states; the gate asks for "
+        f"Coherence is the share of a change that is the same in all states; the gate requires "
         f"{LEAST_COHERENCE:g}. Most in switch {best.number + 1}, {best.label} "
         f"({best.coherence:.2f}), least in switch {worst.number + 1}, {worst.label} "
         f"({worst.coherence:.2f}).",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from device.switches.bits import Bits
 from device.switches.state_sampling import flipped
-from training.metrics.audio_metrics import NAMES
+from training.metrics.audio_metrics import METRIC_NAMES
 from training.metrics.switches import coherence, recognition_rate
 
 Doubles = NDArray[np.float64]
@@ -143,7 +143,7 @@ def _effects(changes: Doubles) -> tuple[Effect, ...]:
     shares = (np.sign(changes) == np.sign(mean)).mean(axis=0)
     effects = (
         Effect(name, float(change), float(share))
-        for name, change, share in zip(NAMES, mean, shares, strict=True)
+        for name, change, share in zip(METRIC_NAMES, mean, shares, strict=True)
     )
     return tuple(sorted(effects, key=lambda effect: -abs(effect.change)))
 

@@ -1,9 +1,9 @@
-"""From audio to what the network sees: log-magnitude bands on a grid of positions in the loop.
+"""From audio to the input of the networks: log-magnitude bands on a grid of positions in a loop.
 
 A frame is an STFT frame whose window has its peak at a *position in beats*, so music of any tempo
 lies on the same grid and no audio is stretched. Bins are grouped into bands
 (`training.features.bands`). The
-way back is a fixed linear map that the exported graph carries.
+inverse is a fixed linear map that the exported graph carries.
 """
 
 import math
@@ -30,7 +30,7 @@ class Analysis:
     sample_rate : int
         Hz.
     n_fft, hop_length : int
-        Samples. `hop_length` is what the box will advance by; analysis itself is free of it.
+        Samples. `hop_length` is the step of the device's synthesis; the analysis does not use it.
     floor : float
         STFT magnitude below which everything counts as silence.
     n_bands : int

@@ -1,4 +1,4 @@
-"""Bands: which frequencies the network tells apart, each named by its centre in bins.
+"""Bands: the frequency resolution of the network, each band given by its centre in bins.
 
 *Linear* bands are the bins. *Mel* bands are evenly spaced on the mel scale. *Warped* bands are
 single bins in the range of chords, and widen above. For all of them, the map from bins to bands and

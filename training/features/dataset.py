@@ -1,4 +1,4 @@
-"""The analysed corpus, computed once and memory-mapped: what the trainer reads.
+"""The analysed corpus, computed once and memory-mapped, for the trainer.
 
 Beside the shards of a corpus lies ``features-KEY.npy``, float16 (n_loops, n_frames, n_bands), the
 log bands of every loop, where KEY names the analysis. Each loop's grid is shifted by a random part
@@ -63,16 +63,16 @@ def open_features(
     n_workers: int = 1,
     on_progress: Callable[[int, int], None] = lambda n_done, n_loops: None,
 ) -> Features:
-    """Analyse a corpus, or reopen what was analysed before; what of that is damaged is done again.
+    """Analyse a corpus, or reopen an earlier analysis; a damaged one is computed again.
 
     Parameters
     ----------
     labels : (n_loops, n_labels)
         Of `training.switch_axes.labels`; none of them if left out.
     n_workers : int
-        Threads; the work is in the Fourier transform, which lets go of the interpreter lock.
+        Threads; the work is in the Fourier transform, which releases the interpreter lock.
     on_progress : callable
-        Called with the numbers of loops analysed and of all; not at all if nothing is to be done.
+        Called with the numbers of loops analysed and of all; not at all if there is nothing to do.
 
     Raises
     ------
@@ -80,12 +80,12 @@ def open_features(
         If its sample rate is not the analysis', none of its loops is for training, or its sound is
         damaged.
     OutputError
-        If there is no room beside it for the analysis.
+        If there is no space beside it for the analysis.
     """
     is_train = np.array([record.split == TRAIN for record in corpus.records], dtype=np.bool_)
     _check(corpus, analysis, is_train)
     path = corpus.directory / f"features-{_key(corpus, analysis)}.npy"
-    with _alone(corpus.directory):
+    with _locked(corpus.directory):
         log_bands = _analysed(path, _shape(corpus, analysis), analysis)
         if log_bands is None:
             _analyse(corpus, analysis, path, n_workers=n_workers, on_progress=on_progress)
@@ -114,8 +114,8 @@ def _check(corpus: Corpus, analysis: Analysis, is_train: NDArray[np.bool_]) -> N
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Let one process analyse at a time; a second one waits, and finds the work done.
+def _locked(directory: Path) -> Iterator[None]:
+    """Let one process analyse at a time; a second one waits, and reopens the result.
 
     The lock is the kernel's, so a killed process leaves none behind.
     """
@@ -133,14 +133,14 @@ def _offsets(n_loops: int) -> NDArray[np.float32]:
 
 
 def _key(corpus: Corpus, analysis: Analysis) -> str:
-    # What decides the frames and nothing else: another hop finds the work done.
+    # What decides the frames and nothing else: another hop has the same analysis.
     decisive: list[float | str] = [
         analysis.sample_rate,
         analysis.n_fft,
         analysis.floor,
         analysis.frames_per_slot,
     ]
-    if analysis.window != "hann":  # the only one there was: what was made then keeps its name
+    if analysis.window != "hann":  # the only one of earlier versions, whose files keep their names
         decisive.append(analysis.window)
     centres = analysis.band_centres.round(6).tolist()
     identity = json.dumps([decisive, centres, [record.id for record in corpus.records]])
@@ -155,24 +155,24 @@ def _shape(corpus: Corpus, analysis: Analysis) -> tuple[int, int, int]:
 def _analysed(
     path: Path, shape: tuple[int, int, int], analysis: Analysis
 ) -> NDArray[np.float16] | None:
-    """What was analysed before; None if there is nothing, or nothing that an analysis gives."""
+    """The earlier analysis; None if there is none, or it is damaged."""
     try:
-        found: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        log_bands: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError):
         return None
-    if found.dtype != np.float16 or found.shape != shape:
+    if log_bands.dtype != np.float16 or log_bands.shape != shape:
         return None
-    # Of what was damaged on the disk, half the numbers are none or beyond all bounds.
+    # Of random bytes, half the numbers are not finite or out of range.
     loudest = analysis.n_fft * max(1.0, float(analysis.reduction.sum(axis=1).max()))
     lowest = analysis.log_floor - _ROUNDING
     highest = max(analysis.log_floor, math.log(loudest)) + _ROUNDING
-    for start in range(0, len(found), _CHECKED_AT_ONCE):
-        part = torch.from_numpy(np.array(found[start : start + _CHECKED_AT_ONCE]))
+    for start in range(0, len(log_bands), _CHECKED_AT_ONCE):
+        part = torch.from_numpy(np.array(log_bands[start : start + _CHECKED_AT_ONCE]))
         least, most = torch.aminmax(part)
         # Written so that what is not a number fails.
         if not (least >= lowest and most <= highest):
             return None
-    return found
+    return log_bands
 
 
 def _analyse(
@@ -185,7 +185,7 @@ def _analyse(
 ) -> None:
     shape, offsets = _shape(corpus, analysis), _offsets(len(corpus))
     n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
-    # A name without the process: what a killed analysis left is written over by the next.
+    # A name without the process: the next analysis overwrites what a killed one left.
     partial = path.with_suffix(".part.npy")
 
     def analyse_loop(i: int) -> None:
@@ -215,9 +215,9 @@ def _analyse(
 
 
 def _reserved(path: Path, shape: tuple[int, int, int]) -> np.memmap[Any, np.dtype[np.float16]]:
-    """Make an array on the disk that has its room there already.
+    """Make an array on the disk whose space is allocated already.
 
-    On a full disk writing to a map would end the process, without an exception.
+    On a full disk, writing to a memory map would end the process without an exception.
     """
     store: np.memmap[Any, np.dtype[np.float16]] = np.lib.format.open_memmap(
         path, mode="w+", dtype=np.float16, shape=shape
@@ -229,7 +229,7 @@ def _reserved(path: Path, shape: tuple[int, int, int]) -> np.memmap[Any, np.dtyp
 
 @contextmanager
 def _threads(n: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that, when interrupted, end after what they are at."""
+    """Threads that, when interrupted, end after their current item."""
     pool = ThreadPoolExecutor(n)
     try:
         yield pool

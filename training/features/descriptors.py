@@ -1,7 +1,7 @@
 """Audible properties of loops, as numbers that gradients can flow through.
 
-Computed from log bands, so that they describe what was recorded and what is drawn alike. They are
-what the switches are made of (`training.switch_axes.discovered`) and what the composer is held to.
+Computed from log bands, so that they describe what was recorded and what is drawn alike. The
+switches are made of them (`training.switch_axes.discovered`), and the composer is trained on them.
 """
 
 import math
@@ -81,7 +81,7 @@ def _hertz(analysis: Analysis) -> NDArray[np.float64]:
 
 
 def _levels(log_bands: Tensor, analysis: Analysis) -> dict[str, Tensor]:
-    """How loud, where in the spectrum, and how evenly over time."""
+    """Loudness, its distribution over the spectrum, and its dynamics."""
     hertz = torch.from_numpy(_hertz(analysis)).to(log_bands)
     bins_per_band = torch.from_numpy(analysis.expansion.sum(axis=0)).to(log_bands)
     sounding = (log_bands.exp() - analysis.floor).clamp_min(0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from training.inversion_study.experiment import FOREIGN_N_FFT, Row, Study
+from training.inversion_study.methods import METHOD_NAMES
 from training.reporting.html import FIRST, INK, MUTED, SECOND, STEPS, chart, chart_style
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOUR = {"librosa": FIRST, "box": SECOND}
-_NAME = {"librosa": "librosa", "box": "the box"}
 _DASH = {"linear": "-", "mel": (0, (4, 2))}
 _MARK = {"linear": "o", "mel": "s"}
 
@@ -24,7 +24,7 @@ def draw(study: Study) -> dict[str, Markup]:
         "length": (_length, "Frames and values of the spectrogram over the window"),
         "time": (_time, "Seconds of mel inversion and Griffin-Lim over the window"),
         "distance": (_distance, "Four measures of error over the window"),
-        "price": (_cost, "Log-spectral distance over work"),
+        "cost": (_cost, "Log-spectral distance over work"),
     }
     if study.select(method="librosa"):
         makers["iterations"] = (_iterations, "Log-spectral distance over iterations")
@@ -109,7 +109,7 @@ def _stack(axes: "Axes", place: float, width: float, row: Row) -> None:
     colour = _COLOUR[row.method]
     axes.bar(place, row.mel_seconds, width, color=colour)
     axes.bar(place, row.griffin_lim_seconds, width, row.mel_seconds, color=colour, alpha=0.45)
-    name = "box" if row.method == "box" else f"{row.n_iterations}"
+    name = "device" if row.method == "box" else f"{row.n_iterations}"
     _label(axes, name, (place, row.seconds), (0, 2), ha="center", color=MUTED, fontsize=7)
 
 
@@ -154,7 +154,7 @@ def _line(axes: "Axes", rows: Sequence[Row], over: str, measure: str, **how: Any
         "color": _COLOUR[method],
         "ls": _DASH[spectrogram],
         "marker": _MARK[spectrogram],
-        "label": f"{_NAME[method]}, {spectrogram}",
+        "label": f"{METHOD_NAMES[method]}, {spectrogram}",
     }
     across = [getattr(row, over) for row in rows]
     axes.plot(across, [getattr(row, measure) for row in rows], **(style | how))
@@ -166,10 +166,10 @@ def _methods(study: Study) -> list[str]:
 
 def _iterations(study: Study) -> "Figure":
     """Warm colours for small windows, cold ones for large; diamonds for the device."""
-    figure, panels = _figure(3.6, ncols=2, sharey=True)
+    figure, both_axes = _figure(3.6, ncols=2, sharey=True)
     windows = _windows(study.rows)
     diamond = {"label": "_", "ls": "", "marker": "D", "markeredgecolor": INK, "markersize": 5.5}
-    for axes, spectrogram in zip(panels, ("linear", "mel"), strict=True):
+    for axes, spectrogram in zip(both_axes, ("linear", "mel"), strict=True):
         axes.set_title("Through mel" if spectrogram == "mel" else "From linear magnitudes")
         axes.set_xscale("log", base=2)
         for window, colour in zip(windows, STEPS, strict=False):
@@ -186,8 +186,8 @@ def _iterations(study: Study) -> "Figure":
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.set_xlabel("iterations")
         _decibels_axis(axes)
-    panels[0].set_ylabel("log-spectral distance in dB")
-    legend = panels[0].get_legend_handles_labels()
+    both_axes[0].set_ylabel("log-spectral distance in dB")
+    legend = both_axes[0].get_legend_handles_labels()
     figure.legend(*legend, loc="outside right center", title="window")
     return figure
 
@@ -205,7 +205,7 @@ def _cost(study: Study) -> "Figure":
                 color=_COLOUR[method] if spectrogram == "linear" else "none",
                 edgecolor=_COLOUR[method],
                 marker=_MARK[spectrogram],
-                label=f"{_NAME[method]}, {spectrogram}",
+                label=f"{METHOD_NAMES[method]}, {spectrogram}",
             )
             for window in _windows(rows):
                 # A line from the fewest iterations of a window to the most, labelled there.

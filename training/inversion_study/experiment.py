@@ -46,7 +46,7 @@ class Plan:
 
     @property
     def n_rows(self) -> int:
-        """Number of rows, if no method refuses a window."""
+        """Number of rows, if every method supports every window."""
         per_spectrogram = 1 + self.with_librosa * len(self.iterations)
         return 2 * per_spectrogram * len(self.windows)
 
@@ -58,7 +58,7 @@ class Row:
     Attributes
     ----------
     method : str
-        ``librosa`` or ``box``.
+        ``librosa`` or ``box``, the device.
     spectrogram : str
         ``linear`` or ``mel``.
     n_iterations : int
@@ -78,7 +78,7 @@ class Row:
     n_empty_bands : int
         Mel bands that hold no bin at this window.
     solver_change : float | None
-        How far librosa's least squares went from its own start, relative to that.
+        Distance of librosa's least squares from its own start, relative to that.
     note : str
         Deviation from the usual procedure; empty without any.
     """
@@ -138,9 +138,9 @@ class Study:
         """Length of the music."""
         return self.n_samples / SAMPLE_RATE
 
-    def select(self, **wanted: Any) -> list[Row]:
+    def select(self, **attributes: Any) -> list[Row]:
         """Rows whose attributes are as given, in the order of measurement."""
-        return [r for r in self.rows if all(getattr(r, k) == v for k, v in wanted.items())]
+        return [r for r in self.rows if all(getattr(r, k) == v for k, v in attributes.items())]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the sound."""

@@ -24,6 +24,9 @@ OVERLAP = 4  # hops in a window
 _RANDOM_STATE = 0  # of the phases that librosa starts from
 _FRAMES_PER_BLOCK = 512  # librosa's own, for 128 bands in single precision
 
+# Name in reports of each method by its name in JSON.
+METHOD_NAMES = {"librosa": "librosa", "box": "the device"}
+
 Clock = Callable[[], float]
 T = TypeVar("T")
 
@@ -81,7 +84,7 @@ class InversionMethod(Protocol):
 
 
 def n_empty_bands(sample_rate: int, n_fft: int) -> int:
-    """How many of the mel bands hold no bin at all."""
+    """Number of mel bands that hold no bin."""
     return int((~mel_filter_bank(sample_rate, n_fft, N_MELS).any(axis=1)).sum())
 
 
@@ -157,7 +160,7 @@ class LibrosaInversion:
 
     @cached_property
     def magnitude(self) -> Magnitudes:
-        """(n_bins, n_frames), as librosa turns it."""
+        """(n_bins, n_frames), librosa's order."""
         import librosa
 
         hop_length = self.n_fft // OVERLAP
@@ -174,7 +177,7 @@ class LibrosaInversion:
         return [Setting(n) for n in self.iterations]
 
     def invert(self, setting: Setting, *, mel: bool) -> Reconstruction:
-        """Iterate as often as the setting says; the mel bands are inverted once for all of them."""
+        """Iterate as set; the mel bands are inverted once for all settings."""
         magnitude, mel_seconds, note = self._from_mel if mel else (self.magnitude, 0.0, "")
         samples, seconds = _timed(
             self.clock, lambda: self._griffin_lim(magnitude, setting.n_iterations)
@@ -250,7 +253,7 @@ class LibrosaInversion:
 def _most_frames(n_bins: int) -> int:
     """How many frames librosa's solver can take at a time; more would crash.
 
-    It asks for as many L-BFGS corrections as there are bins, though it hardly takes any step, and
+    It requests as many L-BFGS corrections as there are bins, though it takes hardly any step, and
     scipy (1.17 at the latest) counts that workspace, 32 GiB for 512 frames at a window of 4096,
     with 32 bits.
     """

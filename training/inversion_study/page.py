@@ -7,7 +7,7 @@ from importlib.metadata import version
 from training.corpus.format import SAMPLE_RATE
 from training.inversion_study.charts import draw
 from training.inversion_study.experiment import EXCERPT_SECONDS, Row, Study
-from training.inversion_study.methods import N_MELS
+from training.inversion_study.methods import METHOD_NAMES, N_MELS
 from training.inversion_study.summary import find, method_label
 from training.metrics.reconstruction import Samples
 from training.reporting.html import Column, Sound, common_gain, render, sound
@@ -36,8 +36,15 @@ def build(study: Study) -> str:
     """The whole page, as HTML."""
     sounds, gain = _sounds(study)
     windows = sorted({row.n_fft for row in study.rows})
-    refused = [f"{method}, window {n_fft}: {reason}" for method, n_fft, reason in study.refused]
-    notes = {f"{row.method}, window {row.n_fft}: {row.note}" for row in study.rows if row.note}
+    refused = [
+        f"{METHOD_NAMES[method]}, window {n_fft}: {reason}"
+        for method, n_fft, reason in study.refused
+    ]
+    notes = {
+        f"{METHOD_NAMES[row.method]}, window {row.n_fft}: {row.note}"
+        for row in study.rows
+        if row.note
+    }
     packages = ("lofi-switchboard", "librosa", "numpy", "scipy")
     return render(
         "study.html",
@@ -82,7 +89,7 @@ def _sounds(study: Study) -> tuple[list[Sound], float]:
 
 
 def _shown_rows(study: Study) -> dict[str, Row]:
-    """Shortest and longest window by librosa, else by the device; and the device at its best."""
+    """Shortest and longest window by librosa, else by the device; and the device at its nearest."""
     method = "librosa" if study.select(method="librosa") else "box"
     shown = {}
     for spectrogram in ("linear", "mel"):
@@ -93,7 +100,7 @@ def _shown_rows(study: Study) -> dict[str, Row]:
     ours = study.select(method="box", spectrogram="linear")
     if ours:
         best = min(ours, key=lambda row: row.lsd_db)
-        shown[f"the box, {best.n_fft}"] = best
+        shown[f"the device, {best.n_fft}"] = best
     return shown
 
 
@@ -104,7 +111,7 @@ def _cells(row: Row) -> tuple[str, list[str]]:
     kind = "second" if row.method == "box" else "first"
     return kind, [
         f"{row.n_fft}",
-        row.method,
+        METHOD_NAMES[row.method],
         row.spectrogram,
         f"{row.n_iterations}",
         f"{row.n_frames:,}",

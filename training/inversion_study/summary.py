@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
 from training.inversion_study.experiment import FOREIGN_N_FFT, Row, Study
-from training.inversion_study.methods import N_MELS
-from training.reporting.text import Finding, duration, listing, span, stated
+from training.inversion_study.methods import METHOD_NAMES, N_MELS
+from training.reporting.text import Finding, duration, listing, span, typeset_findings
 
 _BOTH_ERRORS = ("mean_squared_error", "lsd_db")
 
@@ -14,13 +14,13 @@ def find(study: Study) -> list[Finding]:
     """Every result whose rows were measured."""
     makers: list[Callable[[Study], Finding | None]] = [
         _length,
-        _where_the_time_goes,
+        _time_by_part,
         _iterations,
-        _samples_say_little,
+        _samples_mislead,
         _nearest_window,
-        _box_against_librosa,
+        _device_against_librosa,
     ]
-    return stated(make(study) for make in makers)
+    return typeset_findings(make(study) for make in makers)
 
 
 def _length(study: Study) -> Finding | None:
@@ -47,7 +47,7 @@ def _length(study: Study) -> Finding | None:
     )
 
 
-def _where_the_time_goes(study: Study) -> Finding | None:
+def _time_by_part(study: Study) -> Finding | None:
     rows = study.select(method="librosa", spectrogram="mel")
     if not rows:
         return None
@@ -63,7 +63,7 @@ def _where_the_time_goes(study: Study) -> Finding | None:
     ours = study.select(method="box", spectrogram="mel")
     if ours:
         text += (
-            " The box stops at that start, one matrix: "
+            " The device stops at that start, one matrix: "
             f"{span([row.mel_seconds for row in ours], 's')}."
         )
     return Finding(f"{share:.0%}", "of librosa's mel_to_audio is the mel inversion", text)
@@ -74,12 +74,12 @@ def _solver(rows: Sequence[Row]) -> str:
     moved = max(rows, key=lambda row: row.solver_change or 0.0)
     began = "Its least squares begin at the pseudo-inverse cut off at zero"
     if len(still) == len(rows):
-        return f"{began} and, at no window, go anywhere from there: the time buys nothing."
+        return f"{began} and, at no window, move from there: the time has no effect."
     farthest = f"at {moved.n_fft} they end {moved.solver_change:.0%} away"
     if not still:
         return f"{began}; {farthest}, at most."
     windows = listing([str(row.n_fft) for row in still])
-    return f"{began} and end right there at {windows}, where the time buys nothing; {farthest}."
+    return f"{began} and end right there at {windows}, where the time has no effect; {farthest}."
 
 
 def _iterations(study: Study) -> Finding | None:
@@ -102,7 +102,7 @@ def _iterations(study: Study) -> Finding | None:
     )
 
 
-def _samples_say_little(study: Study) -> Finding | None:
+def _samples_mislead(study: Study) -> Finding | None:
     from scipy.stats import spearmanr
 
     rows = study.rows
@@ -143,8 +143,8 @@ def _nearest_window(study: Study) -> Finding | None:
     return Finding(f"{nearest.n_fft}", "is the window that comes nearest to the source", text)
 
 
-def _box_against_librosa(study: Study) -> Finding | None:
-    """At the window where the box comes nearest, against the most iterations of librosa."""
+def _device_against_librosa(study: Study) -> Finding | None:
+    """At the window where the device comes nearest, against the most iterations of librosa."""
     ours = min(
         study.select(method="box", spectrogram="linear"), key=lambda r: r.lsd_db, default=None
     )
@@ -158,12 +158,12 @@ def _box_against_librosa(study: Study) -> Finding | None:
     times = max(against.seconds, ours.seconds) / min(against.seconds, ours.seconds)
     return Finding(
         f"{times:.1f}×",
-        f"{more} work in the box than in librosa's griffinlim({against.n_iterations}), window "
+        f"{more} work in the device than in librosa's griffinlim({against.n_iterations}), window "
         f"{ours.n_fft}",
         f"{ours.core_percent:.2f} % of a core against {against.core_percent:.2f} %, at a "
         f"log-spectral distance of {ours.lsd_db:.2f} against {against.lsd_db:.2f} dB, and a "
-        f"spectral convergence of {ours.sc_db:.1f} against {against.sc_db:.1f} dB. librosa has the "
-        f"whole piece before it; in the box a change is whole after {ours.latency_ms:.0f} ms.",
+        f"spectral convergence of {ours.sc_db:.1f} against {against.sc_db:.1f} dB. librosa "
+        f"needs the whole piece; in the device a change takes {ours.latency_ms:.0f} ms.",
     )
 
 
@@ -189,4 +189,5 @@ def _best_settings(rows: Sequence[Row]) -> list[Row]:
 
 def method_label(row: Row) -> str:
     """The name of a row's method, with its iterations."""
-    return "the box" if row.method == "box" else f"librosa, {row.n_iterations} iterations"
+    name = METHOD_NAMES[row.method]
+    return name if row.method == "box" else f"{name}, {row.n_iterations} iterations"

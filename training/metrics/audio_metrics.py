@@ -1,4 +1,4 @@
-"""All figures of one recording, by name."""
+"""All metrics of one recording, by name."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -42,7 +42,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "rhythm": ("onset_rate", "grid_excess", "pulse_clarity", "tempo_bpm", "loop_repeat"),
     }
 )
-NAMES = tuple(name for names in GROUPS.values() for name in names)
+METRIC_NAMES = tuple(name for names in GROUPS.values() for name in names)
 
 # All figures but the level are measured at this loudness, so that they do not depend on it.
 _MEASURED_AT_LUFS = -20.0
@@ -50,8 +50,8 @@ _MEASURED_AT_LUFS = -20.0
 _SHORTEST = SAMPLE_RATE // 4
 
 
-def describe(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
-    """Figures of a mono recording, (n_samples,), in the order of `NAMES`: (len(NAMES),).
+def measure(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
+    """Figures of a mono recording, (n_samples,), in the order of `METRIC_NAMES`: (n_figures,).
 
     What is not finite counts as silence; `device.audio.measurement` finds it.
     """
@@ -62,7 +62,7 @@ def describe(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
     if lufs > SILENCE_LUFS:
         padded = padded * np.float32(10 ** ((_MEASURED_AT_LUFS - lufs) / 20))
     figures |= {**timbre(padded), **rhythm(padded)}
-    return np.array([figures[name] for name in NAMES])
+    return np.array([figures[name] for name in METRIC_NAMES])
 
 
 def at_our_rate(samples: Samples, sample_rate: int) -> Samples:
@@ -77,5 +77,5 @@ def resampled(samples: Samples, before: int, after: int) -> Samples:
         return samples
     import soxr
 
-    brought: Samples = soxr.resample(samples, before, after)
-    return brought
+    converted: Samples = soxr.resample(samples, before, after)
+    return converted

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.metrics.audio_metrics import GROUPS, NAMES
+from training.metrics.audio_metrics import GROUPS, METRIC_NAMES
 
 Figures = NDArray[np.float64]
 
@@ -49,8 +49,8 @@ class Comparison:
 
 
 def compare(reference: Figures, candidate: Figures) -> list[Comparison]:
-    """Compare two collections, each (n_recordings, len(NAMES)); two dozen of each at least."""
-    columns = zip(NAMES, reference.T, candidate.T, strict=True)
+    """Compare two collections, each (n_recordings, n_figures); two dozen of each at least."""
+    columns = zip(METRIC_NAMES, reference.T, candidate.T, strict=True)
     return [_compare(name, *pair) for name, *pair in columns]
 
 

@@ -89,7 +89,7 @@ def _n_clicks(residual: Doubles) -> int:
 
 
 def _seams(residual: Doubles) -> float:
-    """How far residuals pile up at one place of blocks, in standard errors above chance."""
+    """Excess of the residual at one position in blocks, in standard errors above chance."""
     log_residual = np.log(residual + 1e-6)
     excess = [0.0]
     for hop in _SEAMS:

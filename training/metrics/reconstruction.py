@@ -1,11 +1,11 @@
 """How far a rebuilt sound is from the one it was made of.
 
-A magnitude spectrogram says nothing of phase, so its inversion invents one, and comparing
-sample by sample mostly measures that invention. Three questions are worth asking instead: does the
-sound have the magnitudes that were asked for (spectral convergence in the method's own STFT), does
-it have them in an STFT it was not made in (the same, foreign), and how does it differ in decibels
-where an ear would listen (log-spectral distance)? Never judge by the first alone: a window too
-short to hold a pitch scores well there and sounds like nothing.
+A magnitude spectrogram has no phase, so its inversion invents one, and comparing sample by sample
+mostly measures that invention. Three measures are used instead: does the sound have the target
+magnitudes (spectral convergence in the method's own STFT), does it have them in an STFT it was not
+made in (the same, foreign), and how does it differ in decibels on a perceptual frequency scale
+(log-spectral distance)? The first alone misleads: a window too short to hold a pitch scores well
+there and sounds like nothing.
 
 All signals are mono and aligned with each other; `undelayed` and `streamed` bring them there.
 """
@@ -27,7 +27,7 @@ Window = str | tuple[str, float]
 # The log-spectral distance's frames: 46 ms at 22,050 Hz, and about as long at other rates.
 _FRAME_AT_22_KHZ = 1024
 _N_MELS = 80
-# Bands 80 dB below the loudest of the reference are silence, whatever stands in them.
+# Bands 80 dB below the loudest of the reference count as silence.
 _FLOOR = 1e-8
 # A transform takes this many samples at once, so that an hour of music needs no memory to speak of.
 _BLOCK_SAMPLES = 2**20
@@ -58,8 +58,7 @@ def stft_magnitude(
     samples : (n_samples,)
     window : str or tuple
         One of `device.model.contract.WINDOWS`, or a name known to `scipy.signal.get_window`, with
-        its
-        parameter if it has one; periodic.
+        its parameter if it has one; periodic.
 
     Returns
     -------
@@ -71,7 +70,7 @@ def stft_magnitude(
 
 
 def undelayed(samples: Samples, delay: int, n_samples: int) -> Samples:
-    """Take away what a method is late by, and what it says after the end.
+    """Remove the delay of a method, and its output after the end.
 
     Parameters
     ----------
@@ -85,7 +84,7 @@ def undelayed(samples: Samples, delay: int, n_samples: int) -> Samples:
 
 
 def streamed(inversion: Inversion, magnitude: Magnitudes, n_samples: int) -> Samples:
-    """Run a streaming inversion over the grid of `stft_magnitude`, and align what comes out.
+    """Run a streaming inversion over the grid of `stft_magnitude`, and align its output.
 
     Parameters
     ----------
@@ -102,7 +101,7 @@ def streamed(inversion: Inversion, magnitude: Magnitudes, n_samples: int) -> Sam
 
 
 def mean_squared_error(reference: Samples, estimate: Samples) -> float:
-    """Compare sample by sample; says little where the phase was invented.
+    """Compare sample by sample; of little use where the phase was invented.
 
     Parameters
     ----------
@@ -142,7 +141,7 @@ def spectral_convergence_db(
 def spectral_convergence_to_db(
     target: Magnitudes, estimate: Samples, hop_length: int, *, window: Window = "hann"
 ) -> float:
-    """Spectral convergence to magnitudes that were asked for, as no signal may have them.
+    """Spectral convergence to target magnitudes, which no signal need have.
 
     Parameters
     ----------
@@ -159,10 +158,10 @@ def spectral_convergence_to_db(
     n_frames = 1 + (len(estimate) + n_fft) // hop_length
     if len(target) != n_frames:
         raise ValueError(f"target has {len(target)} frames, expected {n_frames} as the estimate")
-    found = _blocks(estimate, n_fft, hop_length, window)
+    estimates = _blocks(estimate, n_fft, hop_length, window)
     per_block = _frames_per_block(n_fft)
     targets = (target[start : start + per_block] for start in range(0, n_frames, per_block))
-    return _convergence_db(targets, found)
+    return _convergence_db(targets, estimates)
 
 
 def log_spectral_distance_db(reference: Samples, estimate: Samples, sample_rate: int) -> float:
@@ -184,11 +183,11 @@ def log_spectral_distance_db(reference: Samples, estimate: Samples, sample_rate:
         If the lengths differ or the reference is silent.
     """
     _check(reference, estimate)
-    wanted, found = (_mel_power(samples, sample_rate) for samples in (reference, estimate))
-    floor = float(wanted.max()) * _FLOOR
+    target, rebuilt = (_mel_power(samples, sample_rate) for samples in (reference, estimate))
+    floor = float(target.max()) * _FLOOR
     if floor == 0.0:
         raise ValueError("the reference is silent: there is nothing to be near to")
-    difference = _decibels(wanted, floor) - _decibels(found, floor)
+    difference = _decibels(target, floor) - _decibels(rebuilt, floor)
     return float(np.mean(np.sqrt(np.mean(np.square(difference), axis=1))))
 
 
@@ -200,11 +199,11 @@ def _check(reference: Samples, estimate: Samples) -> None:
         )
 
 
-def _convergence_db(targets: Iterator[Magnitudes], founds: Iterator[Magnitudes]) -> float:
+def _convergence_db(targets: Iterator[Magnitudes], estimates: Iterator[Magnitudes]) -> float:
     error = energy = 0.0
-    for target, found in zip(targets, founds, strict=True):
+    for target, estimate in zip(targets, estimates, strict=True):
         energy += float(np.sum(np.square(target), dtype=np.float64))
-        error += float(np.sum(np.square(target - found), dtype=np.float64))
+        error += float(np.sum(np.square(target - estimate), dtype=np.float64))
     if energy == 0.0:
         raise ValueError("the reference is silent: there is nothing to be near to")
     return 20.0 * float(np.log10(np.sqrt(error / energy) + 1e-12))

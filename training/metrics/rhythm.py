@@ -33,7 +33,7 @@ _BAR_SECONDS, _BAR_FRAMES = (1.5, 8.0), 16
 
 
 def rhythm(samples: Samples) -> Mapping[str, float]:
-    """Figures of `GROUPS` that come out of onsets; the level should be -20 LUFS."""
+    """Figures of `GROUPS` from onsets; the level should be -20 LUFS."""
     level_db = onset_levels(samples)
     onsets = _novelty(level_db)
     return {
@@ -46,7 +46,7 @@ def rhythm(samples: Samples) -> Mapping[str, float]:
 
 
 def _novelty(level_db: Floats) -> Doubles:
-    """How much rises beyond what rises around it anyway: (n_frames,)."""
+    """Rise of the level beyond the mean rise around it: (n_frames,)."""
     from scipy.ndimage import uniform_filter1d
 
     rise = np.maximum(level_db[_RISE:] - level_db[:-_RISE], 0).mean(axis=1)
@@ -56,7 +56,7 @@ def _novelty(level_db: Floats) -> Doubles:
 
 
 def _modulation(level_db: Floats) -> Mapping[str, float]:
-    """Shares of how fast levels go up and down, in Hz."""
+    """Shares of the modulation of levels by its rate, in Hz."""
     tapered = (level_db - level_db.mean(axis=0)) * np.hanning(len(level_db))[:, None]
     power = np.abs(np.fft.rfft(tapered, axis=0)) ** 2
     hertz = np.fft.rfftfreq(len(level_db), 1 / _FRAMES_PER_SECOND)
@@ -81,15 +81,15 @@ def _onset_times(onsets: Doubles, seconds: float) -> Mapping[str, float]:
     strength = onsets[peaks]
     if len(peaks):
         strength = np.minimum(strength, np.percentile(strength, 95))
-    found = _grid_share(peaks / _FRAMES_PER_SECOND, strength)
+    share = _grid_share(peaks / _FRAMES_PER_SECOND, strength)
     return {
         "onset_rate": len(peaks) / seconds,
-        "grid_excess": found - _share_by_chance(strength, seconds),
+        "grid_excess": share - _share_by_chance(strength, seconds),
     }
 
 
 def _share_by_chance(strength: Doubles, seconds: float) -> float:
-    """What onsets of the same strength have on their best grid when they fall anywhere."""
+    """Share of onsets of the same strength on their best grid when they fall at random."""
     rng = np.random.default_rng(0)
     times = (np.sort(rng.uniform(0, seconds, len(strength))) for _ in range(2))
     return float(np.mean([_grid_share(t, strength) for t in times]))
@@ -133,8 +133,8 @@ def _autocorrelation(signal: Doubles) -> Doubles:
     """1 at lag 0; corrected for how little overlaps at long lags."""
     n = len(signal)
     padded = 1 << int(np.ceil(np.log2(2 * n)))
-    found = np.fft.irfft(np.abs(np.fft.rfft(signal, padded)) ** 2)[:n]
-    return np.asarray(found / (found[0] + TINY) * n / np.maximum(n - np.arange(n), 1))
+    products = np.fft.irfft(np.abs(np.fft.rfft(signal, padded)) ** 2)[:n]
+    return np.asarray(products / (products[0] + TINY) * n / np.maximum(n - np.arange(n), 1))
 
 
 def _repetition(level_db: Floats) -> float:

@@ -33,7 +33,7 @@ _FIRST_FINE_WAVE = 16
 
 
 def timbre(samples: Samples) -> Mapping[str, float]:
-    """Figures of `GROUPS` that come out of one STFT of 2048; the level should be -20 LUFS."""
+    """Figures of `GROUPS` from one STFT of 2048; the level should be -20 LUFS."""
     complex_frames = spectrum(samples, _N_FFT, _HOP)
     magnitude = np.abs(complex_frames)
     power = magnitude**2

@@ -184,8 +184,8 @@ class FrameDecoder(nn.Module):
     # Share of the predicted spread that is added as noise texture, and its maximum; and how far a
     # band must rise above the bands two away to be a partial and get none. Chosen by measurement:
     # more makes partials jitter, less leaves clicks.
-    GRAIN = 0.4
-    MOST_GRAIN = 0.2
+    TEXTURE_SHARE = 0.4
+    MAX_TEXTURE = 0.2
     PARTIAL = 1.0
 
     def __init__(self, *, n_channels: int, hidden: int, n_bands: int, n_blocks: int = 2) -> None:
@@ -198,6 +198,7 @@ class FrameDecoder(nn.Module):
         self.norm = nn.LayerNorm(n_channels)
         self.out = nn.Linear(n_channels, n_bands)
         self.spread = nn.Linear(n_channels, n_bands)
+        # A name in exported graphs: it stays.
         self.grain = NoiseTexture(n_channels, n_bands)
 
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
@@ -205,12 +206,12 @@ class FrameDecoder(nn.Module):
         middle, log_spread = self.predict(rows, phase)
         return self.add_noise_texture(middle, log_spread, self.grain(rows, phase))
 
-    def add_noise_texture(self, middle: Tensor, log_spread: Tensor, grain: Tensor) -> Tensor:
+    def add_noise_texture(self, middle: Tensor, log_spread: Tensor, texture: Tensor) -> Tensor:
         """Add texture where bands are uncertain and hold no partial; all (n_frames, n_bands)."""
-        amount = (self.GRAIN * log_spread.exp()).clamp_max(self.MOST_GRAIN)
+        amount = (self.TEXTURE_SHARE * log_spread.exp()).clamp_max(self.MAX_TEXTURE)
         noisy = 1 - (prominence(middle) / self.PARTIAL).clamp(0, 1)
-        grained: Tensor = middle + amount * noisy * grain
-        return grained
+        textured: Tensor = middle + amount * noisy * texture
+        return textured
 
     def predict(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
         """Predict the median of bands, and the log of their mean absolute deviation from it."""
@@ -295,7 +296,7 @@ class Codec(nn.Module):
 
 
 def codec_loss(drawn: Tensor, target: Tensor) -> Tensor:
-    """How far drawn slots lie from true ones, in normalised log bands.
+    """Distance of drawn slots from true ones, in normalised log bands.
 
     Parameters
     ----------
@@ -313,12 +314,12 @@ def codec_loss(drawn: Tensor, target: Tensor) -> Tensor:
     return level + 0.5 * in_time + 0.5 * in_frequency
 
 
-def laplace_nll(log_spread: Tensor, missed: Tensor) -> Tensor:
+def laplace_nll(log_spread: Tensor, error: Tensor) -> Tensor:
     """Negative log-likelihood of errors under a Laplace distribution, in nats without its constant.
 
     Parameters
     ----------
-    log_spread, missed : any shape, the same
-        `missed` is how far drawn bands lie from true ones.
+    log_spread, error : any shape, the same
+        `error` is the error of drawn bands.
     """
-    return (missed.detach().abs() * (-log_spread).exp() + log_spread).mean()
+    return (error.detach().abs() * (-log_spread).exp() + log_spread).mean()

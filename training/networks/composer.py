@@ -49,7 +49,7 @@ class Posterior:
 
     Attributes
     ----------
-    mean, log_variance : (n_loops, n_read)
+    mean, log_variance : (n_loops, n_inferred)
     """
 
     mean: Tensor
@@ -69,7 +69,7 @@ class PosteriorEncoder(nn.Module):
         n_slots: int,
         n_codes: int,
         n_levels: int,
-        n_read: int,
+        n_inferred: int,
         width: int,
         n_layers: int = 2,
     ) -> None:
@@ -78,13 +78,13 @@ class PosteriorEncoder(nn.Module):
         self.embed = nn.Linear(n_codes * n_levels, width)
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
-        self.out = nn.Linear(2 * width, 2 * n_read)
+        self.out = nn.Linear(2 * width, 2 * n_inferred)
 
     def forward(self, code_indices: Tensor) -> Posterior:
         """Encode whole loops."""
-        return self.read(F.one_hot(code_indices, self.n_levels).float())
+        return self.encode(F.one_hot(code_indices, self.n_levels).float())
 
-    def read(self, one_hot: Tensor) -> Posterior:
+    def encode(self, one_hot: Tensor) -> Posterior:
         """Encode one-hot codes, (n_loops, n_slots, n_codes, n_levels)."""
         x = self.layers(self.embed(one_hot.flatten(2)) + self.position)
         pooled = torch.cat([x.mean(dim=1), x.amax(dim=1)], dim=1)
@@ -121,7 +121,7 @@ class Composer(nn.Module):
         self.out = nn.Linear(width, n_codes * n_levels)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """`latent`, (n_loops, n_latent), is `Axes.latent` of a panel state, or of a loop."""
+        """`latent`, (n_loops, n_latent), is `Axes.latent` of a switch state, or of a loop."""
         n_loops, n_slots = latent.shape[0], self.shape[0]
         parts = self.latent(latent).view(n_loops, 1 + self.N_SHAPES, -1)
         x = self.position + parts[:, :1] + self.shapes @ parts[:, 1:]
@@ -178,9 +178,9 @@ def descriptor_loss(described: Tensor, expected: Tensor, n_states: int) -> Tenso
     The error that all states of a variation share comes from the variation and weighs 0.3: it only
     has to stay near the centre of the corpus. The rest comes from the switches and weighs 1.
     """
-    missed = (described - expected).view(-1, n_states, described.shape[1])
-    common = missed.mean(dim=1, keepdim=True)
-    return (missed - common).square().mean() + 0.3 * common.square().mean()
+    error = (described - expected).view(-1, n_states, described.shape[1])
+    common = error.mean(dim=1, keepdim=True)
+    return (error - common).square().mean() + 0.3 * common.square().mean()
 
 
 @contextmanager

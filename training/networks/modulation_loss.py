@@ -1,8 +1,8 @@
-"""How much frames move, at every rate: errors are least where there is too little of it.
+"""Loss of the movement of frames, by its rate: other losses are least with too little movement.
 
 Where a frame cannot be predicted, the mean of all possible frames has the least error, and means
-are smooth: attacks too soft, partials too broad. So this compares not the movement itself, but its
-energy: the energy of log bands in octaves of the rate at which they change, over time and
+are smooth: attacks too soft, partials too broad. So this compares not the movement itself but its
+energy: that of log bands in octaves of the rate at which they change, over time and
 along frequency. Every band and every frame is compared by itself: were neighbours summed, one of
 them would learn to move for all.
 """
@@ -10,7 +10,7 @@ them would learn to move for all.
 import torch
 from torch import Tensor
 
-# What moves less, in squares of normalised log bands, does not count.
+# Smaller movements, in squares of normalised log bands, do not count.
 _FLOOR = 3e-3
 
 

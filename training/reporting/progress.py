@@ -31,7 +31,7 @@ def _now() -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkProgress:
     """Progress of work.
 
     Attributes
@@ -70,10 +70,10 @@ class ProgressLog:
     def __init__(self, write: Write, clock: Callable[[], float] = _now) -> None:
         self._write = write
         self._clock = clock
-        # What was shown last, and what the pace of its part is measured from.
-        self._place: Place | None = None
+        # The latest progress, and the first of its part, from which the rate is measured.
+        self._latest: WorkProgress | None = None
         self._since = 0.0
-        self._first: tuple[Place, float] | None = None
+        self._first: tuple[WorkProgress, float] | None = None
         self._line_at = 0.0
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -92,68 +92,70 @@ class ProgressLog:
         self._ended.set()
         self._ticker.join()
 
-    def show(self, place: Place) -> None:
+    def show(self, latest: WorkProgress) -> None:
         """Record progress, and write a line if one is due."""
         with self._lock:
-            now, before = self._clock(), self._place
-            self._place, self._since = place, now
-            if self._first is None or self._first[0].part != place.part:
-                self._first = place, now
+            now, before = self._clock(), self._latest
+            self._latest, self._since = latest, now
+            if self._first is None or self._first[0].part != latest.part:
+                self._first = latest, now
             if before is None:
                 # Work done before the first call is not logged.
                 self._line_at = now
-            elif _tenth(place) > _tenth(before) or now - self._line_at >= LINE_SECONDS:
-                self._say(now)
+            elif _tenth(latest) > _tenth(before) or now - self._line_at >= LINE_SECONDS:
+                self._write_line(now)
 
     def begin(self, what: str) -> None:
         """Write at once what begins, where nothing can be counted."""
         with self._lock:
             now = self._clock()
-            self._place, self._since = Place(what, part=what), now
-            self._first = self._place, now
-            self._say(now)
+            self._latest, self._since = WorkProgress(what, part=what), now
+            self._first = self._latest, now
+            self._write_line(now)
 
     def tick(self) -> None:
         """Write a line if the last one is a minute old."""
         with self._lock:
             now = self._clock()
-            if self._place is not None and now - self._line_at >= LINE_SECONDS:
-                self._say(now)
+            if self._latest is not None and now - self._line_at >= LINE_SECONDS:
+                self._write_line(now)
 
     def _tick_until_ended(self) -> None:
         while not self._ended.wait(_POLL_SECONDS):
             self.tick()
 
-    def _say(self, now: float) -> None:
-        assert self._place is not None
+    def _write_line(self, now: float) -> None:
+        assert self._latest is not None
         assert self._first is not None
-        words = [self._place.words, *_pace_and_rest(*self._first, self._place, now)]
+        words = [self._latest.words, *_rate_and_time_left(*self._first, self._latest, now)]
         if now - self._since >= LINE_SECONDS:
             words.append(f"unchanged for {span(now - self._since)}")
         self._line_at = now
         self._write(", ".join(words))
 
 
-def _tenth(place: Place) -> int:
-    return math.floor(10 * (place.share or 0.0) + 1e-9)
+def _tenth(latest: WorkProgress) -> int:
+    return math.floor(10 * (latest.share or 0.0) + 1e-9)
 
 
-def _pace_and_rest(first: Place, started: float, place: Place, now: float) -> Iterator[str]:
+def _rate_and_time_left(
+    first: WorkProgress, started: float, latest: WorkProgress, now: float
+) -> Iterator[str]:
     """Rate and time left, as far as they are known."""
-    n_new, seconds = place.n_done - first.n_done, max(now - started, 1e-3)
+    n_new, seconds = latest.n_done - first.n_done, max(now - started, 1e-3)
     if n_new > 0:
-        yield _pace(n_new / seconds, place.unit)
-    if place.share is not None and first.share is not None and place.share > first.share:
-        yield f"{span((1 - place.share) * seconds / (place.share - first.share))} left"
+        yield _format_rate(n_new / seconds, latest.unit)
+    if latest.share is not None and first.share is not None and latest.share > first.share:
+        yield f"{span((1 - latest.share) * seconds / (latest.share - first.share))} left"
 
 
-def _pace(rate: float, unit: str) -> str:
-    """Units a second, or seconds a unit where that says more."""
+def _format_rate(rate: float, unit: str) -> str:
+    """Units a second, or seconds a unit where that is more than two."""
     return f"{rate:.1f} {unit}/s" if rate >= 0.5 else f"{1 / rate:.0f} s each"
 
 
 def span(seconds: float) -> str:
-    """Say a time in the unit that fits, such as '90 s', '14 min' or '1 h 12 min'."""
+    """Format a time in the unit that fits, such as '90 s', '14 min' or '1 h 12 min'."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -210,7 +212,7 @@ def shown_progress(
     if not console.is_terminal:
         with ProgressLog(lambda line: log_line(line, err=err)) as log:
             yield lambda n_done, n_total: log.show(
-                Place(f"{prefix}{n_done}/{n_total} {unit}", n_done / n_total, n_done, unit)
+                WorkProgress(f"{prefix}{n_done}/{n_total} {unit}", n_done / n_total, n_done, unit)
             )
         return
     from rich.progress import (
@@ -229,7 +231,7 @@ def shown_progress(
         def show(n_done: int, n_total: int) -> None:
             progress.update(task, completed=n_done, total=n_total, visible=True)
             speed = progress.tasks[0].speed
-            progress.update(task, rate=_pace(speed, unit) if speed else "")
+            progress.update(task, rate=_format_rate(speed, unit) if speed else "")
 
         yield show
 
@@ -244,7 +246,7 @@ def _console(*, err: bool) -> Console:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class TrainingProgress:
     """Progress of a training.
 
     Attributes
@@ -264,14 +266,14 @@ class Reached:
     figures: Mapping[str, float]
 
     def latest(self, n_figures: int) -> list[str]:
-        """Say the first figures."""
+        """Format the first figures."""
         return [f"{name} {value:.3g}" for name, value in list(self.figures.items())[:n_figures]]
 
 
-class TrainingShown(Protocol):
+class TrainingDisplay(Protocol):
     """Display of the progress of a training."""
 
-    def report(self, reached: Reached) -> None:
+    def report(self, progress: TrainingProgress) -> None:
         """Show a step."""
         ...
 
@@ -281,7 +283,7 @@ class TrainingShown(Protocol):
 
 
 @contextmanager
-def shown_training(*, hidden: bool) -> Iterator[TrainingShown]:
+def shown_training(*, hidden: bool) -> Iterator[TrainingDisplay]:
     """Show a training on standard output: bars on a terminal, else lines of `ProgressLog`.
 
     Parameters
@@ -307,15 +309,15 @@ class _Log:
     def __init__(self, log: ProgressLog) -> None:
         self.log = log
 
-    def report(self, reached: Reached) -> None:
-        place = f"{reached.stage} {min(reached.done, 1.0):.0%}, step {reached.step:,}"
+    def report(self, progress: TrainingProgress) -> None:
+        position = f"{progress.stage} {min(progress.done, 1.0):.0%}, step {progress.step:,}"
         self.log.show(
-            Place(
-                ", ".join([place, *reached.latest(2)]),
-                min(reached.done_of_run, 1.0),
-                reached.step,
+            WorkProgress(
+                ", ".join([position, *progress.latest(2)]),
+                min(progress.done_of_run, 1.0),
+                progress.step,
                 "steps",
-                reached.stage,
+                progress.stage,
             )
         )
 
@@ -340,15 +342,15 @@ class _Bars:
         )
         self._tasks: dict[str, int] = {}
 
-    def report(self, reached: Reached) -> None:
+    def report(self, progress: TrainingProgress) -> None:
         # First: `tasks` is a list of those that there are now.
-        number = self._task(reached.stage, total=1.0)
+        number = self._task(progress.stage, total=1.0)
         task = self.progress.tasks[number]
         n_steps = task.fields.get("n_steps", 0) + 1
         self.progress.update(
             task.id,
-            completed=min(reached.done, 1.0),
-            figures="  ".join(reached.latest(2)),
+            completed=min(progress.done, 1.0),
+            figures="  ".join(progress.latest(2)),
             rate=f"{n_steps / task.elapsed:.1f} steps/s" if task.elapsed else "",
             n_steps=n_steps,
         )

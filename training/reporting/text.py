@@ -14,9 +14,11 @@ class Finding:
     text: str
 
 
-def stated(found: Iterable[Finding | None]) -> list[Finding]:
-    """Those findings that there are figures for, as in print."""
-    return [Finding(typeset(each.figure), each.claim, typeset(each.text)) for each in found if each]
+def typeset_findings(findings: Iterable[Finding | None]) -> list[Finding]:
+    """The findings that there are figures for, typeset."""
+    return [
+        Finding(typeset(each.figure), each.claim, typeset(each.text)) for each in findings if each
+    ]
 
 
 def typeset(text: str) -> str:

@@ -1,10 +1,10 @@
 """A run: the folder that holds one training, from its configuration to its finished networks.
 
-``config.json``     what was asked for
-``checkpoint.pt``   the latest state, replaced atomically; training goes on from here
+``config.json``     the requested settings
+``checkpoint.pt``   the latest state, replaced atomically; training resumes from it
 ``curves.csv``      the course of losses, one row per report; ``curves.png`` draws it; the latest
                     figures on held-out loops are the run's scores
-``preview/``        held-out loops through the codec, and panel states, as the box will play them
+``preview/``        held-out loops through the codec, and switch states, as the device plays them
 ``codec.json``      where the codec comes from, if from another run
 ``start.json``      where all networks come from, if from another run
 ``model.pt``        the finished networks with all the export needs
@@ -25,7 +25,7 @@ from training.networks.composer import N_HEADS
 
 PRECISIONS = ("float32", "bfloat16")
 # Where switches get their meaning from.
-WAYS = ("discovered", "components", "labels")
+SWITCH_AXES = ("discovered", "components", "labels")
 # Slots are drawn in stretches of half a bar, for the modulation loss needs consecutive frames.
 STRETCH_SLOTS = 8
 # No size is larger.
@@ -37,10 +37,10 @@ _KINDS: Mapping[Any, tuple[Any, str]] = {
     float: ((int, float), "a number"),
     str: (str, "a text"),
 }
-# What a codec's weights and codes depend on.
+# Settings that a codec's weights and codes depend on.
 CODEC_SETTINGS = ("n_codes", "n_levels", "width", "n_channels", "hidden", "analysis")
-# What the other networks depend on.
-PANEL_SETTINGS = (
+# Settings that the other networks depend on.
+COMPOSER_SETTINGS = (
     "composer_width",
     "composer_layers",
     "reader_width",
@@ -78,18 +78,18 @@ class Config:
     composer_width, composer_layers, reader_width : int
     n_switches, n_variation : int
     switches : str
-        Where switches get their meaning from, one of `WAYS`.
+        Where switches get their meaning from, one of `SWITCH_AXES`.
     labels : str
         With `switches` "labels": the label of each switch, separated by commas; else empty.
     switch_range : float
-        How far along its axis a switch goes either way, in standard deviations of the corpus. With
-        the default the states spread a little wider than the corpus, and the effect of a switch is
-        larger than that of the variation.
+        Distance that a switch moves along its axis either way, in standard deviations of the
+        corpus. With the default the states spread a little wider than the corpus, and the effect
+        of a switch is larger than that of the variation.
     codec_loops, codec_slots : int
         Loops in a batch, and how many of their slots are drawn, in stretches of half a bar.
     continues : bool
         Whether the networks come from a finished run. The encoder is then not
-        trained: the composer goes on with its codes.
+        trained: the composer continues on its codes.
     modulation_weight : float
         Weight of `modulation_loss`; 0 leaves it out.
     composer_loops : int
@@ -101,7 +101,7 @@ class Config:
     divergence_weight : float
         Weight of the divergence, per nat.
     panel_variations, panel_states : int
-        Random panel states in a batch: so many variations, each in so many states.
+        Random switch states in a batch: so many variations, each in so many states.
     aim_weight : float
         Weight of `descriptor_loss`, in nats per mean squared deviation; 0 leaves it out.
     variation_reconstruction_weight : float
@@ -155,12 +155,12 @@ class Config:
         for expectations in (_kinds, _expectations, _of_analysis):
             for name, (holds, expected) in expectations(self).items():
                 if not holds:
-                    found = attrgetter(name)(self)
-                    raise TrainingError(f"setting {name}: found {found}, expected {expected}")
+                    value = attrgetter(name)(self)
+                    raise TrainingError(f"setting {name}: found {value}, expected {expected}")
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """What the switches stand for, one by one; nothing unless labels are asked for."""
+        """Labels of the switches, one by one; empty unless the switches come from labels."""
         return tuple(self.labels.split(",")) if self.labels else ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "reader_width": (_is_multiple(config.reader_width, N_HEADS), heads),
         "n_switches": (1 <= config.n_switches <= 16, "1 to 16"),
         "n_variation": (0 <= config.n_variation <= 256, "0 to 256"),
-        "switches": (config.switches in WAYS, " or ".join(WAYS)),
+        "switches": (config.switches in SWITCH_AXES, " or ".join(SWITCH_AXES)),
         "labels": _names_fit(config),
         "switch_range": (0 < config.switch_range <= 3, "a positive number, 3 at most"),
         "codec_slots": (
@@ -261,7 +261,7 @@ def _of_analysis(config: Config) -> dict[str, tuple[bool, str]]:
             f"an even number, 128 to {2 * MARGIN}",
         ),
         "analysis.hop_length": (
-            # The contract requires it; the export would refuse the model after hours of training.
+            # The contract requires it; the export would reject the model after hours of training.
             _is_multiple(n_fft, hop_length) and n_fft >= 4 * hop_length,
             f"a part of n_fft {n_fft}, a quarter of it at most",
         ),

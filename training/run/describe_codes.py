@@ -1,4 +1,4 @@
-"""From codes to descriptors, by way of the codec: what training compares states by."""
+"""From codes to descriptors, by way of the codec: training compares states by them."""
 
 import torch
 from torch import Tensor

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-Kept = TypeVar("Kept")
+Result = TypeVar("Result")
 Loss = Callable[[int, float], tuple[Tensor, dict[str, float]]]
 
 
@@ -54,7 +54,7 @@ class ProcessGroup:
         return joined
 
     def average(self, figures: Mapping[str, float]) -> dict[str, float]:
-        """Mean of every figure over the process_group."""
+        """Mean of every figure over the process group."""
         if self.size == 1:
             return dict(figures)
         values = torch.tensor(list(figures.values()), dtype=torch.float64)
@@ -67,13 +67,13 @@ class ProcessGroup:
             for tensor in tensors:
                 distributed.broadcast(tensor, 0)
 
-    def broadcast_object(self, find: Callable[[], Kept]) -> Kept:
+    def broadcast_object(self, compute: Callable[[], Result]) -> Result:
         """Call a function in the leader only, and return its result in all processes."""
         if self.size == 1:
-            return find()
-        shared: list[Any] = [find() if self.is_leader else None]
+            return compute()
+        shared: list[Any] = [compute() if self.is_leader else None]
         distributed.broadcast_object_list(shared, 0)
-        result: Kept = shared[0]
+        result: Result = shared[0]
         return result
 
 
@@ -108,7 +108,7 @@ def process_group_of_torchrun() -> Iterator[ProcessGroup]:
         distributed.destroy_process_group()
 
 
-def own_accelerator() -> torch.device:
+def local_gpu() -> torch.device:
     """The GPU of this process among those of its machine, by torchrun's count."""
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)

@@ -1,11 +1,11 @@
 """All networks of a run, built from its configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.networks.codec import Codec
 from training.networks.composer import Composer, PosteriorEncoder
@@ -16,16 +16,19 @@ from training.switch_axes.discovered import DiscoveredAxes
 from training.switch_axes.labels import LabelledAxes
 from training.switch_axes.principal_components import ComponentAxes
 
+# Names in checkpoints and finished runs, where they differ from the attributes.
+_SAVED_NAMES = {"posterior_encoder": "reader", "discriminator": "critic"}
+
 
 @dataclass
 class Networks:
-    """The networks of a run, and the axes between them and the panel."""
+    """The networks of a run, and the axes between them and the switches."""
 
     codec: Codec
     composer: Composer
-    reader: PosteriorEncoder
+    posterior_encoder: PosteriorEncoder
     axes: Axes
-    critic: Discriminator
+    discriminator: Discriminator
 
     @classmethod
     def build(cls, config: Config, n_slots: int) -> Self:
@@ -65,11 +68,11 @@ class Networks:
             **code,
         )
         axes = _axes(config)
-        reader = PosteriorEncoder(
-            n_slots=n_slots, n_read=axes.n_read, width=config.reader_width, **code
+        posterior_encoder = PosteriorEncoder(
+            n_slots=n_slots, n_inferred=axes.n_inferred, width=config.reader_width, **code
         )
-        critic = Discriminator(n_slots=n_slots, width=config.reader_width, **code)
-        return cls(codec, composer, reader, axes, critic)
+        discriminator = Discriminator(n_slots=n_slots, width=config.reader_width, **code)
+        return cls(codec, composer, posterior_encoder, axes, discriminator)
 
     def to(self, device: torch.device) -> Self:
         """Move all to a device."""
@@ -77,26 +80,30 @@ class Networks:
             network.to(device)
         return self
 
+    def _by_saved_name(self) -> Iterator[tuple[str, nn.Module]]:
+        for name, network in vars(self).items():
+            yield _SAVED_NAMES.get(name, name), network
+
     def state(self) -> dict[str, dict[str, Tensor]]:
         """All weights."""
-        return {name: network.state_dict() for name, network in vars(self).items()}
+        return {name: network.state_dict() for name, network in self._by_saved_name()}
 
     def load(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Take weights over.
+        """Load weights that `state` returned.
 
         Raises
         ------
         TrainingError
             If they are of another version, or no numbers.
         """
-        for name, network in vars(self).items():
+        for name, network in self._by_saved_name():
             if not isinstance(state, Mapping) or name not in state:
                 raise TrainingError(f"weights of another version: found no {name}; train again")
-            found = state[name]
-            if not isinstance(found, Mapping) or not all(map(torch.is_tensor, found.values())):
+            weights = state[name]
+            if not isinstance(weights, Mapping) or not all(map(torch.is_tensor, weights.values())):
                 raise TrainingError(f"weights of {name}: found none, expected tensors; train again")
             try:
-                network.load_state_dict(found)
+                network.load_state_dict(weights)
             except RuntimeError as error:
                 # torch lists every one of them, each on a line.
                 reason = " ".join(str(error).split())
@@ -112,10 +119,10 @@ class Networks:
 
 
 def _axes(config: Config) -> Axes:
-    """The way in which the switches of a run get their meaning."""
+    """The axes that the switches of a run move along."""
     if config.switches == "labels":
         return LabelledAxes(
             config.label_names, config.n_variation, switch_range=config.switch_range
         )
-    way = {"discovered": DiscoveredAxes, "components": ComponentAxes}[config.switches]
-    return way(config.n_switches, config.n_variation, switch_range=config.switch_range)
+    axes = {"discovered": DiscoveredAxes, "components": ComponentAxes}[config.switches]
+    return axes(config.n_switches, config.n_variation, switch_range=config.switch_range)

@@ -1,4 +1,4 @@
-"""What a run sounds like, through the box's own inversion, and how its losses went."""
+"""Sounds of a run, through the device's own inversion, and the course of its losses."""
 
 import csv
 import io
@@ -38,11 +38,11 @@ def to_audio(log_bands: torch.Tensor, analysis: Analysis, tempo_bpm: float) -> N
 def draw(
     networks: Networks,
     config: Config,
-    switches: NDArray[np.float32],
+    bits: NDArray[np.float32],
     variation: NDArray[np.float32],
 ) -> torch.Tensor:
-    """Loops as the box would draw them: log bands (n_loops, n_frames, n_bands)."""
-    code_indices = compose(networks, torch.from_numpy(switches), torch.from_numpy(variation))
+    """Loops as the device would draw them: log bands (n_loops, n_frames, n_bands)."""
+    code_indices = compose(networks, torch.from_numpy(bits), torch.from_numpy(variation))
     offset = torch.zeros(len(code_indices), device=code_indices.device)
     return networks.codec.decode(code_indices.to(offset) - config.n_levels // 2, offset)
 
@@ -51,7 +51,7 @@ def draw(
 def write_previews(
     directory: Path, networks: Networks, corpus: Corpus, features: Features, config: Config
 ) -> None:
-    """Held-out loops as they are, through inversion alone, through the codec; and panel states."""
+    """Held-out loops as they are, through inversion alone, through the codec; and switch states."""
     with explained(directory):
         directory.mkdir(exist_ok=True)
     analysis, device = config.analysis, networks.codec.mean.device

@@ -1,4 +1,4 @@
-"""Where a run comes from: the commit that trained it and the machine it was trained on."""
+"""Provenance of a run: the commit that trained it and the machine it was trained on."""
 
 import platform
 import re
@@ -22,7 +22,7 @@ def commit(root: Path = _ROOT) -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    # No optional locks: looking must not disturb a commit that is being made.
+    # No optional locks: reading must not disturb a commit that is being made.
     command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -39,7 +39,7 @@ def machine(device: torch.device, cpuinfo: Path = _CPUINFO) -> str:
 
 
 def _processor(cpuinfo: Path) -> str:
-    """Ask the kernel; ARM's does not name the model, so its architecture has to do."""
+    """The name that the kernel reports; the architecture where it reports none, as on ARM."""
     try:
         named = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(errors="replace"), re.M)
     except OSError:

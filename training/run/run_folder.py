@@ -21,14 +21,12 @@ from training.run.config import Config, TrainingError
 from training.run.networks import Networks
 
 CODEC_ORIGIN = "codec.json"
-
-
 START_ORIGIN = "start.json"
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What `model.pt` holds, opened, and the scores that its curves end in."""
+    """Contents of `model.pt`, opened, and the latest scores of its curves."""
 
     config: Config
     n_slots: int
@@ -56,7 +54,7 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Say which file of a run could not be written, and how to go on.
+    """Name the file of a run that could not be written, and how to go on.
 
     Raises
     ------
@@ -87,7 +85,7 @@ def save_atomically(path: Path, content: Any) -> None:
     OutputError
         If it cannot be written; what was there before stays.
     """
-    # In memory first: of a full disk torch says no more than where its pointer stood.
+    # In memory first: on a full disk torch's error names only a file position.
     packed = io.BytesIO()
     torch.save(content, packed)
     with replaced(path) as file:
@@ -123,8 +121,8 @@ def load_saved(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        # What damaged bytes make an unpickler raise has no limits, and torch's own text would
-        # advise to trust the file.
+        # Damaged bytes make an unpickler raise anything, and torch's own text would advise to
+        # trust the file.
         raise TrainingError(damaged) from error
     if not is_undamaged:
         raise TrainingError(damaged)
@@ -136,8 +134,8 @@ def load_saved(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def blamed(path: Path) -> Iterator[None]:
-    """Name the file in what is wrong with its contents."""
+def naming_file(path: Path) -> Iterator[None]:
+    """Put the file's name before errors in its contents."""
     try:
         yield
     except TrainingError as error:
@@ -145,12 +143,12 @@ def blamed(path: Path) -> Iterator[None]:
 
 
 def check_contents(content: Mapping[str, Any], expected: Mapping[str, tuple[Any, str]]) -> None:
-    """Hold what a file of a run holds against what it should.
+    """Check the contents of a file of a run.
 
     Parameters
     ----------
     expected : mapping
-        Name → what says whether a value fits, and words for what would.
+        Name → a test of the value, and a description of valid values.
 
     Raises
     ------
@@ -163,8 +161,8 @@ def check_contents(content: Mapping[str, Any], expected: Mapping[str, tuple[Any,
                 f"found no {name}, expected {words}; bring back a copy, or train again"
             )
         if not fits(content[name]):
-            found = ascii(content[name])
-            shown = found if len(found) <= 40 else f"{found[:40]}…"
+            text = ascii(content[name])
+            shown = text if len(text) <= 40 else f"{text[:40]}…"
             raise TrainingError(
                 f"found {name} {shown}, expected {words}; bring back a copy, or train again"
             )
@@ -212,13 +210,13 @@ def open_run(directory: Path) -> FinishedRun:
     """
     path = directory / "model.pt"
     if not path.is_file():
-        found = "an unfinished run" if (directory / "checkpoint.pt").is_file() else "no run"
+        state = "an unfinished run" if (directory / "checkpoint.pt").is_file() else "no run"
         raise TrainingError(
-            f"{directory}: found {found}, expected {path.name}; "
+            f"{directory}: found {state}, expected {path.name}; "
             "finish it with `switchboard train CORPUS --out RUN --resume`"
         )
     content = load_saved(path)
-    with blamed(path):
+    with naming_file(path):
         check_contents(content, _FINISHED)
         config = Config.from_dict(content["config"])
         n_labels = len(content["switch_labels"])

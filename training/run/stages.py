@@ -1,4 +1,4 @@
-"""What a run trains, one after the other: the codec, then the composer on its codes.
+"""The stages of a run, one after the other: the codec, then the composer on its codes.
 
 Every batch depends on (seed, stage, step) alone.
 """
@@ -32,7 +32,7 @@ _BATCH = 64
 
 
 class Stage(Protocol):
-    """One thing to train."""
+    """One part of a training."""
 
     name: str
     parameters: list[nn.Parameter]
@@ -99,14 +99,14 @@ class CodecStage:
         drawn = self._draw(
             loops[which[0] : which[-1] + 1], self._stretches(which - which[0], start)
         )
-        missed, weight = drawn.middle - drawn.target, self.process_group.shard_weight(n_drawn)
+        error, weight = drawn.middle - drawn.target, self.process_group.shard_weight(n_drawn)
         parts = {
             "loss": codec_loss(drawn.middle, drawn.target),
-            "spread": laplace_nll(drawn.log_spread, missed),
-            "modulation": self.config.modulation_weight * drawn.missed_modulation(len(which)),
+            "spread": laplace_nll(drawn.log_spread, error),
+            "modulation": self.config.modulation_weight * drawn.modulation_error(len(which)),
         }
         loss = torch.stack(list(parts.values())).sum() * weight
-        figures = {**parts, "l1": missed.abs().mean()}
+        figures = {**parts, "l1": error.abs().mean()}
         return loss, {name: (part * weight).item() for name, part in figures.items()}
 
     def _stretches(self, which: NDArray[np.int64], start: NDArray[np.int64]) -> Tensor:
@@ -174,7 +174,7 @@ class Drawn:
     sounding: Tensor
     target: Tensor
 
-    def missed_modulation(self, n_stretches: int) -> Tensor:
+    def modulation_error(self, n_stretches: int) -> Tensor:
         """`modulation_loss` of the slots, which are stretches one after another."""
         shape = (n_stretches, -1, self.target.shape[2])
         return modulation_loss(self.sounding.reshape(shape), self.target.reshape(shape))
@@ -194,8 +194,9 @@ class ComposerStage:
         process_group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.networks = networks
-        self.axes, self.reader, self.composer = networks.axes, networks.reader, networks.composer
-        self.discriminator = networks.critic
+        self.axes, self.composer = networks.axes, networks.composer
+        self.posterior_encoder = networks.posterior_encoder
+        self.discriminator = networks.discriminator
         self.code_indices = code_indices
         self.train = torch.from_numpy(features.train).to(code_indices.device)
         self.held_out = torch.from_numpy(features.held_out).to(code_indices.device)
@@ -203,8 +204,8 @@ class ComposerStage:
         self.config = config
         self.process_group = process_group
         self.peak_rate = config.composer_rate
-        trained = [self.reader, self.composer]
-        if self.axes.is_aimed:
+        trained = [self.posterior_encoder, self.composer]
+        if self.axes.predicts_descriptors:
             trained.append(self.discriminator)
         self.parameters = [weight for network in trained for weight in network.parameters()]
         self.described = describe_corpus(networks, code_indices, config)
@@ -217,7 +218,7 @@ class ComposerStage:
         """Encode a batch and reconstruct it; compose states and compare their descriptors."""
         rng = np.random.default_rng([self.config.seed, 2, step])
         loops, parts = self._lower_bound(rng)
-        if self.axes.is_aimed:
+        if self.axes.predicts_descriptors:
             codes, of_states = self._state_losses(rng, self.process_group)
             parts |= of_states | self._discriminator_losses(rng, self.code_indices[loops], codes)
         # Most is phased in over the first third: the full divergence at once empties the
@@ -250,7 +251,7 @@ class ComposerStage:
         return loops, {name: part * weight for name, part in vars(parts).items()}
 
     def _recompose(self, loops: Tensor, noise: Tensor | None) -> tuple[Posterior, Tensor]:
-        posterior = self.reader(self.code_indices[loops].long())
+        posterior = self.posterior_encoder(self.code_indices[loops].long())
         variation = posterior.mean if noise is None else posterior.sample(noise)
         return posterior, self.composer(self._latent(loops, variation))
 
@@ -269,12 +270,12 @@ class ComposerStage:
         states = self._tensor(bits[own].astype(np.float32)).flatten(0, 1)
         variation = variation[own].repeat_interleave(n_states, dim=0)
         codes = straight_through_argmax(self.composer(self.axes.latent(states, variation)))
-        with frozen(self.networks.codec, self.reader):
+        with frozen(self.networks.codec, self.posterior_encoder):
             described = describe_codes(self.networks, codes, self.config, shift=shift)
-            read = self.reader.read(codes).mean
+            inferred = self.posterior_encoder.encode(codes).mean
         expected = self.axes.predict_descriptors(self.axes.switch_position(states))
         aim = descriptor_loss(self.axes.standardise(described), expected, n_states)
-        echo = (read - variation).square().sum(dim=1).mean()
+        echo = (inferred - variation).square().sum(dim=1).mean()
         return codes, {"aim": aim * weight, "echo": echo * weight}
 
     def _n_variations(self, process_group: ProcessGroup) -> int:
@@ -305,20 +306,20 @@ class ComposerStage:
         return self._tensor(~parts.reshape(-1, *own.shape[1:3])[: len(own)])
 
     def _noise(self, rng: np.random.Generator, size: int) -> Tensor:
-        noise = rng.standard_normal((size, self.axes.n_read))
+        noise = rng.standard_normal((size, self.axes.n_inferred))
         return self._tensor(noise.astype(np.float32))
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.code_indices.device)
 
     def evaluate(self) -> dict[str, float]:
-        """Cross-entropy and share of right codes on held-out loops; the panel, always the same."""
+        """Cross-entropy and share of right codes on held-out loops; always the same states."""
         figures = {}
-        if self.axes.is_aimed:
-            _, panel = self._state_losses(
+        if self.axes.predicts_descriptors:
+            _, parts = self._state_losses(
                 np.random.default_rng([self.config.seed, 3]), SINGLE_PROCESS
             )
-            figures["panel_aim"] = panel["aim"].item()
+            figures["panel_aim"] = parts["aim"].item()
         if len(self.held_out):
             loops = self.held_out[:128]
             posterior, logits = self._recompose(loops, None)
@@ -331,11 +332,13 @@ class ComposerStage:
     @torch.no_grad()
     def finish(self) -> None:
         """Fit axes that need the latents of the finished composer."""
-        if self.axes.is_aimed:
+        if self.axes.predicts_descriptors:
             return
         batches = torch.split(self.train, _BATCH)
-        read = torch.cat([self.reader(self.code_indices[loops].long()).mean for loops in batches])
-        self.axes.fit_latent(self._latent(self.train, read), self.described[self.train])
+        inferred = torch.cat(
+            [self.posterior_encoder(self.code_indices[loops].long()).mean for loops in batches]
+        )
+        self.axes.fit_latent(self._latent(self.train, inferred), self.described[self.train])
 
 
 def encode_corpus(networks: Networks, features: Features, config: Config) -> Tensor:

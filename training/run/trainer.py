@@ -18,16 +18,22 @@ from torch import nn
 
 from training.corpus.format import is_positive, is_whole
 from training.features.dataset import Features
-from training.run.config import CODEC_SETTINGS, PANEL_SETTINGS, STRETCH_SLOTS, Config, TrainingError
+from training.run.config import (
+    CODEC_SETTINGS,
+    COMPOSER_SETTINGS,
+    STRETCH_SLOTS,
+    Config,
+    TrainingError,
+)
 from training.run.distributed import SINGLE_PROCESS, Loss, ProcessGroup
 from training.run.networks import Networks
 from training.run.run_folder import (
     CODEC_ORIGIN,
     START_ORIGIN,
     FinishedRun,
-    blamed,
     check_contents,
     load_saved,
+    naming_file,
     save_atomically,
     save_json,
 )
@@ -72,7 +78,7 @@ def _is_progress(value: Any) -> bool:
     )
 
 
-# What `checkpoint.pt` holds.
+# Contents of `checkpoint.pt`: name → a test of the value, and a description.
 _CHECKPOINT: Mapping[str, tuple[Any, str]] = {
     "config": (lambda value: isinstance(value, Mapping), "the settings of the run"),
     "networks": (lambda value: isinstance(value, Mapping), "weights"),
@@ -133,7 +139,7 @@ class Trainer:
 
     @property
     def checkpoint_path(self) -> Path:
-        """Where the latest state is."""
+        """Path of the latest state."""
         return self.directory / "checkpoint.pt"
 
     def resume(self) -> None:
@@ -145,11 +151,11 @@ class Trainer:
             If there is none, or it cannot be read, or was made with other settings.
         """
         saved = self.process_group.broadcast_object(self._latest)
-        with blamed(self.checkpoint_path):
+        with naming_file(self.checkpoint_path):
             check_contents(saved, _CHECKPOINT)
             before = Config.from_dict(saved["config"])
         self._check_same_settings(before)
-        with blamed(self.checkpoint_path):
+        with naming_file(self.checkpoint_path):
             self.networks.load(saved["networks"])
         self.progress = Progress(**saved["progress"])
         self._optimiser_state = saved["optimiser"]
@@ -167,7 +173,7 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If the settings ask for another codec.
+            If the settings need another codec.
         """
         self._check_fits(run, CODEC_SETTINGS, "--codec")
         self.networks.codec.load_state_dict(run.networks.codec.state_dict())
@@ -179,20 +185,20 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If the settings ask for other networks.
+            If the settings need other networks.
         """
-        self._check_fits(run, CODEC_SETTINGS + PANEL_SETTINGS, "--from")
+        self._check_fits(run, CODEC_SETTINGS + COMPOSER_SETTINGS, "--from")
         self.networks.load(run.networks.state())
         skipped = STAGES.index(ComposerStage.name) if self.config.codec_share == 0 else 0
         self._begin_with(run, START_ORIGIN, stage=skipped)
 
     def _check_fits(self, run: FinishedRun, names: tuple[str, ...], option: str) -> None:
         for name in names:
-            found, requested = getattr(run.config, name), getattr(self.config, name)
-            if found != requested:
+            of_run, requested = getattr(run.config, name), getattr(self.config, name)
+            if of_run != requested:
                 raise TrainingError(
-                    f"{option}: found a run with {name} {found}, asked for {requested}; ask "
-                    f"for the same, or train without {option}"
+                    f"{option}: found a run with {name} {of_run}, requested {requested}; "
+                    f"request the same, or train without {option}"
                 )
 
     def _begin_with(self, run: FinishedRun, origin: str, *, stage: int) -> None:
@@ -207,7 +213,7 @@ class Trainer:
             if made_with[name] != requested:
                 raise TrainingError(
                     f"{self.directory}: the checkpoint was made with {name} {made_with[name]}, "
-                    f"asked for {requested}; give the same settings, or another --out"
+                    f"requested {requested}; give the same settings, or another --out"
                 )
 
     def train(self) -> None:
@@ -265,7 +271,7 @@ class Trainer:
     def _train_stage(self, stage: Stage, budget: Budget) -> None:
         optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)
         if self._optimiser_state is not None:
-            self._take_up(optimiser, self._optimiser_state)
+            self._restore(optimiser, self._optimiser_state)
         loss = self.process_group.wrap_loss(stage.loss, stage.parameters)
         at = self.progress
         started, saved = self.clock() - at.seconds, self.clock()
@@ -286,7 +292,7 @@ class Trainer:
                 self._save(optimiser)
                 saved = self.clock()
 
-    def _take_up(self, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    def _restore(self, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
         try:
             optimiser.load_state_dict(state)
             _check_fits_parameters(optimiser)

@@ -1,4 +1,4 @@
-"""What a switch changes: directions found in a latent space, or labels.
+"""The axes that switches move along: directions found in a latent space, or labels.
 
 May import `features`, `corpus`, `metrics` and `networks`.
 """

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from training.features.descriptors import NAMES
 
-# Descriptor → what more and less of it are called.
+# Descriptor → names for more and for less of it.
 WORDS: Mapping[str, tuple[str, str]] = {
     "loudness": ("louder", "softer"),
     "peaks": ("punchier", "flatter"),
@@ -42,23 +42,23 @@ FURTHEST = 3.0
 class Axes(nn.Module):
     """Positions along the axes that the switches move; subclasses find the axes.
 
-    The composer's latent is a loop's position along the axes, then the variation. Some subclasses
-    know the position beforehand; what they do not know, the posterior encoder has to infer.
+    The composer's latent is a loop's position along the axes, then the variation. In some
+    subclasses the position is known beforehand; otherwise the posterior encoder infers it.
 
     Attributes
     ----------
     switch_range : float
-        How far along its axis a switch goes either way, in standard deviations of the corpus.
-    n_read : int
+        Distance that a switch moves along its axis either way, in standard deviations.
+    n_inferred : int
         Numbers that the posterior encoder infers from a loop.
-    is_aimed : bool
+    predicts_descriptors : bool
         Whether descriptors of a state can be predicted while the composer is trained.
     centre, spread : (n_descriptors,)
     effect : (n_descriptors, n_switches)
-        What one standard deviation along an axis does to standardised descriptors.
+        Change of standardised descriptors by one standard deviation along an axis.
     """
 
-    is_aimed = True
+    predicts_descriptors = True
     centre: Tensor
     spread: Tensor
     effect: Tensor
@@ -66,7 +66,7 @@ class Axes(nn.Module):
     def __init__(self, n_switches: int, n_variation: int, *, switch_range: float) -> None:
         super().__init__()
         self.switch_range = switch_range
-        self.n_read = n_variation
+        self.n_inferred = n_variation
         self.register_buffer("centre", torch.zeros(len(NAMES)))
         self.register_buffer("spread", torch.ones(len(NAMES)))
         self.register_buffer("effect", torch.zeros(len(NAMES), n_switches))
@@ -89,7 +89,7 @@ class Axes(nn.Module):
     def fit_latent(self, latent: Tensor, described: Tensor) -> None:
         """Fit the axes to a finished composer's latents, (n_loops, n_switches + n_variation).
 
-        Called only where `is_aimed` is False.
+        Called only where `predicts_descriptors` is False.
         """
 
     def switch_position(self, switches: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ class Axes(nn.Module):
         return position @ self.effect.T
 
     def names(self) -> tuple[str, ...]:
-        """What the switches are called, in their order."""
+        """Names of the switches, in their order."""
         return name(self.effect)
 
     def standardise(self, described: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class Axes(nn.Module):
 
 
 def name(effect: Tensor) -> tuple[str, ...]:
-    """Give every switch a different name; the clearest effect chooses first."""
+    """Give every switch a different name; the clearest effect is named first."""
     free = effect.abs().clone()
     n_descriptors, n_switches = free.shape
     names = [f"switch {number + 1}" for number in range(n_switches)]

@@ -1,10 +1,10 @@
-"""What the switches mean: directions in which loops of a corpus differ audibly.
+"""Meaning of the switches: directions in which loops of a corpus differ audibly.
 
-The default of three ways: the axes are the principal components of the descriptors of all loops
+The default of three kinds of axes: the principal components of the descriptors of all loops
 (`training.features.descriptors`), rotated so that each axis moves few descriptors and all axes move
 about as much. They are uncorrelated and centred by construction. A switch is one of them, off below
 and on above the centre. So a switch means the same change of the same descriptors whatever the
-others are, and the composer is trained towards that. The other ways are in
+others are, and the composer is trained towards that. The other kinds are in
 `training.switch_axes.principal_components` and `training.switch_axes.labels`.
 """
 
@@ -17,7 +17,7 @@ from training.features.descriptors import NAMES
 from training.switch_axes.axes import FURTHEST, Axes
 
 # "On" means more of these: with all switches off the music is calmest.
-_ALIVE = ("attacks", "motion", "high attacks", "treble", "air", "low attacks")
+_ACTIVITY = ("attacks", "motion", "high attacks", "treble", "air", "low attacks")
 _SWEEPS = 20
 # 1 is varimax.
 _EVENNESS = 8.0
@@ -98,6 +98,6 @@ def _plane_rotation(x: Tensor, y: Tensor, weight: float) -> Tensor:
 
 
 def orient(effect: Tensor) -> Tensor:
-    """Sign of each axis, 1 or -1, so that "on" means more of `_ALIVE`."""
-    chosen = [NAMES.index(name) for name in _ALIVE]
+    """Sign of each axis, 1 or -1, so that "on" means more of `_ACTIVITY`."""
+    chosen = [NAMES.index(name) for name in _ACTIVITY]
     return torch.where(effect[chosen].sum(dim=0) < 0, -1.0, 1.0).to(effect)

@@ -1,9 +1,9 @@
 """Switches from labels of the music: factors that a corpus records, or tags of its files.
 
-A label is yes or no, or a number. A switch that stands for a yes or no goes from the one to the
-other, where loops are; one that stands for a number goes some standard deviations below and above
-the middle. What that sounds like is learnt by regression, all labels at once, and the composer is
-held to it.
+A label is yes or no, or a number. A switch that stands for a yes or no moves from the one to
+the other, where loops are; one that stands for a number moves some standard deviations below and
+above the middle. Its effect on the sound is learnt by regression, all labels at once, and the
+composer is trained towards it.
 """
 
 import csv
@@ -37,7 +37,7 @@ class LabelledAxes(Axes):
     middle, scale : (n_switches,)
         Label → position.
     furthest : (n_switches,)
-        Where its switch goes either way: 1 for a yes or no, else `switch_range`.
+        Distance that its switch moves either way: 1 for a yes or no, else `switch_range`.
     level : (n_descriptors,)
         Descriptors at the centre of all axes.
     """
@@ -104,7 +104,7 @@ def factors(corpus: Corpus, names: Sequence[str]) -> NDArray[np.float32]:
     Raises
     ------
     CorpusError
-        If it has no such label, or one that is no use as a switch.
+        If it has no such label, or one that cannot be a switch.
     """
     known = _known(corpus.records)
     columns = [_factor(corpus, name, known) for name in names]
@@ -117,7 +117,7 @@ def _known(records: Sequence[LoopRecord]) -> dict[str, list[Any]]:
     for record in records:
         for name, value in record.labels.items():
             values[name].append(value)
-    return {name: found for name, found in values.items() if len(found) == len(records)}
+    return {name: column for name, column in values.items() if len(column) == len(records)}
 
 
 def _factor(corpus: Corpus, name: str, known: Mapping[str, list[Any]]) -> NDArray[np.float32]:
@@ -135,13 +135,13 @@ def _factor(corpus: Corpus, name: str, known: Mapping[str, list[Any]]) -> NDArra
 
 def _usable(known: Mapping[str, list[Any]]) -> list[str]:
     """What `_factor` understands: numbers, yes or no by name, and texts, each with an example."""
-    found = []
+    names = []
     for name, values in sorted(known.items()):
         if all(isinstance(value, bool | int | float) for value in values):
-            found += [name.removesuffix("_on")] if len(set(values)) > 1 else []
+            names += [name.removesuffix("_on")] if len(set(values)) > 1 else []
         elif all(isinstance(value, str) for value in values):
-            found.append(f"{name}={min(values)}")
-    return found
+            names.append(f"{name}={min(values)}")
+    return names
 
 
 def read_tags(path: Path) -> dict[str, frozenset[str]]:
@@ -158,8 +158,8 @@ def read_tags(path: Path) -> dict[str, frozenset[str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{path}: cannot be read ({error}); expected a CSV file") from error
     if not rows or [column.strip() for column in rows[0]] != ["track", "tags"]:
-        found = ",".join(rows[0]) if rows else "nothing"
-        raise CorpusError(f"{path}: found {found} in the first line, expected track,tags")
+        header = ",".join(rows[0]) if rows else "nothing"
+        raise CorpusError(f"{path}: found {header} in the first line, expected track,tags")
     tags: dict[str, frozenset[str]] = {}
     for number, row in enumerate(rows[1:], start=2):
         if not row:
@@ -175,19 +175,19 @@ def read_tags(path: Path) -> dict[str, frozenset[str]]:
 
 def tag_names(tags: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
     """All tags of a table, the most frequent first."""
-    counted = Counter(tag for found in tags.values() for tag in found)
+    counted = Counter(tag for of_track in tags.values() for tag in of_track)
     return tuple(sorted(counted, key=lambda tag: (-counted[tag], tag)))
 
 
 def tagged(
     corpus: Corpus, tags: Mapping[str, frozenset[str]], names: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Say of each loop which tags its track has, (n_loops, n_names), 0 or 1.
+    """Look up which tags the track of each loop has, (n_loops, n_names), 0 or 1.
 
     Raises
     ------
     CorpusError
-        If a track of the corpus is missing, or a tag is unknown or no use as a switch.
+        If a track of the corpus is missing, or a tag is unknown or cannot be a switch.
     """
     every = tag_names(tags)
     if unknown := [name for name in names if name not in every]:
@@ -207,7 +207,7 @@ def tagged(
 def _checked(
     corpus: Corpus, names: Sequence[str], labels: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Refuse labels that cannot be a switch, on the evidence of the training loops."""
+    """Reject labels that cannot be a switch, judged by the training loops."""
     is_train = np.array([record.split == TRAIN for record in corpus.records])
     for name, column in zip(names, labels[is_train].T, strict=True):
         value, n_others = _commonest(column)
@@ -219,7 +219,7 @@ def _checked(
     for i, k in combinations(range(len(names)), 2):
         if abs(np.corrcoef(labels[is_train][:, [i, k]].T)[0, 1]) > _SAME:
             raise CorpusError(
-                f"labels {names[i]!r} and {names[k]!r} say the same of all loops; leave one out"
+                f"labels {names[i]!r} and {names[k]!r} are the same for all loops; leave one out"
             )
     return labels
 

@@ -1,7 +1,7 @@
-"""Switches as principal components of what a composer learnt by itself, the way of Avant-Garfield.
+"""Switches as principal components of what a composer learnt by itself, as in Avant-Garfield.
 
 The composer is trained as an autoencoder without switches: the posterior encoder infers the whole
-latent. Afterwards the latents of the corpus are analysed. A switch steps along one of their
+latent. Afterwards the latents of the corpus are analysed. A switch moves along one of their
 strongest components, from so many standard deviations below the mean to as many above, and the
 variation moves along all others. The descriptors of a state are not constrained.
 """
@@ -23,15 +23,15 @@ class ComponentAxes(Axes):
         Columns are components, strongest first, each one standard deviation of the corpus long.
     """
 
-    is_aimed = False
+    predicts_descriptors = False
     mean: Tensor
     steps: Tensor
 
     def __init__(self, n_switches: int, n_variation: int, *, switch_range: float) -> None:
         super().__init__(n_switches, n_variation, switch_range=switch_range)
-        self.n_read = n_switches + n_variation
-        self.register_buffer("mean", torch.zeros(self.n_read))
-        self.register_buffer("steps", torch.eye(self.n_read))
+        self.n_inferred = n_switches + n_variation
+        self.register_buffer("mean", torch.zeros(self.n_inferred))
+        self.register_buffer("steps", torch.eye(self.n_inferred))
 
     def fit(self, described: Tensor, labels: Tensor) -> None:
         """Fit the scaling of the descriptors alone."""
@@ -60,5 +60,5 @@ class ComponentAxes(Axes):
         self.effect.copy_(effect * sign[:n_switches])
 
     def latent(self, switches: Tensor, variation: Tensor) -> Tensor:
-        """From the mean, one step along every component that is asked for."""
+        """From the mean, a number of steps along every component."""
         return self.mean + super().latent(switches, variation) @ self.steps.T

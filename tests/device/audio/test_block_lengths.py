@@ -1,4 +1,4 @@
-"""Speakers play the same however the sound is cut into blocks, of no sample too."""
+"""Speakers play the same for all lengths of blocks, empty ones included."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def write_all(speaker, lengths):
 @any_lengths
 @no_block_at_first
 @a_few
-def test_a_recording_is_the_same_file_however_blocks_fall(tmp_path, lengths):
+def test_a_recording_is_the_same_for_all_block_lengths(tmp_path, lengths):
     contents = []
     for pieces in (lengths, [sum(lengths)]):
         with WavSpeaker(tmp_path / "song.wav", RATE, paced=False) as speaker:
@@ -44,7 +44,7 @@ def test_a_recording_is_the_same_file_however_blocks_fall(tmp_path, lengths):
 @any_lengths
 @no_block_at_first
 @a_few
-def test_a_silent_speaker_takes_as_long_however_blocks_fall(lengths):
+def test_a_silent_speaker_takes_as_long_for_all_block_lengths(lengths):
     ends = []
     for pieces in (lengths, [sum(lengths)]):
         time = SimulatedClock()
@@ -56,7 +56,7 @@ def test_a_silent_speaker_takes_as_long_however_blocks_fall(lengths):
     assert ends[0] == pytest.approx(max(sum(lengths) / RATE - speaker.latency_seconds, 0))
 
 
-def test_nothing_is_no_block_that_comes_too_late():
+def test_an_empty_block_is_never_late():
     time = SimulatedClock()
     speaker = SilentSpeaker(RATE, clock=time.clock, sleep=time.sleep)
     speaker.write(BLOCK[:0])
@@ -73,15 +73,15 @@ def test_nothing_is_no_block_that_comes_too_late():
 @any_lengths
 @no_block_at_first
 @a_few
-def test_a_card_plays_the_same_however_blocks_fall(accepted, lengths):
-    heard = []
+def test_a_card_plays_the_same_for_all_block_lengths(accepted, lengths):
+    played = []
     for pieces in (lengths, [sum(lengths)]):
-        sound = SimulatedPortAudio(BUILTIN, accepted={accepted})
-        with play_on(sound) as speaker:
+        backend = SimulatedPortAudio(BUILTIN, accepted={accepted})
+        with play_on(backend) as speaker:
             write_all(speaker, pieces)
-        (stream,) = sound.streams
-        # A card that is started with nothing to play runs dry.
+        (stream,) = backend.streams
+        # A card that is started without samples runs dry.
         assert stream.started == bool(stream.blocks)
         assert all(len(block) for block in stream.blocks)
-        heard.append(stream.sound if stream.blocks else np.zeros((0, accepted[1]), np.float32))
-    assert heard[0].tobytes() == heard[1].tobytes()
+        played.append(stream.sound if stream.blocks else np.zeros((0, accepted[1]), np.float32))
+    assert played[0].tobytes() == played[1].tobytes()

@@ -22,7 +22,7 @@ def noise(amplitude, sample_rate, seconds=4.0):
 
 
 def bursts(sample_rate):
-    """A third of a second of noise each second, so that the relative gate has work to do."""
+    """A third of a second of noise each second, so that the relative gate is used."""
     samples = noise(0.1, sample_rate)
     samples[np.arange(len(samples)) % sample_rate > sample_rate // 3] *= 0.01
     return samples
@@ -48,7 +48,7 @@ def test_loudness_agrees_with_pyloudnorm_to_a_tenth_of_a_unit(name, sample_rate)
     assert integrated_lufs(samples, sample_rate) == pytest.approx(expected, abs=0.1)
 
 
-def test_a_full_scale_sine_at_997_hertz_has_the_loudness_the_standard_gives_it():
+def test_a_full_scale_sine_at_997_hertz_has_the_loudness_of_the_standard():
     # ITU-R BS.1770-4, annex 1: -3.01 LKFS for 0 dB FS in one channel.
     assert integrated_lufs(sine(997, 1.0, 48000), 48000) == pytest.approx(-3.01, abs=0.01)
 
@@ -58,12 +58,12 @@ def test_a_full_scale_sine_at_997_hertz_has_the_loudness_the_standard_gives_it()
 def test_loudness_follows_the_gain(gain_db):
     samples = noise(0.05, 22050, seconds=1.0)
     louder = samples * np.float32(10 ** (gain_db / 20))
-    found = integrated_lufs(louder, 22050) - integrated_lufs(samples, 22050)
-    assert found == pytest.approx(gain_db, abs=1e-3)
+    measured = integrated_lufs(louder, 22050) - integrated_lufs(samples, 22050)
+    assert measured == pytest.approx(gain_db, abs=1e-3)
 
 
 @pytest.mark.parametrize("n_samples", [1, 4000, 44100])
-def test_silence_of_any_length_has_a_number_too(n_samples):
+def test_silence_of_any_length_has_a_finite_loudness(n_samples):
     assert integrated_lufs(np.zeros(n_samples, np.float32), 22050) == SILENCE_LUFS
     assert true_peak_db(np.zeros(n_samples, np.float32)) == pytest.approx(-120)
 
@@ -80,9 +80,9 @@ def test_the_true_peak_of_a_sine_is_its_amplitude_wherever_it_is_sampled(phase, 
     # A quarter of the sample rate, the standard's hard case: samples miss the peak by up to 3 dB.
     time = np.arange(4800)
     samples = 10 ** (amplitude_db / 20) * np.sin(np.pi / 2 * time + phase)
-    found = true_peak_db(samples.astype(np.float32))
+    measured = true_peak_db(samples.astype(np.float32))
     # Four times oversampled, a quarter-rate sine is seen every 22.5 degrees: 0.17 dB at worst.
-    assert amplitude_db - 0.17 < found < amplitude_db + 0.01
+    assert amplitude_db - 0.17 < measured < amplitude_db + 0.01
 
 
 @given(st.integers(3, 400), st.integers(0, 2**32))

@@ -1,4 +1,4 @@
-"""What a recording is like, and whether two of them are alike."""
+"""Figures of a recording, and the distance between two."""
 
 import numpy as np
 import pytest
@@ -14,11 +14,11 @@ def sine(hertz, amplitude=0.3, seconds=2.0):
 
 
 def test_loudness_peak_and_silence_of_a_sine_are_right():
-    found = measure(sine(1000, 0.5), RATE)
-    assert found.true_peak_db == pytest.approx(-6.02, abs=0.05)
-    assert found.lufs == pytest.approx(-9.0, abs=0.2)
-    assert found.silent_share == 0
-    assert found.is_finite
+    measured = measure(sine(1000, 0.5), RATE)
+    assert measured.true_peak_db == pytest.approx(-6.02, abs=0.05)
+    assert measured.lufs == pytest.approx(-9.0, abs=0.2)
+    assert measured.silent_share == 0
+    assert measured.is_finite
 
 
 def test_the_silent_share_is_the_part_of_the_time_in_which_nothing_sounds():
@@ -27,19 +27,19 @@ def test_the_silent_share_is_the_part_of_the_time_in_which_nothing_sounds():
 
 
 def test_silence_is_silent_throughout():
-    found = measure(np.zeros(RATE, np.float32), RATE)
-    assert found.silent_share == 1
-    assert (found.lufs, found.is_finite) == (-70.0, True)
+    measured = measure(np.zeros(RATE, np.float32), RATE)
+    assert measured.silent_share == 1
+    assert (measured.lufs, measured.is_finite) == (-70.0, True)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_a_sample_that_is_no_number_is_told_and_does_not_spoil_the_figures(wrong):
+def test_a_sample_that_is_not_finite_is_reported_and_the_figures_stay_finite(wrong):
     samples = sine(440)
     samples[1000] = wrong
-    found = measure(samples, RATE)
-    assert not found.is_finite
-    assert np.isfinite([found.lufs, found.true_peak_db, found.silent_share]).all()
-    assert np.isfinite(found.band_levels).all()
+    measured = measure(samples, RATE)
+    assert not measured.is_finite
+    assert np.isfinite([measured.lufs, measured.true_peak_db, measured.silent_share]).all()
+    assert np.isfinite(measured.band_levels).all()
 
 
 def test_a_recording_is_no_distance_from_itself():
@@ -64,16 +64,16 @@ def test_other_notes_are_farther_than_a_little_louder():
     assert distance_db(one, louder) < 0.5 * distance_db(one, higher)
 
 
-def test_the_same_notes_at_other_times_are_another_recording():
+def test_the_same_notes_in_another_order_are_a_distance_apart():
     samples = np.concatenate([sine(440, seconds=1.0), sine(1400, seconds=1.0)])
     assert distance_db(measure(samples, RATE), measure(samples[::-1].copy(), RATE)) > 1
 
 
-def test_everybody_finds_the_one_most_alike_and_not_themselves():
+def test_the_nearest_recording_is_another_one():
     pitches = [440, 1400, 450, 1450]
-    found = nearest([measure(sine(hertz), RATE) for hertz in pitches])
-    assert [other for other, _ in found] == [2, 3, 0, 1]
-    assert found[0][1] == found[2][1]
+    neighbours = nearest([measure(sine(hertz), RATE) for hertz in pitches])
+    assert [other for other, _ in neighbours] == [2, 3, 0, 1]
+    assert neighbours[0][1] == neighbours[2][1]
 
 
 def test_of_recordings_of_unequal_length_the_common_part_is_compared():

@@ -10,7 +10,7 @@ from device.errors import OutputError, SpeakerUnavailable
 from tests.support.simulated_audio import BLOCK, BUILTIN, RATE, SimulatedPortAudio, read_wav
 
 
-def test_a_speaker_is_chosen_by_its_text(tmp_path):
+def test_a_speaker_is_chosen_by_the_setting(tmp_path):
     with open_speaker("silent", RATE, live=True, report=print) as speaker:
         assert isinstance(speaker, SilentSpeaker)
     with open_speaker(f"wav:{tmp_path}/a.wav", RATE, live=False, report=print) as speaker:
@@ -28,7 +28,7 @@ def test_a_card_is_played_on_where_there_is_one(monkeypatch, spec):
     assert not reports
 
 
-def test_auto_records_where_there_is_no_card_and_says_so(monkeypatch, tmp_path):
+def test_auto_records_where_there_is_no_card_and_reports_it(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sound_card, "PortAudio", SimulatedPortAudio)
     reports = []
@@ -40,7 +40,7 @@ def test_auto_records_where_there_is_no_card_and_says_so(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("spec", ["card", "HiFiBerry"])
-def test_a_card_asked_for_by_name_has_no_stand_in(monkeypatch, spec):
+def test_a_card_requested_by_name_is_not_replaced_by_a_recording(monkeypatch, spec):
     monkeypatch.setattr(sound_card, "PortAudio", SimulatedPortAudio)
     with pytest.raises(SpeakerUnavailable):
         open_speaker(spec, RATE, live=True, report=print)

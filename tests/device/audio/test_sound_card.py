@@ -17,7 +17,7 @@ from tests.support.simulated_audio import (
 )
 
 
-def test_the_default_card_plays_the_models_own_rate_in_mono():
+def test_the_default_card_plays_the_models_rate_in_mono():
     backend = SimulatedPortAudio(DAC, BUILTIN)
     with play_on(backend) as speaker:
         speaker.write(tone(441))
@@ -34,7 +34,7 @@ def test_a_card_is_chosen_by_a_part_of_its_name():
         assert speaker.name == DAC.name
 
 
-def test_a_card_that_wants_two_channels_gets_the_same_on_both():
+def test_a_card_with_two_channels_gets_the_same_on_both():
     backend = SimulatedPortAudio(BUILTIN, accepted={(RATE, 2), (44_100, 1)})
     with play_on(backend) as speaker:
         speaker.write(tone(441))
@@ -63,7 +63,7 @@ def test_a_card_that_refuses_the_models_rate_gets_the_same_tone_at_its_own(accep
     assert peak == pytest.approx(440, abs=2)
 
 
-def test_underflows_are_counted_but_the_start_is_none():
+def test_underflows_are_counted_but_not_at_the_start():
     backend = SimulatedPortAudio(BUILTIN)
     backend.underflows = [True, False, True, True]
     with play_on(backend) as speaker:
@@ -72,7 +72,7 @@ def test_underflows_are_counted_but_the_start_is_none():
         assert speaker.n_underruns == 2
 
 
-def test_the_end_of_the_music_is_heard_before_the_card_is_let_go():
+def test_the_end_of_the_music_is_heard_before_the_card_is_released():
     time = SimulatedClock()
     speaker = play_on(SimulatedPortAudio(BUILTIN), time=time)
     speaker.write(BLOCK)
@@ -81,7 +81,7 @@ def test_the_end_of_the_music_is_heard_before_the_card_is_let_go():
     assert time.now == pytest.approx(0.06)
 
 
-def test_a_card_that_goes_away_is_waited_for_in_real_time_and_taken_back():
+def test_a_card_that_disconnects_is_waited_for_in_real_time_and_reopened():
     backend, time, reports = SimulatedPortAudio(BUILTIN), SimulatedClock(), []
     with play_on(backend, reports=reports, time=time) as speaker:
         speaker.write(BLOCK)
@@ -105,7 +105,7 @@ def test_a_card_that_goes_away_is_waited_for_in_real_time_and_taken_back():
 
 
 @pytest.mark.parametrize("how", ["absent", "busy"])
-def test_a_patient_speaker_begins_unheard_where_the_card_is_not_to_be_had_yet(how):
+def test_a_speaker_that_waits_begins_unheard_while_the_card_is_unavailable(how):
     backend, time, reports = SimulatedPortAudio(), SimulatedClock(), []
     backend.plugged, backend.is_busy = ([DAC], True) if how == "busy" else ([], False)
     backend.known = list(backend.plugged)
@@ -125,7 +125,7 @@ def test_a_patient_speaker_begins_unheard_where_the_card_is_not_to_be_had_yet(ho
     assert sum(len(stream.sound) for stream in backend.streams) > 0
 
 
-def test_a_speaker_that_is_not_patient_refuses_at_once():
+def test_a_speaker_that_does_not_wait_refuses_at_once():
     with pytest.raises(SpeakerUnavailable):
         play_on(SimulatedPortAudio(), "hifiberry")
 
@@ -147,7 +147,7 @@ def test_a_card_that_is_back_but_busy_is_tried_again():
     assert len(reports) == 2
 
 
-def test_another_card_does_not_stand_in_for_one_chosen_by_name():
+def test_no_other_card_replaces_one_chosen_by_name():
     backend, time = SimulatedPortAudio(BUILTIN, DAC), SimulatedClock()
     with play_on(backend, "hifiberry", time=time) as speaker:
         speaker.write(BLOCK)
@@ -157,7 +157,7 @@ def test_another_card_does_not_stand_in_for_one_chosen_by_name():
         assert not speaker.is_there
 
 
-def test_an_unknown_card_is_refused_with_the_names_there_are():
+def test_an_unknown_card_is_refused_with_the_names_of_the_others():
     with pytest.raises(SpeakerUnavailable, match="found 'bcm2835 Headphones', expected one whose"):
         play_on(SimulatedPortAudio(BUILTIN), "nowhere")
     with pytest.raises(SpeakerUnavailable, match="found no card at all, expected a sound card"):

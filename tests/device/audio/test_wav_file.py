@@ -67,14 +67,14 @@ def test_closing_and_dropping_a_recording_twice_is_fine(tmp_path):
         speaker.write(BLOCK)
 
 
-def test_a_place_that_cannot_be_written_is_refused_in_one_line(tmp_path):
+def test_a_path_that_cannot_be_written_is_refused_in_one_line(tmp_path):
     for path in (tmp_path / "no such folder" / "song.wav", tmp_path):
         with pytest.raises(OutputError, match="expected a writable folder with room") as caught:
             WavSpeaker(path, RATE, paced=False)
         assert "\n" not in str(caught.value)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_and_leaves_no_file(tmp_path, monkeypatch):
     class FullDisk:
         """A file on a disk with room for 4 KiB."""
 
@@ -100,7 +100,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_that_fills_up_at_the_end_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_at_the_end_leaves_no_file(tmp_path, monkeypatch):
     def no_room(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 

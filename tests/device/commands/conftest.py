@@ -1,4 +1,4 @@
-"""Commands as a player runs them, on the tiny model."""
+"""Runs the commands on the tiny model."""
 
 import io
 import json
@@ -14,7 +14,7 @@ SCRIPT = "0 100\n0.4 110  # more\n\n0.8 011\n"
 
 @pytest.fixture
 def own_folder(tmp_path, monkeypatch):
-    """Every verb runs in an empty folder, without a terminal and without the box's settings."""
+    """Every verb runs in an empty folder, without a terminal and without the device's settings."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("device.config.SEARCHED", (Path("switchboard.toml"),))
     monkeypatch.setattr(sys, "stdin", io.StringIO())
@@ -22,7 +22,7 @@ def own_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(own_folder, tiny_model, capsys):
-    """Runs a verb on the tiny model and gives what it printed."""
+    """Runs a verb on the tiny model and returns its output."""
 
     def run(verb, *args, status=0):
         assert main([verb, "--model", str(tiny_model), *map(str, args)]) == status

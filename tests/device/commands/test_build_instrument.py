@@ -21,7 +21,7 @@ STATE = (True, False, True)
 
 
 class RecordingTermination(TerminationHandler):
-    """Keeps what it was asked to do before the process is ended by force."""
+    """Keeps the actions to do before the process is ended by force."""
 
     def __init__(self):
         super().__init__(lambda on: None)
@@ -45,8 +45,8 @@ def test_the_options_of_play_are_the_settings_and_have_their_defaults():
     parameters = play.make_context("play", ["--config", "/dev/null"]).params
     del parameters["config"], parameters["seconds"]
     assert InstrumentSettings(**parameters) == InstrumentSettings()
-    left = {field.name for field in fields(InstrumentSettings)} - parameters.keys()
-    assert left == {"standalone", "ahead", "block_frames"}
+    without_option = {field.name for field in fields(InstrumentSettings)} - parameters.keys()
+    assert without_option == {"standalone", "ahead", "block_frames"}
 
 
 def test_the_same_settings_give_the_same_samples_from_any_switches_and_speaker(tiny_model, run):
@@ -82,7 +82,7 @@ def test_a_recording_is_saved_and_the_switches_are_closed_before_an_end_by_force
         assert instrument.switches.close in termination.cleanups
 
 
-def test_what_was_open_is_closed_when_a_later_part_does_not_open(tiny_model):
+def test_open_parts_are_closed_when_a_later_part_does_not_open(tiny_model):
     opened = []
 
     def make_switches(n):

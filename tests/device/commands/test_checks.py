@@ -1,19 +1,19 @@
-"""What doctor says of a machine, which is a folder of files and a table of answers here."""
+"""Doctor's findings on simulated machines: a folder of files and a table of command outputs."""
 
 from datetime import UTC, datetime
 
 import pytest
 
-from device.commands import checks as checkup
+from device.commands import checks
 from device.commands.checks import BAD, GOOD, NOTE
 from device.errors import SettingsError
 from device.store.store import ModelStore
 from device.switches.pinout import DEFAULT_PINS
 from device.switches.wiring import Wiring
-from device.system.host import Host, ask
+from device.system.host import Host, run_command
 from tests.support import tiny_model as tiny
 
-PANEL = Wiring(DEFAULT_PINS)
+WIRING = Wiring(DEFAULT_PINS)
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
 ACTIVE = {
     "LoadState": "loaded",
@@ -27,14 +27,14 @@ ACTIVE = {
 }
 
 
-class Pi:
-    """A machine to be described file by file."""
+class SimulatedPi:
+    """A machine whose files and command outputs the test sets."""
 
     def __init__(self, root):
         self.root = root
         self.units = {}
-        self.answers = {}
-        self.members = {"switchboard": {"gpio", "audio"}}
+        self.outputs = {}
+        self.groups = {"switchboard": {"gpio", "audio"}}
         self.now = NOW
 
     def file(self, place, text=""):
@@ -45,51 +45,51 @@ class Pi:
     def host(self):
         return Host(
             root=self.root,
-            ask=self._ask,
-            groups=lambda user: self.members.get(user, set()),
+            run=self._run,
+            groups=lambda user: self.groups.get(user, set()),
             now=lambda: self.now,
         )
 
-    def _ask(self, command):
+    def _run(self, command):
         if command[:2] == ("systemctl", "show"):
-            facts = self.units.get(command[2], {})
-            wanted = command[3].removeprefix("--property=").split(",")
-            return "\n".join(f"{name}={facts[name]}" for name in wanted if name in facts)
-        return self.answers.get(command)
+            values = self.units.get(command[2], {})
+            names = command[3].removeprefix("--property=").split(",")
+            return "\n".join(f"{name}={values[name]}" for name in names if name in values)
+        return self.outputs.get(command)
 
 
 @pytest.fixture
 def pi(tmp_path):
-    return Pi(tmp_path)
+    return SimulatedPi(tmp_path)
 
 
 def test_the_board_is_named(pi):
-    assert checkup.board(pi.host()).verdict == NOTE
+    assert checks.board(pi.host()).verdict == NOTE
     pi.file("/proc/device-tree/model", "Raspberry Pi 4 Model B Rev 1.4\0")
-    assert checkup.board(pi.host()).found == "Raspberry Pi 4 Model B Rev 1.4"
+    assert checks.board(pi.host()).found == "Raspberry Pi 4 Model B Rev 1.4"
 
 
-def test_a_user_who_may_not_use_pins_is_told_how_to(pi):
+def test_for_a_user_without_rights_to_pins_the_remedy_is_a_group(pi):
     pi.file("/dev/gpiochip0")
-    pi.members = {"switchboard": {"audio"}, "pi": {"audio"}}
-    finding = checkup.rights(pi.host(), user="switchboard")
+    pi.groups = {"switchboard": {"audio"}, "pi": {"audio"}}
+    finding = checks.rights(pi.host(), user="switchboard")
     assert finding.verdict == NOTE
     assert finding.remedy == (
         "sudo usermod -aG gpio switchboard; sudo systemctl restart switchboard.service"
     )
-    assert checkup.rights(pi.host(), user="pi").remedy.endswith("log in again")
-    pi.members["switchboard"].add("gpio")
-    assert checkup.rights(pi.host(), user="switchboard").verdict == GOOD
+    assert checks.rights(pi.host(), user="pi").remedy.endswith("log in again")
+    pi.groups["switchboard"].add("gpio")
+    assert checks.rights(pi.host(), user="switchboard").verdict == GOOD
 
 
-def test_pins_are_asked_for_only_where_there_are_some(pi):
-    pi.members = {"me": {"audio"}}
-    assert checkup.rights(pi.host(), user="me").verdict == GOOD
+def test_rights_to_pins_are_needed_only_on_a_machine_with_pins(pi):
+    pi.groups = {"me": {"audio"}}
+    assert checks.rights(pi.host(), user="me").verdict == GOOD
 
 
-def test_pins_that_cannot_be_right_keep_it_from_playing(pi):
-    assert checkup.wiring(pi.host(), PANEL).verdict == GOOD
-    finding = checkup.wiring(pi.host(), Wiring((5, 5)))
+def test_a_wrong_wiring_is_bad(pi):
+    assert checks.wiring(pi.host(), WIRING).verdict == GOOD
+    finding = checks.wiring(pi.host(), Wiring((5, 5)))
     assert (finding.verdict, finding.found) == (BAD, "BCM 5 is used twice")
 
 
@@ -102,23 +102,23 @@ def test_pins_that_cannot_be_right_keep_it_from_playing(pi):
 )
 def test_a_sound_card_on_the_header_and_a_switch_cannot_share_a_pin(pi, place):
     pi.file(place, "disabled\0")
-    assert checkup.wiring(pi.host(), Wiring((5, 19, 21))).verdict == GOOD
+    assert checks.wiring(pi.host(), Wiring((5, 19, 21))).verdict == GOOD
     pi.file(place, "okay\0")
-    finding = checkup.wiring(pi.host(), Wiring((5, 19, 21)))
+    finding = checks.wiring(pi.host(), Wiring((5, 19, 21)))
     assert (finding.verdict, finding.found) == (
         NOTE,
         "a sound card on the header (I2S) needs BCM 19, 21 as well",
     )
-    assert checkup.wiring(pi.host(), PANEL).verdict == GOOD
+    assert checks.wiring(pi.host(), WIRING).verdict == GOOD
 
 
 @pytest.mark.parametrize(("policy", "verdict"), [(1, GOOD), (2, GOOD), (0, NOTE)])
 def test_the_priority_of_the_running_loop_is_read_from_the_kernel(pi, policy, verdict):
-    assert checkup.priority(pi.host()) is None
-    pi.units[checkup.UNIT] = ACTIVE
+    assert checks.priority(pi.host()) is None
+    pi.units[checks.UNIT] = ACTIVE
     fields = ["S", *["0"] * 36, "20" if policy else "0", str(policy), "0"]
     pi.file("/proc/77/stat", f"77 (switch (board) x) {' '.join(fields)}")
-    finding = checkup.priority(pi.host())
+    finding = checks.priority(pi.host())
     assert finding.verdict == verdict
     assert (", priority 20" in finding.found) == (verdict == GOOD)
 
@@ -133,29 +133,29 @@ def test_the_priority_of_the_running_loop_is_read_from_the_kernel(pi, policy, ve
         (0x80000, NOTE, "since power-on: it is so warm that the clock is lowered"),
     ],
 )
-def test_low_voltage_and_throttling_are_told_now_and_since_power_on(pi, flags, verdict, found):
-    assert checkup.power(pi.host()) is None
-    pi.answers["vcgencmd", "get_throttled"] = f"throttled={flags:#x}"
-    by_command = checkup.power(pi.host())
+def test_low_voltage_and_throttling_are_reported_now_and_since_power_on(pi, flags, verdict, found):
+    assert checks.power(pi.host()) is None
+    pi.outputs["vcgencmd", "get_throttled"] = f"throttled={flags:#x}"
+    by_command = checks.power(pi.host())
     pi.file("/sys/devices/platform/soc/soc:firmware/get_throttled", f"{flags:x}\n")
-    pi.answers.clear()
-    assert checkup.power(pi.host()) == by_command
+    pi.outputs.clear()
+    assert checks.power(pi.host()) == by_command
     assert (by_command.verdict, by_command.found) == (verdict, found)
     assert bool(by_command.remedy) == (verdict == NOTE)
 
 
 @pytest.mark.parametrize(("thousandths", "verdict"), [("48312", GOOD), ("83000", NOTE)])
-def test_heat_is_told(pi, thousandths, verdict):
-    assert checkup.temperature(pi.host()) is None
+def test_a_high_temperature_is_noted(pi, thousandths, verdict):
+    assert checks.temperature(pi.host()) is None
     pi.file("/sys/class/thermal/thermal_zone0/temp", thousandths)
-    assert checkup.temperature(pi.host()).verdict == verdict
+    assert checks.temperature(pi.host()).verdict == verdict
 
 
-def test_little_room_is_told(pi, monkeypatch):
-    assert checkup.disk(pi.host()).verdict == GOOD
+def test_little_free_space_is_noted(pi, monkeypatch):
+    assert checks.disk(pi.host()).verdict == GOOD
     monkeypatch.setattr(Host, "free_bytes", lambda *_: 20 * 2**20)
-    assert checkup.disk(pi.host()).found == "20 MiB free"
-    assert checkup.disk(pi.host()).verdict == NOTE
+    assert checks.disk(pi.host()).found == "20 MiB free"
+    assert checks.disk(pi.host()).verdict == NOTE
 
 
 ROOT = "/dev/mmcblk0p2 / ext4 rw,noatime 0 0\n"
@@ -183,31 +183,31 @@ OVERLAY = "overlayroot / overlay rw,lowerdir=/lower,upperdir=/upper/upper,workdi
         ("/dev/mmcblk0p2 / ext4 ro,noatime 0 0\n", NOTE, "read-only: no model can be pushed"),
     ],
 )
-def test_what_is_gone_with_the_power_is_told(pi, mounts, verdict, found):
+def test_storage_that_does_not_survive_a_power_cut_is_noted(pi, mounts, verdict, found):
     pi.file("/proc/mounts", mounts)
-    finding = checkup.what_is_kept(pi.host())
+    finding = checks.storage(pi.host())
     assert (finding.verdict, finding.found.endswith(found)) == (verdict, True)
     assert bool(finding.remedy) == (verdict == NOTE)
 
 
-def test_a_log_without_bounds_is_told_on_a_box(pi):
-    assert checkup.log(pi.host()) is None
+def test_a_log_without_limits_is_noted_on_a_device(pi):
+    assert checks.log(pi.host()) is None
     pi.file("/etc/systemd/system/switchboard.service")
-    assert checkup.log(pi.host()).verdict == NOTE
+    assert checks.log(pi.host()).verdict == NOTE
     pi.file("/etc/systemd/journald.conf.d/switchboard.conf")
-    assert checkup.log(pi.host()).verdict == GOOD
+    assert checks.log(pi.host()).verdict == GOOD
 
 
-def test_a_clock_that_never_heard_of_the_time_is_told_and_harms_no_music(pi):
-    assert "not compared with the network" in checkup.clock(pi.host()).found
+def test_a_clock_that_is_not_set_is_noted(pi):
+    assert "not compared with the network" in checks.clock(pi.host()).found
     pi.file("/run/systemd/timesync/synchronized")
-    assert checkup.clock(pi.host()).found == "2026-11-22 12:00 UTC"
+    assert checks.clock(pi.host()).found == "2026-11-22 12:00 UTC"
     pi.now = 0.0
-    assert checkup.clock(pi.host()).verdict == NOTE
+    assert checks.clock(pi.host()).verdict == NOTE
 
 
 @pytest.mark.parametrize(
-    ("facts", "fallback", "verdict", "found"),
+    ("properties", "fallback", "verdict", "found"),
     [
         ({}, "inactive", GOOD, "playing 'Rain'"),
         ({"NRestarts": "3"}, "inactive", GOOD, "playing 'Rain'; 3 restarts"),
@@ -222,43 +222,45 @@ def test_a_clock_that_never_heard_of_the_time_is_told_and_harms_no_music(pi):
         ({"ActiveState": "failed", "Result": "watchdog"}, "inactive", BAD, "failed (watchdog)"),
     ],
 )
-def test_the_state_of_the_service_is_told_with_the_cause(pi, facts, fallback, verdict, found):
-    assert checkup.unit(pi.host()) is None
-    pi.units = {checkup.UNIT: {**ACTIVE, **facts}, checkup.FALLBACK: {"ActiveState": fallback}}
-    finding = checkup.unit(pi.host())
+def test_the_state_of_the_service_is_reported_with_its_cause(
+    pi, properties, fallback, verdict, found
+):
+    assert checks.unit(pi.host()) is None
+    pi.units = {checks.UNIT: {**ACTIVE, **properties}, checks.FALLBACK: {"ActiveState": fallback}}
+    finding = checks.unit(pi.host())
     assert (finding.verdict, finding.found.startswith(found)) == (verdict, True)
     assert bool(finding.remedy) == (verdict != GOOD)
 
 
-def test_the_store_is_told_with_what_was_refused_and_why(pi):
-    assert checkup.store(pi.host()) is None
+def test_the_store_is_reported_with_its_refused_models_and_the_reasons(pi):
+    assert checks.store(pi.host()) is None
     store = ModelStore(pi.root / "var/lib/switchboard/models", reserve_bytes=0)
     store.directory.mkdir(parents=True)
-    assert checkup.store(pi.host()).found == "empty, the bundled model plays"
+    assert checks.store(pi.host()).found == "empty, the bundled model plays"
     digest = store.add(tiny.build(pi.root / "a.onnx"))
     store.activate(digest)
-    assert checkup.store(pi.host()).found == f"active {digest[:12]}"
+    assert checks.store(pi.host()).found == f"active {digest[:12]}"
     other = store.add(tiny.build(pi.root / "b.onnx", metadata={"title": "Other"}))
     store.refuse(other, "too slow")
-    finding = checkup.store(pi.host())
+    finding = checks.store(pi.host())
     assert finding.verdict == NOTE
     assert f"refused {other[:12]}: too slow" in finding.found
 
 
-def test_a_bare_machine_is_looked_at_without_stumbling(pi):
-    findings = list(checkup.everything(pi.host(), PANEL))
+def test_all_checks_run_on_an_empty_machine(pi):
+    findings = list(checks.all_findings(pi.host(), WIRING))
     assert {finding.what for finding in findings} >= {"board", "rights", "wiring", "clock"}
 
 
-def test_every_cause_has_words(pi):
-    causes = checkup.causes()
+def test_every_exit_status_has_a_cause(pi):
+    causes = checks.causes()
     assert len(causes) >= 14
     assert all(causes.values())
 
 
-def test_a_command_that_is_not_there_fails_or_hangs_is_no_answer(monkeypatch):
+def test_a_command_that_is_missing_fails_or_hangs_has_no_output(monkeypatch):
     monkeypatch.setattr("device.system.host._COMMAND_SECONDS", 0.1)
-    assert ask(("no-such-command-at-all",)) is None
-    assert ask(("false",)) is None
-    assert ask(("sleep", "5")) is None
-    assert ask(("echo", "x")) == "x"
+    assert run_command(("no-such-command-at-all",)) is None
+    assert run_command(("false",)) is None
+    assert run_command(("sleep", "5")) is None
+    assert run_command(("echo", "x")) == "x"

@@ -15,7 +15,7 @@ from tests.support.command_output import settings_file
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
-def test_doctor_looks_at_everything_and_finds_the_model_good(run_json):
+def test_doctor_checks_everything_and_finds_the_model_good(run_json):
     findings = {finding["what"]: finding for finding in run_json("doctor")}
     assert list(findings)[:3] == ["Python", "packages", "configuration"]
     assert list(findings)[-4:] == ["PortAudio", "sound cards", "pins", "model"]
@@ -34,30 +34,30 @@ def test_doctor_ends_with_status_one_where_the_instrument_could_not_play(run_jso
     assert "golden vector" in findings[-1]["found"]
 
 
-def test_doctor_speaks_to_people_line_by_line(run):
+def test_doctor_prints_findings_line_by_line(run):
     assert run("doctor").splitlines()[0].startswith("good  Python: 3.")
 
 
-def test_doctor_looks_at_the_box_as_it_is_configured(run_json):
+def test_doctor_checks_the_device_as_it_is_configured(run_json):
     config = settings_file("pins = [5, 5]\nspeaker = 'no such card'\n")
-    found = {f["what"]: f for f in run_json("doctor", "--config", config, status=1)}
-    assert found["configuration"]["found"] == "box.toml"
-    assert found["wiring"]["found"] == "BCM 5 is used twice"
-    assert found["sound cards"]["verdict"] == "note"
+    findings = {f["what"]: f for f in run_json("doctor", "--config", config, status=1)}
+    assert findings["configuration"]["found"] == str(config)
+    assert findings["wiring"]["found"] == "BCM 5 is used twice"
+    assert findings["sound cards"]["verdict"] == "note"
 
 
 def test_doctor_goes_on_where_the_configuration_is_broken(run_json):
     config = settings_file("sead = 1\n")
-    found = {f["what"]: f for f in run_json("doctor", "--config", config, status=1)}
-    assert found["configuration"]["verdict"] == "bad"
-    assert "unknown key sead" in found["configuration"]["found"]
-    assert found["model"]["verdict"] == "good"
+    findings = {f["what"]: f for f in run_json("doctor", "--config", config, status=1)}
+    assert findings["configuration"]["verdict"] == "bad"
+    assert "unknown key sead" in findings["configuration"]["found"]
+    assert findings["model"]["verdict"] == "good"
 
 
 def test_doctor_draws_the_wiring_of_the_configuration(run, run_json):
     config = settings_file("pins = [5, 6]\nled_beat = 22\n")
-    said = run("doctor", "--config", config, "--wiring", "panel.svg")
-    assert "BCM  5   header pin 29   to GND" in said
+    output = run("doctor", "--config", config, "--wiring", "panel.svg")
+    assert "BCM  5   header pin 29   to GND" in output
     assert "LED: beat" in Path("panel.svg").read_text(encoding="utf-8")
     rows = run_json("doctor", "--config", config, "--wiring", "panel.svg")
     assert [row[1] for row in rows] == ["5", "6", "22"]

@@ -1,4 +1,4 @@
-"""`switchboard models`: what the owner sees of the store, and does with it."""
+"""`switchboard models`: listing and changing the models of the store."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def run(store, capsys):
-    """Runs a verb on the store and gives what it printed."""
+    """Runs a verb on the store and returns its output."""
 
     def run(verb, *args, status=0, of_store=True):
         where = ["--store", str(store.directory)] if of_store else []
@@ -56,16 +56,16 @@ def test_an_empty_store_lists_the_bundled_model_alone(run, run_json):
     assert (row["digest"], row["is_active"], row["title"]) == ("bundled", True, BUNDLED_TITLE)
 
 
-def test_a_file_is_examined_added_and_active(run, store, tiny_model):
-    said = run("activate", tiny_model).splitlines()
-    assert said[0].startswith("accepted in ")
-    assert "'Tiny test model', 8 states at -27 to -21 dB" in said[0]
+def test_a_file_is_validated_added_and_activated(run, store, tiny_model):
+    lines = run("activate", tiny_model).splitlines()
+    assert lines[0].startswith("accepted in ")
+    assert "'Tiny test model', 8 states at -27 to -21 dB" in lines[0]
     digest = store.active().stem
-    assert said[1] == f"active: {digest[:12]} 'Tiny test model'"
+    assert lines[1] == f"active: {digest[:12]} 'Tiny test model'"
     assert store.is_accepted(digest)
 
 
-def test_the_list_tells_active_previous_and_the_last_resort(run, run_json, two):
+def test_the_list_marks_active_previous_and_the_last_resort(run, run_json, two):
     lines = run("list").splitlines()
     assert [line[:14] for line in lines] == [
         f"* {two[1][:12]}",
@@ -82,12 +82,12 @@ def test_the_list_tells_active_previous_and_the_last_resort(run, run_json, two):
     ]
 
 
-def test_what_was_accepted_once_is_not_examined_again_unless_asked(run, two):
+def test_an_accepted_model_is_validated_again_only_on_request(run, two):
     assert run("activate", two[0][:8]).splitlines() == [f"active: {two[0][:12]} 'Model One'"]
     assert "accepted in " in run("activate", two[1][:8], "--again")
 
 
-def test_rolling_back_goes_to_and_fro(run, two):
+def test_rolling_back_twice_returns(run, two):
     assert two[0][:12] in run("rollback")
     assert two[1][:12] in run("rollback")
 
@@ -104,7 +104,7 @@ def test_the_bundled_model_can_be_chosen(run, run_json, two):
     assert [row["is_active"] for row in run_json("list")] == [False, False, True]
 
 
-def test_a_refused_model_is_listed_with_the_reason_and_may_be_examined_again(run, store, two):
+def test_a_refused_model_is_listed_with_the_reason_and_may_be_validated_again(run, store, two):
     store.roll_back("it hums")
     assert "refused: it hums" in run("list")
     run("activate", two[1], status=32)
@@ -113,7 +113,7 @@ def test_a_refused_model_is_listed_with_the_reason_and_may_be_examined_again(run
     assert "refused" not in run("list")
 
 
-def test_a_file_that_is_no_good_changes_nothing_that_plays(run, store, two, build_model):
+def test_a_refused_file_does_not_change_the_active_model(run, store, two, build_model):
     run("activate", build_model(golden_offset=1.0), status=14)
     assert store.active() == store.path(two[1])
     run("activate", build_model(golden_offset=1.0), status=32)
@@ -129,49 +129,49 @@ def test_a_model_that_does_not_play_can_be_removed(run, store, two, build_model)
 @pytest.mark.parametrize("name", ["active", "previous", "hash", "file"])
 def test_show_prints_the_card_of_a_model_or_a_file(run, run_json, two, tmp_path, name):
     digest = two[0] if name == "previous" else two[1]
-    asked = {"hash": digest[:9], "file": tmp_path / "Two.onnx"}.get(name, name)
-    facts = run_json("show", asked)
-    assert facts["sha256"] == digest
-    assert facts["title"] == ("Model One" if name == "previous" else "Model Two")
-    assert (facts["n_switches"], facts["tempo_bpm"]) == (3, 120.0)
-    assert facts["provenance"] == {"corpus": "none", "licences": []}
-    assert "golden" not in facts
-    lines = [line.partition("  ") for line in run("show", asked).splitlines()]
-    told = {name: text.strip() for name, _, text in lines}
-    assert told["title"] == facts["title"]
-    assert told["provenance.corpus"] == "none"
-    assert told["switch_labels"] == "partials 0, partials 1, partials 2"
+    argument = {"hash": digest[:9], "file": tmp_path / "Two.onnx"}.get(name, name)
+    card = run_json("show", argument)
+    assert card["sha256"] == digest
+    assert card["title"] == ("Model One" if name == "previous" else "Model Two")
+    assert (card["n_switches"], card["tempo_bpm"]) == (3, 120.0)
+    assert card["provenance"] == {"corpus": "none", "licences": []}
+    assert "golden" not in card
+    lines = [line.partition("  ") for line in run("show", argument).splitlines()]
+    printed = {name: text.strip() for name, _, text in lines}
+    assert printed["title"] == card["title"]
+    assert printed["provenance.corpus"] == "none"
+    assert printed["switch_labels"] == "partials 0, partials 1, partials 2"
 
 
-def test_show_knows_the_bundled_model_and_its_provenance(run, run_json):
+def test_show_prints_the_bundled_model_with_its_provenance(run, run_json):
     assert run_json("show", "bundled")["size_bytes"] == BUNDLED_MODEL.stat().st_size
     assert "provenance.corpus.hours" in run("show", "bundled")
 
 
-def test_nothing_a_file_says_moves_the_cursor(run, build_model, store, capsys):
+def test_control_characters_of_a_file_are_not_printed(run, build_model, store, capsys):
     evil = "\x1b[2J\r\n\t" * 20
     deep = {"a": {"b": {"c": {"d": {"e": [evil]}}}}, evil: evil}
     for texts in ({"title": evil}, {"provenance": json.dumps(deep)}, {evil: "1"}):
         path = build_model(metadata=texts)
         for command in (["show", path], ["activate", path, "--store", store.directory]):
             status = main(["models", *map(str, command)])
-            said = capsys.readouterr().err
+            errors = capsys.readouterr().err
             assert status == ContractError.exit_code
-            assert all(line.isprintable() for line in said.splitlines())
-            assert len(said) < 500
-        # One that an earlier version took in.
+            assert all(line.isprintable() for line in errors.splitlines())
+            assert len(errors) < 500
+        # As an earlier version may have stored it.
         store.add(path)
         assert all(line.isprintable() for line in run("list").splitlines())
 
 
-def test_check_examines_a_file_and_leaves_the_store_alone(run, run_json, store, tiny_model):
+def test_check_validates_a_file_and_does_not_change_the_store(run, run_json, store, tiny_model):
     assert run("check", tiny_model, of_store=False).startswith("accepted in ")
-    facts = run_json("check", tiny_model, of_store=False)
-    assert facts["accepted"] is True
-    assert facts["figures"]["n_states"] == 8
+    result = run_json("check", tiny_model, of_store=False)
+    assert result["accepted"] is True
+    assert result["figures"]["n_states"] == 8
     assert not store.directory.exists()
 
 
-def test_a_model_in_the_store_that_is_damaged_is_listed_all_the_same(run, store, two):
+def test_a_damaged_model_in_the_store_is_listed(run, store, two):
     store.path(two[0]).write_bytes(b"damaged")
     assert "unreadable" in run("list")

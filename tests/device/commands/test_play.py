@@ -27,37 +27,37 @@ def test_another_seed_gives_another_file(run, script):
 
 
 def test_play_reports_in_one_object_of_json(run_json, script):
-    facts = run_json("play", "--switches", script, "--speaker", "wav:x.wav", "--seconds", 1)
-    assert set(facts) == REPORT_KEYS | {"speaker", "switches"}
-    assert (facts["speaker"], facts["switches"], facts["n_flips"]) == ("x.wav", script, 2)
-    assert facts["seconds"] == 1.0
-    assert facts["switch_to_sample_p99_ms"] >= facts["switch_to_sample_p50_ms"] > 0
+    figures = run_json("play", "--switches", script, "--speaker", "wav:x.wav", "--seconds", 1)
+    assert set(figures) == REPORT_KEYS | {"speaker", "switches"}
+    assert (figures["speaker"], figures["switches"], figures["n_flips"]) == ("x.wav", script, 2)
+    assert figures["seconds"] == 1.0
+    assert figures["switch_to_sample_p99_ms"] >= figures["switch_to_sample_p50_ms"] > 0
 
 
-def test_play_tells_a_person_the_same_in_one_line(run, script):
-    said = run("play", "--switches", script, "--speaker", "wav:x.wav", "--seconds", 1)
-    assert said.count("\n") == 1
-    assert said.startswith("1.0 s played on x.wav; 2 flips, switch to first sample p50 ")
+def test_play_prints_its_report_in_one_line(run, script):
+    output = run("play", "--switches", script, "--speaker", "wav:x.wav", "--seconds", 1)
+    assert output.count("\n") == 1
+    assert output.startswith("1.0 s played on x.wav; 2 flips, switch to first sample p50 ")
 
 
 def test_without_a_terminal_the_demo_plays_and_ends_by_itself(run_json):
-    facts = run_json("play", "--speaker", "wav:demo.wav")
-    assert (facts["switches"], facts["seconds"], facts["n_flips"]) == ("demo", 20.0, 6)
+    figures = run_json("play", "--speaker", "wav:demo.wav")
+    assert (figures["switches"], figures["seconds"], figures["n_flips"]) == ("demo", 20.0, 6)
     assert len(samples_of("demo.wav")) == 20 * RATE
 
 
-def test_a_quantised_performance_is_another_one(run, script):
+def test_a_quantised_flip_sounds_later(run, script):
     for quantize in ("off", "beat"):
         speaker = ["--speaker", f"wav:{quantize}.wav", "--seconds", 1]
         run("play", "--switches", script, *speaker, "--quantize", quantize)
     one, other = samples_of("off.wav"), samples_of("beat.wav")
-    departs = np.flatnonzero(one != other)[0] / RATE
-    assert 0.4 <= departs < 0.45
+    first_difference = np.flatnonzero(one != other)[0] / RATE
+    assert 0.4 <= first_difference < 0.45
 
 
 def test_the_silent_speaker_keeps_real_time_and_has_a_latency(run_json, script):
-    facts = run_json("play", "--switches", script, "--speaker", "silent", "--seconds", 0.5)
-    assert (facts["speaker"], facts["speaker_latency_ms"]) == ("silent", 60.0)
+    figures = run_json("play", "--switches", script, "--speaker", "silent", "--seconds", 0.5)
+    assert (figures["speaker"], figures["speaker_latency_ms"]) == ("silent", 60.0)
 
 
 def test_the_cards_are_listed_by_name(run, monkeypatch):
@@ -65,7 +65,7 @@ def test_the_cards_are_listed_by_name(run, monkeypatch):
     assert run("play", "--speaker", "list").splitlines() == ["Headphones", "USB DAC"]
 
 
-def test_play_takes_over_what_becomes_active_in_its_store(tiny_model, tmp_path, capsys):
+def test_play_plays_the_active_model_of_its_store(tiny_model, tmp_path, capsys):
     store = ModelStore(tmp_path / "models", reserve_bytes=0)
     store.activate(store.add(tiny_model))
     args = ["play", "--store", str(store.directory), "--switches", "demo"]

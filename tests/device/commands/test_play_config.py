@@ -17,11 +17,11 @@ def test_settings_change_the_defaults(run_json, script):
         f'switches = "{script}"\nspeaker = "wav:set.wav"\nseed = 5\nquantize = "beat"\n'
         "still = true\npins = [5, 6]\ntempo = 90\ntape = 0.5\n"
     )
-    facts = run_json("play", "--config", config, "--seconds", 0.5)
-    assert (facts["speaker"], facts["switches"]) == ("set.wav", script)
+    figures = run_json("play", "--config", config, "--seconds", 0.5)
+    assert (figures["speaker"], figures["switches"]) == ("set.wav", script)
 
 
-def test_the_command_line_wins_over_the_settings(run, script):
+def test_the_command_line_takes_precedence_over_the_settings(run, script):
     config = settings_file(f'switches = "{script}"\nseed = 5\nspeaker = "wav:five.wav"\n')
     run("play", "--config", config, "--seconds", 0.5)
     run("play", "--config", config, "--seconds", 0.5, "--seed", 1, "--speaker", "wav:one.wav")
@@ -30,11 +30,11 @@ def test_the_command_line_wins_over_the_settings(run, script):
     assert Path("one.wav").read_bytes() != Path("five.wav").read_bytes()
 
 
-def test_settings_in_the_current_folder_are_found_unasked(run_json, script):
+def test_settings_in_the_current_folder_are_found_without_an_option(run_json, script):
     settings_file('speaker = "wav:found.wav"\n', "switchboard.toml")
     assert find_settings() == Path("switchboard.toml")
-    facts = run_json("play", "--switches", script, "--seconds", 0.5)
-    assert facts["speaker"] == "found.wav"
+    figures = run_json("play", "--switches", script, "--seconds", 0.5)
+    assert figures["speaker"] == "found.wav"
 
 
 def test_without_a_settings_file_there_are_no_settings():
@@ -43,19 +43,19 @@ def test_without_a_settings_file_there_are_no_settings():
 
 def test_settings_are_converted_as_on_the_command_line():
     config = settings_file('model = "m.onnx"\npins = [5, 6]\ngain = -6\nstill = false\n')
-    found = load_settings(config, play)
-    assert found == {"model": Path("m.onnx"), "pins": (5, 6), "gain": -6.0, "still": False}
+    settings = load_settings(config, play)
+    assert settings == {"model": Path("m.onnx"), "pins": (5, 6), "gain": -6.0, "still": False}
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         ("sead = 1", r"box\.toml: found the unknown key sead; expected only active_high, gain, "),
         ("seconds = 5", r"found the unknown key seconds"),
         ("config = 'x'", r"found the unknown key config"),
         ("as_json = true", r"found the unknown key as_json"),
         ("[music]\nseed = 1", r"found the unknown key music"),
-        ("seed 1", r"not TOML: .*line 1.*; mend that line"),
+        ("seed 1", r"not TOML: .*line 1.*; correct that line"),
         ("seed = 1\nseed = 2", r"not TOML: Cannot overwrite a value"),
         ("seed = -1", r"seed = -1: expected -1 is not in the range x>=0"),
         ('seed = "one"', r"seed = 'one': expected an integer"),
@@ -69,8 +69,8 @@ def test_settings_are_converted_as_on_the_command_line():
         ("tape = nan", r"tape = nan: expected"),
     ],
 )
-def test_settings_that_do_not_fit_are_refused_with_the_key_named(text, said):
-    with pytest.raises(SettingsError, match=said):
+def test_invalid_settings_are_refused_with_the_key_named(text, words):
+    with pytest.raises(SettingsError, match=words):
         load_settings(settings_file(text), play)
 
 

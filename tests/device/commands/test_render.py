@@ -8,16 +8,16 @@ from tests.support.command_output import RATE, samples_of
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
-def test_render_writes_one_state_as_long_as_asked(run):
-    said = run("render", "--bits", "101", "--seconds", 1.5, "--out", "state.wav")
-    assert said.startswith("state.wav: 1.5 s, ")
+def test_render_writes_the_requested_seconds_of_one_state(run):
+    output = run("render", "--bits", "101", "--seconds", 1.5, "--out", "state.wav")
+    assert output.startswith("state.wav: 1.5 s, ")
     samples = samples_of("state.wav")
     assert len(samples) == round(1.5 * RATE)
     assert 0.01 < samples.std() < 0.5
     assert samples[-1] == 0
 
 
-def test_render_takes_the_options_of_the_music(run):
+def test_render_has_the_options_of_the_music(run):
     plain = ["render", "--bits", "101", "--seconds", 0.5]
     run(*plain, "--out", "plain.wav")
     for number, option in enumerate(

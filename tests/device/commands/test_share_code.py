@@ -23,20 +23,20 @@ def tiny_digest(tiny_model):
 
 
 def shared(tiny_digest, **changes):
-    place = SharedPosition(tiny_digest, (True, False, True), 5, None, still=False, n_slots=43)
-    return replace(place, **changes).code
+    position = SharedPosition(tiny_digest, (True, False, True), 5, None, still=False, n_slots=43)
+    return replace(position, **changes).code
 
 
-def test_a_share_code_draws_the_very_frames_that_were_heard_there(run, tiny_digest, network):
-    heard, frames = Ear(), Ear()
+def test_a_share_code_draws_the_frames_that_were_drawn_at_its_position(run, tiny_digest, network):
+    of_code, from_start = FrameRecorder(), FrameRecorder()
     options = ["--seconds", 3, "--out", "x.wav", "--tape", 0]
-    with frames:
+    with of_code:
         run("render", "--share", shared(tiny_digest, n_slots=43), *options)
-    with heard:
+    with from_start:
         run("render", "--bits", "101", "--seed", 5, "--seconds", 9, *options[2:])
     first = Transport.of(network.card).frame_at(43 / 4)
     n_frames = round(2.9 * RATE / 64)
-    assert np.array_equal(frames.frames[:n_frames], heard.frames[first : first + n_frames])
+    assert np.array_equal(of_code.frames[:n_frames], from_start.frames[first : first + n_frames])
 
 
 def test_a_share_code_is_the_same_samples_every_time(run, tiny_digest):
@@ -46,27 +46,27 @@ def test_a_share_code_is_the_same_samples_every_time(run, tiny_digest):
     assert Path("one.wav").read_bytes() == Path("two.wav").read_bytes()
 
 
-def test_what_a_share_code_sounds_like_is_what_was_heard_there(run, tiny_digest):
-    """But for the phases, which an inversion finds by what it has played before."""
+def test_a_share_code_sounds_like_the_music_at_its_position(run, tiny_digest):
+    """But for the phases, which depend on the frames before."""
     options = ["--tape", 0, "--out"]
     run("render", "--share", shared(tiny_digest), "--seconds", 3, *options, "shared.wav")
     run("render", "--bits", "101", "--seed", 5, "--seconds", 9, *options, "heard.wav")
     start = Transport(64 / RATE, 120.0, 4).frame_at(43 / 4) * 64
-    shared_there, heard = samples_of("shared.wav"), samples_of("heard.wav")
+    of_code, from_start = samples_of("shared.wav"), samples_of("heard.wav")
     a_16th = round(RATE * 60 / 120 / 4)
-    assert distance_db(shared_there, heard[start:]) < -10
-    assert distance_db(shared_there, heard[start + a_16th :]) > -5
+    assert distance_db(of_code, from_start[start:]) < -10
+    assert distance_db(of_code, from_start[start + a_16th :]) > -5
 
 
-def test_play_begins_where_a_share_code_says_with_its_switches(run, run_json, tiny_digest):
+def test_play_begins_at_a_share_code_with_its_switches(run, run_json, tiny_digest):
     speaker = ["--speaker", "wav:x.wav", "--seconds", 1]
-    facts = run_json("play", "--share", shared(tiny_digest), *speaker)
-    assert (facts["switches"], facts["n_flips"]) == ("demo", 0)
+    figures = run_json("play", "--share", shared(tiny_digest), *speaker)
+    assert (figures["switches"], figures["n_flips"]) == ("demo", 0)
     run("render", "--share", shared(tiny_digest), "--seconds", 1, "--out", "y.wav")
     assert np.array_equal(samples_of("x.wav")[: RATE // 2], samples_of("y.wav")[: RATE // 2])
 
 
-def test_a_script_decides_whatever_the_share_code_says(tiny_model, tiny_digest, script, capsys):
+def test_a_script_takes_precedence_over_a_share_code(tiny_model, tiny_digest, script, capsys):
     args = ["play", "--model", str(tiny_model), "--share", shared(tiny_digest)]
     assert main([*args, "--switches", script, "--speaker", "silent", "--seconds", "0.2"]) == 0
     assert "the switches take precedence; the share code has them at 101" in capsys.readouterr().err
@@ -80,16 +80,16 @@ def test_the_model_of_a_share_code_is_found_in_the_store(tiny_model, tiny_digest
     assert len(samples_of("x.wav")) == RATE // 2
 
 
-class Ear:
-    """Hears the frames that inversions are handed, while it is held."""
+class FrameRecorder:
+    """Records the frames passed to inversions, while its block runs."""
 
     def __enter__(self):
         self._process, self._frames = GriffinLim.process, []
-        ear = self
+        recorder = self
 
         def process(inversion, magnitudes):
-            ear._frames.extend(magnitudes.copy())
-            return ear._process(inversion, magnitudes)
+            recorder._frames.extend(magnitudes.copy())
+            return recorder._process(inversion, magnitudes)
 
         GriffinLim.process = process
         return self
@@ -103,7 +103,7 @@ class Ear:
 
 
 def distance_db(one, other):
-    """How far two recordings' spectra are apart, once they have begun."""
+    """The distance of two recordings' spectra, without their first 0.25 s."""
     windows = [
         np.lib.stride_tricks.sliding_window_view(samples[RATE // 4 : 2 * RATE], 1024)[::256]
         for samples in (one, other)

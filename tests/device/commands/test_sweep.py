@@ -8,13 +8,13 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def test_sweep_renders_and_measures_every_state(run_json):
-    facts = run_json("sweep", "--out", "all/states", "--seconds", 1)
+    figures = run_json("sweep", "--out", "all/states", "--seconds", 1)
     names = [f"{n:03b}" for n in range(8)]
-    assert [row["bits"] for row in facts["states"]] == names
+    assert [row["bits"] for row in figures["states"]] == names
     assert sorted(p.name for p in Path("all/states").iterdir()) == [f"{n}.wav" for n in names]
-    assert set(facts) == {"n_states", "n_silent", "n_loud", "n_not_finite", "n_alike", "states"}
-    assert (facts["n_states"], facts["n_silent"], facts["n_not_finite"]) == (8, 0, 0)
-    assert set(facts["states"][0]) == {
+    assert set(figures) == {"n_states", "n_silent", "n_loud", "n_not_finite", "n_alike", "states"}
+    assert (figures["n_states"], figures["n_silent"], figures["n_not_finite"]) == (8, 0, 0)
+    assert set(figures["states"][0]) == {
         "bits",
         "lufs",
         "true_peak_db",
@@ -23,13 +23,13 @@ def test_sweep_renders_and_measures_every_state(run_json):
         "nearest",
         "nearest_db",
     }
-    assert all(row["nearest"] != row["bits"] for row in facts["states"])
-    assert all(-35 < row["lufs"] < 0 for row in facts["states"])
+    assert all(row["nearest"] != row["bits"] for row in figures["states"])
+    assert all(-35 < row["lufs"] < 0 for row in figures["states"])
 
 
-def test_sweep_says_which_states_nobody_can_tell_apart_or_hear(run_json):
-    facts = run_json("sweep", "--out", "quiet", "--seconds", 1, "--gain", -60, "--tape", 0)
-    assert (facts["n_silent"], facts["n_alike"], facts["n_loud"]) == (8, 8, 0)
+def test_sweep_counts_silent_and_alike_states(run_json):
+    figures = run_json("sweep", "--out", "quiet", "--seconds", 1, "--gain", -60, "--tape", 0)
+    assert (figures["n_silent"], figures["n_alike"], figures["n_loud"]) == (8, 8, 0)
 
 
 def test_sweep_as_a_table_has_a_line_for_each_state_and_a_sum(run):

@@ -1,4 +1,4 @@
-"""A model file opened, checked and asked."""
+"""A model file opened, checked and run."""
 
 import os
 import subprocess
@@ -22,14 +22,14 @@ def test_the_tiny_model_opens_and_has_the_card_that_was_written(network):
     assert network.card == tiny.describe(tiny.Sizes())
 
 
-def test_both_halves_answer_in_the_promised_shapes_and_in_single_precision(network):
+def test_both_halves_have_outputs_of_the_declared_shapes_in_single_precision(network):
     score = network.compose(ON, MEAN)
     frames = network.log_magnitude(score, LOOP)
     assert (score.shape, score.dtype) == ((16, 8), np.float32)
     assert (frames.shape, frames.dtype) == ((64, 129), np.float32)
 
 
-def test_the_same_question_has_the_same_answer(network):
+def test_the_same_input_gives_the_same_output(network):
     assert np.array_equal(network.compose(ON, MEAN), network.compose(ON, MEAN))
 
 
@@ -46,7 +46,7 @@ def test_the_variation_changes_the_score(network):
     assert not np.array_equal(network.compose(OFF, MEAN), network.compose(OFF, MEAN + 1))
 
 
-def test_switches_that_are_not_numbers_leave_the_compose_half_out(network):
+def test_with_nan_switches_the_compose_half_is_not_computed(network):
     assert not network.compose(np.full(3, np.nan, np.float32), MEAN).any()
 
 
@@ -72,26 +72,26 @@ def test_what_lies_at_the_log_floor_is_exact_silence(network):
 def test_magnitudes_are_those_of_the_log_magnitudes_above_the_floor(network):
     score = network.compose(ON, MEAN)
     expected = np.exp(network.log_magnitude(score, LOOP)) - np.exp(tiny.LOG_FLOOR)
-    found = network.magnitude(score, LOOP)
-    assert found.min() >= 0
-    assert found == pytest.approx(np.maximum(expected, 0), abs=1e-6)
+    magnitude = network.magnitude(score, LOOP)
+    assert magnitude.min() >= 0
+    assert magnitude == pytest.approx(np.maximum(expected, 0), abs=1e-6)
 
 
-def test_several_threads_may_ask_at_once(network):
+def test_several_threads_may_compose_at_once(network):
     rng = np.random.default_rng(0)
-    questions = [rng.integers(0, 2, 3).astype(np.float32) for _ in range(40)]
-    expected = [network.compose(q, MEAN) for q in questions]
-    found = [[] for _ in range(4)]
+    states = [rng.integers(0, 2, 3).astype(np.float32) for _ in range(40)]
+    expected = [network.compose(state, MEAN) for state in states]
+    results = [[] for _ in range(4)]
 
-    def ask(answers):
-        answers.extend(network.compose(q, MEAN) for q in questions)
+    def compose_all(scores):
+        scores.extend(network.compose(state, MEAN) for state in states)
 
-    threads = [threading.Thread(target=ask, args=(answers,)) for answers in found]
+    threads = [threading.Thread(target=compose_all, args=(scores,)) for scores in results]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(np.array_equal(answers, expected) for answers in found)
+    assert all(np.array_equal(scores, expected) for scores in results)
 
 
 def test_a_model_of_other_sizes_opens_as_well(build_model):
@@ -101,7 +101,7 @@ def test_a_model_of_other_sizes_opens_as_well(build_model):
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "said"),
+    ("changes", "error", "words"),
     [
         ({"graph": {"n_switches": 4}}, ContractError, "tensor 'switches': found float32 .4."),
         ({"graph": {"n_variation": 5}}, ContractError, "tensor 'variation': found float32 .5."),
@@ -114,12 +114,12 @@ def test_a_model_of_other_sizes_opens_as_well(build_model):
         ({"golden_offset": -0.01}, GoldenMismatch, "difference of 0.01 nepers, expected at most 0"),
     ],
 )
-def test_a_model_that_breaks_the_contract_is_refused(build_model, changes, error, said):
-    with pytest.raises(error, match=said):
+def test_a_model_that_breaks_the_contract_is_refused(build_model, changes, error, words):
+    with pytest.raises(error, match=words):
         Network.open(build_model(**changes))
 
 
-def test_rounding_within_the_golden_tolerance_is_forgiven(build_model):
+def test_rounding_within_the_golden_tolerance_is_accepted(build_model):
     assert Network.open(build_model(golden_offset=0.5 * tiny.GOLDEN_TOLERANCE))
 
 
@@ -141,7 +141,7 @@ def test_a_model_with_a_flipped_bit_in_a_name_is_refused(tiny_model, tmp_path, w
         Network.open(path)
 
 
-def test_a_foreign_model_is_told_from_ours(tmp_path):
+def test_a_model_of_another_program_is_refused(tmp_path):
     with pytest.raises(ContractError, match="no contract_version, expected a Lo-Fi Switchboard"):
         Network.open(tiny.build_foreign(tmp_path / "foreign.onnx"))
 
@@ -151,7 +151,7 @@ def test_a_missing_model_is_named(tmp_path):
         Network.open(tmp_path / "none.onnx")
 
 
-def test_nothing_is_kept_or_told_about_who_plays_what(tiny_model, tmp_path):
+def test_opening_a_model_writes_nothing_into_the_home_folder(tiny_model, tmp_path):
     play = (
         "import sys, pathlib; from device.model.network import Network; "
         "Network.open(pathlib.Path(sys.argv[1]))"
@@ -167,7 +167,7 @@ def test_nothing_is_kept_or_told_about_who_plays_what(tiny_model, tmp_path):
 
 @pytest.mark.parametrize("version", ["1", "2", "3"])
 @pytest.mark.parametrize("log_floor", [3.0, 1.0])
-def test_another_log_floor_than_the_trainings_is_found_out(build_model, log_floor, version):
+def test_a_log_floor_other_than_the_trainings_is_refused(build_model, log_floor, version):
     scores = {"scores": None} if version == "1" else {}
     true = {"contract_version": version, **scores}
     assert Network.open(build_model(metadata=true)).card.log_floor == tiny.LOG_FLOOR

@@ -1,4 +1,4 @@
-"""The reader of ONNX files sees what onnx sees, and refuses before onnxruntime has to."""
+"""The reader of ONNX files reads what onnx reads, and refuses other files before onnxruntime."""
 
 import onnx
 import pytest
@@ -9,7 +9,7 @@ from device.errors import SwitchboardError
 from device.model.contract import ModelCard, check_tensors
 from device.model.network import BUNDLED_MODEL
 from device.model.onnx_reader import read_onnx_file
-from tests.support import malicious_models as hostile
+from tests.support import malicious_models
 
 
 def shape_of(value):
@@ -35,13 +35,13 @@ def test_it_reads_what_onnx_reads(tiny_model, bundled):
     assert file.n_nodes == n_nodes(model.graph)
 
 
-def test_what_it_reads_is_a_card_and_its_tensors(tiny_model):
+def test_it_reads_a_card_and_its_tensors(tiny_model):
     file = read_onnx_file(tiny_model)
     check_tensors(ModelCard.from_metadata(file.metadata), file.tensors)
 
 
-def refused(data, path):
-    """Whether the reader refuses these bytes; nothing else than a refusal may come of them."""
+def is_refused(data, path):
+    """Whether the reader refuses these bytes; any other error fails the test."""
     path.write_bytes(data)
     try:
         file = read_onnx_file(path)
@@ -52,25 +52,26 @@ def refused(data, path):
 
 
 def test_a_file_that_breaks_off_anywhere_is_refused(tiny_model, tmp_path):
-    whole = tiny_model.read_bytes()
-    assert not refused(whole, tmp_path / "m")
-    kept = [n for n in range(0, len(whole), 37) if not refused(whole[:n], tmp_path / "m")]
-    assert kept == []
+    content = tiny_model.read_bytes()
+    path = tmp_path / "m"
+    assert not is_refused(content, path)
+    accepted = [n for n in range(0, len(content), 37) if not is_refused(content[:n], path)]
+    assert accepted == []
 
 
 @settings(max_examples=300)
 @given(data=st.data())
-def test_whatever_is_changed_it_reads_or_refuses(tiny_model, tmp_path_factory, data):
+def test_a_file_with_changed_bytes_is_read_or_refused(tiny_model, tmp_path_factory, data):
     content = bytearray(tiny_model.read_bytes())
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    refused(bytes(content), tmp_path_factory.getbasetemp() / "changed")
+    is_refused(bytes(content), tmp_path_factory.getbasetemp() / "changed")
 
 
-def test_an_operator_with_a_name_that_moves_the_cursor_is_shown_as_text(tmp_path):
-    model = hostile.whole()
+def test_control_characters_in_an_operators_name_are_printed_escaped(tmp_path):
+    model = malicious_models.whole()
     model.graph.node[-1].op_type = "Lo\x1b[2Jg\n"
-    path = hostile.write(model, tmp_path / "m")
+    path = malicious_models.write(model, tmp_path / "m")
     with pytest.raises(SwitchboardError) as caught:
         read_onnx_file(path)
     assert str(caught.value).isprintable()

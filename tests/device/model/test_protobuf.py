@@ -1,4 +1,4 @@
-"""The reader of protobuf: what is there comes out, what is not or must not be is said."""
+"""The reader of protobuf: it reads every allowed field, and refuses damaged or forbidden ones."""
 
 import struct
 
@@ -66,7 +66,7 @@ def test_floats_are_counted_without_being_read():
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "words"),
     [
         (b"\x08", "breaks off"),
         (b"\x08" + b"\xff" * 10, "without an end"),
@@ -79,8 +79,8 @@ def test_floats_are_counted_without_being_read():
         (field(2, b"\x80"), "breaks off"),
     ],
 )
-def test_a_damaged_message_is_said_to_be_one(data, said):
-    with pytest.raises(DamagedMessage, match=said):
+def test_a_damaged_message_is_refused_with_the_damage_named(data, words):
+    with pytest.raises(DamagedMessage, match=words):
         read(data)
 
 
@@ -90,7 +90,7 @@ def test_an_unknown_field_is_forbidden_and_named():
     assert (caught.value.kind, caught.value.number) == ("outer", 9)
 
 
-def test_there_is_an_end_to_how_many_and_how_deep():
+def test_the_number_and_the_depth_of_fields_are_limited():
     data = b""
     for _ in range(4):
         data = field(4, data)
@@ -105,7 +105,7 @@ def test_there_is_an_end_to_how_many_and_how_deep():
 
 
 @given(st.binary(max_size=200))
-def test_whatever_comes_the_reader_answers_or_refuses(data):
+def test_arbitrary_bytes_are_read_or_refused(data):
     try:
         read(data)
     except (DamagedMessage, ForbiddenField):

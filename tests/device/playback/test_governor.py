@@ -1,4 +1,4 @@
-"""The governor, fed with loads instead of blocks."""
+"""The governor, driven by loads instead of blocks."""
 
 import pytest
 
@@ -10,43 +10,43 @@ CALM, BUSY, LATE = 0.1, 0.7, 1.2
 
 
 def play(governor, load, seconds):
-    """Passes after every block."""
+    """Iterations after every block."""
     return [governor.update(load * BLOCK_MS, BLOCK_MS) for _ in range(round(seconds / BLOCK))]
 
 
 def seconds_until_raised(governor):
-    passes, n_blocks = governor.n_iterations, 0
-    while governor.update(CALM * BLOCK_MS, BLOCK_MS) == passes:
+    n_iterations, n_blocks = governor.n_iterations, 0
+    while governor.update(CALM * BLOCK_MS, BLOCK_MS) == n_iterations:
         n_blocks += 1
     return n_blocks * BLOCK
 
 
-def test_a_box_with_time_keeps_all_its_passes():
+def test_under_a_low_load_no_iteration_is_removed():
     governor = Governor(2)
     assert set(play(governor, CALM, 60)) == {2}
     assert (governor.n_lowered, governor.n_raised) == (0, 0)
 
 
-def test_a_late_block_takes_a_pass_away_at_once_and_never_more_than_there_are():
+def test_each_late_block_removes_one_iteration_at_once_down_to_none():
     governor = Governor(2)
     assert play(governor, LATE, 4 * BLOCK) == [1, 0, 0, 0]
     assert governor.n_lowered == 2
 
 
-def test_calm_gives_the_passes_back_one_by_one():
+def test_a_low_load_adds_the_iterations_again_one_by_one():
     governor = Governor(2)
     play(governor, LATE, 1)
     assert play(governor, CALM, 60)[-1] == 2
     assert governor.n_raised == 2
 
 
-def test_a_box_that_just_manages_stays_as_it_is():
+def test_a_load_between_the_limits_changes_nothing():
     governor = Governor(2)
     play(governor, LATE, BLOCK)
     assert set(play(governor, BUSY, 600)) == {1}
 
 
-def test_calm_must_last():
+def test_a_short_low_load_adds_no_iteration():
     governor = Governor(1)
     play(governor, LATE, BLOCK)
     for _ in range(20):
@@ -54,7 +54,7 @@ def test_calm_must_last():
         play(governor, BUSY, BLOCK)
 
 
-def test_a_raise_that_came_too_early_is_tried_again_later_each_time():
+def test_an_addition_that_makes_blocks_late_waits_longer_each_time():
     governor = Governor(1)
     waits = []
     for _ in range(4):
@@ -64,14 +64,14 @@ def test_a_raise_that_came_too_early_is_tried_again_later_each_time():
     assert waits[-1] >= 4 * waits[0]
 
 
-def test_it_tries_again_within_minutes_however_often_it_failed():
+def test_the_wait_has_an_upper_limit():
     governor = Governor(1)
     for _ in range(20):
         play(governor, LATE, BLOCK)
         assert seconds_until_raised(governor) <= 301
 
 
-def test_a_long_calm_is_forgiving():
+def test_a_long_low_load_resets_the_wait():
     governor = Governor(1)
     play(governor, LATE, BLOCK)
     first = seconds_until_raised(governor)
@@ -83,6 +83,6 @@ def test_a_long_calm_is_forgiving():
     assert seconds_until_raised(governor) <= 2 * first + BLOCK
 
 
-def test_less_than_no_passes_is_refused():
+def test_a_negative_number_of_iterations_is_refused():
     with pytest.raises(ValueError, match="most_iterations -1: expected at least 0"):
         Governor(-1)

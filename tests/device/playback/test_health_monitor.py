@@ -13,7 +13,7 @@ def checked(**changes):
     return HealthMonitor(FIRST).check(snapshot(**{**good, **changes}))
 
 
-def test_a_model_that_plays_in_time_and_gives_numbers_stays():
+def test_a_model_that_plays_in_time_and_is_finite_stays():
     assert checked() is None
 
 
@@ -27,16 +27,16 @@ def test_a_model_that_plays_in_time_and_gives_numbers_stays():
     ],
 )
 def test_a_fault_is_named_and_broken_sound_does_not_wait_for_the_bar(changes, words, at_once):
-    found = checked(**changes)
-    assert words in found.reason
-    assert found.at_once == at_once
+    fault = checked(**changes)
+    assert words in fault.reason
+    assert fault.at_once == at_once
 
 
-def test_a_machine_that_stumbles_once_or_twice_is_not_the_models_fault():
+def test_a_few_underruns_and_late_blocks_are_no_fault_of_the_model():
     assert checked(n_underruns=7 + MOST_UNDERRUNS, n_late=9 + MOST_LATE) is None
 
 
-def test_what_happened_before_it_took_over_is_not_the_models_fault():
+def test_counts_from_before_the_takeover_are_no_fault_of_the_model():
     assert (
         HealthMonitor(snapshot(n_underruns=50, n_late=50)).check(
             snapshot(n_underruns=50, n_late=50)
@@ -45,21 +45,21 @@ def test_what_happened_before_it_took_over_is_not_the_models_fault():
     )
 
 
-def test_what_happens_once_in_a_while_never_adds_up():
+def test_rare_underruns_do_not_add_up():
     monitor = HealthMonitor(FIRST)
     for n in range(12):
         state = snapshot(seconds=100 + n * WINDOW_SECONDS, n_underruns=7 + n, n_late=9 + n)
         assert monitor.check(state) is None
 
 
-def test_many_late_blocks_among_very_many_are_the_machines_fault():
+def test_a_small_share_of_late_blocks_is_no_fault_of_the_model():
     monitor = HealthMonitor(FIRST)
     for n in range(300):
         state = snapshot(seconds=100 + 0.01 * n, n_underruns=7, n_late=9 + n // 20)
         assert monitor.check(state) is None
 
 
-def test_it_is_over_after_so_much_music():
+def test_the_monitor_is_over_after_its_seconds_of_music():
     monitor = HealthMonitor(FIRST, seconds=60.0)
     assert not monitor.is_over(snapshot(seconds=159.9))
     assert monitor.is_over(snapshot(seconds=160.0))

@@ -1,4 +1,4 @@
-"""The loop: how long it plays, how it ends, and what it says of itself."""
+"""The loop: how long it plays, how it ends, and what it reports."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ BLOCK = BLOCK_FRAMES * HOP
 
 
 class Recorder(Closeable):
-    """A speaker that remembers; `on_write` is told how many blocks it has."""
+    """A speaker that keeps its blocks; `on_write` is called with their number."""
 
     name = "recorder"
     latency_seconds = 0.06
@@ -43,7 +43,7 @@ class Recorder(Closeable):
 
 
 class Clock:
-    """A clock that is looked at twice per block, before and after it is made."""
+    """A clock that is read twice per block, before and after it is made."""
 
     def __init__(self, *block_seconds):
         self._times = [0.0]
@@ -56,7 +56,7 @@ class Clock:
         return self._times[min(self._n, len(self._times) - 1)]
 
 
-class Quitter(SwitchesBase):
+class FinishingSwitches(SwitchesBase):
     """Switches that finish after a number of reads."""
 
     n_switches = 3
@@ -104,7 +104,7 @@ def script(*flips, n_switches=3):
     "seconds", [1.5 * BLOCK / RATE, 2 * BLOCK / RATE, 0.1, 0.5, 10 * BLOCK / RATE, 1.2345]
 )
 @pytest.mark.parametrize("block_frames", [1, 8])
-def test_it_plays_exactly_as_long_as_it_was_asked_to(make, seconds, block_frames):
+def test_it_plays_exactly_the_requested_seconds(make, seconds, block_frames):
     recorder = Recorder()
     report = make(recorder, block_frames=block_frames).play(seconds)
     assert len(recorder.samples) == round(seconds * RATE)
@@ -126,7 +126,7 @@ def test_the_end_is_a_fade_and_no_click(make):
     assert np.abs(samples[-20:]).max() < 0.05 * np.abs(samples).max()
 
 
-def test_all_but_the_end_is_what_the_voice_says(make, network):
+def test_all_but_the_end_are_the_samples_of_the_voice(make, network):
     recorder = Recorder()
     make(recorder, script((0.0, ALL), (0.5, OFF)), seed=7).play(1.0)
     voice = Voice(network, Performance(seed=7, block_frames=BLOCK_FRAMES))
@@ -161,14 +161,14 @@ def test_stop_from_another_thread_ends_an_endless_performance(make):
     assert not player.is_alive()
 
 
-def test_when_the_player_quits_it_ends_as_cleanly(make):
+def test_when_the_switches_finish_it_ends_with_a_fade(make):
     recorder = Recorder()
-    make(recorder, Quitter(5)).play()
+    make(recorder, FinishingSwitches(5)).play()
     assert len(recorder.blocks) == 6
     assert recorder.samples[-1] == 0
 
 
-def test_stopped_before_it_began_it_plays_no_more_than_a_block(make):
+def test_if_stopped_before_the_start_it_plays_at_most_one_block(make):
     recorder = Recorder()
     instrument = make(recorder)
     instrument.stop.set()
@@ -183,19 +183,17 @@ def test_leaving_the_instrument_ends_its_helper(make):
     assert "scores" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_the_panel_is_read_in_music_time(make):
-    read_at = []
+def test_the_switches_are_read_in_music_time(make):
+    times = []
 
-    class Listener(FixedSwitches):
+    class TimedSwitches(FixedSwitches):
         def read(self, seconds):
-            read_at.append(seconds)
+            times.append(seconds)
             return super().read(seconds)
 
-    make(Recorder(), Listener(ALL)).play(0.5)
-    assert read_at[0] == 0
-    assert [b - a for a, b in pairwise(read_at)] == pytest.approx(
-        [BLOCK / RATE] * (len(read_at) - 1)
-    )
+    make(Recorder(), TimedSwitches(ALL)).play(0.5)
+    assert times[0] == 0
+    assert [b - a for a, b in pairwise(times)] == pytest.approx([BLOCK / RATE] * (len(times) - 1))
 
 
 def test_a_flip_is_timed_from_its_reading_to_the_block_that_sounds_it(make):
@@ -215,18 +213,18 @@ def test_a_quantised_flip_is_timed_until_it_sounds(make):
     assert report.switch_to_sample_p50_ms == pytest.approx(3 * 1001 + 1, abs=1)
 
 
-def test_how_the_panel_stands_at_the_start_is_no_flip(make):
+def test_the_switch_states_at_the_start_are_no_flip(make):
     report = make(Recorder(), script((0.0, ALL))).play(0.3)
     assert report.n_flips == 0
     assert np.isnan(report.switch_to_sample_p50_ms)
 
 
-def test_every_change_of_the_panel_is_counted(make):
+def test_every_change_of_the_switch_states_is_counted(make):
     flips = [(0.1 * n, ALL if n % 2 else OFF) for n in range(1, 8)]
     assert make(Recorder(), script(*flips)).play(1.0).n_flips == 7
 
 
-def test_blocks_that_took_longer_than_they_last_are_counted(make):
+def test_blocks_that_take_longer_to_make_than_to_play_are_counted(make):
     deadline = BLOCK / RATE
     clock = Clock(0.001, 1.5 * deadline, 0.9 * deadline, 3 * deadline)
     report = make(Recorder(), clock=clock).play(5 * deadline)
@@ -237,7 +235,7 @@ def test_blocks_that_took_longer_than_they_last_are_counted(make):
     assert report.block_p99_ms <= report.block_max_ms
 
 
-def test_latencies_and_underruns_are_passed_on(make):
+def test_latencies_and_underruns_are_reported(make):
     recorder = Recorder()
     recorder.n_underruns = 3
     report = make(recorder).play(0.2)
@@ -249,35 +247,36 @@ def test_latencies_and_underruns_are_passed_on(make):
 
 
 def test_a_report_is_json_with_none_for_what_was_not_measured(make):
-    facts = make(Recorder()).play(0.2).to_dict()
-    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
-    assert facts["switch_to_sample_p99_ms"] is None
-    assert facts["seconds"] == 0.2
+    figures = make(Recorder()).play(0.2).to_dict()
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    assert figures["switch_to_sample_p99_ms"] is None
+    assert figures["seconds"] == 0.2
 
 
-def test_every_block_is_shown_as_it_stands(make):
-    shown = []
+def test_every_block_has_a_snapshot(make):
+    snapshots = []
     flips = script((0.5, ALL))
-    make(Recorder(), flips, listeners=[shown.append], quantize=Quantize.BEAT).play(3.0)
-    first, last = shown[0], shown[-1]
-    assert len(shown) == 3 * RATE // BLOCK
+    make(Recorder(), flips, listeners=[snapshots.append], quantize=Quantize.BEAT).play(3.0)
+    first, last = snapshots[0], snapshots[-1]
+    assert len(snapshots) == 3 * RATE // BLOCK
     assert (first.bits, first.sounding, first.bar, first.beat) == (OFF, OFF, 0, 0)
     assert (last.bits, last.sounding, last.bar, last.beat) == (ALL, ALL, 1, 1)
     assert (first.title, first.n_beats, first.bars_per_loop) == ("Tiny test model", 4, 1)
     assert first.labels == ("partials 0", "partials 1", "partials 2")
-    assert last.seconds == pytest.approx(len(shown) * BLOCK / RATE)
+    assert last.seconds == pytest.approx(len(snapshots) * BLOCK / RATE)
     assert -60 < last.level_db < 0
 
 
-def test_while_a_flip_waits_the_snapshot_tells_the_panel_from_the_sound(make):
-    shown = []
-    make(Recorder(), script((0.3, ALL)), listeners=[shown.append], quantize=Quantize.BAR).play(3.0)
-    waiting = [state for state in shown if state.bits != state.sounding]
+def test_while_a_flip_waits_the_snapshot_has_other_bits_than_those_that_sound(make):
+    snapshots = []
+    flips = script((0.3, ALL))
+    make(Recorder(), flips, listeners=[snapshots.append], quantize=Quantize.BAR).play(3.0)
+    waiting = [state for state in snapshots if state.bits != state.sounding]
     assert waiting[0].seconds > 0.3
     assert waiting[-1].seconds == pytest.approx(2.0, abs=2 * BLOCK / RATE)
 
 
-def test_every_listener_hears_the_same_once_a_block_when_the_speaker_has_taken_it(make):
+def test_every_listener_is_called_with_the_same_snapshot_after_each_block(make):
     one, other, recorder = [], [], Recorder()
     n_blocks = []
     listeners = [one.append, other.append, lambda _: n_blocks.append(len(recorder.blocks))]
@@ -298,12 +297,14 @@ class LoadClock:
 
 
 @pytest.mark.parametrize(("governed", "expected"), [(True, [0, 1]), (False, [1, 1])])
-def test_a_governed_instrument_gets_rougher_while_blocks_are_late(network, governed, expected):
-    clock, passes = LoadClock(), []
+def test_a_governed_instrument_has_fewer_iterations_while_blocks_are_late(
+    network, governed, expected
+):
+    clock, iterations = LoadClock(), []
 
-    def note(state):
+    def record(state):
         clock.step = 1.0 if state.seconds < 1 else 0.0
-        passes.append(state.n_iterations)
+        iterations.append(state.n_iterations)
 
     switches = FixedSwitches(ALL)
     with Instrument(
@@ -312,10 +313,10 @@ def test_a_governed_instrument_gets_rougher_while_blocks_are_late(network, gover
         Recorder(),
         Performance(),
         ahead=False,
-        listeners=[note],
+        listeners=[record],
         governed=governed,
         clock=clock,
     ) as instrument:
         report = instrument.play(12.0)
-    assert [passes[30], passes[-1]] == expected
+    assert [iterations[30], iterations[-1]] == expected
     assert report.passes_lowered == int(governed)

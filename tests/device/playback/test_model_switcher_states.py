@@ -23,7 +23,7 @@ class NamedVoice(Voice):
 
 
 class RecordedLoader:
-    """Notes what it is asked to do; `ready` is the voice that it gives next."""
+    """Records its calls; `ready` is the voice that it returns next."""
 
     def __init__(self):
         self.calls = []
@@ -45,7 +45,7 @@ class RecordedLoader:
 
 
 class Swap:
-    """A model switcher in front of a voice switcher that changes over when the test says so."""
+    """A model switcher with a voice switcher whose voice the test sets."""
 
     def __init__(self):
         self.first, self.second, self.third = map(NamedVoice, ("first", "second", "third"))
@@ -62,7 +62,7 @@ class Swap:
         self.scheduled.append((voice.network.digest, at_once))
 
     def block(self, seconds, heard=None, **changes):
-        """Play one block; returns what the loader was asked to do after it."""
+        """Play one block; returns the calls of the loader after it."""
         if heard is not None:
             self.voice_switcher.voice = heard
         self.loader.calls = []
@@ -71,7 +71,7 @@ class Swap:
         return self.loader.calls
 
     def take_over(self, voice, seconds):
-        """Have a voice scheduled and heard."""
+        """Schedule a voice and make it the one that is heard."""
         self.loader.ready = voice
         self.block(seconds)
         assert self.scheduled[-1] == (voice.network.digest, False)
@@ -126,7 +126,7 @@ def test_a_model_with_a_fault_in_its_first_block_is_not_recorded_as_taken_over(s
     assert swap.block(1.3, swap.first) == [("release", "second")]
 
 
-def test_a_model_that_waits_for_its_bar_is_released_when_a_fault_is_found(swap):
+def test_a_model_that_waits_for_its_bar_is_released_at_a_fault_of_the_current_one(swap):
     swap.take_over(swap.second, 1.0)
     swap.loader.ready = swap.third
     swap.block(1.2)
@@ -164,13 +164,13 @@ def test_while_a_crossfade_runs_nothing_is_checked_and_nothing_is_scheduled(swap
     assert swap.scheduled == [("second", False)]
 
 
-def test_a_model_has_endured_after_an_hour_without_a_takeover_once(swap):
+def test_the_crash_history_is_cleared_once_after_an_hour_without_a_takeover(swap):
     swap.block(START_SECONDS)
     swap.take_over(swap.second, 20.0)
     swap.block(20.2)
     swap.block(20.2 + MONITOR_SECONDS)
     assert swap.block(LONG_SECONDS + 20.0) == []
-    assert swap.block(LONG_SECONDS + 20.2) == [("endured",)]
+    assert swap.block(LONG_SECONDS + 20.2) == [("clear_crash_history",)]
     assert swap.block(LONG_SECONDS + 20.3) == []
 
 
@@ -178,7 +178,7 @@ def test_a_model_has_endured_after_an_hour_without_a_takeover_once(swap):
 def test_the_end_closes_every_voice_but_the_one_that_is_heard(swap, is_followed):
     swap.loader.ready = swap.second
     swap.block(1.0)
-    # In the last block of all the switcher is not called after the takeover.
+    # In the last block the switcher is not called after the takeover.
     swap.voice_switcher.voice = swap.second
     if is_followed:
         swap.block(1.1)

@@ -11,11 +11,11 @@ from device.errors import ShareCodeError
 from device.playback.share_code import ALPHABET, SharedPosition, position_of
 from tests.support.instrument_state import snapshot
 
-PLACE = SharedPosition(
+POSITION = SharedPosition(
     "a987502bc490", (False, True, True, False, False, True, False, True), 1, None, False, 9000
 )
 
-places = st.builds(
+positions = st.builds(
     SharedPosition,
     digest=st.text("0123456789abcdef", min_size=6, max_size=6),
     bits=st.lists(st.booleans(), min_size=1, max_size=16).map(tuple),
@@ -26,22 +26,22 @@ places = st.builds(
 )
 
 
-@given(places)
-def test_a_code_says_all_that_it_was_made_from(place):
-    assert SharedPosition.parse(place.code) == place
+@given(positions)
+def test_a_parsed_code_is_the_position_it_was_made_from(position):
+    assert SharedPosition.parse(position.code) == position
 
 
-@given(places, st.data())
-def test_a_code_with_a_wrong_character_is_never_taken_for_another(place, data):
-    code = place.code.replace("-", "")
+@given(positions, st.data())
+def test_a_code_with_a_wrong_character_is_refused(position, data):
+    code = position.code.replace("-", "")
     at = data.draw(st.integers(0, len(code) - 1))
     wrong = data.draw(st.sampled_from([c for c in ALPHABET if c != code[at]]))
     with pytest.raises(ShareCodeError):
         SharedPosition.parse(code[:at] + wrong + code[at + 1 :])
 
 
-def test_a_code_with_two_swapped_characters_is_never_taken_for_another():
-    code = PLACE.code.replace("-", "")
+def test_a_code_with_two_swapped_characters_is_refused():
+    code = POSITION.code.replace("-", "")
     for i, j in combinations(range(len(code)), 2):
         swapped = list(code)
         swapped[i], swapped[j] = code[j], code[i]
@@ -51,11 +51,11 @@ def test_a_code_with_two_swapped_characters_is_never_taken_for_another():
 
 
 def test_an_hour_into_the_music_a_code_has_fifteen_characters_in_groups_of_four():
-    assert [len(group) for group in PLACE.code.split("-")] == [4, 4, 4, 3]
+    assert [len(group) for group in POSITION.code.split("-")] == [4, 4, 4, 3]
 
 
-def test_what_the_ear_confuses_is_the_same():
-    code = replace(PLACE, digest="000000", seed=17).code
+def test_letters_that_look_like_digits_are_read_as_digits():
+    code = replace(POSITION, digest="000000", seed=17).code
     assert "0" in code
     assert "1" in code
     spoken = code.replace("0", "o").replace("1", "l").replace("-", " ").lower()
@@ -73,7 +73,7 @@ def test_what_the_ear_confuses_is_the_same():
         ("Z", "wrong, missing or swapped"),
     ],
 )
-def test_what_is_no_code_is_refused_in_one_line(code, words):
+def test_an_invalid_code_is_refused_in_one_line(code, words):
     with pytest.raises(ShareCodeError, match=words) as refusal:
         SharedPosition.parse(code)
     assert "\n" not in str(refusal.value)
@@ -100,9 +100,9 @@ def test_a_code_with_invalid_content_is_refused_though_its_check_is_right(payloa
         SharedPosition.parse(checked(payload))
 
 
-def test_the_place_of_an_instrument_is_that_of_its_latest_16th():
+def test_the_position_of_an_instrument_is_that_of_its_latest_16th():
     state = snapshot(position=130.74, fixed_tempo_bpm=72.5, seed=3, sounding=(False, True))
-    place = position_of(state)
-    assert place.beat == 130.5
-    assert (place.bits, place.tempo_bpm, place.seed) == ((False, True), 72.5, 3)
-    assert SharedPosition.parse(place.code).digest == state.digest[:6]
+    position = position_of(state)
+    assert position.beat == 130.5
+    assert (position.bits, position.tempo_bpm, position.seed) == ((False, True), 72.5, 3)
+    assert SharedPosition.parse(position.code).digest == state.digest[:6]

@@ -1,4 +1,4 @@
-"""Counters that the audio loop feeds."""
+"""Statistics that the audio loop updates."""
 
 import math
 
@@ -27,7 +27,7 @@ def test_the_extremes_are_the_smallest_and_the_largest():
     assert (percentiles.at(0), percentiles.at(50), percentiles.at(100)) == (1.0, 2.0, 3.0)
 
 
-def test_nothing_measured_is_not_a_number():
+def test_without_values_a_percentile_is_nan():
     assert math.isnan(Percentiles().at(50))
 
 

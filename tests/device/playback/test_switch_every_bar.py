@@ -1,7 +1,7 @@
-"""Forty take-overs on forty consecutive bars, played as a box plays by default.
+"""Forty takeovers on forty consecutive bars, with the defaults of `play`.
 
-A bar line falls anywhere in a block, on its first frame too; there the old voice is asked for
-nothing. What is heard is compared with silence and with its own level, since a tape hisses.
+A bar line falls anywhere in a block, on its first frame too; there the old voice draws no frame.
+The sound is compared with its own median level, since a tape hisses.
 """
 
 from itertools import cycle
@@ -34,8 +34,8 @@ def networks(tmp_path_factory):
     }
 
 
-class TakenOver:
-    """Plays one voice after the other, and notes where in a block each of them began."""
+class SwitchingPlayer:
+    """Plays one voice after the other, and counts those that began on a block's first frame."""
 
     def __init__(self, first, performance):
         self.performance = performance
@@ -69,12 +69,12 @@ class TakenOver:
         (1.0, "other", True),
     ],
 )
-def test_forty_bars_in_a_row_have_a_take_over_each_and_the_music_goes_on(
+def test_with_a_takeover_in_each_of_forty_bars_the_music_goes_on(
     networks, tape, successor, at_once
 ):
-    player = TakenOver(networks["one"], Performance(tape=tape))
+    player = SwitchingPlayer(networks["one"], Performance(tape=tape))
     for bar, name in zip(range(1, N_BARS + 1), cycle([successor, "one"]), strict=False):
-        # Not always in the same place of a bar, so that a take-over at once falls anywhere.
+        # Not always in the same place of a bar, so that an immediate takeover falls anywhere.
         player.play_to(BEATS_PER_BAR * (bar - 1) + (bar % 7) / 2)
         new = player.take_over(networks[name], at_once=at_once)
         assert new.beat >= BEATS_PER_BAR * (bar if not at_once else bar - 1)

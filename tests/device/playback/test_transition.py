@@ -11,7 +11,7 @@ from tests.support import tiny_model as tiny
 
 RATE = 22050
 SWITCHES = (True, False, True, True, False)
-FIRST_CUE_SECONDS, SECONDS = 1.0, 6.0
+SCHEDULED_SECONDS, SECONDS = 1.0, 6.0
 SILENCE = 1e-3
 
 # What takes over from the tiny model (22,050 Hz, window 256, hop 64, 3 switches, 120 bpm).
@@ -39,20 +39,20 @@ def networks(tmp_path_factory):
 
 
 @pytest.fixture
-def meet(network, networks):
-    """A switcher with a voice of the tiny model, and the next voice."""
+def make_switcher(network, networks):
+    """Makes a switcher with a voice of the tiny model, and the next voice."""
 
-    def meet(name, **performance):
+    def make_switcher(name, **performance):
         performance = Performance(**{"tape": 0.0, "seed": 2, **performance})
         old = Voice(network, performance)
         new = Voice(networks[name], performance, sample_rate=RATE, after=old)
         return VoiceSwitcher(old), new
 
-    return meet
+    return make_switcher
 
 
-def listen(switcher, n_samples, switch_states=SWITCHES):
-    """At least so many samples, and how many had been played when the next voice was alone."""
+def play(switcher, n_samples, switch_states=SWITCHES):
+    """At least `n_samples`, and how many had been played when the next voice was alone."""
     blocks, first, changed_at, n_played = [], switcher.voice, None, 0
     while n_played < n_samples:
         blocks.append(switcher.block(switch_states))
@@ -69,11 +69,13 @@ def longest_silence_ms(samples):
 
 @pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("name", NEXT_MODELS)
-def test_there_is_neither_a_gap_nor_a_click_where_another_model_takes_over(meet, name, at_once):
-    switcher, new = meet(name)
-    before, _ = listen(switcher, FIRST_CUE_SECONDS * RATE)
+def test_there_is_neither_a_gap_nor_a_click_where_another_model_takes_over(
+    make_switcher, name, at_once
+):
+    switcher, new = make_switcher(name)
+    before, _ = play(switcher, SCHEDULED_SECONDS * RATE)
     switcher.schedule(new, at_once=at_once)
-    after, changed_at = listen(switcher, (SECONDS - FIRST_CUE_SECONDS) * RATE)
+    after, changed_at = play(switcher, (SECONDS - SCHEDULED_SECONDS) * RATE)
     samples, changed_at = np.concatenate([before, after]), len(before) + changed_at
     assert switcher.voice is new
     assert longest_silence_ms(samples[RATE // 5 :]) < 5
@@ -84,9 +86,9 @@ def test_there_is_neither_a_gap_nor_a_click_where_another_model_takes_over(meet,
 
 
 @pytest.mark.parametrize("name", NEXT_MODELS)
-def test_the_next_voice_is_heard_alone_from_the_next_bar_on(meet, name):
-    switcher, new = meet(name)
-    listen(switcher, FIRST_CUE_SECONDS * RATE)
+def test_the_next_voice_is_heard_alone_from_the_next_bar_on(make_switcher, name):
+    switcher, new = make_switcher(name)
+    play(switcher, SCHEDULED_SECONDS * RATE)
     switcher.schedule(new)
     while switcher.voice is not new:
         earlier = switcher.voice.heard_beat
@@ -97,10 +99,10 @@ def test_the_next_voice_is_heard_alone_from_the_next_bar_on(meet, name):
 
 
 @pytest.mark.parametrize("name", NEXT_MODELS)
-def test_the_bar_lines_of_both_models_fall_together(meet, name):
-    switcher, new = meet(name)
+def test_the_bar_lines_of_both_models_fall_together(make_switcher, name):
+    switcher, new = make_switcher(name)
     old, beats_per_second = switcher.voice, switcher.voice.transport.beats_per_second
-    listen(switcher, FIRST_CUE_SECONDS * RATE)
+    play(switcher, SCHEDULED_SECONDS * RATE)
     switcher.schedule(new)
     n_played, began_at = 0, old.heard_beat
     while switcher.voice is not new:
@@ -114,25 +116,25 @@ def test_the_bar_lines_of_both_models_fall_together(meet, name):
 
 
 @pytest.mark.parametrize("name", NEXT_MODELS)
-def test_only_models_of_one_shape_share_the_state_of_an_inversion(meet, name):
-    switcher, new = meet(name)
+def test_only_models_of_one_shape_share_the_state_of_an_inversion(make_switcher, name):
+    switcher, new = make_switcher(name)
     assert (new.vocoder is switcher.voice.vocoder) == (name in SAME_SHAPE)
 
 
-def test_a_voice_of_the_same_shape_goes_on_in_the_very_frame(meet, network):
-    switcher, new = meet("same shape")
-    twin, _ = listen(VoiceSwitcher(Voice(network, Performance(tape=0.0, seed=2))), 3 * RATE)
-    before, _ = listen(switcher, RATE)
+def test_a_voice_of_the_same_shape_continues_exact_to_the_frame(make_switcher, network):
+    switcher, new = make_switcher("same shape")
+    twin, _ = play(VoiceSwitcher(Voice(network, Performance(tape=0.0, seed=2))), 3 * RATE)
+    before, _ = play(switcher, RATE)
     switcher.schedule(new)
-    after, _ = listen(switcher, 2.5 * RATE)
+    after, _ = play(switcher, 2.5 * RATE)
     assert switcher.voice is new
-    # The same model again, at the line where a pass of its loop ends: there is nothing to hear.
+    # The same model again, at the end of a pass of its loop: no difference.
     assert np.array_equal(np.concatenate([before, after])[: len(twin)], twin)
 
 
-def test_at_once_is_with_the_next_frame_where_the_shape_is_the_same(meet):
-    switcher, new = meet("same shape")
-    listen(switcher, RATE)
+def test_an_immediate_takeover_between_equal_shapes_begins_with_the_next_frame(make_switcher):
+    switcher, new = make_switcher("same shape")
+    play(switcher, RATE)
     beat = switcher.voice.beat
     switcher.schedule(new, at_once=True)
     switcher.block(SWITCHES)
@@ -140,24 +142,24 @@ def test_at_once_is_with_the_next_frame_where_the_shape_is_the_same(meet):
     assert new.beat == pytest.approx(beat + new.block_frames * new.transport.beats_per_frame)
 
 
-def test_at_once_takes_no_longer_than_the_lead_of_the_next_voice(meet):
-    switcher, new = meet("higher rate")
-    listen(switcher, RATE)
+def test_an_immediate_takeover_lasts_no_longer_than_the_lead_of_the_next_voice(make_switcher):
+    switcher, new = make_switcher("higher rate")
+    play(switcher, RATE)
     switcher.schedule(new, at_once=True)
-    _, changed_at = listen(switcher, RATE)
+    _, changed_at = play(switcher, RATE)
     assert changed_at / RATE < 0.2
 
 
-def test_the_next_voice_plays_at_its_own_tempo_unless_the_player_fixed_one(meet):
+def test_the_next_voice_plays_at_its_own_tempo_unless_the_player_fixed_one(make_switcher):
     for tempo_bpm, expected in ((None, 100.0), (90.0, 90.0)):
-        switcher, new = meet("other switches and tempo", tempo_bpm=tempo_bpm)
+        switcher, new = make_switcher("other switches and tempo", tempo_bpm=tempo_bpm)
         switcher.schedule(new, at_once=True)
         switcher.block(SWITCHES)
         assert switcher.voice.transport.tempo_bpm == expected
 
 
-def test_the_switch_states_are_fitted_to_each_model(meet):
-    switcher, new = meet("other switches and tempo")
+def test_the_switch_states_are_fitted_to_each_model(make_switcher):
+    switcher, new = make_switcher("other switches and tempo")
     switcher.block(SWITCHES)
     assert switcher.voice.sounding == SWITCHES[:3]
     switcher.schedule(new, at_once=True)
@@ -165,19 +167,19 @@ def test_the_switch_states_are_fitted_to_each_model(meet):
     assert switcher.voice.sounding == (*SWITCHES[:4], False)
 
 
-def test_of_two_next_voices_before_the_bar_the_last_one_plays(meet, networks):
-    switcher, first = meet("higher rate")
+def test_of_two_next_voices_before_the_bar_the_last_one_plays(make_switcher, networks):
+    switcher, first = make_switcher("higher rate")
     switcher.schedule(first)
     switcher.block(SWITCHES)
     second = Voice(networks["other loop"], Performance(tape=0.0), after=switcher.voice)
     assert switcher.is_free
     switcher.schedule(second)
-    listen(switcher, 3 * RATE)
+    play(switcher, 3 * RATE)
     assert switcher.voice is second
 
 
-def test_while_two_voices_fade_the_switcher_is_not_free(meet):
-    switcher, new = meet("other window")
+def test_while_two_voices_fade_the_switcher_is_not_free(make_switcher):
+    switcher, new = make_switcher("other window")
     # Well into the music: before its first beat is heard there is nothing to fade from.
     for _ in range(RATE // switcher.voice.block_samples):
         switcher.block(SWITCHES)
@@ -191,22 +193,22 @@ def test_while_two_voices_fade_the_switcher_is_not_free(meet):
 
 
 @pytest.mark.parametrize("name", ["same shape", "higher rate"])
-def test_the_voice_before_may_come_back(meet, name):
-    switcher, new = meet(name)
+def test_the_voice_before_may_come_back(make_switcher, name):
+    switcher, new = make_switcher(name)
     old = switcher.voice
     for voice in (new, old, new, old):
         switcher.schedule(voice)
-        samples, changed_at = listen(switcher, 2.5 * RATE)
+        samples, changed_at = play(switcher, 2.5 * RATE)
         assert switcher.voice is voice
         assert longest_silence_ms(samples) < 5
         curvature = np.abs(np.diff(samples, 2))
         assert curvature[: changed_at + 500].max() <= 1.5 * np.percentile(curvature, 99.9)
 
 
-def test_the_sound_keeps_the_rate_of_the_first_model(meet):
-    switcher, new = meet("higher rate")
+def test_the_sound_keeps_the_rate_of_the_first_model(make_switcher):
+    switcher, new = make_switcher("higher rate")
     switcher.schedule(new, at_once=True)
-    listen(switcher, RATE)
+    play(switcher, RATE)
     n_blocks = 100
     n_samples = sum(len(switcher.block(SWITCHES)) for _ in range(n_blocks))
     assert n_samples / RATE == pytest.approx(n_blocks * new.block_samples / 32000, rel=1e-3)

@@ -37,21 +37,21 @@ def test_every_account_may_read_a_store_whatever_the_umask(tmp_path, mask):
     with masked(mask):
         one = add(store, "one")
         store.activate(one)
-        with store.examining():
+        with store.validation_lock():
             store.accept(one)
         store.record_start_attempt()
-    found = {
+    modes = {
         path.name: stat.S_IMODE(path.lstat().st_mode)
         for path in (tmp_path / "not").rglob("*")
         if not path.is_symlink()
     }
     files = {".lock", ".examining", "verdicts.json", "starts.json", f"{one}.onnx"}
-    assert found == dict.fromkeys(files, 0o644) | dict.fromkeys(("yet", "models"), 0o755)
+    assert modes == dict.fromkeys(files, 0o644) | dict.fromkeys(("yet", "models"), 0o755)
 
 
 @contextmanager
 def within(seconds):
-    """Whatever takes longer hangs."""
+    """Fail the test if the block takes longer."""
 
     def give_up(*_):
         pytest.fail("it hangs")
@@ -67,7 +67,7 @@ def within(seconds):
 
 def make_socket(path):
     with socket.socket(socket.AF_UNIX) as end:
-        # A socket's name is short.
+        # A socket's path is limited to 107 bytes.
         folder = os.open(path.parent, os.O_RDONLY)
         end.bind(f"/proc/self/fd/{folder}/{path.name}")
         os.close(folder)
@@ -101,14 +101,14 @@ NAMES = (
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A disk that is as quick as memory, where no power cut is looked at."""
+    """A disk without flushing, for tests without power cuts."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_waits_for_what_is_no_regular_file(store, kind, name):
+def test_nothing_waits_for_an_irregular_file(store, kind, name):
     one, two = add(store, "one"), add(store, "two")
     store.activate(two)
     store.activate(one)
@@ -118,8 +118,8 @@ def test_nothing_waits_for_what_is_no_regular_file(store, kind, name):
     path.unlink(missing_ok=True)
     KINDS[kind](path)
     with within(10):
-        for ask in (store.active, store.previous, store.models, store.last_refusal):
-            ask()
+        for read in (store.active, store.previous, store.models, store.last_refusal):
+            read()
         for digest in (one, two):
             with suppress(ModelOutOfReach):
                 store.is_whole(digest)
@@ -128,12 +128,12 @@ def test_nothing_waits_for_what_is_no_regular_file(store, kind, name):
             store.recover,
             store.record_takeover,
             store.confirm_running,
-            store.endured,
-            store.stopped,
-            lambda: store.examining().__enter__(),
+            store.clear_crash_history,
+            store.record_clean_stop,
+            lambda: store.validation_lock().__enter__(),
             lambda: store.activate(two),
             lambda: store.refuse("1" * 64, "it hums"),
-            lambda: store.set_aside(one),
+            lambda: store.remove_if_damaged(one),
             lambda: store.roll_back("it hums"),
             lambda: store.remove(two),
         )
@@ -147,14 +147,14 @@ def test_nothing_waits_for_what_is_no_regular_file(store, kind, name):
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "folder"])
-def test_what_is_no_regular_file_gives_way_to_one(store, kind, name):
+def test_an_irregular_file_is_replaced_by_a_regular_one(store, kind, name):
     store.activate(add(store, "two"))
     path = store.directory / name
     path.unlink(missing_ok=True)
     KINDS[kind](path)
     with within(10):
         one = add(store, "one")
-        with store.examining():
+        with store.validation_lock():
             store.accept(one)
         store.activate(one)
         store.recover()

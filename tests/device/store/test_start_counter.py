@@ -14,7 +14,7 @@ def add(store, text):
     return store.add(io.BytesIO(text.encode()))
 
 
-def test_a_model_that_crashes_the_box_at_start_gives_way_to_the_previous_one(store):
+def test_a_model_that_crashes_the_device_at_start_is_rolled_back(store):
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
@@ -28,19 +28,19 @@ def test_a_model_that_crashes_the_box_at_start_gives_way_to_the_previous_one(sto
     assert store.record_start_attempt() is None
 
 
-def test_long_play_forgets_the_starts_and_crashes_before_it(store):
+def test_long_play_clears_earlier_starts_and_crashes(store):
     one = add(store, "one")
     store.activate(one)
     for _ in range(5):
         store.record_start_attempt()
         assert store.record_start_attempt() == store.path(one)
         store.confirm_running()
-        store.endured()
+        store.clear_crash_history()
 
 
 @pytest.fixture
 def crashing(store):
-    """Two models, and as many crashes of the second as asked for, each after it had played."""
+    """Two models, and a function that makes the second one crash n times after it has played."""
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
@@ -53,33 +53,33 @@ def crashing(store):
     return store.path(one), store.path(two), crash
 
 
-def test_a_model_that_crashes_the_box_again_and_again_gives_way_however_long_it_played(
+def test_a_model_that_crashes_the_device_repeatedly_is_rolled_back_however_long_it_played(
     store, crashing
 ):
     one, two, crash = crashing
     crash(MOST_CRASHES)
     assert store.record_start_attempt() == one
-    assert store.refusal(two.stem) == f"the box crashed {MOST_CRASHES} times while it played"
+    assert store.refusal(two.stem) == f"the device crashed {MOST_CRASHES} times while it played"
 
 
-def test_to_be_told_to_stop_is_no_crash_and_forgives_none(store, crashing):
+def test_a_requested_stop_is_no_crash_and_clears_none(store, crashing):
     one, two, crash = crashing
     for _ in range(3):
         store.record_start_attempt()
         store.confirm_running()
-        store.stopped()
+        store.record_clean_stop()
     crash(MOST_CRASHES - 1)
     assert store.record_start_attempt() == two
-    store.stopped()
+    store.record_clean_stop()
     crash(1)
     assert store.record_start_attempt() == one
 
 
-def test_long_play_forgives_all_crashes_before_it(store, crashing):
+def test_long_play_clears_all_earlier_crashes(store, crashing):
     _, two, crash = crashing
     crash(MOST_CRASHES - 1)
     assert store.record_start_attempt() == two
-    store.endured()
+    store.clear_crash_history()
     # The end of that one was a crash as well.
     crash(MOST_CRASHES - 1)
     assert store.refusal(two.stem) is None
@@ -103,44 +103,42 @@ def test_a_crash_is_remembered_across_a_pulled_plug(store, crashing, reboot):
     assert store.record_start_attempt() == one
 
 
-def test_without_numbers_of_boots_nobody_tells_a_crash_from_a_pulled_plug(
-    store, crashing, tmp_path
-):
+def test_without_boot_numbers_no_end_counts_as_a_crash(store, crashing, tmp_path):
     _, two, crash = crashing
     store._starts = StartCounter(store.directory / "starts.json", tmp_path / "none")
     crash(2 * MOST_CRASHES)
     assert store.refusal(two.stem) is None
 
 
-def test_a_crash_while_the_bundled_model_plays_is_held_against_no_other(store, crashing):
+def test_a_crash_while_the_bundled_model_plays_counts_against_no_other(store, crashing):
     _, two, crash = crashing
     for _ in range(2 * MOST_CRASHES):
         crash(1)
         store.activate(None)
         store.record_takeover()
         store.activate(two.stem)
-        store.endured()
+        store.clear_crash_history()
     assert store.refusal(two.stem) is None
 
 
-def test_notes_of_an_older_version_are_understood_and_it_understands_ours(store):
+def test_files_of_an_older_version_can_be_read_and_it_can_read_ours(store):
     one = add(store, "one")
     store.activate(one)
-    notes, boot = store.directory / "starts.json", StartCounter(Path("x"))._boot()
+    starts, boot = store.directory / "starts.json", StartCounter(Path("x"))._boot()
     old = {"digest": one, "n": MOST_STARTS, "boot": boot, "n_downs": 1}
-    notes.write_text(json.dumps(old), encoding="utf-8")
+    starts.write_text(json.dumps(old), encoding="utf-8")
     assert store._starts.n_reboots_of(one) == 1
     assert store.record_start_attempt() is None
     store.activate(add(store, "two"))
     store.record_start_attempt()
-    ours = json.loads(notes.read_text(encoding="utf-8"))
-    assert old.keys() <= ours.keys()
-    assert ours["n"] == 1
+    new = json.loads(starts.read_text(encoding="utf-8"))
+    assert old.keys() <= new.keys()
+    assert new["n"] == 1
     store.confirm_running()
     # An older version counts starts without success, and there was none.
-    assert json.loads(notes.read_text(encoding="utf-8"))["n"] == 0
-    store.stopped()
-    assert not notes.exists()
+    assert json.loads(starts.read_text(encoding="utf-8"))["n"] == 0
+    store.record_clean_stop()
+    assert not starts.exists()
 
 
 def test_starts_of_another_model_do_not_count(store):
@@ -164,7 +162,7 @@ def taken_over(store):
     return store.path(one), store.path(two)
 
 
-def test_one_crash_soon_after_a_take_over_is_enough(store, taken_over):
+def test_one_crash_soon_after_a_takeover_is_enough(store, taken_over):
     one, two = taken_over
     assert store.record_start_attempt() == one
     assert "crashed" in store.refusal(two.stem)
@@ -172,7 +170,7 @@ def test_one_crash_soon_after_a_take_over_is_enough(store, taken_over):
 
 @pytest.fixture
 def reboot(store, tmp_path):
-    """As if the machine had gone down and come up again."""
+    """A function that simulates a reboot of the machine."""
     boots = itertools.count()
 
     def reboot():
@@ -183,10 +181,10 @@ def reboot(store, tmp_path):
     return reboot
 
 
-def test_a_plug_pulled_soon_after_a_take_over_is_no_crash(store, taken_over, reboot):
+def test_a_plug_pulled_soon_after_a_takeover_is_no_crash(store, taken_over, reboot):
     one, two = taken_over
     reboot()
-    # It gets the chances of any other model, and no more.
+    # It gets as many starts as any other model.
     assert [store.record_start_attempt() for _ in range(MOST_STARTS)] == [two] * MOST_STARTS
     assert store.record_start_attempt() == one
 
@@ -217,7 +215,7 @@ def test_a_start_that_succeeds_sets_the_count_of_reboots_to_zero_in_the_file(sto
     assert content.keys() == {"digest", "n", "boot", "n_downs", "n_crashes", "running"}
 
 
-def test_a_crash_before_a_plug_was_pulled_is_forgotten(store, reboot):
+def test_crashes_before_a_reboot_do_not_count_as_failed_starts(store, reboot):
     one = add(store, "one")
     store.activate(one)
     for _ in range(2):
@@ -227,7 +225,7 @@ def test_a_crash_before_a_plug_was_pulled_is_forgotten(store, reboot):
         ] * MOST_STARTS
 
 
-def test_a_model_that_takes_the_machine_down_every_time_gives_way(store, reboot):
+def test_a_model_that_takes_the_machine_down_every_time_is_rolled_back(store, reboot):
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
@@ -239,12 +237,12 @@ def test_a_model_that_takes_the_machine_down_every_time_gives_way(store, reboot)
     assert "crashed" in store.refusal(two)
 
 
-def test_a_model_that_took_over_and_proved_itself_is_suspected_no_more(store, taken_over):
+def test_a_model_that_took_over_and_was_confirmed_is_no_longer_suspect(store, taken_over):
     _, two = taken_over
     store.confirm_running()
     assert store.record_start_attempt() == store.record_start_attempt() == two
 
 
-def test_nothing_is_suspected_where_the_bundled_model_takes_over(store):
+def test_the_bundled_model_that_takes_over_is_no_suspect(store):
     store.record_takeover()
     assert store.record_start_attempt() is None

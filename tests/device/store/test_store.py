@@ -1,4 +1,4 @@
-"""The model store: links that turn in one step, a lock that goes with its process, no debris."""
+"""The model store: links that change in one step, a lock per process, no stray files."""
 
 import errno
 import hashlib
@@ -48,7 +48,7 @@ def test_a_model_is_named_by_its_bytes(store):
     assert [model.digest for model in store.models()] == [digest]
 
 
-def test_a_model_comes_from_a_file_or_from_a_stream_that_cannot_be_measured(store, tmp_path):
+def test_a_model_is_added_from_a_file_or_from_a_stream_of_unknown_length(store, tmp_path):
     (tmp_path / "m").write_bytes(b"one")
     assert store.add(tmp_path / "m") == add(store, "one")
     reader, writer = os.pipe()
@@ -72,15 +72,15 @@ def test_activating_remembers_what_played_before(store):
     assert (store.active(), store.previous()) == (store.path(one), None)
 
 
-def test_the_list_tells_what_each_model_is(store):
+def test_the_list_has_the_state_of_each_model(store):
     one, two, three = (add(store, text) for text in ("one", "two", "three"))
     for number, digest in enumerate((one, two, three)):
         os.utime(store.path(digest), (number, number))
     store.activate(one)
     store.activate(two)
     store.refuse(three, "it hums")
-    facts = [(m.digest, m.is_active, m.is_previous, m.refused) for m in store.models()]
-    assert facts == [
+    rows = [(m.digest, m.is_active, m.is_previous, m.refused) for m in store.models()]
+    assert rows == [
         (three, False, False, "it hums"),
         (two, True, False, None),
         (one, False, True, None),
@@ -104,7 +104,7 @@ def test_a_rolled_back_model_is_refused_from_then_on(store):
     assert store.active() == store.path(two)
 
 
-def test_no_roll_back_leads_to_a_refused_model(store):
+def test_no_rollback_activates_a_refused_model(store):
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
@@ -112,7 +112,7 @@ def test_no_roll_back_leads_to_a_refused_model(store):
     assert store.roll_back("so does this") is None
 
 
-def test_a_model_that_misbehaved_before_another_took_over_leaves_that_one_alone(store):
+def test_refusing_an_inactive_model_leaves_the_active_one(store):
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
@@ -120,7 +120,7 @@ def test_a_model_that_misbehaved_before_another_took_over_leaves_that_one_alone(
     assert store.refusal(one) == "it hummed"
 
 
-def test_the_oldest_models_go_and_those_that_play_stay(tmp_path):
+def test_the_oldest_models_are_removed_and_the_active_and_previous_stay(tmp_path):
     store = ModelStore(tmp_path, keep=3)
     digests = []
     for number in range(6):
@@ -131,7 +131,7 @@ def test_the_oldest_models_go_and_those_that_play_stay(tmp_path):
     assert {m.digest for m in store.models()} == {digests[0], digests[1], digests[5]}
 
 
-def test_a_new_model_stays_even_where_the_clock_says_it_is_the_oldest(tmp_path):
+def test_a_new_model_stays_even_if_its_time_is_the_oldest(tmp_path):
     store = ModelStore(tmp_path, keep=2)
     for number in range(2):
         os.utime(store.path(add(store, f"model {number}")), (4e9, 4e9))
@@ -140,7 +140,7 @@ def test_a_new_model_stays_even_where_the_clock_says_it_is_the_oldest(tmp_path):
     assert len(store.models()) == 2
 
 
-def test_what_plays_cannot_be_removed_and_the_rest_can(store):
+def test_the_active_and_previous_models_cannot_be_removed_and_others_can(store):
     one, two, three = (add(store, text) for text in ("one", "two", "three"))
     store.activate(one)
     store.activate(two)
@@ -187,14 +187,14 @@ def test_a_model_that_is_too_large_or_longer_than_announced_leaves_nothing(store
     assert strays(store) == []
 
 
-def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path):
+def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path):
     store = ModelStore(tmp_path, reserve_bytes=1 << 60)
     with pytest.raises(StoreFull, match="found room for 0 bytes, expected 3"):
         add(store, "one")
     assert store.models() == []
 
 
-def test_a_disk_that_fills_up_all_the_same_leaves_nothing(store, monkeypatch):
+def test_a_disk_that_fills_up_during_an_upload_leaves_no_file(store, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -206,13 +206,13 @@ def test_a_disk_that_fills_up_all_the_same_leaves_nothing(store, monkeypatch):
     assert names(store) == before
 
 
-def test_a_folder_that_is_none_is_explained(tmp_path):
+def test_a_file_in_place_of_the_folder_is_explained(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="expected a writable folder"):
         add(ModelStore(tmp_path / "file"), "one")
 
 
-def test_tidying_removes_strays_but_not_what_somebody_writes(store):
+def test_recovery_removes_strays_but_not_a_running_upload(store):
     store.activate(add(store, "one"))
     (store.directory / ".0123.part").write_bytes(b"killed")
     (store.directory / ".active.part").symlink_to("nowhere")
@@ -225,7 +225,7 @@ def test_tidying_removes_strays_but_not_what_somebody_writes(store):
     assert len(store.models()) == 2
 
 
-def test_tidying_finishes_a_roll_back_that_a_power_cut_stopped(store):
+def test_recovery_finishes_a_rollback_that_a_power_cut_stopped(store):
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
@@ -234,7 +234,7 @@ def test_tidying_finishes_a_roll_back_that_a_power_cut_stopped(store):
     assert store.active() == store.path(one)
 
 
-def test_tidying_lets_go_of_a_model_that_the_disk_has_damaged(store):
+def test_recovery_removes_a_model_that_the_disk_has_damaged(store):
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
@@ -247,7 +247,7 @@ def test_tidying_lets_go_of_a_model_that_the_disk_has_damaged(store):
 
 @pytest.mark.parametrize("name", ["verdicts.json", "starts.json"])
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b'{"n": "x"}', b"[" * 100_000])
-def test_damaged_notes_are_no_reason_not_to_play(store, name, content):
+def test_damaged_verdicts_and_starts_do_not_keep_a_model_from_playing(store, name, content):
     one = add(store, "one")
     store.activate(one)
     (store.directory / name).write_bytes(content)
@@ -258,7 +258,7 @@ def test_damaged_notes_are_no_reason_not_to_play(store, name, content):
     assert store.refusal(one) == "it hums"
 
 
-def test_a_disk_that_cannot_be_written_is_no_reason_not_to_play(store, monkeypatch):
+def test_a_disk_that_cannot_be_written_does_not_keep_a_model_from_playing(store, monkeypatch):
     def read_only(*_):
         raise OSError(errno.EROFS, "Read-only file system")
 
@@ -270,7 +270,7 @@ def test_a_disk_that_cannot_be_written_is_no_reason_not_to_play(store, monkeypat
     store.confirm_running()
 
 
-def test_a_roll_back_works_on_a_full_disk(store, monkeypatch):
+def test_a_rollback_works_on_a_full_disk(store, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -291,7 +291,7 @@ def test_verdicts_do_not_grow_without_end(store, monkeypatch):
     assert [store.refusal(digest) for digest in digests] == [None, None, "no", "no", "no"]
 
 
-def test_the_latest_refusal_that_still_holds_is_told(store):
+def test_the_latest_valid_refusal_is_reported(store):
     assert store.last_refusal() is None
     for name, reason in (("1", "loud"), ("2", "slow")):
         store.refuse(name * 64, reason)
@@ -300,7 +300,7 @@ def test_the_latest_refusal_that_still_holds_is_told(store):
     assert store.last_refusal().reason == "loud"
 
 
-def test_a_damaged_model_is_not_activated_and_comes_again_by_being_added(store):
+def test_a_damaged_model_is_not_activated_and_can_be_added_again(store):
     one = add(store, "one")
     store.path(one).write_bytes(b"onf")
     assert not store.is_whole(one)
@@ -312,7 +312,7 @@ def test_a_damaged_model_is_not_activated_and_comes_again_by_being_added(store):
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
-def test_a_model_that_cannot_be_read_keeps_its_place(store, monkeypatch, number):
+def test_a_model_that_cannot_be_read_stays_active(store, monkeypatch, number):
     one, two = add(store, "one"), add(store, "two")
     store.activate(one)
     store.activate(two)
@@ -325,7 +325,7 @@ def test_a_model_that_cannot_be_read_keeps_its_place(store, monkeypatch, number)
         with pytest.raises(ModelOutOfReach, match=os.strerror(number)):
             store.is_whole(two)
         store.recover()
-        store.set_aside(two)
+        store.remove_if_damaged(two)
     assert store.active() == store.path(two)
     assert store.refusal(two) is None
 

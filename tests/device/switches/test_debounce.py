@@ -1,4 +1,4 @@
-"""A loose wire: held where it was, told once, obeyed again when it is calm."""
+"""Chatter of a loose wire: the level is held, reported once, and followed again when it is calm."""
 
 import numpy as np
 import pytest
@@ -10,20 +10,20 @@ from device.switches.debounce import CALM_SECONDS, ChatterFilter
 POLL_SECONDS = 0.058
 
 
-class Panel:
-    """One switch, polled as the audio loop polls."""
+class PolledSwitch:
+    """One switch with its filter, polled as often as by the audio loop."""
 
     def __init__(self):
-        self.told = []
-        self.guard = ChatterFilter(1, lambda i, chatters: self.told.append((i, chatters)))
+        self.reports = []
+        self.filter = ChatterFilter(1, lambda i, chatters: self.reports.append((i, chatters)))
         self.now = 50.0
 
     def play(self, levels, poll_seconds=POLL_SECONDS):
-        seen = []
+        outputs = []
         for level in levels:
-            seen.append(self.guard.update((bool(level),), self.now)[0])
+            outputs.append(self.filter.update((bool(level),), self.now)[0])
             self.now += poll_seconds
-        return seen
+        return outputs
 
     def rest(self, level, seconds):
         return self.play([level] * round(seconds / POLL_SECONDS))
@@ -34,61 +34,62 @@ def chatter(seconds, seed=1):
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_a_switch_that_chatters_is_held_where_it_was_before(before):
-    panel = Panel()
-    panel.rest(before, 2)
-    seen = panel.play(chatter(20))
-    assert set(seen[-200:]) == {before}
-    assert panel.told == [(0, True)]
-    # It was obeyed for a few seconds at most.
-    assert not any(a != before for a in seen[round(5 / POLL_SECONDS) :])
+def test_a_switch_that_chatters_is_held_at_its_earlier_level(before):
+    switch = PolledSwitch()
+    switch.rest(before, 2)
+    outputs = switch.play(chatter(20))
+    assert set(outputs[-200:]) == {before}
+    assert switch.reports == [(0, True)]
+    # The chatter passed for a few seconds at most.
+    assert not any(a != before for a in outputs[round(5 / POLL_SECONDS) :])
 
 
-def test_when_it_is_calm_it_is_obeyed_again_as_it_stands_now():
-    panel = Panel()
-    panel.rest(False, 2)
-    panel.play(chatter(10))
-    calm = panel.rest(True, CALM_SECONDS + 1)
+def test_when_it_is_calm_its_present_level_passes_again():
+    switch = PolledSwitch()
+    switch.rest(False, 2)
+    switch.play(chatter(10))
+    calm = switch.rest(True, CALM_SECONDS + 1)
     assert (calm[0], calm[-1]) == (False, True)
-    assert panel.told == [(0, True), (0, False)]
-    assert panel.rest(False, 0.1) == [False, False]
+    assert switch.reports == [(0, True), (0, False)]
+    assert switch.rest(False, 0.1) == [False, False]
 
 
-def test_chatter_that_is_slow_because_polls_are_slower_is_found_as_well():
+def test_chatter_that_is_sampled_at_a_low_rate_is_detected():
     # 50 Hz hum, polled every 58 ms, looks like a flip every 290 ms.
-    panel = Panel()
-    panel.rest(False, 2)
-    seen = panel.play([(i // 5) % 2 for i in range(400)])
-    assert panel.guard.chattering == (True,)
-    assert set(seen[-100:]) == {False}
+    switch = PolledSwitch()
+    switch.rest(False, 2)
+    outputs = switch.play([(i // 5) % 2 for i in range(400)])
+    assert switch.filter.chattering == (True,)
+    assert set(outputs[-100:]) == {False}
 
 
 @pytest.mark.parametrize(("per_second", "seconds"), [(6, 2), (4, 3), (2, 600)])
-def test_a_busy_hand_is_obeyed(per_second, seconds):
-    panel = Panel()
+def test_flips_as_fast_as_a_player_can_make_them_pass(per_second, seconds):
+    switch = PolledSwitch()
     n_polls = round(1 / per_second / POLL_SECONDS)
     levels = [(i // n_polls) % 2 for i in range(round(seconds / POLL_SECONDS))]
-    assert panel.play(levels) == [bool(level) for level in levels]
-    assert panel.told == []
+    assert switch.play(levels) == [bool(level) for level in levels]
+    assert switch.reports == []
 
 
-def test_one_loose_wire_leaves_the_other_switches_alone():
-    guard = ChatterFilter(3)
+def test_one_loose_wire_does_not_hold_the_other_switches():
+    chatter_filter = ChatterFilter(3)
     loose = chatter(20)
-    seen = [
-        guard.update((True, bool(level), False), i * POLL_SECONDS) for i, level in enumerate(loose)
+    outputs = [
+        chatter_filter.update((True, bool(level), False), i * POLL_SECONDS)
+        for i, level in enumerate(loose)
     ]
-    assert guard.chattering == (False, True, False)
-    assert {(bits[0], bits[2]) for bits in seen} == {(True, False)}
+    assert chatter_filter.chattering == (False, True, False)
+    assert {(bits[0], bits[2]) for bits in outputs} == {(True, False)}
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 1.0), st.booleans()), max_size=200), st.booleans())
-def test_whatever_happened_a_switch_at_rest_is_obeyed_in_the_end(moves, rest):
-    guard, now = ChatterFilter(1), 0.0
+def test_after_any_input_a_switch_at_rest_has_its_level(moves, rest):
+    chatter_filter, now = ChatterFilter(1), 0.0
     for pause, level in moves:
         now += pause
-        guard.update((level,), now)
+        chatter_filter.update((level,), now)
     for _ in range(100):
         now += POLL_SECONDS
-        seen = guard.update((rest,), now)
-    assert seen == (rest,)
+        output = chatter_filter.update((rest,), now)
+    assert output == (rest,)

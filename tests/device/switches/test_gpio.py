@@ -1,4 +1,4 @@
-"""Pins, on gpiozero's mock factory; what it does not do (bounce) is in test_switches."""
+"""Pins, on gpiozero's mock factory; bounce, which it lacks, is in test_base.py."""
 
 import subprocess
 import sys
@@ -33,52 +33,52 @@ class Clock:
 
 def test_a_pin_pulled_to_ground_is_on(factory):
     clock = Clock()
-    with GpioSwitches(PINS, clock=clock) as panel:
-        assert panel.n_switches == 3
-        assert panel.read(0.0) == (False, False, False)
+    with GpioSwitches(PINS, clock=clock) as switches:
+        assert switches.n_switches == 3
+        assert switches.read(0.0) == (False, False, False)
         factory.pin(6).drive_low()
-        assert panel.read(0.0) == (False, True, False)
+        assert switches.read(0.0) == (False, True, False)
         clock.now += 1
         factory.pin(6).drive_high()
-        assert panel.read(0.0) == (False, False, False)
-        assert not panel.finished
+        assert switches.read(0.0) == (False, False, False)
+        assert not switches.finished
 
 
 def test_a_switch_closed_before_the_start_is_on_at_once(factory):
-    with GpioSwitches(PINS, clock=Clock()) as panel:
+    with GpioSwitches(PINS, clock=Clock()) as switches:
         factory.pin(13).drive_low()
-        assert panel.read(0.0) == (False, False, True)
+        assert switches.read(0.0) == (False, False, True)
 
 
 def test_a_pin_that_bounces_is_one_flip(factory):
     clock = Clock()
-    with GpioSwitches(PINS, clock=clock, lockout_seconds=0.03) as panel:
+    with GpioSwitches(PINS, clock=clock, lockout_seconds=0.03) as switches:
         states = []
         for drive in ("drive_low", "drive_high", "drive_low"):
             getattr(factory.pin(5), drive)()
-            states.append(panel.read(0.0)[0])
+            states.append(switches.read(0.0)[0])
             clock.now += 0.005
         assert states == [True, True, True]
 
 
-def test_no_edges_are_asked_for(factory):
+def test_no_edge_events_are_requested(factory):
     with GpioSwitches(PINS, clock=Clock()):
         assert all(factory.pin(pin).when_changed is None for pin in PINS)
 
 
 def test_closed_pins_can_be_opened_again_and_closing_twice_is_fine(factory):
-    panel = GpioSwitches(PINS)
-    panel.close()
-    panel.close()
+    switches = GpioSwitches(PINS)
+    switches.close()
+    switches.close()
     with GpioSwitches(PINS) as again:
         assert again.read(0.0) == (False, False, False)
 
 
-def test_a_pin_that_is_taken_is_refused_and_the_others_are_let_go(factory):
+def test_a_pin_in_use_is_refused_and_the_others_are_released(factory):
     with gpiozero.InputDevice(13), pytest.raises(SwitchesUnavailable, match="choose the keyboard"):
         GpioSwitches(PINS)
-    with GpioSwitches(PINS) as panel:
-        assert panel.n_switches == 3
+    with GpioSwitches(PINS) as switches:
+        assert switches.n_switches == 3
 
 
 def test_a_pin_that_does_not_exist_is_refused(factory):
@@ -86,7 +86,7 @@ def test_a_pin_that_does_not_exist_is_refused(factory):
         GpioSwitches((5, 99))
 
 
-def test_a_machine_without_pins_is_told_apart(monkeypatch):
+def test_a_machine_without_pins_has_its_own_message(monkeypatch):
     def no_factory():
         raise gpiozero.exc.BadPinFactory("Unable to load any default pin factory!")
 
@@ -110,7 +110,7 @@ def test_an_error_of_the_pin_library_is_translated(factory, monkeypatch):
 @pytest.mark.parametrize("n_failures", [1, 2])
 def test_a_line_that_is_busy_on_closing_is_tried_once_more(factory, monkeypatch, n_failures):
     slept = []
-    panel = GpioSwitches(PINS, sleep=slept.append)
+    switches = GpioSwitches(PINS, sleep=slept.append)
     close, failures = gpiozero.InputDevice.close, list(range(n_failures))
 
     def busy_close(device):
@@ -121,49 +121,51 @@ def test_a_line_that_is_busy_on_closing_is_tried_once_more(factory, monkeypatch,
 
     with monkeypatch.context() as patch:
         patch.setattr(gpiozero.InputDevice, "close", busy_close)
-        panel.close()
+        switches.close()
     assert slept == [0.01]
 
 
-def test_gpiozero_is_imported_only_for_a_panel_of_pins():
+def test_gpiozero_is_imported_only_when_pins_are_opened():
     code = "import sys, device.switches.gpio; assert 'gpiozero' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_switch_to_the_supply_is_on_when_its_pin_is_high(factory):
-    with GpioSwitches(PINS, clock=Clock(), active_high=True) as panel:
-        assert panel.read(0.0) == (False, False, False)
+    with GpioSwitches(PINS, clock=Clock(), active_high=True) as switches:
+        assert switches.read(0.0) == (False, False, False)
         assert factory.pin(5).pull == "down"
         factory.pin(6).drive_high()
-        assert panel.read(0.0) == (False, True, False)
+        assert switches.read(0.0) == (False, True, False)
 
 
 @pytest.mark.parametrize("active_high", [False, True])
 def test_a_resistor_on_the_board_leaves_the_one_in_the_pi_off(factory, active_high):
-    with GpioSwitches(PINS, clock=Clock(), active_high=active_high, pulled_outside=True) as panel:
+    with GpioSwitches(
+        PINS, clock=Clock(), active_high=active_high, pulled_outside=True
+    ) as switches:
         assert factory.pin(5).pull == "floating"
         for pin in PINS:
             (factory.pin(pin).drive_low if active_high else factory.pin(pin).drive_high)()
-        assert panel.read(0.0) == (False, False, False)
+        assert switches.read(0.0) == (False, False, False)
         (factory.pin(13).drive_high if active_high else factory.pin(13).drive_low)()
-        assert panel.read(0.0) == (False, False, True)
+        assert switches.read(0.0) == (False, False, True)
 
 
-def test_a_loose_wire_is_named_once_and_held(factory):
-    clock, said = Clock(), []
-    with GpioSwitches(PINS, clock=clock, report=said.append) as panel:
+def test_a_loose_wire_is_reported_once_and_held(factory):
+    clock, messages = Clock(), []
+    with GpioSwitches(PINS, clock=clock, report=messages.append) as switches:
         for i in range(200):
             (factory.pin(6).drive_low if i % 2 else factory.pin(6).drive_high)()
-            seen = panel.read(0.0)
+            bits = switches.read(0.0)
             clock.now += 0.058
-        assert seen == (False, False, False)
-        assert panel.chattering == (False, True, False)
+        assert bits == (False, False, False)
+        assert switches.chattering == (False, True, False)
         factory.pin(6).drive_low()
         for _ in range(50):
-            seen = panel.read(0.0)
+            bits = switches.read(0.0)
             clock.now += 0.058
-    assert seen == (False, True, False)
-    assert said == [
-        "switch 2 (BCM 6, header pin 31) chatters, and is held where it was: see to its wire",
+    assert bits == (False, True, False)
+    assert messages == [
+        "switch 2 (BCM 6, header pin 31) chatters, and is held where it was: check its wire",
         "switch 2 (BCM 6, header pin 31) is calm",
     ]

@@ -1,4 +1,4 @@
-"""The terminal as a panel, on a pseudo-terminal."""
+"""Switches on the keyboard, on a pseudo-terminal."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def terminal():
     pair.close()
 
 
-def panel_on(terminal, n_switches=8, print_share_code=lambda: None, start=None):
+def open_switches(terminal, n_switches=8, print_share_code=lambda: None, start=None):
     rng = np.random.default_rng(0)
     return KeyboardSwitches(
         n_switches, rng=rng, print_share_code=print_share_code, start=start, fd=terminal.fd
@@ -51,9 +51,9 @@ def panel_on(terminal, n_switches=8, print_share_code=lambda: None, start=None):
 
 
 def after(terminal, keys, n_switches=8):
-    with panel_on(terminal, n_switches) as panel:
+    with open_switches(terminal, n_switches) as switches:
         terminal.type(keys)
-        return format_bits(panel.read(0.0))
+        return format_bits(switches.read(0.0))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_keys_toggle_their_switches_and_others_do_nothing(terminal, keys, bits):
     assert after(terminal, keys) == bits
 
 
-def test_switches_beyond_the_ninth_have_letters_and_an_arrow_key_is_none(terminal):
+def test_switches_beyond_the_ninth_have_letters_and_arrow_keys_have_no_effect(terminal):
     assert after(terminal, b"9ac", 16) == "0000000011010000"
     assert after(terminal, b"g", 16) == "0" * 15 + "1"
     assert after(terminal, b"A", 16) == "0" * 9 + "1" + "0" * 6
@@ -81,95 +81,97 @@ def test_switches_beyond_the_ninth_have_letters_and_an_arrow_key_is_none(termina
 
 
 def test_reading_does_not_wait_for_a_key(terminal):
-    with panel_on(terminal) as panel:
-        assert panel.read(0.0) == panel.read(1.0) == (False,) * 8
+    with open_switches(terminal) as switches:
+        assert switches.read(0.0) == switches.read(1.0) == (False,) * 8
 
 
 @pytest.mark.parametrize("n_switches", [1, 8])
-def test_r_always_changes_something(terminal, n_switches):
-    with panel_on(terminal, n_switches) as panel:
-        before = panel.read(0.0)
+def test_r_always_flips_a_switch(terminal, n_switches):
+    with open_switches(terminal, n_switches) as switches:
+        before = switches.read(0.0)
         for _ in range(20):
             terminal.type(b"r")
-            now = panel.read(0.0)
+            now = switches.read(0.0)
             assert now != before
             before = now
 
 
-def test_the_space_bar_asks_to_be_told_and_flips_nothing(terminal):
-    asked = []
-    with panel_on(terminal, 4, lambda: asked.append(1)) as panel:
+def test_the_space_bar_prints_the_share_code_and_flips_nothing(terminal):
+    prints = []
+    with open_switches(terminal, 4, lambda: prints.append(1)) as switches:
         terminal.type(b"13  ")
-        assert format_bits(panel.read(0.0)) == "1010"
-    assert len(asked) == 2
+        assert format_bits(switches.read(0.0)) == "1010"
+    assert len(prints) == 2
 
 
-def test_the_switches_may_stand_somewhere_at_the_start(terminal):
-    with panel_on(terminal, 4, start=(True, False, True)) as panel:
-        assert format_bits(panel.read(0.0)) == "1010"
+def test_the_switches_may_be_set_at_the_start(terminal):
+    with open_switches(terminal, 4, start=(True, False, True)) as switches:
+        assert format_bits(switches.read(0.0)) == "1010"
 
 
 @pytest.mark.parametrize(("n_switches", "bits"), [(2, "01"), (6, "010100")])
-def test_a_model_with_other_switches_leaves_those_that_stay_as_they_are(terminal, n_switches, bits):
-    with panel_on(terminal, 4) as panel:
+def test_a_model_with_another_number_of_switches_keeps_the_states_of_the_rest(
+    terminal, n_switches, bits
+):
+    with open_switches(terminal, 4) as switches:
         terminal.type(b"24")
-        panel.read(0.0)
-        panel.fit(n_switches)
-        assert format_bits(panel.read(0.0)) == bits
+        switches.read(0.0)
+        switches.fit(n_switches)
+        assert format_bits(switches.read(0.0)) == bits
         terminal.type(b"6")
-        assert format_bits(panel.read(0.0)) == bits[:5] + ("1" if n_switches == 6 else "")
+        assert format_bits(switches.read(0.0)) == bits[:5] + ("1" if n_switches == 6 else "")
 
 
-def test_q_asks_to_end(terminal):
-    with panel_on(terminal) as panel:
-        assert not panel.finished
+def test_q_quits(terminal):
+    with open_switches(terminal) as switches:
+        assert not switches.finished
         terminal.type(b"q")
-        panel.read(0.0)
-        assert panel.finished
+        switches.read(0.0)
+        assert switches.finished
 
 
-def test_the_terminal_gets_its_mode_back_even_after_an_exception(terminal):
+def test_the_terminals_mode_is_restored_even_after_an_exception(terminal):
     before = terminal.mode()
-    with pytest.raises(RuntimeError), panel_on(terminal):
+    with pytest.raises(RuntimeError), open_switches(terminal):
         assert not terminal.mode()[3] & (termios.ICANON | termios.ECHO)
         raise RuntimeError
     assert terminal.mode() == before
 
 
-def test_closing_twice_is_fine_and_a_closed_panel_touches_nothing(terminal):
-    panel = panel_on(terminal)
-    panel.close()
-    panel.close()
+def test_closing_twice_is_fine_and_closed_switches_leave_the_terminal_alone(terminal):
+    switches = open_switches(terminal)
+    switches.close()
+    switches.close()
     before = terminal.mode()
     terminal.type(b"1")
-    assert panel.read(0.0) == (False,) * 8
+    assert switches.read(0.0) == (False,) * 8
     assert terminal.mode() == before
 
 
-def test_interrupts_still_work_while_the_panel_is_open(terminal):
-    with panel_on(terminal):
+def test_interrupts_still_work_while_the_switches_are_open(terminal):
+    with open_switches(terminal):
         assert terminal.mode()[3] & termios.ISIG
 
 
-def test_a_mode_set_by_somebody_else_meanwhile_is_put_right(terminal):
+def test_a_mode_set_by_another_program_is_corrected(terminal):
     cooked = terminal.mode()
-    with panel_on(terminal) as panel:
+    with open_switches(terminal) as switches:
         termios.tcsetattr(terminal.fd, termios.TCSANOW, cooked)
-        panel.read(0.0)
+        switches.read(0.0)
         terminal.type(b"2")
-        assert format_bits(panel.read(0.0)) == "01000000"
+        assert format_bits(switches.read(0.0)) == "01000000"
 
 
 def test_at_the_end_of_input_the_state_is_held(terminal):
-    with panel_on(terminal) as panel:
+    with open_switches(terminal) as switches:
         terminal.type(b"15")
-        panel.read(0.0)
+        switches.read(0.0)
         terminal.hang_up()
-        assert format_bits(panel.read(1.0)) == format_bits(panel.read(2.0)) == "10001000"
-        assert not panel.finished
+        assert format_bits(switches.read(1.0)) == format_bits(switches.read(2.0)) == "10001000"
+        assert not switches.finished
 
 
-def test_what_is_no_terminal_is_refused():
+def test_a_pipe_is_refused():
     read_end, write_end = os.pipe()
     try:
         with pytest.raises(SwitchesUnavailable, match="not a terminal, expected a terminal"):
@@ -182,21 +184,22 @@ def test_what_is_no_terminal_is_refused():
 @pytest.mark.parametrize(
     ("n_switches", "keys"), [(1, "1 switch"), (8, "1-8 switch"), (16, "1-9 a-g switch")]
 )
-def test_the_help_names_the_keys_there_are(n_switches, keys):
+def test_the_help_names_the_available_keys(n_switches, keys):
     assert key_help(n_switches).startswith(keys)
 
 
-PLAYER = """
+PROGRAM = """
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs tests behind
 import numpy as np
 fd = os.open(sys.argv[1], os.O_RDWR)  # a session leader's first terminal becomes its own
 from device.switches.keyboard import KeyboardSwitches
 try:
-    with KeyboardSwitches(8, rng=np.random.default_rng(0), print_share_code=print, fd=fd) as panel:
+    rng = np.random.default_rng(0)
+    with KeyboardSwitches(8, rng=rng, print_share_code=print, fd=fd) as switches:
         print("ready", flush=True)
-        while not panel.finished:
-            panel.read(0.0)
+        while not switches.finished:
+            switches.read(0.0)
             time.sleep(0.01)
 except KeyboardInterrupt:
     print("interrupted")
@@ -205,14 +208,14 @@ except KeyboardInterrupt:
 
 def test_ctrl_c_interrupts_and_leaves_the_terminal_as_it_was(terminal):
     before = terminal.mode()
-    command = [sys.executable, "-c", PLAYER, os.ttyname(terminal.fd)]
+    command = [sys.executable, "-c", PROGRAM, os.ttyname(terminal.fd)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as player:
+    ) as program:
         try:
-            assert player.stdout.readline() == "ready\n"
+            assert program.stdout.readline() == "ready\n"
             terminal.type(b"\x03")
-            assert player.communicate(timeout=60)[0] == "interrupted\n"
+            assert program.communicate(timeout=60)[0] == "interrupted\n"
         finally:
-            player.kill()
+            program.kill()
     assert terminal.mode() == before

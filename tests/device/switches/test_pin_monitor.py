@@ -1,4 +1,4 @@
-"""Switches watched live while somebody flips them."""
+"""Switches watched live while they are flipped."""
 
 from device.switches.pin_monitor import Watch, table, watch
 
@@ -7,12 +7,12 @@ STILL = (False,)
 
 def flips(*moves, n_steps=400, step=0.001):
     """Poll one contact each millisecond; moves are (millisecond, level)."""
-    seen, levels = Watch(1), dict(moves)
+    monitor, levels = Watch(1), dict(moves)
     level = False
     for i in range(n_steps):
         level = levels.get(i, level)
-        seen.update((level,), 10.0 + i * step)
-    return seen.contacts[0]
+        monitor.update((level,), 10.0 + i * step)
+    return monitor.contacts[0]
 
 
 def test_a_clean_flip_there_and_back_works():
@@ -29,7 +29,7 @@ def test_bounce_is_timed_and_is_no_flip_on_closing_nor_on_opening():
     assert contact.verdict == "works"
 
 
-def test_a_switch_flipped_once_is_asked_for_back():
+def test_a_switch_flipped_once_has_to_be_flipped_back():
     assert flips((50, True)).verdict == "flip it back"
     assert flips().verdict == "flip it"
 
@@ -38,17 +38,17 @@ def test_a_switch_that_is_closed_and_never_moves_may_touch_ground():
     assert flips((0, True)).verdict == "closed: flip it, or it touches ground"
 
 
-def test_a_loose_wire_is_told_from_bounce():
+def test_a_loose_wire_is_distinguished_from_bounce():
     contact = flips(*((i, bool(i % 2)) for i in range(50, 300)))
-    assert contact.verdict == "chatters: see to its wire"
+    assert contact.verdict == "chatters: check its wire"
 
 
-def test_a_flip_that_bounces_back_within_the_lockout_ends_as_it_stands():
+def test_a_flip_back_within_the_lockout_is_a_second_flip():
     contact = flips((50, True), (60, False))
     assert (contact.closed, contact.n_flips) == (False, 2)
 
 
-def test_it_is_shown_while_it_is_watched_and_ends_in_time():
+def test_the_table_is_refreshed_and_the_watch_ends_in_time():
     class Time:
         now = 0.0
 
@@ -59,9 +59,9 @@ def test_it_is_shown_while_it_is_watched_and_ends_in_time():
             self.now += seconds
 
     time, shown = Time(), []
-    seen = watch(
+    monitor = watch(
         lambda: (time.now > 0.5, False),
-        lambda seen: shown.append([contact.closed for contact in seen.contacts]),
+        lambda monitor: shown.append([contact.closed for contact in monitor.contacts]),
         2,
         seconds=1.0,
         clock=time.clock,
@@ -70,7 +70,7 @@ def test_it_is_shown_while_it_is_watched_and_ends_in_time():
     assert shown[0] == [False, False]
     assert shown[-1] == [True, False]
     assert 8 <= len(shown) <= 12
-    rows = seen.rows((5, 99), ("warmth",))
+    rows = monitor.rows((5, 99), ("warmth",))
     assert rows[0] == {
         "switch": 1,
         "label": "warmth",

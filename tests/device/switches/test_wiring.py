@@ -10,10 +10,10 @@ from device.switches.wiring import Wiring
 from device.switches.wiring_diagram import diagram
 
 SVG = "{http://www.w3.org/2000/svg}"
-PANEL = Wiring(DEFAULT_PINS, labels=("warmth", "drums & <bass>"), leds={"beat": 22})
+WIRING = Wiring(DEFAULT_PINS, labels=("warmth", "drums & <bass>"), leds={"beat": 22})
 
 
-def words(wiring):
+def texts(wiring):
     return [text.text for text in Xml.fromstring(diagram(wiring)).iter(f"{SVG}text")]
 
 
@@ -24,28 +24,28 @@ def ends_of_lines(wiring):
 
 
 def test_the_table_names_every_part_its_pin_and_its_other_end():
-    assert PANEL.rows()[:2] == [
+    assert WIRING.rows()[:2] == [
         ("switch 1 warmth", "5", "29", "GND"),
         ("switch 2 drums & <bass>", "6", "31", "GND"),
     ]
-    assert PANEL.rows()[7:] == [
+    assert WIRING.rows()[7:] == [
         ("switch 8", "16", "36", "GND"),
         ("LED beat", "22", "15", "330 Ω, LED, GND"),
     ]
-    assert replace(PANEL, active_high=True).rows()[0][-1] == "3V3"
+    assert replace(WIRING, active_high=True).rows()[0][-1] == "3V3"
 
 
 def test_the_diagram_shows_the_whole_header_and_every_part():
-    said = words(PANEL)
-    assert {str(pin) for pin in range(1, 41)} <= set(said)
-    assert {"1  warmth", "2  drums & <bass>", "8", "LED: beat"} <= set(said)
-    assert "Each switch: closed to ground is on; pull-up inside the Pi." in said
+    labels = texts(WIRING)
+    assert {str(pin) for pin in range(1, 41)} <= set(labels)
+    assert {"1  warmth", "2  drums & <bass>", "8", "LED: beat"} <= set(labels)
+    assert "Each switch: closed to ground is on; pull-up inside the Pi." in labels
 
 
 def test_the_diagram_follows_the_configuration():
-    said = words(replace(PANEL, active_high=True, pulled_outside=True, leds={}))
-    assert "Each switch: closed to 3.3 V is on; pull-down 10 kΩ on your board." in said
-    assert not any("LED" in word for word in said)
+    labels = texts(replace(WIRING, active_high=True, pulled_outside=True, leds={}))
+    assert "Each switch: closed to 3.3 V is on; pull-down 10 kΩ on your board." in labels
+    assert not any("LED" in text for text in labels)
 
 
 @pytest.mark.parametrize("active_high", [False, True])
@@ -63,14 +63,14 @@ def test_every_wire_is_connected_at_both_ends(pins, active_high):
     for _, *ends in lines:
         for x, y in ends:
             on_circle = any((x - cx) ** 2 + (y - cy) ** 2 <= (r + 1) ** 2 for cx, cy, r in circles)
-            # Only an open switch ends in the air: its blade.
-            in_the_air = any(abs(x - cx) == 6 and cy - y == 14 for cx, cy, _ in circles)
-            assert on_circle or in_the_air or corners.count((x, y)) > 1
+            # Only the blade of an open switch has a free end.
+            is_blade = any(abs(x - cx) == 6 and cy - y == 14 for cx, cy, _ in circles)
+            assert on_circle or is_blade or corners.count((x, y)) > 1
 
 
-def test_what_cannot_work_and_what_may_be_in_the_way_is_told():
+def test_wrong_pins_and_other_uses_of_pins_are_reported():
     wiring = Wiring((5, 5, 40, 19), leds={"beat": 5})
     assert wiring.problems() == ["BCM 40 is not on the header", "BCM 5 is used twice"]
-    assert wiring.rivals() == ["BCM 19: a sound card on the header (I2S)"]
-    assert PANEL.problems() == PANEL.rivals() == []
-    assert "BCM 40" not in words(wiring)
+    assert wiring.conflicts() == ["BCM 19: a sound card on the header (I2S)"]
+    assert WIRING.problems() == WIRING.conflicts() == []
+    assert "BCM 40" not in texts(wiring)

@@ -1,4 +1,4 @@
-"""Streaming Griffin-Lim, judged by the sound it makes of magnitudes whose sound is known."""
+"""Streaming Griffin-Lim, measured on magnitudes of known signals."""
 
 import tracemalloc
 
@@ -74,9 +74,9 @@ def spectral_convergence_db(signal, n_fft, hop, window="hann"):
     """Magnitude error of the inverted signal relative to the target, its start left out."""
     stream = inversion(n_fft, hop, window=window)
     target = stft_magnitude(signal, n_fft, hop, window)
-    found = stft_magnitude(stream.process(target)[stream.delay_samples :], n_fft, hop, window)
-    settled = slice(n_fft // hop, len(found) - n_fft // hop)
-    error = np.linalg.norm(found[settled] - target[settled])
+    actual = stft_magnitude(stream.process(target)[stream.delay_samples :], n_fft, hop, window)
+    settled = slice(n_fft // hop, len(actual) - n_fft // hop)
+    error = np.linalg.norm(actual[settled] - target[settled])
     return 20 * np.log10(error / np.linalg.norm(target[settled]))
 
 
@@ -93,7 +93,7 @@ def test_the_block_size_does_not_change_a_bit(magnitude, cuts):
 
 @given(magnitudes)
 @settings(max_examples=40)
-def test_whatever_is_not_negative_gives_finite_sound(magnitude):
+def test_any_magnitudes_that_are_not_negative_give_finite_samples(magnitude):
     samples = inversion().process(magnitude)
     assert samples.shape == (len(magnitude) * HOP,)
     assert np.isfinite(samples).all()
@@ -126,7 +126,7 @@ def test_sound_comes_back_after_silence_as_loud_as_it_was(n_silent):
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), SIZES)
-def test_what_comes_in_where_nothing_was_comes_in_without_a_click(n_fft, hop):
+def test_sound_that_begins_after_silence_begins_without_a_click(n_fft, hop):
     """Not as an impulse, which is what bins whose phases are aligned would add up to."""
     stream = inversion(n_fft, hop)
     stream.process(stft_magnitude(sine(110), n_fft, hop))
@@ -144,8 +144,8 @@ def test_sound_and_state_are_single_precision_throughout():
     assert {a.dtype for a in arrays} == {np.dtype("float32"), np.dtype("complex64")}
 
 
-# One frame ahead and two passes, measured: 19 to 43 dB; what is left is phase that drifts by a
-# fraction of a hertz. The default gives a lone sine less care: 10.5 dB and up.
+# One frame ahead and two iterations, measured: 19 to 43 dB; the rest is phase that drifts by a
+# fraction of a hertz. The default is worse for a single sine: 10.5 dB and up.
 @pytest.mark.parametrize(
     ("options", "level_error", "smallest_snr_db"),
     [({"look_ahead": 1, "n_iterations": 2}, 0.01, 16), ({}, 0.05, 10)],
@@ -168,13 +168,13 @@ def test_a_sine_comes_back_at_its_frequency_with_its_level(
     ("hertz", "n_fft", "hop", "bound_db"),
     [(440, 1024, 256, -40), (5000, 1024, 256, -40), (440, 256, 64, -35), (2500, 256, 64, -35)],
 )
-def test_a_sine_has_the_magnitudes_that_were_asked_for(hertz, n_fft, hop, bound_db):
+def test_a_sine_has_its_target_magnitudes(hertz, n_fft, hop, bound_db):
     assert spectral_convergence_db(sine(hertz), n_fft, hop) < bound_db
 
 
 # Measured: -23.3 and -24.3 dB.
 @pytest.mark.parametrize("shape", [(1024, 256, "hann"), (768, 128, "asymmetric")])
-def test_a_chord_with_clicks_has_nearly_the_magnitudes_that_were_asked_for(shape):
+def test_a_chord_with_clicks_has_nearly_its_target_magnitudes(shape):
     signal = chord(220, 277.2, 329.6, 440)
     signal[:: SAMPLE_RATE // 2] += 0.8
     assert spectral_convergence_db(signal, *shape) < -20
@@ -203,7 +203,7 @@ def test_a_click_arrives_with_the_documented_delay(n_fft, hop, look_ahead):
 # hop beside its place, under a Hann window of such an overlap as well.
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize(("n_fft", "hop"), [*SIZES, (768, 128), (768, 192)])
-def test_with_all_its_care_a_click_arrives_in_time_under_any_window(n_fft, hop, window):
+def test_with_more_iterations_a_click_arrives_in_time_under_any_window(n_fft, hop, window):
     stream = inversion(n_fft, hop, window=window)
     assert delay_of_a_click(stream) == stream.delay_samples
 
@@ -241,7 +241,7 @@ def halfway(stream):
 
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize(("n_fft", "hop"), [*SIZES, (768, 128), (768, 192)])
-def test_a_change_is_halfway_when_it_is_said_to_be(n_fft, hop, window):
+def test_a_change_is_halfway_after_the_stated_samples(n_fft, hop, window):
     stream = inversion(n_fft, hop, window=window, look_ahead=1, n_iterations=2)
     assert halfway(stream) == pytest.approx(stream.halfway_samples, abs=n_fft // 50)
 
@@ -278,7 +278,7 @@ def test_a_revised_change_is_whole_after_the_stated_latency(look_ahead, n_iterat
 
 
 @pytest.mark.parametrize("look_ahead", [0, 2, 3])
-def test_a_change_that_is_only_handed_in_waits_for_the_frames_before_it(look_ahead):
+def test_a_change_without_a_revision_waits_for_the_frames_before_it(look_ahead):
     stream = inversion(look_ahead=look_ahead)
     stream.process(noise_magnitude(40))
     after = stream.process(np.zeros((30, N_BINS), np.float32))
@@ -298,18 +298,18 @@ def test_a_revision_begins_with_the_next_hop():
 
 def test_a_revision_comes_as_near_to_a_change_as_no_look_ahead_at_all():
     one, other = noise_magnitude(60, seed=1), noise_magnitude(60, seed=2)
-    wanted = np.concatenate([one[:30], other[30:]])
+    expected = np.concatenate([one[:30], other[30:]])
 
     def error(stream, samples):
         start = stream.delay_samples - stream.look_ahead * HOP
-        found = stft_magnitude(samples[start:], N_FFT, HOP)
-        return np.linalg.norm(found[30:36] - wanted[30:36])
+        actual = stft_magnitude(samples[start:], N_FFT, HOP)
+        return np.linalg.norm(actual[30:36] - expected[30:36])
 
     ahead, without = inversion(), inversion(look_ahead=0)
     before = ahead.process(one[: 30 + ahead.look_ahead])[ahead.look_ahead * HOP :]
     ahead.revise(other[30 : 30 + ahead.look_ahead])
     revised = np.concatenate([before, ahead.process(other[30 + ahead.look_ahead :])])
-    assert error(ahead, revised) < error(without, without.process(wanted))
+    assert error(ahead, revised) < error(without, without.process(expected))
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
@@ -340,7 +340,7 @@ def test_a_revised_stream_survives_anything(before, after):
     assert np.isfinite(stream.process(after)).all()
 
 
-def test_a_frame_is_heard_when_it_is_handed_in_at_the_earliest_and_in_its_turn_at_the_latest():
+def test_a_frame_sounds_between_its_step_and_the_end_of_the_look_ahead():
     target = noise_magnitude(60)
     changed = target.copy()
     changed[25:] *= 0.5
@@ -359,7 +359,7 @@ def test_the_default_preset_follows_a_switch_within_25_ms():
     assert PRESETS["default"].latency_samples / SAMPLE_RATE <= 0.025
 
 
-def test_passes_may_change_while_the_stream_runs():
+def test_iterations_may_change_while_the_stream_runs():
     target = noise_magnitude(90)
     stream = inversion(n_iterations=2)
     samples = [stream.process(target[:30])]
@@ -369,18 +369,18 @@ def test_passes_may_change_while_the_stream_runs():
     assert all(np.std(part[-10 * HOP :]) == pytest.approx(0.1, rel=0.3) for part in samples)
 
 
-def test_more_passes_come_closer():
+def test_more_iterations_have_a_smaller_error():
     target = noise_magnitude(200)
     errors = []
     for n_iterations in (0, 1, 2, 8):
         stream = inversion(n_iterations=n_iterations)
-        found = stft_magnitude(stream.process(target)[stream.delay_samples :], N_FFT, HOP)
-        errors.append(np.linalg.norm(found[4:190] - target[4:190]))
+        actual = stft_magnitude(stream.process(target)[stream.delay_samples :], N_FFT, HOP)
+        errors.append(np.linalg.norm(actual[4:190] - target[4:190]))
     assert errors == sorted(errors, reverse=True)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "words"),
     [
         ({"hop_length": 60}, "expected a hop that divides n_fft four times or more"),
         ({"hop_length": 128}, "expected a hop that divides n_fft four times or more"),
@@ -390,12 +390,12 @@ def test_more_passes_come_closer():
         ({"n_iterations": -1}, "look_ahead 7, n_iterations -1: expected at least 0 of both"),
     ],
 )
-def test_sizes_it_cannot_work_with_are_refused(options, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_sizes_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
         GriffinLim(**{"n_fft": N_FFT, "hop_length": HOP, **options})
 
 
-def test_steps_hold_on_to_no_memory():
+def test_steps_allocate_no_memory_that_stays():
     stream, out, target = inversion(), np.empty(HOP, np.float32), noise_magnitude(50)
     for magnitude in target:
         stream.step(magnitude, out)

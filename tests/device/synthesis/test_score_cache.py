@@ -1,4 +1,4 @@
-"""Scores composed ahead: what is ready, what is forgotten, and how the helper ends."""
+"""Scores composed ahead: which are ready, which are evicted, and how the helper ends."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ def flips_of(bits):
 
 
 class CountingNetwork:
-    """The tiny network, with a note of every compose."""
+    """The tiny network, with a record of every compose."""
 
     def __init__(self, network):
         self.card = network.card
@@ -66,7 +66,7 @@ def helpers():
     return [thread for thread in threading.enumerate() if thread.name == "scores"]
 
 
-def test_a_score_is_the_networks_for_those_bits_and_that_turn(make_scores, network):
+def test_a_score_is_the_networks_for_its_bits_and_pass(make_scores, network):
     expected = network.compose(np.array([1, 0, 1], np.float32), VariationWalk(2, seed=3).at(5))
     assert np.array_equal(make_scores(ahead=False).get((True, False, True), 5), expected)
 
@@ -77,18 +77,18 @@ def test_a_score_is_composed_once(make_scores, counting):
     assert (scores.n_misses, len(counting.composed)) == (1, 1)
 
 
-def test_without_a_helper_only_what_is_asked_for_is_composed(make_scores, counting):
+def test_without_a_helper_only_requested_scores_are_composed(make_scores, counting):
     scores = make_scores(ahead=False)
     for loop_index in range(4):
         scores.get(OFF, loop_index)
     assert counting.composed == [OFF] * 4
 
 
-def test_every_flip_and_the_next_turn_are_found_ready(make_scores, counting):
+def test_every_flip_and_the_next_pass_are_ready(make_scores, counting):
     scores = make_scores(ahead=True)
     scores.get(OFF, 0)
     assert counting.wait_for(5)  # the state itself, three flips, the next pass
-    # What each of the flips needs beyond what is there: 2 flips and a pass, 1 and 1, 0 and 1.
+    # Scores that each flip needs and that are not there yet: 2 flips and a pass, 1 and 1, 0 and 1.
     for flip, n_composed in zip(flips_of(OFF), (8, 10, 11), strict=True):
         scores.get(flip, 0)
         assert counting.wait_for(n_composed)
@@ -96,24 +96,26 @@ def test_every_flip_and_the_next_turn_are_found_ready(make_scores, counting):
     assert scores.n_misses == 1
 
 
-def test_a_jump_of_several_switches_is_a_miss_and_still_right(make_scores, counting, network):
+def test_a_change_of_several_switches_is_a_miss_with_the_right_score(
+    make_scores, counting, network
+):
     scores = make_scores(ahead=True)
     scores.get(OFF, 0)
     assert counting.wait_for(5)
-    found = scores.get((True, True, True), 0)
+    score = scores.get((True, True, True), 0)
     expected = network.compose(np.ones(3, np.float32), VariationWalk(2, seed=3).at(0))
-    assert np.array_equal(found, expected)
+    assert np.array_equal(score, expected)
     assert scores.n_misses == 2
 
 
-def test_it_makes_no_difference_whether_the_helper_came_first(make_scores, counting):
+def test_scores_do_not_depend_on_the_helper(make_scores, counting):
     on_demand, ahead = make_scores(ahead=False), make_scores(ahead=True)
     for loop_index, bits in enumerate(product((False, True), repeat=3)):
         assert np.array_equal(on_demand.get(bits, loop_index), ahead.get(bits, loop_index))
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-def test_old_turns_are_forgotten(make_scores, ahead):
+def test_scores_of_past_passes_are_evicted(make_scores, ahead):
     scores = make_scores(ahead=ahead)
     states = list(product((False, True), repeat=3))
     for loop_index in range(50):
@@ -134,7 +136,7 @@ def test_closing_ends_the_helper_and_may_be_repeated(counting, ahead):
     assert helpers() == []
 
 
-def test_states_of_a_turn_that_never_ends_are_forgotten_too(make_scores, counting, monkeypatch):
+def test_scores_of_a_pass_that_never_ends_are_evicted_too(make_scores, counting, monkeypatch):
     monkeypatch.setattr("device.synthesis.score_cache.MOST_SCORES", 3)
     scores = make_scores(ahead=False)
     states = list(product((False, True), repeat=3))
@@ -146,13 +148,13 @@ def test_states_of_a_turn_that_never_ends_are_forgotten_too(make_scores, countin
 
 
 def test_closing_does_not_wait_for_scores_that_will_not_be_played(network):
-    let_go, begun = threading.Event(), threading.Event()
+    released, begun = threading.Event(), threading.Event()
 
     class SlowNetwork(CountingNetwork):
         def compose(self, switches, variation):
             if threading.current_thread().name == "scores":
                 begun.set()
-                let_go.wait(0.2)
+                released.wait(0.2)
             return super().compose(switches, variation)
 
     slow = SlowNetwork(network)
@@ -160,19 +162,19 @@ def test_closing_does_not_wait_for_scores_that_will_not_be_played(network):
     scores.get(OFF, 0)
     assert begun.wait(PATIENCE_SECONDS)
     scores.close()
-    let_go.set()
+    released.set()
     # The one that had begun is finished, the other three are not begun.
     assert len(slow.composed) <= 2
 
 
-def test_a_closed_store_still_answers(make_scores):
+def test_a_closed_cache_still_composes(make_scores):
     scores = make_scores(ahead=True)
     scores.close()
     assert scores.get(OFF, 7).shape == (16, 8)
 
 
 class LargeNetwork:
-    """Scores of a chosen size, and a count of those that are alive."""
+    """A network whose scores have a given size."""
 
     def __init__(self, n_switches, n_bytes):
         self.card = SimpleNamespace(
@@ -198,20 +200,20 @@ def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes,
             loop_index = step // 20
             playing = scores.get(bits, loop_index)
             if ahead:
-                scores._wanted.put((bits, loop_index))
+                scores._requests.put((bits, loop_index))
                 deadline = time.monotonic() + PATIENCE_SECONDS
                 room = MOST_BYTES // n_bytes
                 while room > 1 and (bits, loop_index + 1) not in scores._scores:
                     assert time.monotonic() < deadline
                     time.sleep(0.001)
             # One more is there for a moment, before the oldest goes.
-            held = sum(score.nbytes for score in list(scores._scores.values()))
-            assert held <= max(MOST_BYTES, n_bytes) + n_bytes * ahead
+            n_used = sum(score.nbytes for score in list(scores._scores.values()))
+            assert n_used <= max(MOST_BYTES, n_bytes) + n_bytes * ahead
             assert scores.get(bits, loop_index) is playing
-    settled = sum(score.nbytes for score in scores._scores.values())
-    assert settled <= max(MOST_BYTES, n_bytes)
+    n_used = sum(score.nbytes for score in scores._scores.values())
+    assert n_used <= max(MOST_BYTES, n_bytes)
 
 
-def test_the_bundled_model_keeps_every_flip_and_the_next_turn():
+def test_the_bundled_model_keeps_every_flip_and_the_next_pass():
     card = read_card(BUNDLED_MODEL)
     assert (card.n_switches + 2) * card.n_slots * card.n_channels * 4 <= MOST_BYTES

@@ -33,7 +33,7 @@ from tests.support import tiny_model as tiny
 CARD = tiny.describe(tiny.Sizes())
 RATE, N_FFT, HOP, N_BINS = CARD.sample_rate, CARD.n_fft, CARD.hop_length, CARD.n_bins
 OFF, ALL = (False,) * 3, (True,) * 3
-# Where the panel is flipped, or the score changes.
+# Where a switch is flipped, or the score changes.
 FLIPPED_AT = 8
 
 numbers_of_samples = st.lists(
@@ -70,7 +70,7 @@ class Limiter:
 
 
 class Playing:
-    """A `TapeTransport` that knows how much it has played."""
+    """A `TapeTransport` that counts the samples it has played."""
 
     def __init__(self, wear):
         self._transport = TapeTransport(RATE, wear, np.random.default_rng(3))
@@ -98,8 +98,8 @@ class Gliding:
         return magnitude
 
 
-def inversion(**care):
-    return GriffinLim(n_fft=N_FFT, hop_length=HOP, **care)
+def inversion(**options):
+    return GriffinLim(n_fft=N_FFT, hop_length=HOP, **options)
 
 
 # How a stage is made, and how many numbers it gives for each sample or frame.
@@ -129,9 +129,9 @@ OF_FRAMES = {
 @settings(max_examples=25)
 def test_as_many_samples_come_out_as_go_in_however_blocks_fall(stage, lengths):
     stream, one, other = noise(sum(lengths)), OF_SAMPLES[stage](), OF_SAMPLES[stage]()
-    found = [one.process(piece) for piece in cut(stream, lengths)]
-    assert [len(piece) for piece in found] == lengths
-    assert np.concatenate(found).tobytes() == other.process(stream.copy()).tobytes()
+    output = [one.process(piece) for piece in cut(stream, lengths)]
+    assert [len(piece) for piece in output] == lengths
+    assert np.concatenate(output).tobytes() == other.process(stream.copy()).tobytes()
 
 
 @pytest.mark.parametrize("stage", OF_FRAMES)
@@ -143,9 +143,9 @@ def test_as_many_samples_come_out_as_go_in_however_blocks_fall(stage, lengths):
 def test_every_frame_gives_its_numbers_however_blocks_fall(stage, lengths):
     make, n_per_frame = OF_FRAMES[stage]
     stream, one, other = frames(sum(lengths)), make(), make()
-    found = [one.process(piece) for piece in cut(stream, lengths)]
-    assert [piece.size for piece in found] == [n * n_per_frame for n in lengths]
-    assert np.concatenate(found).tobytes() == other.process(stream.copy()).tobytes()
+    output = [one.process(piece) for piece in cut(stream, lengths)]
+    assert [piece.size for piece in output] == [n * n_per_frame for n in lengths]
+    assert np.concatenate(output).tobytes() == other.process(stream.copy()).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -158,17 +158,17 @@ def test_every_frame_gives_its_numbers_however_blocks_fall(stage, lengths):
 @a_few
 def test_a_resampler_gives_as_many_seconds_however_blocks_fall(rates, lengths):
     stream, one, other = noise(sum(lengths)), Resampler(*rates), Resampler(*rates)
-    found = np.concatenate([one.process(piece) for piece in cut(stream, lengths)])
-    assert found.dtype == np.float32
-    assert len(found) == pytest.approx(
+    output = np.concatenate([one.process(piece) for piece in cut(stream, lengths)])
+    assert output.dtype == np.float32
+    assert len(output) == pytest.approx(
         len(stream) * rates[1] / rates[0], abs=2 + rates[1] / rates[0]
     )
-    assert found.tobytes() == other.process(stream.copy()).tobytes()
+    assert output.tobytes() == other.process(stream.copy()).tobytes()
 
 
 @pytest.mark.parametrize("path", ["tiny", BUNDLED_MODEL], ids=["tiny", "bundled"])
 @pytest.mark.parametrize("n_frames", [0, 1, 7])
-def test_a_network_draws_as_many_frames_as_it_is_asked_for(tiny_model, path, n_frames):
+def test_a_network_draws_the_requested_number_of_frames(tiny_model, path, n_frames):
     network = Network.open(tiny_model if path == "tiny" else path)
     score = network.compose(
         np.zeros(network.card.n_switches, np.float32),
@@ -180,7 +180,7 @@ def test_a_network_draws_as_many_frames_as_it_is_asked_for(tiny_model, path, n_f
 
 
 def flipped(voice, lengths):
-    """Blocks of so many frames; at one of them the panel is flipped."""
+    """Blocks of these numbers of frames; at one of them a switch is flipped."""
     for n in lengths:
         if voice.n_frames < FLIPPED_AT < voice.n_frames + n:
             n_before = FLIPPED_AT - voice.n_frames
@@ -193,11 +193,11 @@ def flipped(voice, lengths):
 @example(lengths=[0])
 @example(lengths=[0, 8, 0, 0, 100])
 @a_few
-def test_a_voice_draws_as_many_frames_as_it_is_asked_for_however_blocks_fall(network, lengths):
+def test_a_voice_draws_the_requested_frames_however_blocks_fall(network, lengths):
     one, other = (Voice(network, Performance()) for _ in range(2))
-    found = np.concatenate([np.zeros(0, np.float32), *flipped(one, lengths)])
-    assert len(found) == HOP * sum(lengths)
-    assert found.tobytes() == np.concatenate(list(flipped(other, [sum(lengths)]))).tobytes()
+    output = np.concatenate([np.zeros(0, np.float32), *flipped(one, lengths)])
+    assert len(output) == HOP * sum(lengths)
+    assert output.tobytes() == np.concatenate(list(flipped(other, [sum(lengths)]))).tobytes()
 
 
 @pytest.mark.parametrize("sample_rate", [RATE, 48000])
@@ -206,12 +206,12 @@ def test_a_voice_draws_as_many_frames_as_it_is_asked_for_however_blocks_fall(net
 @a_few
 def test_a_voice_gives_as_many_samples_as_are_taken_however_often(network, sample_rate, lengths):
     one, other = (Voice(network, Performance(), sample_rate=sample_rate) for _ in range(2))
-    found = [one.take(ALL, n) for n in lengths]
-    assert [len(piece) for piece in found] == lengths
+    output = [one.take(ALL, n) for n in lengths]
+    assert [len(piece) for piece in output] == lengths
     rest = one.rest()
     assert not len(one.rest())
     whole = other.take(ALL, sum(lengths) + len(rest))
-    assert np.concatenate([*found, rest]).tobytes() == whole.tobytes()
+    assert np.concatenate([*output, rest]).tobytes() == whole.tobytes()
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def next_networks(tmp_path_factory):
 
 @pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("name", ["same shape", "other shape", "other rate"])
-def test_a_take_over_sounds_alike_however_blocks_fall(network, next_networks, name, at_once):
+def test_a_takeover_sounds_alike_however_blocks_fall(network, next_networks, name, at_once):
     n_samples = RATE * 3 // 2  # a bar has 0.6 s
 
     def taken_over(block_frames):
@@ -249,28 +249,28 @@ def test_a_take_over_sounds_alike_however_blocks_fall(network, next_networks, na
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 2, 300])
-def test_every_gauge_has_a_number_for_any_number_of_samples(n_samples):
+def test_every_measurement_is_finite_for_any_number_of_samples(n_samples):
     samples = np.full(n_samples, 0.5, np.float32)
     assert level_db(samples) == pytest.approx(-6.02 if n_samples else -math.inf, abs=0.01)
     assert math.isfinite(true_peak_db(samples))
     assert integrated_lufs(samples, RATE) >= SILENCE_LUFS
-    found = measure(samples, RATE)
-    assert math.isfinite(found.lufs) and np.isfinite(found.band_levels).all()
+    measured = measure(samples, RATE)
+    assert math.isfinite(measured.lufs) and np.isfinite(measured.band_levels).all()
 
 
-def test_the_loop_goes_on_after_a_block_of_nothing(network, monkeypatch):
+def test_the_loop_goes_on_after_an_empty_block(network, monkeypatch):
     with SilentSpeaker(RATE, clock=lambda: 0.0, sleep=lambda _: None) as speaker:
         instrument = Instrument(
             network, FixedSwitches(ALL), speaker, Performance(), ahead=False, governed=True
         )
         with instrument:
-            plain, shown, calls = instrument.voice_switcher.block, [], count()
+            make_block, snapshots, calls = instrument.voice_switcher.block, [], count()
 
-            def block(panel):
-                return plain(panel) if next(calls) % 2 else np.zeros(0, np.float32)
+            def block(switch_states):
+                return make_block(switch_states) if next(calls) % 2 else np.zeros(0, np.float32)
 
             monkeypatch.setattr(instrument.voice_switcher, "block", block)
-            instrument.listeners.append(shown.append)
+            instrument.listeners.append(snapshots.append)
             report = instrument.play(0.5)
     assert report.seconds == 0.5
-    assert -math.inf in {state.level_db for state in shown}
+    assert -math.inf in {state.level_db for state in snapshots}

@@ -71,10 +71,10 @@ def test_the_limiter_has_no_corner():
 
 @pytest.mark.parametrize("gain_db", [0, 20, 60, 120])
 @pytest.mark.parametrize("wear", [0.0, 1.0])
-def test_however_loud_it_is_played_the_tape_holds_its_ceiling(gain_db, wear):
+def test_at_any_gain_the_output_stays_below_the_ceiling(gain_db, wear):
     noise = 0.2 * np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
-    found = Tape(RATE, wear=wear, gain=10 ** (gain_db / 20)).process(noise)
-    assert np.abs(found).max() <= np.float32(CEILING)
+    output = Tape(RATE, wear=wear, gain=10 ** (gain_db / 20)).process(noise)
+    assert np.abs(output).max() <= np.float32(CEILING)
 
 
 @pytest.mark.parametrize("hertz", [50, 440, 1000, 2000, 3000])
@@ -86,8 +86,8 @@ def test_a_full_scale_sine_keeps_its_true_peak_well_below_one_decibel(hertz):
 
 
 def test_the_gain_is_applied_before_the_limiter():
-    found = Tape(RATE, wear=0, gain=0.5).process(np.full(10, 0.6, np.float32))
-    assert found == pytest.approx(0.3)
+    output = Tape(RATE, wear=0, gain=0.5).process(np.full(10, 0.6, np.float32))
+    assert output == pytest.approx(0.3)
 
 
 def test_the_samples_are_changed_in_place():
@@ -100,9 +100,9 @@ def test_a_clean_tape_is_silent():
 
 
 def test_a_worn_tape_is_heard_and_stays_under_the_music():
-    found = Tape(RATE, wear=1.0).process(silence(12.0))
-    assert -55 < level_db(found) < -35
-    assert np.abs(found).max() < 0.1
+    output = Tape(RATE, wear=1.0).process(silence(12.0))
+    assert -55 < level_db(output) < -35
+    assert np.abs(output).max() < 0.1
 
 
 def test_half_the_wear_is_half_as_loud():
@@ -117,7 +117,7 @@ def test_the_same_seed_is_the_same_tape_and_another_is_another():
 
 
 @given(st.lists(st.integers(1, 3 * RATE), min_size=1, max_size=8))
-def test_the_block_size_does_not_change_the_bed(sizes):
+def test_the_block_size_does_not_change_hiss_and_crackle(sizes):
     in_pieces = np.concatenate([TAPES[0].process(np.zeros(n, np.float32)) for n in sizes])
     at_once = TAPES[1].process(np.zeros(sum(sizes), np.float32))
     assert np.array_equal(in_pieces, at_once)
@@ -128,18 +128,18 @@ TAPES = [Tape(RATE, wear=1.0, seed=9) for _ in range(2)]
 
 
 def test_hiss_and_crackle_run_on_without_a_seam_or_a_pause():
-    found = Tape(RATE, wear=1.0).process(silence(30.0))
-    seconds = found.reshape(30, RATE)
+    output = Tape(RATE, wear=1.0).process(silence(30.0))
+    seconds = output.reshape(30, RATE)
     assert (seconds.std(axis=1) > 0.5 * np.median(seconds.std(axis=1))).all()
     # A seam would be a step: no step is larger than those inside the first six seconds.
-    steps = np.abs(np.diff(found))
+    steps = np.abs(np.diff(output))
     assert steps[6 * RATE :].max() <= 1.5 * steps[: 11 * RATE].max()
 
 
-def test_hiss_and_crackle_do_not_come_back_with_either_of_its_loops():
-    found = Tape(RATE, wear=1.0).process(silence(40.0))
+def test_hiss_and_crackle_do_not_repeat_after_either_of_their_loops():
+    output = Tape(RATE, wear=1.0).process(silence(40.0))
     for seconds in (7, 11):
-        assert not np.array_equal(found[: 5 * RATE], found[seconds * RATE : (seconds + 5) * RATE])
+        assert not np.array_equal(output[: 5 * RATE], output[seconds * RATE : (seconds + 5) * RATE])
 
 
 @pytest.mark.parametrize("limit_db", [0.0, -6.0, -20.0])
@@ -151,7 +151,7 @@ def test_nothing_is_louder_than_the_volume_limit_whatever_the_gain(limit_db):
     assert 0.7 * ceiling < peak <= 0.8 * ceiling
 
 
-# -- the machine -----------------------------------------------------------------------------
+# -- the transport ---------------------------------------------------------------------------
 
 
 def sine(hertz, seconds=4.0, level=0.3):
@@ -161,16 +161,16 @@ def sine(hertz, seconds=4.0, level=0.3):
 
 
 def played(samples, wear=1.0, seed=0, block=1280):
-    """What a machine makes of samples, without hiss and crackle."""
-    machine, found = TapeTransport(RATE, wear, np.random.default_rng(seed)), samples.copy()
-    for start in range(0, len(found), block):
-        machine.process(found[start : start + block], start)
-    return found
+    """Samples played by a tape transport, without hiss and crackle."""
+    transport, output = TapeTransport(RATE, wear, np.random.default_rng(seed)), samples.copy()
+    for start in range(0, len(output), block):
+        transport.process(output[start : start + block], start)
+    return output
 
 
 def level_at(samples, hertz):
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
-    # Swaying spreads a tone a little.
+    # Wow and flutter spread a tone a little.
     low, high = (
         round(0.99 * hertz * len(samples) / RATE),
         round(1.01 * hertz * len(samples) / RATE),
@@ -178,7 +178,7 @@ def level_at(samples, hertz):
     return 10 * np.log10((spectrum[low : high + 1] ** 2).sum())
 
 
-def test_the_pitch_sways_by_less_than_half_a_percent():
+def test_the_pitch_varies_by_less_than_half_a_percent():
     tone = played(sine(1000.0, level=0.01))
     rising = np.flatnonzero((tone[:-1] < 0) & (tone[1:] >= 0))
     crossings = rising + tone[rising] / (tone[rising] - tone[rising + 1])
@@ -187,14 +187,14 @@ def test_the_pitch_sways_by_less_than_half_a_percent():
     assert np.median(pitch) == pytest.approx(1000.0, rel=0.003)
 
 
-def test_blocks_of_any_size_come_out_as_one():
+def test_the_output_does_not_depend_on_the_block_size():
     music = played(sine(440.0, seconds=0.5), block=2048)
     for block in (1, 17, 256, 1280):
         some = played(sine(440.0, seconds=0.3), block=block)
         assert np.array_equal(some, music[: len(some)])
 
 
-def test_loud_sound_is_bent_softly_and_soft_sound_is_not():
+def test_loud_sound_is_compressed_and_soft_sound_is_not():
     third = {
         level: level_at(played(sine(440.0, level=level)), 1320)
         - level_at(sine(440.0, level=level), 440)
@@ -204,7 +204,7 @@ def test_loud_sound_is_bent_softly_and_soft_sound_is_not():
     assert third[0.01] < -60
 
 
-def test_the_head_is_dull_and_leaves_low_notes_alone():
+def test_the_head_attenuates_high_notes_and_passes_low_ones():
     loss = {
         hertz: level_at(played(sine(hertz, level=0.01)), hertz)
         - level_at(sine(hertz, level=0.01), hertz)
@@ -220,6 +220,6 @@ def test_less_wear_does_less():
     assert little < 0.5 * much
 
 
-def test_the_seed_says_when_it_sways():
+def test_the_seed_sets_the_phase_of_wow_and_flutter():
     assert np.array_equal(played(sine(440.0), seed=1), played(sine(440.0), seed=1))
     assert not np.array_equal(played(sine(440.0), seed=1), played(sine(440.0), seed=2))

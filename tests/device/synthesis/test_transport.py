@@ -32,9 +32,9 @@ def test_time_does_not_drift_over_a_year():
     assert beat == pytest.approx(exact, abs=1e-6)
 
 
-@pytest.mark.parametrize(("asked", "found"), [(None, 120.0), (87.5, 87.5)])
-def test_the_tempo_is_the_models_own_unless_another_is_asked_for(asked, found):
-    assert Transport.of(CARD, asked).tempo_bpm == found
+@pytest.mark.parametrize(("tempo_bpm", "expected"), [(None, 120.0), (87.5, 87.5)])
+def test_the_tempo_is_the_models_own_unless_another_is_given(tempo_bpm, expected):
+    assert Transport.of(CARD, tempo_bpm).tempo_bpm == expected
 
 
 @given(st.floats(0, 1e9))
@@ -44,9 +44,9 @@ def test_positions_in_the_loop_are_single_precision_from_zero_to_its_length(beat
     assert 0 <= position[0] <= CARD.beats_per_loop
 
 
-def test_positions_start_again_with_every_turn():
-    found = Transport.of(CARD).in_loop(np.array([0.0, 3.5, 4.0, 4.25, 83.0]))
-    assert found.tolist() == [0.0, 3.5, 0.0, 0.25, 3.0]
+def test_positions_start_again_with_every_pass():
+    positions = Transport.of(CARD).in_loop(np.array([0.0, 3.5, 4.0, 4.25, 83.0]))
+    assert positions.tolist() == [0.0, 3.5, 0.0, 0.25, 3.0]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ clean = {"tape": 0.0}
 
 @pytest.fixture
 def play(network):
-    """Plays a panel that changes at some frames, and gives the samples."""
+    """Plays switch states that change at some frames, and returns the samples."""
     opened = []
 
     def play(flips, n_frames, *, ahead=False, **performance):
@@ -50,7 +50,7 @@ LOOK_AHEAD = INVERSION_PRESET.look_ahead
 
 
 class MagnitudeRecorder:
-    """Stands before the inversion and keeps the magnitudes, as last revised."""
+    """Wraps the inversion and keeps the magnitudes, as last revised."""
 
     def __init__(self, voice):
         self.magnitudes = []
@@ -84,7 +84,7 @@ def departure(one, other):
     return int(different[0]) // HOP if len(different) else None
 
 
-def test_a_block_is_as_long_as_it_says_and_in_single_precision(network):
+def test_a_block_has_the_stated_length_and_single_precision(network):
     voice = Voice(network, Performance(block_frames=5))
     block = voice.block(ALL)
     assert (block.shape, block.dtype) == ((voice.block_samples,), np.float32)
@@ -160,11 +160,11 @@ def test_a_quantised_flip_sounds_in_the_first_frame_on_the_next_line(
     expected = math.ceil(line * FRAMES_PER_BEAT - 1e-6)
     n_frames = expected + 50
     one = play({}, n_frames, quantize=quantize)
-    heard = departure(one, play({flipped_at: ALL}, n_frames, quantize=quantize))
-    assert expected <= heard <= expected + LOOK_AHEAD
+    changed_at = departure(one, play({flipped_at: ALL}, n_frames, quantize=quantize))
+    assert expected <= changed_at <= expected + LOOK_AHEAD
 
 
-def test_a_panel_that_is_set_before_the_start_does_not_wait_for_the_bar(play):
+def test_switches_set_before_the_start_do_not_wait_for_the_bar(play):
     assert np.array_equal(play({0: ALL}, 50, quantize=Quantize.BAR), play({0: ALL}, 50))
 
 
@@ -173,12 +173,12 @@ def test_a_flip_taken_back_before_its_bar_is_never_heard(play):
     assert departure(there_and_back, play({}, 800, quantize=Quantize.BAR)) is None
 
 
-def test_of_several_flips_before_the_bar_the_last_panel_sounds(play):
+def test_of_several_flips_before_the_bar_the_last_state_sounds(play):
     in_steps = play({80: FIRST, 160: (True, True, False), 240: ALL}, 800, quantize=Quantize.BAR)
     assert np.array_equal(in_steps, play({80: ALL}, 800, quantize=Quantize.BAR))
 
 
-def test_what_waits_is_not_yet_said_to_sound(network):
+def test_the_sounding_bits_change_only_at_the_beat_of_the_flip(network):
     voice = Voice(network, Performance(quantize=Quantize.BAR, block_frames=4))
     while voice.beat < 1.0:
         voice.block(OFF)
@@ -195,13 +195,13 @@ def test_frozen_every_pass_has_the_same_magnitudes(network):
     assert np.array_equal(second, third)
 
 
-def test_without_freezing_no_pass_comes_back(network):
+def test_without_freezing_no_two_passes_are_equal(network):
     first, second, third = three_passes(network)
     assert np.abs(first - second).max() > 0.01 * first.max()
     assert np.abs(second - third).max() > 0.01 * first.max()
 
 
-def test_a_change_of_score_is_a_glide_from_the_last_frame():
+def test_a_change_of_score_is_smoothed_from_the_last_frame():
     glide = MagnitudeSmoother(2)
     glide.apply(np.zeros((1, 2), np.float32))
     glide.start()
@@ -211,7 +211,7 @@ def test_a_change_of_score_is_a_glide_from_the_last_frame():
     assert frames[:, 0].tolist() == [0.25, 0.5, 0.75, 1.0, 1.0]
 
 
-def test_a_flip_during_a_glide_starts_from_where_the_glide_is():
+def test_a_flip_during_smoothing_starts_from_the_smoothed_frame():
     glide = MagnitudeSmoother(1)
     glide.apply(np.zeros((1, 1), np.float32))
     glide.start()
@@ -231,7 +231,7 @@ def test_a_flip_does_not_click(play):
 
 
 @pytest.mark.parametrize("gain_db", [0.0, 20.0, 60.0])
-def test_no_gain_gets_past_the_ceiling(play, gain_db):
+def test_no_gain_exceeds_the_ceiling(play, gain_db):
     assert np.abs(play({0: ALL}, 400, gain_db=gain_db)).max() <= np.float32(CEILING)
 
 

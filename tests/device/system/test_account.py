@@ -33,31 +33,31 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 @pytest.fixture
 def open_folder():
-    """A folder that every account may reach, which is not so of pytest's own."""
+    """A folder that every account may read; pytest's own is not."""
     with tempfile.TemporaryDirectory(prefix="switchboard-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
-def given(path, owner=SERVICE):
+def give(path, owner=SERVICE):
     os.chown(path, owner, owner, follow_symlinks=False)
     return path
 
 
 def folder(path, owner=SERVICE):
     path.mkdir()
-    return given(path, owner)
+    return give(path, owner)
 
 
-# -- whose a path is ---------------------------------------------------------------------------
+# -- the owner of a path ---------------------------------------------------------------------------
 
 
-def test_a_path_of_roots_alone_is_roots():
+def test_a_path_that_only_root_owns_belongs_to_root():
     assert owner_of(Path("/usr/bin/env")) == 0
     assert owner_of(Path("/no/such/path")) == 0
 
 
-def test_nobody_but_root_becomes_another_account(monkeypatch, tmp_path):
+def test_only_root_becomes_another_account(monkeypatch, tmp_path):
     def refuse(*_):
         raise AssertionError("nothing to become")
 
@@ -85,10 +85,10 @@ def test_a_path_belongs_to_the_first_account_on_the_way(open_folder, make):
 
 
 @needs_root
-def test_a_link_belongs_to_whoever_made_it_and_leads_to_whose_its_target_is(open_folder):
+def test_a_link_belongs_to_its_maker_and_a_path_through_it_to_the_targets_owner(open_folder):
     made_by_service = open_folder / "models"
     made_by_service.symlink_to("/etc")
-    given(made_by_service)
+    give(made_by_service)
     assert owner_of(made_by_service) == SERVICE
     (open_folder / "deep").mkdir()
     folder(open_folder / "state")
@@ -99,7 +99,7 @@ def test_a_link_belongs_to_whoever_made_it_and_leads_to_whose_its_target_is(open
     assert owner_of(made_by_root.with_name("loop")) == 0
 
 
-# -- what root may be made to do -----------------------------------------------------------------
+# -- root in a folder of another account ----------------------------------------------------------
 
 FIGURES = dict.fromkeys(
     (
@@ -119,14 +119,14 @@ def as_root(words, umask, sent=b""):
     for module in pkgutil.walk_packages(device.__path__, "device."):
         import_module(module.name)
     codecs.lookup("ascii")
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
-        given.write(sent)
-        given.seek(0)
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as output:
+        stdin.write(sent)
+        stdin.seek(0)
         child = os.fork()
         if child == 0:
             status = 99
             try:
-                for number, file in enumerate((given, said, said)):
+                for number, file in enumerate((stdin, output, output)):
                     os.dup2(file.fileno(), number)
                 sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
                 os.umask(umask)
@@ -139,18 +139,18 @@ def as_root(words, umask, sent=b""):
                 sys.stdout.flush()
                 sys.stderr.flush()
                 os._exit(status)
-        _, ended = os.waitpid(child, 0)
-        said.seek(0)
-        text = said.read().decode()
+        _, wait_status = os.waitpid(child, 0)
+        output.seek(0)
+        text = output.read().decode()
     assert "Traceback" not in text
-    return os.waitstatus_to_exitcode(ended), text
+    return os.waitstatus_to_exitcode(wait_status), text
 
 
 @pytest.fixture
-def box(open_folder):
-    """A state folder of the service's account with two models, and what root alone has."""
+def machine(open_folder):
+    """A state folder of the service's account with two models, and files of root alone."""
 
-    class Box:
+    class Device:
         state = folder(open_folder / "state")
         store = ModelStore(folder(state / "models"))
         secret = open_folder / "secret"
@@ -168,26 +168,30 @@ def box(open_folder):
             sent = json.dumps(line).encode() + b"\n" + content
             return as_root(["receive", "--store", self.store.directory], 0o077, sent)
 
-    box = Box()
+    machine = Device()
     for title in ("One", "Two"):
         path = tiny.build(open_folder / f"{title}.onnx", metadata={"title": title})
-        box.digests.append(box.store.add(path))
-        box.store.accept(box.digests[-1])
-        box.store.activate(box.digests[-1])
-    with box.store.examining():
+        machine.digests.append(machine.store.add(path))
+        machine.store.accept(machine.digests[-1])
+        machine.store.activate(machine.digests[-1])
+    with machine.store.validation_lock():
         pass
-    for path in box.store.directory.iterdir():
-        given(path)
-    box.secret.write_text("{}")
-    box.secret.chmod(0o600)
-    box.secrets.mkdir(mode=0o700)
-    (box.secrets / "kept").write_text("kept")
-    yield box
-    facts = box.secret.stat()
-    assert (box.secret.read_text(), facts.st_uid, stat.S_IMODE(facts.st_mode)) == ("{}", 0, 0o600)
-    facts = box.secrets.stat()
-    assert (facts.st_uid, stat.S_IMODE(facts.st_mode)) == (0, 0o700)
-    assert [path.name for path in box.secrets.iterdir()] == ["kept"]
+    for path in machine.store.directory.iterdir():
+        give(path)
+    machine.secret.write_text("{}")
+    machine.secret.chmod(0o600)
+    machine.secrets.mkdir(mode=0o700)
+    (machine.secrets / "kept").write_text("kept")
+    yield machine
+    status = machine.secret.stat()
+    assert (machine.secret.read_text(), status.st_uid, stat.S_IMODE(status.st_mode)) == (
+        "{}",
+        0,
+        0o600,
+    )
+    status = machine.secrets.stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, 0o700)
+    assert [path.name for path in machine.secrets.iterdir()] == ["kept"]
 
 
 def owners(store):
@@ -196,65 +200,67 @@ def owners(store):
 
 @needs_root
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
-def test_what_root_does_to_a_store_is_its_accounts_and_readable(box, open_folder, umask):
+def test_files_that_root_writes_into_a_store_are_its_accounts_and_readable(
+    machine, open_folder, umask
+):
     secret_model = tiny.build(open_folder / "Three.onnx", metadata={"title": "Three"})
     secret_model.chmod(0o600)
     for words in (
         ("activate", secret_model),
-        ("activate", box.digests[0][:9]),
+        ("activate", machine.digests[0][:9]),
         ("rollback",),
         ("list",),
         ("show", "active"),
-        ("remove", box.digests[1][:9]),
+        ("remove", machine.digests[1][:9]),
     ):
-        status, said = box.models(*words, umask=umask)
-        assert status == 0, said
-    assert owners(box.store) == {SERVICE}
+        status, output = machine.models(*words, umask=umask)
+        assert status == 0, output
+    assert owners(machine.store) == {SERVICE}
     digest = hashlib.sha256(secret_model.read_bytes()).hexdigest()
-    assert box.store.active() == box.store.path(digest)
-    for path in box.store.directory.iterdir():
+    assert machine.store.active() == machine.store.path(digest)
+    for path in machine.store.directory.iterdir():
         if not path.is_symlink():
             assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 @needs_root
-def test_a_push_that_root_receives_is_its_accounts(box):
+def test_a_push_that_root_receives_belongs_to_the_stores_account(machine):
     content = b"pushed"
-    assert box.receive(content)[0] == 0
-    assert box.store.active().read_bytes() == content
-    assert owners(box.store) == {SERVICE}
+    assert machine.receive(content)[0] == 0
+    assert machine.store.active().read_bytes() == content
+    assert owners(machine.store) == {SERVICE}
 
 
 @needs_root
 @pytest.mark.parametrize("name", [".lock", ".examining"])
-def test_a_lock_that_root_left_unreadable_blocks_nobody(box, name):
-    """As older versions left one under a strict umask."""
-    lock = box.store.directory / name
-    given(lock, owner=0).chmod(0o600)
-    assert box.receive(b"pushed")[0] == 0
+def test_an_unreadable_lock_of_root_is_replaced(machine, name):
+    """Older versions left one under a strict umask."""
+    lock = machine.store.directory / name
+    give(lock, owner=0).chmod(0o600)
+    assert machine.receive(b"pushed")[0] == 0
     assert lock.stat().st_uid == SERVICE
 
 
 @needs_root
-def test_a_model_that_its_account_may_not_read_is_pushed_again_and_not_refused(box):
-    path = box.store.path(box.digests[0])
+def test_a_model_that_its_account_may_not_read_can_be_pushed_again(machine):
+    path = machine.store.path(machine.digests[0])
     content = path.read_bytes()
-    given(path, owner=0).chmod(0o600)
-    _, said = box.models("activate", box.digests[0])
-    assert "Permission denied" in said
-    assert box.store.refusal(box.digests[0]) is None
-    assert '"event": "send"' in box.receive(content)[1]
-    assert box.store.active() == path
+    give(path, owner=0).chmod(0o600)
+    _, output = machine.models("activate", machine.digests[0])
+    assert "Permission denied" in output
+    assert machine.store.refusal(machine.digests[0]) is None
+    assert '"event": "send"' in machine.receive(content)[1]
+    assert machine.store.active() == path
     assert path.stat().st_uid == SERVICE
 
 
 @needs_root
-def test_root_plays_a_store_as_its_account(box):
+def test_root_plays_a_store_as_its_account(machine):
     words = ("--seconds", "0.2", "--speaker", "silent", "--switches", "demo")
-    status, said = as_root(["play", "--store", box.store.directory, *words], 0o022)
-    assert status == 0, said
-    assert f"continues as {SERVICE}" in said
-    assert owners(box.store) == {SERVICE}
+    status, output = as_root(["play", "--store", machine.store.directory, *words], 0o022)
+    assert status == 0, output
+    assert f"continues as {SERVICE}" in output
+    assert owners(machine.store) == {SERVICE}
 
 
 LINKED = (
@@ -265,34 +271,34 @@ LINKED = (
 
 @needs_root
 @pytest.mark.parametrize("target", ["secret", "secrets", "nothing"])
-def test_root_follows_no_link_that_the_account_put_into_its_store(box, open_folder, target):
-    """All of them at once, and each of the verbs that write."""
+def test_root_follows_no_link_that_the_account_put_into_its_store(machine, open_folder, target):
+    """All links at once, with each verb that writes."""
     file = tiny.build(open_folder / "Three.onnx", metadata={"title": "Three"})
     verbs = (
         ("activate", file), ("activate", BUNDLED_MODEL, "--again"), ("rollback",),
-        ("remove", box.digests[0]),
+        ("remove", machine.digests[0]),
     )  # fmt: skip
     for verb in verbs:
         for name in LINKED:
-            path = box.store.directory / name
+            path = machine.store.directory / name
             path.unlink(missing_ok=True)
             path.symlink_to(open_folder / target)
-            given(path)
-        box.models(*verb)
+            give(path)
+        machine.models(*verb)
     assert not (open_folder / "nothing").exists()
-    assert owners(box.store) == {SERVICE}
+    assert owners(machine.store) == {SERVICE}
 
 
 @needs_root
 @pytest.mark.parametrize("place", ["models", "state"])
 @pytest.mark.parametrize("verb", ["activate", "rollback", "receive"])
-def test_root_follows_no_link_in_place_of_the_store(box, place, verb):
+def test_root_follows_no_link_in_place_of_the_store(machine, place, verb):
     """Nor in place of the folder above it, where that is the account's to change."""
-    where = box.state if place == "state" else box.store.directory
+    where = machine.state if place == "state" else machine.store.directory
     shutil.rmtree(where)
-    where.symlink_to(box.secrets)
-    given(where)
+    where.symlink_to(machine.secrets)
+    give(where)
     if verb == "receive":
-        assert box.receive(b"pushed")[0] != 0
+        assert machine.receive(b"pushed")[0] != 0
     else:
-        box.models(verb, *([BUNDLED_MODEL] if verb == "activate" else []))
+        machine.models(verb, *([BUNDLED_MODEL] if verb == "activate" else []))

@@ -13,7 +13,7 @@ from tests.support.instrument_state import snapshot
 STATE = snapshot(n_late=1)
 
 
-def test_the_loop_asks_for_real_time_and_goes_on_without(monkeypatch):
+def test_the_loop_requests_real_time_priority_and_continues_without_it(monkeypatch):
     messages, requests = [], []
     monkeypatch.setattr(os, "sched_setscheduler", lambda *arguments: requests.append(arguments))
     set_realtime_priority(messages.append)
@@ -30,7 +30,7 @@ def test_the_loop_asks_for_real_time_and_goes_on_without(monkeypatch):
     assert "LimitRTPRIO=20" in messages[0]
 
 
-def test_only_the_thread_that_asks_gets_real_time():
+def test_only_the_thread_that_requests_it_gets_real_time_priority():
     def refused():
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(LOOP_PRIORITY))
@@ -64,7 +64,7 @@ def test_only_the_thread_that_asks_gets_real_time():
 @pytest.mark.parametrize(
     ("late_of_ten", "gives_back"), [(10, True), (6, True), (5, False), (0, False)]
 )
-def test_a_loop_that_is_always_late_lets_the_rest_of_the_machine_go_first(
+def test_a_loop_that_is_always_late_gives_up_real_time_priority(
     monkeypatch, late_of_ten, gives_back
 ):
     messages, policies = [], [os.SCHED_FIFO | os.SCHED_RESET_ON_FORK]

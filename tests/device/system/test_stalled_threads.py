@@ -4,15 +4,7 @@ import threading
 import time
 
 from device.system.threads import SupervisedThread, ThreadMonitor, ThreadRegistry
-
-PATIENCE_SECONDS = 20.0
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+from tests.support.waiting import wait_until
 
 
 def blocked(registry, unblocked, stall_seconds):
@@ -24,7 +16,7 @@ def blocked(registry, unblocked, stall_seconds):
         unblocked.wait()
 
     helper = SupervisedThread("loader", step, stall_seconds=stall_seconds, registry=registry)
-    started.wait(PATIENCE_SECONDS)
+    started.wait()
     return helper
 
 

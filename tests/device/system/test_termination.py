@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 import wave
 from pathlib import Path
 
@@ -14,11 +13,12 @@ from device.errors import Ended, Interrupted
 from device.model.network import interrupt
 from device.playback.instrument import Instrument
 from device.system.termination import SIGNALS, TerminationHandler
-from tests.support import faulty_models as unruly
-from tests.support import forked_processes as warm
+from tests.support import faulty_models as faulty
+from tests.support import forked_processes as forked
 from tests.support import tiny_model as tiny
+from tests.support.waiting import wait_until
 
-PATIENCE_SECONDS = 60.0
+LIMIT_SECONDS = 60.0
 MODELS = ("sound", "endless", "endless in one operator")
 SWEEP_SECONDS = 120
 COMMANDS = {
@@ -34,8 +34,8 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     return {
         "sound": tiny.build(folder / "sound.onnx"),
-        "endless": unruly.endless_after_a_while(folder / "loop.onnx", in_one_operator=False),
-        "endless in one operator": unruly.endless_after_a_while(
+        "endless": faulty.endless_after_a_while(folder / "loop.onnx", in_one_operator=False),
+        "endless in one operator": faulty.endless_after_a_while(
             folder / "operator.onnx", in_one_operator=True
         ),
     }
@@ -48,15 +48,15 @@ def n_samples(path):
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a command in a folder of its own, wait for many frames; folder and process."""
+    """Start a command in a folder of its own; returns folder, process and its event."""
     running = []
 
     def start(name, args):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "flips.txt").write_text("0 000\n90000 000\n", encoding="utf-8")
-        marker = warm.context().Event()
-        process = warm.context().Process(target=warm.run_command, args=(folder, args, marker))
+        marker = forked.context().Event()
+        process = forked.context().Process(target=forked.run_command, args=(folder, args, marker))
         process.start()
         running.append(process)
         return folder, process, marker
@@ -73,13 +73,13 @@ def test_a_signal_ends_a_command_whatever_the_network_does(start, models, comman
     args = [*COMMANDS[command], f"--model={models[model]}"]
     started = {number: start(number.name, args) for number in SIGNALS}
     for folder, _, marker in started.values():
-        assert marker.wait(PATIENCE_SECONDS), (folder / "said").read_text(encoding="utf-8")
+        assert marker.wait(LIMIT_SECONDS), (folder / "output.txt").read_text(encoding="utf-8")
     for number, (_, process, _) in started.items():
         os.kill(process.pid, number)
     for number, (folder, process, _) in started.items():
-        process.join(PATIENCE_SECONDS)
+        process.join(LIMIT_SECONDS)
         assert process.exitcode == (0 if command == "play" else 128 + number)
-        left = {path.name for path in folder.iterdir()} - {"flips.txt", "said"}
+        left = {path.name for path in folder.iterdir()} - {"flips.txt", "output.txt"}
         if command == "play":
             assert left == {"out.wav"}
             assert n_samples(folder / "out.wav") > 0
@@ -89,73 +89,68 @@ def test_a_signal_ends_a_command_whatever_the_network_does(start, models, comman
             assert left == set()
 
 
-def test_a_signal_before_the_first_block_leaves_the_last_recording(tmp_path, models, monkeypatch):
+def test_a_signal_before_the_first_block_leaves_the_previous_recording(
+    tmp_path, models, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    Path("out.wav").write_bytes(b"precious")
+    Path("out.wav").write_bytes(b"previous")
     Path("flips.txt").write_text("0 000\n9 000\n", encoding="utf-8")
-    endings = []
+    handlers = []
     enter, prepare = TerminationHandler.__enter__, Instrument.__init__
 
     def prepared(*args, **options):
-        signalled(endings[0], signal.SIGTERM)
+        raise_signal(handlers[0], signal.SIGTERM)
         prepare(*args, **options)
 
     monkeypatch.setattr(
-        TerminationHandler, "__enter__", lambda self: endings.append(self) or enter(self)
+        TerminationHandler, "__enter__", lambda self: handlers.append(self) or enter(self)
     )
     monkeypatch.setattr(Instrument, "__init__", prepared)
     assert main([*COMMANDS["play"], f"--model={models['sound']}"]) == 128 + signal.SIGTERM
     assert {path.name for path in tmp_path.iterdir()} == {"out.wav", "flips.txt"}
-    assert Path("out.wav").read_bytes() == b"precious"
+    assert Path("out.wav").read_bytes() == b"previous"
 
 
-def until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def signalled(ending, number):
+def raise_signal(handler, number):
     signal.raise_signal(number)
-    until(lambda: ending._number is not None)
+    wait_until(lambda: handler._number is not None)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_signals_are_had_within_the_block_alone(number):
+def test_signals_are_handled_only_within_the_block(number):
     before = [signal.getsignal(n) for n in SIGNALS]
     stopped = []
-    with pytest.raises(Ended) as ended, TerminationHandler(lambda _: None) as ending:
-        ending.check()
-        with ending.stopping(lambda: stopped.append(True)):
-            signalled(ending, number)
-            until(lambda: stopped)
-        ending.check()
+    with pytest.raises(Ended) as ended, TerminationHandler(lambda _: None) as handler:
+        handler.check()
+        with handler.stopping(lambda: stopped.append(True)):
+            raise_signal(handler, number)
+            wait_until(lambda: stopped)
+        handler.check()
     assert ended.value.number == number
     assert [signal.getsignal(n) for n in SIGNALS] == before
     assert signal.set_wakeup_fd(-1) == -1
 
 
-def test_a_signal_that_came_early_stops_what_begins_after_it():
+def test_an_early_signal_stops_what_begins_after_it():
     stopped = []
-    with TerminationHandler(lambda _: None) as ending:
-        signalled(ending, signal.SIGTERM)
-        with ending.stopping(lambda: stopped.append(True)):
+    with TerminationHandler(lambda _: None) as handler:
+        raise_signal(handler, signal.SIGTERM)
+        with handler.stopping(lambda: stopped.append(True)):
             assert stopped
 
 
-def test_a_hangup_that_was_ignored_before_stays_so():
+def test_a_hangup_that_was_ignored_before_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with TerminationHandler(lambda _: None) as ending:
+        with TerminationHandler(lambda _: None) as handler:
             signal.raise_signal(signal.SIGHUP)
-            signalled(ending, signal.SIGTERM)
-            assert ending._number == signal.SIGTERM
+            raise_signal(handler, signal.SIGTERM)
+            assert handler._number == signal.SIGTERM
     finally:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_an_interrupted_network_says_nothing_about_the_model(network):
+def test_an_interrupted_network_computes_again(network):
     try:
         interrupt(True)
         with pytest.raises(Interrupted):

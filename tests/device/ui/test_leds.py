@@ -7,10 +7,12 @@ import pytest
 
 from device.errors import SwitchesUnavailable
 from device.ui.leds import BEAT, BEAT_SECONDS, FAULT, PLAYING, StatusLeds
-from tests.device.ui.test_systemd import STATE
+from tests.support.instrument_state import snapshot
+from tests.support.waiting import wait_until
 
 gpiozero = pytest.importorskip("gpiozero", reason="gpiozero is not installed")
 
+STATE = snapshot()
 PINS = {PLAYING: 17, FAULT: 27, BEAT: 22}
 
 
@@ -24,32 +26,25 @@ def factory(monkeypatch):
     mock.reset()
 
 
-def shines(factory, pins=PINS):
+def lit(factory, pins=PINS):
     return {name for name, pin in pins.items() if factory.pin(pin).state}
 
 
-def wait_until(condition):
-    until = time.monotonic() + 10
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.005)
-    assert condition()
-
-
 def test_the_leds_show_playing_beat_and_fault(factory):
-    wrong = []
-    with StatusLeds(PINS, lambda: bool(wrong)) as leds:
+    faults = []
+    with StatusLeds(PINS, lambda: bool(faults)) as leds:
         state = replace(STATE, latency_ms=0.0, seconds=0.0)
-        assert shines(factory) == set()
+        assert lit(factory) == set()
         leds(state)
-        wait_until(lambda: shines(factory) == {PLAYING, BEAT})
+        wait_until(lambda: lit(factory) == {PLAYING, BEAT})
         leds(replace(state, seconds=BEAT_SECONDS))
-        wait_until(lambda: shines(factory) == {PLAYING})
+        wait_until(lambda: lit(factory) == {PLAYING})
         leds(replace(state, seconds=0.8, beat=1))
-        wait_until(lambda: shines(factory) == {PLAYING, BEAT})
-        wrong.append("a loose wire")
+        wait_until(lambda: lit(factory) == {PLAYING, BEAT})
+        faults.append("a loose wire")
         leds(replace(state, seconds=1.0, beat=1))
-        wait_until(lambda: shines(factory) == {PLAYING, FAULT})
-    # Let go of: an input drives no LED.
+        wait_until(lambda: lit(factory) == {PLAYING, FAULT})
+    # Released: an input drives no LED.
     assert {factory.pin(pin).function for pin in PINS.values()} == {"input"}
 
 
@@ -60,7 +55,7 @@ def test_only_the_leds_that_are_wired_are_switched(factory):
         assert [pin.info.name for pin in factory.pins.values()] == ["GPIO22"]
 
 
-def test_an_led_is_lit_when_its_sound_is_heard_and_the_loop_does_not_wait_for_that(factory):
+def test_an_led_is_lit_when_its_sound_is_heard_and_the_loop_does_not_wait(factory):
     with StatusLeds({PLAYING: 17}, lambda: False) as leds:
         started = time.monotonic()
         leds(replace(STATE, latency_ms=300.0))
@@ -69,7 +64,7 @@ def test_an_led_is_lit_when_its_sound_is_heard_and_the_loop_does_not_wait_for_th
         assert time.monotonic() - started >= 0.3
 
 
-def test_an_led_on_a_pin_that_is_not_there_is_refused_by_name(factory):
+def test_an_led_on_a_missing_pin_is_refused_by_name(factory):
     with pytest.raises(
         SwitchesUnavailable, match=r"LED 'beat': found .* expected an LED on BCM 99"
     ):

@@ -1,4 +1,4 @@
-"""The status file: what it says, when it is replaced, and when it is believed."""
+"""The status file: its content, when it is replaced, and when it is out of date."""
 
 import json
 import math
@@ -14,8 +14,8 @@ from device.playback.share_code import SharedPosition
 from device.store.verdict_log import Refusal
 from device.ui.status_file import FIELDS, STALE_SECONDS, StatusFile, read_status, status_of
 from tests.support.instrument_state import snapshot
+from tests.support.waiting import wait_until
 
-PATIENCE_SECONDS = 20.0
 REFUSAL = Refusal("cd" * 32, "too loud", 1_700_000_000.0)
 
 
@@ -45,19 +45,12 @@ def open_file(path, monkeypatch):
         file.close()
 
 
-def until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def content(path):
-    until(path.is_file)
+    wait_until(path.is_file)
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def test_it_says_all_that_is_known_of_a_playing_box(open_file, path):
+def test_it_has_all_fields_of_a_playing_instrument(open_file, path):
     open_file()(
         snapshot(
             bar=16,
@@ -87,7 +80,7 @@ def test_it_says_all_that_is_known_of_a_playing_box(open_file, path):
     assert SharedPosition.parse(status["share"]).beat == 67.25
 
 
-def test_what_is_not_known_is_null():
+def test_an_unknown_value_is_null():
     status = status_of(
         snapshot(switch_p50_ms=math.nan, switch_p99_ms=math.nan, level_db=-math.inf), origin="file"
     )
@@ -101,11 +94,11 @@ def test_it_follows_the_instrument_and_is_always_whole(open_file, path):
         file(snapshot(bar=bar))
         if path.exists():
             assert content(path)["bar"] <= bar + 1
-    until(lambda: content(path)["bar"] == 40)
+    wait_until(lambda: content(path)["bar"] == 40)
     assert [p.name for p in path.parent.iterdir() if not p.name.startswith(".")] == [path.name]
 
 
-def test_while_no_block_is_played_the_file_grows_old(open_file, path):
+def test_while_no_block_is_played_the_file_is_not_rewritten(open_file, path):
     clock = [1000.0]
     file = open_file(clock=lambda: clock[0])
     state = snapshot()
@@ -116,10 +109,10 @@ def test_while_no_block_is_played_the_file_grows_old(open_file, path):
     time.sleep(0.1)
     assert content(path)["written_at"] == 1000.0
     file(snapshot())
-    until(lambda: content(path)["written_at"] == 1001.0)
+    wait_until(lambda: content(path)["written_at"] == 1001.0)
 
 
-def test_to_be_told_a_state_costs_the_audio_loop_an_assignment(open_file, path):
+def test_a_new_state_costs_the_audio_loop_one_assignment(open_file, path):
     @dataclass(frozen=True)
     class Untouchable:
         def __getattr__(self, name):
@@ -130,16 +123,16 @@ def test_to_be_told_a_state_costs_the_audio_loop_an_assignment(open_file, path):
     file(Untouchable())
 
 
-def test_a_clean_end_takes_the_file_away_and_the_thread_with_it(open_file, path):
+def test_a_clean_end_removes_the_file_and_ends_the_thread(open_file, path):
     with open_file() as file:
         file(snapshot())
-        until(path.is_file)
+        wait_until(path.is_file)
     assert list(path.parent.iterdir()) == []
     assert "status" not in {thread.name for thread in threading.enumerate()}
     file.close()
 
 
-def test_a_disk_that_is_full_for_a_while_is_no_end(open_file, path, monkeypatch):
+def test_after_a_full_disk_the_file_is_written_again(open_file, path, monkeypatch):
     full = [True]
     write = StatusFile._write
 
@@ -158,14 +151,14 @@ def test_a_disk_that_is_full_for_a_while_is_no_end(open_file, path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["none/status.json", "."])
-def test_a_place_where_no_file_can_be_is_refused_at_once(open_file, tmp_path, name):
+def test_a_path_that_cannot_be_written_is_refused_at_once(open_file, tmp_path, name):
     with pytest.raises(OutputError, match="no writable folder"):
         open_file(tmp_path / name)
 
 
-def test_a_fresh_file_is_believed_and_an_old_one_is_not(open_file, path):
+def test_a_new_file_is_read_and_an_old_one_is_stale(open_file, path):
     open_file()(snapshot())
-    until(path.is_file)
+    wait_until(path.is_file)
     assert read_status(path, now=1000.0 + STALE_SECONDS)["bar"] == 1
     with pytest.raises(StatusStale, match=r"12 s ago.*hangs or is dead"):
         read_status(path, now=1012.0)
@@ -174,7 +167,7 @@ def test_a_fresh_file_is_believed_and_an_old_one_is_not(open_file, path):
 @pytest.mark.parametrize(
     "text", [None, "", "[]", "{}", '{"written_at": "now"}', '{"written_at": 1.0}']
 )
-def test_what_is_no_status_is_as_good_as_none(path, text):
+def test_a_file_that_is_no_status_counts_as_missing(path, text):
     if text is not None:
         path.write_text(text, encoding="utf-8")
     with pytest.raises(StatusMissing, match="switchboard play"):
@@ -182,16 +175,16 @@ def test_what_is_no_status_is_as_good_as_none(path, text):
 
 
 @pytest.mark.parametrize("ahead", [2.0, 3600.0, 1e12, float("inf"), float("nan")])
-def test_a_status_from_the_future_is_not_alive(open_file, path, ahead):
+def test_a_status_from_the_future_is_stale(open_file, path, ahead):
     open_file()(snapshot())
-    until(path.is_file)
+    wait_until(path.is_file)
     status = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**status, "written_at": 1000.0 + ahead}), encoding="utf-8")
     with pytest.raises(StatusStale, match="ahead of this machine's clock"):
         read_status(path, now=1000.0)
 
 
-def test_a_status_that_is_a_pipe_is_none_and_nobody_waits_for_it(path):
+def test_a_pipe_counts_as_missing_at_once(path):
     os.mkfifo(path)
     with pytest.raises(StatusMissing):
         read_status(path, now=1000.0)

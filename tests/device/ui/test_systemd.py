@@ -1,4 +1,4 @@
-"""What the instrument tells its service manager."""
+"""The notifications of the instrument to its service manager."""
 
 import os
 import socket
@@ -24,8 +24,8 @@ class FakeSystemd:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.path)
 
-    def heard(self):
-        """Everything told so far, a list of lines per message."""
+    def messages(self):
+        """Everything received so far, a list of lines per message."""
         messages = []
         self._socket.setblocking(False)
         while True:
@@ -52,14 +52,14 @@ class Clock:
         return self.now
 
 
-def test_the_first_block_is_ready_and_later_ones_feed_the_watchdog_once_a_second(systemd):
+def test_the_first_block_sends_ready_and_the_watchdog_is_notified_once_a_second(systemd):
     clock = Clock()
     with SystemdNotifier(systemd.path) as manager:
         heartbeat = Heartbeat(manager, lambda state: f"bar {state.bar}", clock=clock)
         for bar in range(25):
             heartbeat(replace(STATE, bar=bar))
             clock.now += 0.125
-    assert systemd.heard() == [
+    assert systemd.messages() == [
         ["READY=1", "WATCHDOG=1", "STATUS=bar 0"],
         ["WATCHDOG=1", "STATUS=bar 8"],
         ["WATCHDOG=1", "STATUS=bar 16"],
@@ -67,14 +67,14 @@ def test_the_first_block_is_ready_and_later_ones_feed_the_watchdog_once_a_second
     ]
 
 
-def test_nobody_is_told_where_no_manager_is():
+def test_without_a_manager_nothing_is_sent():
     with SystemdNotifier.of({}) as manager:
         assert not manager.is_there
         Heartbeat(manager, lambda _: "alone")(STATE)
         manager.notify("READY=1")
 
 
-def test_a_manager_that_does_not_listen_stops_no_music(systemd):
+def test_a_manager_that_does_not_listen_does_not_stop_the_music(systemd):
     manager = SystemdNotifier.of({"NOTIFY_SOCKET": systemd.path})
     for _ in range(2000):  # more than its queue holds
         manager.notify("WATCHDOG=1")
@@ -86,7 +86,7 @@ def test_a_manager_that_does_not_listen_stops_no_music(systemd):
     manager.notify("WATCHDOG=1")
 
 
-def test_an_abstract_address_is_understood():
+def test_an_abstract_address_is_accepted():
     name = f"switchboard-test-{os.getpid()}"
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end,
@@ -97,7 +97,7 @@ def test_an_abstract_address_is_understood():
         assert end.recv(100) == b"READY=1"
 
 
-def test_the_status_line_says_what_is_heard_where():
+def test_the_status_line_has_title_speaker_and_counters():
     class Speaker:
         name, is_there = "Headphones", True
 
@@ -109,7 +109,7 @@ def test_the_status_line_says_what_is_heard_where():
     assert "unheard, waiting for Headphones" in status_line(STATE, speaker)
 
 
-def test_as_a_service_it_tells_when_it_plays_and_when_it_stops(systemd, tmp_path):
+def test_a_service_notifies_when_it_plays_and_when_it_stops(systemd, tmp_path):
     tiny.build(tmp_path / "tiny.onnx")
     done = subprocess.run(
         [
@@ -124,7 +124,7 @@ def test_as_a_service_it_tells_when_it_plays_and_when_it_stops(systemd, tmp_path
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    heard = systemd.heard()
-    assert heard[0][0] == "READY=1"
-    assert sum("WATCHDOG=1" in lines for lines in heard) >= 2
-    assert heard[-1] == ["STOPPING=1"]
+    messages = systemd.messages()
+    assert messages[0][0] == "READY=1"
+    assert sum("WATCHDOG=1" in lines for lines in messages) >= 2
+    assert messages[-1] == ["STOPPING=1"]

@@ -1,4 +1,4 @@
-"""The live terminal, on a recorded console."""
+"""The live view, on a recorded console."""
 
 import io
 import math
@@ -49,7 +49,7 @@ def console_of(width, height=24):
     return Console(file=io.StringIO(), force_terminal=True, width=width, height=height)
 
 
-def picture(state, width=80, height=24):
+def view_of(state, width=80, height=24):
     console = Console(file=io.StringIO(), width=width, height=height, color_system=None)
     view = TerminalView()
     view.update(state)
@@ -64,14 +64,14 @@ def with_switches(n):
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
 @pytest.mark.parametrize("n_switches", [1, 2, 3, 5, 8, 16])
-def test_the_picture_fits_the_terminal(width, height, n_switches):
-    lines = picture(with_switches(n_switches), width, height).splitlines()
+def test_the_view_fits_the_terminal(width, height, n_switches):
+    lines = view_of(with_switches(n_switches), width, height).splitlines()
     assert all(cell_len(line) <= width for line in lines)
     assert len(lines) < 24
 
 
-def test_the_picture_tells_everything_a_player_asks():
-    text = picture(STATE)
+def test_the_view_has_title_tempo_time_position_level_and_latency():
+    text = view_of(STATE)
     for part in (
         "First Light",
         "78 bpm",
@@ -85,35 +85,35 @@ def test_the_picture_tells_everything_a_player_asks():
 
 
 def test_switches_that_are_on_off_and_waiting_look_different():
-    text = picture(STATE)
+    text = view_of(STATE)
     assert "┃ ● Drums" in text
     assert "│ ○ Bass" in text
     assert "┃ ◐ Keys" in text
 
 
-def test_without_room_for_boxes_there_is_a_lamp_per_switch():
-    text = picture(STATE, width=28)
+def test_without_room_for_boxes_there_is_an_led_per_switch():
+    text = view_of(STATE, width=28)
     assert "┃" not in text
     assert "1 ● Drums" in text
 
 
 def test_the_beat_moves_one_mark_at_a_time():
     marks = [
-        picture(replace(STATE, bar_in_loop=bar, beat=beat)).count("■")
+        view_of(replace(STATE, bar_in_loop=bar, beat=beat)).count("■")
         for bar in range(8)
         for beat in range(4)
     ]
     assert marks == list(range(1, 33))
 
 
-def test_trouble_is_mentioned_only_when_there_is_some():
-    assert "dropout" not in picture(STATE)
-    assert "late" not in picture(STATE)
-    assert "2 dropouts   1 late block" in picture(replace(STATE, n_underruns=2, n_late=1))
+def test_dropouts_and_late_blocks_are_shown_only_if_there_are_any():
+    assert "dropout" not in view_of(STATE)
+    assert "late" not in view_of(STATE)
+    assert "2 dropouts   1 late block" in view_of(replace(STATE, n_underruns=2, n_late=1))
 
 
 def test_silence_and_no_flip_yet_are_readable():
-    text = picture(replace(STATE, level_db=-math.inf, switch_p50_ms=math.nan, n_flips=0))
+    text = view_of(replace(STATE, level_db=-math.inf, switch_p50_ms=math.nan, n_flips=0))
     assert "silent" in text
     assert "none yet" in text
     assert "nan" not in text
@@ -121,7 +121,7 @@ def test_silence_and_no_flip_yet_are_readable():
 
 def test_labels_are_shown_as_they_are_written():
     labels = ("[red]x[/red]", *STATE.labels[1:])
-    assert "[red]x[/red]" in picture(replace(STATE, labels=labels))
+    assert "[red]x[/red]" in view_of(replace(STATE, labels=labels))
 
 
 def test_the_display_redraws_by_itself_and_shows_the_last_state_at_the_end():
@@ -136,17 +136,17 @@ def test_the_display_redraws_by_itself_and_shows_the_last_state_at_the_end():
     assert "Last Light" in console.file.getvalue()
 
 
-def test_the_cursor_comes_back_and_no_thread_stays_even_after_an_exception():
+def test_the_cursor_is_restored_and_the_thread_ends_even_after_an_exception():
     console = console_of(80)
     with pytest.raises(ZeroDivisionError), TerminalDisplay(console) as display:
         display.update(STATE)
         raise ZeroDivisionError
     assert console.file.getvalue().rstrip().endswith("\x1b[?25h")
-    assert "panel" not in {thread.name for thread in threading.enumerate()}
+    assert "display" not in {thread.name for thread in threading.enumerate()}
     display.close()
 
 
-def test_showing_costs_the_audio_loop_nothing_but_an_assignment():
+def test_a_new_state_costs_the_audio_loop_one_assignment():
     display = TerminalDisplay(console_of(80))
     display.update(STATE)
     assert display._console.file.getvalue() == ""
@@ -174,7 +174,7 @@ def test_where_there_is_no_terminal_nothing_is_drawn():
     assert console.file.getvalue() == ""
 
 
-def test_a_help_line_of_ones_own_replaces_the_keys():
+def test_a_given_help_line_replaces_the_keys():
     console = console_of(80)
     with TerminalDisplay(console, help_line="flip a switch") as display:
         display.update(STATE)

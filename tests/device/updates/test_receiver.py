@@ -1,4 +1,4 @@
-"""The box's end of a push: polite to a good sender, unharmed by any other."""
+"""The device's side of a push: valid models are installed, invalid transfers change nothing."""
 
 import errno
 import hashlib
@@ -36,17 +36,17 @@ def store(tmp_path):
 
 @pytest.fixture
 def deliver(store):
-    """Sends bytes to a box that examines with `verdict`; gives the verdict and what it said."""
+    """Sends bytes to a receiver whose validation is `verdict`; returns its result and events."""
 
     def deliver(sent, verdict=GOOD, **timeouts):
         events = []
         with piped(sent) as descriptor:
             sender = Sender(descriptor, **timeouts)
-            found = receive(store, sender, events.append, validate=lambda path, report: verdict)
+            result = receive(store, sender, events.append, validate=lambda path, report: verdict)
         assert events[0]["event"] == "ready"
         assert events[-1]["event"] == "verdict"
-        assert events[-1]["accepted"] is found.accepted
-        return found, [event["event"] for event in events[1:-1]]
+        assert events[-1]["accepted"] is result.accepted
+        return result, [event["event"] for event in events[1:-1]]
 
     return deliver
 
@@ -70,7 +70,7 @@ def names(store):
     return {path.name for path in store.directory.iterdir()} - {".lock", ".examining"}
 
 
-def test_a_good_model_is_received_examined_and_active(store, tiny_model):
+def test_a_good_model_is_received_validated_and_activated(store, tiny_model):
     content, events = tiny_model.read_bytes(), []
     with piped(header(content) + content) as descriptor:
         verdict = receive(store, Sender(descriptor), events.append, validate=validate_in_fork)
@@ -79,8 +79,8 @@ def test_a_good_model_is_received_examined_and_active(store, tiny_model):
     assert store.active() == store.path(digest)
     assert store.is_accepted(digest)
     assert store.active().read_bytes() == content
-    told = [event.get("check", event["event"]) for event in events[:-1]]
-    assert told == ["ready", "send", "received", *CHECKS]
+    names_of_events = [event.get("check", event["event"]) for event in events[:-1]]
+    assert names_of_events == ["ready", "send", "received", *CHECKS]
     assert events[0]["max_bytes"] == MAX_MODEL_BYTES
     assert events[0]["free_bytes"] > 0
     assert events[0]["active"] is None
@@ -90,7 +90,7 @@ def test_a_good_model_is_received_examined_and_active(store, tiny_model):
     assert names(store) == {f"{digest}.onnx", "active", "verdicts.json"}
 
 
-def test_a_refused_model_is_remembered_and_not_even_sent_again(store, deliver):
+def test_a_refused_model_is_recorded_and_not_requested_again(store, deliver):
     verdict, events = deliver(header(b"bad") + b"bad", BAD)
     assert (verdict.exit_code, events) == (InvalidAudio.exit_code, ["send", "received"])
     assert names(store) == {"verdicts.json"}
@@ -100,14 +100,14 @@ def test_a_refused_model_is_remembered_and_not_even_sent_again(store, deliver):
     assert store.active() is None
 
 
-def test_a_box_that_was_too_busy_to_examine_a_model_holds_nothing_against_it(store, deliver):
+def test_a_result_that_is_not_final_is_not_recorded(store, deliver):
     verdict, _ = deliver(header(b"bad") + b"bad", replace(BAD, is_final=False))
     assert not verdict.accepted
     assert names(store) == set()
     assert deliver(header(b"bad") + b"bad")[0].accepted
 
 
-def test_a_sender_may_ask_for_another_look(store, deliver):
+def test_a_sender_may_request_another_validation(store, deliver):
     deliver(header(b"bad") + b"bad", BAD)
     verdict, _ = deliver(header(b"bad", again=True) + b"bad")
     assert verdict.accepted
@@ -115,7 +115,7 @@ def test_a_sender_may_ask_for_another_look(store, deliver):
     assert store.refusal(store.active().stem) is None
 
 
-def test_a_model_that_the_box_has_is_taken_without_being_sent(store, deliver):
+def test_a_stored_model_is_activated_without_being_sent(store, deliver):
     for content in (b"one", b"two"):
         deliver(header(content) + content)
     verdict, events = deliver(header(b"one"))
@@ -126,7 +126,7 @@ def test_a_model_that_the_box_has_is_taken_without_being_sent(store, deliver):
     assert store.previous().read_bytes() == b"two"
 
 
-def test_a_stored_model_that_has_rotted_is_mended_by_pushing_it_again(store, deliver):
+def test_a_damaged_stored_model_is_replaced_by_pushing_it_again(store, deliver):
     for content in (b"one", b"two"):
         deliver(header(content) + content)
     one = store.path(hashlib.sha256(b"one").hexdigest())
@@ -153,32 +153,32 @@ def test_a_stored_model_that_cannot_be_read_is_sent_again(store, deliver, monkey
     assert store.refusal(hashlib.sha256(b"one").hexdigest()) is None
 
 
-def test_a_verdict_on_bytes_that_the_disk_does_not_give_back_is_not_remembered(store, deliver):
-    """A file that rots, or may not be read, while it is examined."""
+def test_a_refusal_of_bytes_that_the_disk_has_changed_is_not_recorded(store, deliver):
+    """A file that is damaged, or may not be read, while it is validated."""
 
-    def rot(path, report):
+    def damage(path, report):
         path.write_bytes(b"bae")
         return BAD
 
     with piped(header(b"bad") + b"bad") as descriptor:
-        verdict = receive(store, Sender(descriptor), lambda event: None, validate=rot)
+        verdict = receive(store, Sender(descriptor), lambda event: None, validate=damage)
     assert not verdict.accepted
     assert names(store) == set()
 
 
-def test_progress_is_told_every_mebibyte(tmp_path, store):
+def test_progress_is_reported_every_mebibyte(tmp_path, store):
     content, events = os.urandom(5 * 2**19), []
     path = tmp_path / "sent"
     path.write_bytes(header(content) + content)
     with path.open("rb") as file:
         receive(store, Sender(file.fileno()), events.append, validate=lambda path, report: GOOD)
-    told = [event["n_bytes"] for event in events if event["event"] == "received"]
-    assert [n // 2**20 for n in told] == [1, 2, 2]
-    assert told[-1] == len(content)
+    progress = [event["n_bytes"] for event in events if event["event"] == "received"]
+    assert [n // 2**20 for n in progress] == [1, 2, 2]
+    assert progress[-1] == len(content)
 
 
 HASH = "0" * 64
-NOT_HEADERS = {
+INVALID_HEADERS = {
     "nothing": b"",
     "no end": b"{" * 2000,
     "no JSON": b"hello\n",
@@ -186,23 +186,23 @@ NOT_HEADERS = {
     "bytes": b"\xff\xfe\n",
     "a list": b"[]\n",
     "a number": b"1\n",
-    "nobody": b"{}\n",
+    "no keys": b"{}\n",
     "a name": json.dumps({"sha256": HASH, "n_bytes": 1, "again": False, "name": "x"}).encode()
     + b"\n",
     "a path for a hash": header(b"", sha256="../../etc/passwd"),
     "a number for a hash": header(b"", sha256=7),
     "a capital hash": header(b"", sha256="A" * 64),
     "two lines of hash": header(b"", sha256=HASH + "\n"),
-    "less than nothing": header(b"", n_bytes=-1),
+    "negative bytes": header(b"", n_bytes=-1),
     "a half byte": header(b"", n_bytes=0.5),
-    "true bytes": header(b"", n_bytes=True),
-    "no number": header(b"", n_bytes="1"),
-    "no truth": header(b"", again="yes"),
+    "boolean bytes": header(b"", n_bytes=True),
+    "text for bytes": header(b"", n_bytes="1"),
+    "text for again": header(b"", again="yes"),
 }
 
 
-@pytest.mark.parametrize("sent", NOT_HEADERS.values(), ids=NOT_HEADERS)
-def test_what_is_no_header_is_refused_at_once(store, deliver, sent):
+@pytest.mark.parametrize("sent", INVALID_HEADERS.values(), ids=INVALID_HEADERS)
+def test_an_invalid_header_is_refused_at_once(store, deliver, sent):
     verdict, events = deliver(sent)
     assert (verdict.check, verdict.exit_code) == ("delivery", TransferError.exit_code)
     assert events == []
@@ -219,16 +219,16 @@ def test_what_is_no_header_is_refused_at_once(store, deliver, sent):
         (header(b"whole"), "found an end"),
     ],
 )
-def test_what_is_not_what_was_announced_leaves_nothing(store, deliver, sent, words):
+def test_a_transfer_other_than_announced_leaves_no_file(store, deliver, sent, words):
     verdict, _ = deliver(sent)
     assert verdict.exit_code == TransferError.exit_code
     assert words in verdict.reason
     assert names(store) == set()
-    # It was not examined, so it is not held against it.
+    # It was not validated, so it is not refused later.
     assert deliver(header(b"whole") + b"whole")[0].accepted
 
 
-def test_more_than_announced_is_not_read(store, deliver):
+def test_bytes_beyond_the_announced_length_are_not_read(store, deliver):
     assert deliver(header(b"whole") + b"whole" + b"and the rest")[0].accepted
     assert store.active().read_bytes() == b"whole"
 
@@ -239,7 +239,7 @@ def test_a_model_that_is_too_large_is_refused_before_it_is_sent(store, deliver):
 
 
 @pytest.mark.parametrize("sent", [b"", b'{"sha', header(b"whole"), header(b"whole") + b"who"])
-def test_a_sender_that_falls_silent_is_left(store, sent):
+def test_a_silent_sender_times_out(store, sent):
     with piped(sent, stays_open=True) as descriptor:
         sender = Sender(descriptor, idle_seconds=0.05)
         verdict = receive(store, sender, lambda event: None, validate=lambda *_: GOOD)
@@ -247,7 +247,7 @@ def test_a_sender_that_falls_silent_is_left(store, sent):
     assert store.active() is None
 
 
-def test_a_sender_that_trickles_for_ever_is_left(store):
+def test_a_sender_that_is_too_slow_times_out(store):
     with subprocess.Popen(
         ["sh", "-c", "while sleep 0.02; do printf '{'; done"], stdout=subprocess.PIPE
     ) as trickle:
@@ -257,14 +257,14 @@ def test_a_sender_that_trickles_for_ever_is_left(store):
     assert "nothing more in time" in verdict.reason
 
 
-def test_a_store_without_room_says_so_before_anything_is_sent(tmp_path):
+def test_a_store_without_room_is_reported_before_the_model_is_sent(tmp_path):
     store = ModelStore(tmp_path, reserve_bytes=1 << 60)
     with piped(header(b"whole") + b"whole") as descriptor:
         verdict = receive(store, Sender(descriptor), lambda event: None)
     assert verdict.exit_code == StoreFull.exit_code
 
 
-def test_a_store_that_cannot_be_written_says_so(tmp_path):
+def test_a_store_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with piped(header(b"whole") + b"whole") as descriptor:
         verdict = receive(ModelStore(tmp_path / "file"), Sender(descriptor), lambda event: None)
@@ -285,7 +285,7 @@ def run(store, sent, **environment):
     return done, [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_the_command_examines_for_itself_and_its_status_is_the_verdict(
+def test_the_command_validates_the_model_and_its_exit_status_is_that_of_the_result(
     store, tiny_model, build_model
 ):
     content = tiny_model.read_bytes()
@@ -302,22 +302,22 @@ def test_the_command_examines_for_itself_and_its_status_is_the_verdict(
     assert done.returncode == ModelRefused.exit_code
 
 
-def test_a_sender_that_hangs_up_after_the_last_byte_is_served(store, tiny_model):
+def test_a_model_is_installed_although_the_sender_closes_after_the_last_byte(store, tiny_model):
     content = tiny_model.read_bytes()
     with subprocess.Popen(
         [*COMMAND, "receive", "--store", str(store.directory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-    ) as box:
-        box.stdout.close()
-        box.stdin.write(header(content) + content)
-    assert box.returncode == 0
+    ) as receiver:
+        receiver.stdout.close()
+        receiver.stdin.write(header(content) + content)
+    assert receiver.returncode == 0
     assert store.active().read_bytes() == content
 
 
 def test_two_pushes_at_once_end_with_one_active_and_one_previous(store, tiny_model, build_model):
     contents = [tiny_model.read_bytes(), build_model(metadata={"title": "Other"}).read_bytes()]
-    boxes = [
+    receivers = [
         subprocess.Popen(
             [*COMMAND, "receive", "--store", str(store.directory)],
             stdin=subprocess.PIPE,
@@ -325,9 +325,9 @@ def test_two_pushes_at_once_end_with_one_active_and_one_previous(store, tiny_mod
         )
         for _ in contents
     ]
-    for box, content in zip(boxes, contents, strict=True):
-        box.stdin.write(header(content) + content)
-        box.stdin.flush()
-    said = [box.communicate()[0].splitlines()[-1] for box in boxes]
-    assert [json.loads(line)["accepted"] for line in said] == [True, True]
+    for receiver, content in zip(receivers, contents, strict=True):
+        receiver.stdin.write(header(content) + content)
+        receiver.stdin.flush()
+    results = [receiver.communicate()[0].splitlines()[-1] for receiver in receivers]
+    assert [json.loads(line)["accepted"] for line in results] == [True, True]
     assert {p.read_bytes() for p in (store.active(), store.previous())} == set(contents)

@@ -1,4 +1,4 @@
-"""A box whose plug is pulled, whose disk is full, that is told two things at once: always whole."""
+"""Pushes cut off by kills, full disks and other processes: the store stays complete."""
 
 import errno
 import json
@@ -48,7 +48,7 @@ def models(tmp_path_factory):
 
 
 def check_whole(store, allowed):
-    """Whatever plays is a whole file and one of these; None is the bundled model."""
+    """Check that the active model is a complete file and allowed; None is the bundled model."""
     active = store.active()
     assert (active.stem if active else None) in allowed
     for path in (active, store.previous()):
@@ -58,7 +58,7 @@ def check_whole(store, allowed):
 
 
 def check_tidy(store):
-    """Nothing is left that is not part of a store."""
+    """Check that the store has no stray file."""
     strays = {
         path.name
         for path in store.directory.iterdir()
@@ -69,8 +69,8 @@ def check_tidy(store):
     assert len(store.models()) <= 5
 
 
-class Rehearsal:
-    """One store that is pushed to again and again, and every push is cut off."""
+class InterruptedPushes:
+    """One store, and many pushes to it that are cut off."""
 
     def __init__(self, folder, models):
         self.store = ModelStore(folder / "models")
@@ -80,7 +80,7 @@ class Rehearsal:
 
     @contextmanager
     def push(self, accepted=True):
-        """Write a request, and check the store after whatever is done with it inside."""
+        """Write a request for the block, and check the store after it."""
         before = self.store.active()
         content = self.rng.choice(self.models)
         sent = header(content, again=True)
@@ -88,7 +88,7 @@ class Rehearsal:
         digest = json.loads(sent)["sha256"]
         allowed = {before.stem if before else None} | ({digest} if accepted else set())
         if before and before.stem == digest and not accepted:
-            # It plays and does not pass any more: back to the one before.
+            # The active model is refused now: back to the one before.
             previous = self.store.previous()
             is_good = previous is not None and self.store.refusal(previous.stem) is None
             allowed |= {previous.stem if is_good else None}
@@ -99,77 +99,77 @@ class Rehearsal:
         check_tidy(self.store)
 
     def check_playing(self):
-        """What is active can be played, and a push that nobody cuts off succeeds."""
+        """Check that the active model can be played, and that a complete push succeeds."""
         with self.push():
             plain_receive(self.store.directory, self.request, True)
         Network.open(self.store.active())
 
 
 @pytest.fixture
-def rehearsal(tmp_path, models):
-    return Rehearsal(tmp_path, models)
+def pushes(tmp_path, models):
+    return InterruptedPushes(tmp_path, models)
 
 
-def test_killed_before_any_step_on_the_disk_the_store_is_whole(rehearsal):
-    n_steps = steps_of_a_push(rehearsal)
+def test_killed_before_any_step_on_the_disk_the_store_is_whole(pushes):
+    n_steps = steps_of_a_push(pushes)
     assert n_steps > 30
     n_killed = 0
     for _ in range(N_KILLED_AT_A_STEP):
-        accepted = rehearsal.rng.random() < 0.7
-        with rehearsal.push(accepted):
-            taken = context().Value("i", 0)
-            last_step = rehearsal.rng.randrange(n_steps)
-            target = (rehearsal.store.directory, rehearsal.request, accepted, taken, last_step)
+        accepted = pushes.rng.random() < 0.7
+        with pushes.push(accepted):
+            n_taken = context().Value("i", 0)
+            last_step = pushes.rng.randrange(n_steps)
+            target = (pushes.store.directory, pushes.request, accepted, n_taken, last_step)
             process = context().Process(target=dying_receive, args=target)
             process.start()
             process.join()
             n_killed += process.exitcode == -9
     assert n_killed > N_KILLED_AT_A_STEP / 2
-    rehearsal.check_playing()
+    pushes.check_playing()
 
 
-def steps_of_a_push(rehearsal):
-    """Of the longest kind: a large model, accepted, when the store is full."""
+def steps_of_a_push(pushes):
+    """The number of steps of the longest push: a large model, accepted, into a full store."""
     most = 0
     for _ in range(8):
-        with rehearsal.push():
-            taken = context().Value("i", 0)
-            target = (rehearsal.store.directory, rehearsal.request, True, taken, 10**9)
+        with pushes.push():
+            n_taken = context().Value("i", 0)
+            target = (pushes.store.directory, pushes.request, True, n_taken, 10**9)
             process = context().Process(target=dying_receive, args=target)
             process.start()
             process.join()
             assert process.exitcode == 0
-            most = max(most, taken.value)
+            most = max(most, n_taken.value)
     return most
 
 
-def test_killed_at_any_time_the_store_is_whole(rehearsal):
+def test_killed_at_any_time_the_store_is_whole(pushes):
     n_killed = 0
     for _ in range(N_KILLED_AT_A_TIME):
-        accepted = rehearsal.rng.random() < 0.7
-        with rehearsal.push(accepted):
+        accepted = pushes.rng.random() < 0.7
+        with pushes.push(accepted):
             began = context().Event()
-            target = (rehearsal.store.directory, rehearsal.request, accepted, began)
+            target = (pushes.store.directory, pushes.request, accepted, began)
             process = context().Process(target=announced_receive, args=target)
             process.start()
             began.wait()
-            time.sleep(rehearsal.rng.uniform(0, LONGEST_PUSH_SECONDS))
+            time.sleep(pushes.rng.uniform(0, LONGEST_PUSH_SECONDS))
             process.kill()
             process.join()
             n_killed += process.exitcode == -9
     assert n_killed > 0
-    rehearsal.check_playing()
+    pushes.check_playing()
 
 
-def test_the_command_itself_killed_at_any_time_leaves_the_store_whole(rehearsal):
+def test_the_command_itself_killed_at_any_time_leaves_the_store_whole(pushes):
     for _ in range(N_KILLED_COMMANDS):
-        with rehearsal.push(), rehearsal.request.open("rb") as request:
-            command = [*COMMAND, "receive", "--store", str(rehearsal.store.directory)]
-            with subprocess.Popen(command, stdin=request, stdout=subprocess.PIPE) as box:
-                for _ in range(rehearsal.rng.randrange(9)):
-                    box.stdout.readline()
-                box.kill()
-    rehearsal.check_playing()
+        with pushes.push(), pushes.request.open("rb") as request:
+            command = [*COMMAND, "receive", "--store", str(pushes.store.directory)]
+            with subprocess.Popen(command, stdin=request, stdout=subprocess.PIPE) as receiver:
+                for _ in range(pushes.rng.randrange(9)):
+                    receiver.stdout.readline()
+                receiver.kill()
+    pushes.check_playing()
 
 
 @pytest.fixture
@@ -192,33 +192,33 @@ def small_disk(tmp_path):
 
 
 def fill_up(folder, n_left):
-    """Leave so many bytes free."""
+    """Leave `n_left` bytes free."""
     disk = os.statvfs(folder)
     (folder / "filler").write_bytes(bytes(max(0, disk.f_bavail * disk.f_frsize - n_left)))
 
 
 def test_a_disk_that_fills_up_at_any_moment_leaves_the_store_whole(small_disk, models):
-    rehearsal = Rehearsal(small_disk, models)
-    rehearsal.store = store = ModelStore(small_disk / "models", reserve_bytes=0)
+    pushes = InterruptedPushes(small_disk, models)
+    pushes.store = store = ModelStore(small_disk / "models", reserve_bytes=0)
     n_full = 0
     for _ in range(N_FULL_DISKS):
-        moment = rehearsal.rng.choice(["ready", "send", "check"])
-        n_left = rehearsal.rng.randrange(0, 60_000)
+        moment = pushes.rng.choice(["ready", "send", "check"])
+        n_left = pushes.rng.randrange(0, 60_000)
 
-        def say(event, moment=moment, n_left=n_left):
+        def send_event(event, moment=moment, n_left=n_left):
             if event["event"] == moment:
                 fill_up(small_disk, n_left)
 
-        with rehearsal.push(), rehearsal.request.open("rb") as request:
-            verdict = receive(store, Sender(request.fileno()), say, validate=checked)
+        with pushes.push(), pushes.request.open("rb") as request:
+            verdict = receive(store, Sender(request.fileno()), send_event, validate=accept)
             (small_disk / "filler").unlink(missing_ok=True)
         assert verdict.accepted or verdict.exit_code == StoreFull.exit_code
         n_full += not verdict.accepted
     assert n_full > N_FULL_DISKS / 4
-    rehearsal.check_playing()
+    pushes.check_playing()
 
 
-def test_a_disk_that_is_full_for_one_call_leaves_the_store_whole(rehearsal, monkeypatch):
+def test_a_disk_that_is_full_for_one_call_leaves_the_store_whole(pushes, monkeypatch):
     left = [0]
 
     def failing(function):
@@ -234,24 +234,24 @@ def test_a_disk_that_is_full_for_one_call_leaves_the_store_whole(rehearsal, monk
         monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
     n_full = 0
     for _ in range(N_FULL_DISKS):
-        with rehearsal.push(), rehearsal.request.open("rb") as request:
-            left[0] = rehearsal.rng.randrange(1, 20)
+        with pushes.push(), pushes.request.open("rb") as request:
+            left[0] = pushes.rng.randrange(1, 20)
             verdict = receive(
-                rehearsal.store, Sender(request.fileno()), lambda event: None, validate=checked
+                pushes.store, Sender(request.fileno()), lambda event: None, validate=accept
             )
             left[0] = 0
         assert verdict.accepted or verdict.exit_code == StoreFull.exit_code
         n_full += not verdict.accepted
     assert n_full > N_FULL_DISKS / 4
-    rehearsal.check_playing()
+    pushes.check_playing()
 
 
-def checked(path, report):
+def accept(path, report):
     report("sound")
     return GOOD
 
 
-def test_several_programs_at_once_never_leave_anything_half_done(tmp_path, models):
+def test_several_processes_at_once_leave_the_store_complete(tmp_path, models):
     directory = tmp_path / "models"
     workers = [
         context().Process(target=busy, args=(directory, seed, models, 25)) for seed in range(3)

@@ -1,4 +1,4 @@
-"""A model's trial: which states are heard, how loud they are, how long a block takes."""
+"""The runtime checks: which states are measured, how loud they are, how long a block takes."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ from device.updates.runtime_checks import (
 )
 
 
-class Changed:
+class ChangedNetwork:
     """The tiny network, with other frames or another score."""
 
     def __init__(self, network, frames=None, score=None):
@@ -40,17 +40,17 @@ def states(n_switches):
 
 
 @pytest.mark.parametrize("n_switches", [1, 3, 6])
-def test_few_states_are_all_heard(n_switches):
+def test_few_states_are_all_measured(n_switches):
     assert len({tuple(s) for s in states(n_switches)}) == 2**n_switches
 
 
 @pytest.mark.parametrize("n_switches", [7, 8, 16])
-def test_of_many_states_the_ends_each_switch_and_random_ones_are_heard(n_switches):
-    heard = [tuple(map(int, s)) for s in states(n_switches)]
-    assert len(heard) == len(set(heard)) == MOST_STATES
+def test_of_many_states_all_off_all_on_single_switches_and_random_ones_are_measured(n_switches):
+    sample = [tuple(map(int, s)) for s in states(n_switches)]
+    assert len(sample) == len(set(sample)) == MOST_STATES
     for n_on in (0, 1, n_switches - 1, n_switches):
-        some = {bits for bits in heard if sum(bits) == n_on}
-        assert len(some) == (1 if n_on in (0, n_switches) else n_switches)
+        with_n_on = {bits for bits in sample if sum(bits) == n_on}
+        assert len(with_n_on) == (1 if n_on in (0, n_switches) else n_switches)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -60,52 +60,54 @@ def test_the_level_of_a_sine_is_that_of_its_samples(window):
     frame = np.log(np.abs(np.fft.rfft(analysis_window(window, n_fft) * sine)) + 1e-12).astype(
         np.float32
     )
-    found = rms_db(frame[None], n_fft=n_fft, log_floor=-30.0)
-    assert found == pytest.approx(20 * np.log10(amplitude / np.sqrt(2)), abs=0.1)
+    level = rms_db(frame[None], n_fft=n_fft, log_floor=-30.0)
+    assert level == pytest.approx(20 * np.log10(amplitude / np.sqrt(2)), abs=0.1)
 
 
-def test_the_floor_is_silence_and_no_number_is_too_large_to_measure():
+def test_the_floor_is_silence_and_any_large_number_can_be_measured():
     floor = np.full((2, 513), -3.0, np.float32)
     assert rms_db(floor, n_fft=1024, log_floor=-3.0) == pytest.approx(-120, abs=0.1)
     assert rms_db(floor + 2000, n_fft=1024, log_floor=-3.0) == np.inf
 
 
 @pytest.mark.parametrize("bundled", [False, True])
-def test_a_good_model_sounds(network, bundled):
+def test_a_good_model_has_usual_levels(network, bundled):
     network = Network.open(BUNDLED_MODEL) if bundled else network
     sound = check_levels(network)
     assert sound.n_states == min(2**network.card.n_switches, MOST_STATES)
     assert -40 < sound.quietest_db < sound.loudest_db < -10
 
 
-def test_a_panel_that_is_silent_everywhere_is_refused(network):
-    silent = Changed(network, frames=lambda frames: np.full_like(frames, network.card.log_floor))
+def test_a_model_that_is_silent_in_every_state_is_refused(network):
+    silent = ChangedNetwork(
+        network, frames=lambda frames: np.full_like(frames, network.card.log_floor)
+    )
     with pytest.raises(InvalidAudio, match="-120 dB in the loudest of 8 states"):
         check_levels(silent)
 
 
 def test_one_state_may_be_silent(network):
-    quiet = Changed(network, score=lambda switches, score: score * switches.any())
+    quiet = ChangedNetwork(network, score=lambda switches, score: score * switches.any())
     assert check_levels(quiet).quietest_db == -120.0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_state_with_a_number_that_is_none_is_refused_by_name(network, value):
-    def spoil(switches, score):
+def test_a_state_with_a_number_that_is_not_finite_is_refused_by_name(network, value):
+    def change(switches, score):
         return np.where(tuple(switches) == (1, 0, 1), np.float32(value), score)
 
     with pytest.raises(InvalidAudio, match="state 101: found numbers that are not finite"):
-        check_levels(Changed(network, score=spoil))
+        check_levels(ChangedNetwork(network, score=change))
 
 
 def test_a_state_louder_than_full_scale_is_refused_by_name(network):
     gain = np.float32(10 ** ((LOUDEST_DB + 40) / 20))
     with pytest.raises(InvalidAudio, match=r"state 000: found \d+ dB, expected 0 dB at most"):
-        check_levels(Changed(network, score=lambda _, score: gain * score))
+        check_levels(ChangedNetwork(network, score=lambda _, score: gain * score))
 
 
-class Ticks:
-    """A clock on which everything takes as long as it is told to, one after another."""
+class FixedTimes:
+    """A clock by which the timed steps take the given seconds, one after another."""
 
     def __init__(self, *seconds):
         self._times = iter(t for n in range(1000) for t in (n * 10, n * 10 + self._of(seconds, n)))
@@ -119,21 +121,21 @@ class Ticks:
 
 def test_a_block_that_takes_too_long_is_refused(network):
     # A block of the tiny model sounds for 14.5 ms.
-    speed = check_speed(network, deadline_share=0.5, clock=Ticks(0.014, 0.007))
+    speed = check_speed(network, deadline_share=0.5, clock=FixedTimes(0.014, 0.007))
     assert (speed.compose_ms, speed.block_ms) == (14.0, 7.0)
     assert speed.deadline_ms == pytest.approx(14.5, abs=0.1)
     with pytest.raises(ModelTooSlow, match=r"block: found 8\.0 ms .* expected 7\.3 ms at most"):
-        check_speed(network, deadline_share=0.5, clock=Ticks(0.014, 0.008))
+        check_speed(network, deadline_share=0.5, clock=FixedTimes(0.014, 0.008))
     with pytest.raises(ModelTooSlow, match=r"compose half: found 15\.0 ms .* expected 14\.5 ms"):
-        check_speed(network, deadline_share=0.5, clock=Ticks(0.015, 0.007))
+        check_speed(network, deadline_share=0.5, clock=FixedTimes(0.015, 0.007))
 
 
-def test_a_single_hiccup_is_not_the_models_fault(network):
-    class Hiccup(Ticks):
+def test_a_single_slow_block_is_no_fault_of_the_model(network):
+    class OneSlowStep(FixedTimes):
         def _of(self, seconds, n):
             return 5.0 if n % 15 == 7 else 0.001
 
-    assert check_speed(network, deadline_share=0.5, clock=Hiccup()).block_ms == 1.0
+    assert check_speed(network, deadline_share=0.5, clock=OneSlowStep()).block_ms == 1.0
 
 
 def test_random_states_are_the_same_every_time():

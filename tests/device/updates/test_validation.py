@@ -1,4 +1,4 @@
-"""Acceptance: a good file passes, everything else ends in one line, and nobody is harmed."""
+"""Validation: a good file passes, any other ends in one line, and does no harm."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ from device.errors import (
 from device.model.network import BUNDLED_MODEL
 from device.updates.validation import CHECKS, ValidationResult, validate
 from device.updates.validation_worker import ResourceLimits, answer
-from tests.support import malicious_models as hostile
+from tests.support import malicious_models
 from tests.support import tiny_model as tiny
 
 
@@ -43,12 +43,16 @@ def test_a_good_model_passes_every_check_in_order(tiny_model, bundled):
     verdict.check_accepted("this")
 
 
-@pytest.mark.parametrize("trick", hostile.HOSTILE)
-def test_a_hostile_model_ends_in_one_line_that_names_the_check(trick, tmp_path):
-    make, check, words = hostile.HOSTILE[trick]
-    path = hostile.write(make(), tmp_path / "hostile.onnx")
-    # What works for hours is stopped; the others are refused long before.
-    limits = ResourceLimits(cpu_seconds=2.0) if make is hostile.endless_work else ResourceLimits()
+@pytest.mark.parametrize("trick", malicious_models.MALICIOUS)
+def test_a_malicious_model_is_refused_in_one_line_that_names_the_check(trick, tmp_path):
+    make, check, words = malicious_models.MALICIOUS[trick]
+    path = malicious_models.write(make(), tmp_path / "malicious.onnx")
+    # Work without an end is stopped; the others are refused long before.
+    limits = (
+        ResourceLimits(cpu_seconds=2.0)
+        if make is malicious_models.endless_work
+        else ResourceLimits()
+    )
     verdict = validate(path, limits=limits)
     assert (verdict.accepted, verdict.check) == (False, check), verdict.line
     assert words in verdict.reason
@@ -56,9 +60,9 @@ def test_a_hostile_model_ends_in_one_line_that_names_the_check(trick, tmp_path):
     assert verdict.line.startswith(f"refused at {check}: ")
     assert verdict.line.isprintable()
     assert str(tmp_path) not in verdict.line
-    assert [p.name for p in tmp_path.iterdir()] == ["hostile.onnx"]
-    with pytest.raises(SwitchboardError, match=f"hostile: refused at {check}") as caught:
-        verdict.check_accepted("hostile")
+    assert [p.name for p in tmp_path.iterdir()] == ["malicious.onnx"]
+    with pytest.raises(SwitchboardError, match=f"malicious: refused at {check}") as caught:
+        verdict.check_accepted("malicious")
     assert caught.value.exit_code == verdict.exit_code
 
 
@@ -73,7 +77,7 @@ def test_a_hostile_model_ends_in_one_line_that_names_the_check(trick, tmp_path):
         ({"golden_offset": 0.5}, "golden vector", "0.5 nepers"),
     ],
 )
-def test_a_model_against_the_contract_is_refused_by_the_check_that_saw_it(
+def test_a_model_that_breaks_the_contract_is_refused_by_the_check_concerned(
     build_model, changes, check, words
 ):
     verdict = validate(build_model(**changes))
@@ -81,8 +85,8 @@ def test_a_model_against_the_contract_is_refused_by_the_check_that_saw_it(
     assert words in verdict.reason
 
 
-def test_every_cause_has_the_class_and_exit_code_of_its_own(tiny_model, build_model, tmp_path):
-    loop = hostile.write(hostile.looping(), tmp_path / "loop")
+def test_every_cause_has_its_own_class_and_exit_code(tiny_model, build_model, tmp_path):
+    loop = malicious_models.write(malicious_models.looping(), tmp_path / "loop")
     causes = {
         ModelTooSlow: validate(tiny_model, limits=ResourceLimits(deadline_share=1e-9)),
         GoldenMismatch: validate(build_model(golden_offset=0.5)),
@@ -96,22 +100,22 @@ def test_every_cause_has_the_class_and_exit_code_of_its_own(tiny_model, build_mo
             verdict.check_accepted("it")
 
 
-def test_the_memory_of_an_examination_is_limited(tmp_path):
-    path = hostile.write(hostile.slow_bomb(), tmp_path / "m")
+def test_the_memory_of_a_validation_is_limited(tmp_path):
+    path = malicious_models.write(malicious_models.slow_bomb(), tmp_path / "m")
     verdict = validate(path)
     assert (verdict.check, verdict.exit_code) == ("golden vector", ExaminationFailed.exit_code)
     assert "bad_alloc" in verdict.reason
 
 
-def test_a_model_may_not_take_more_memory_than_the_contract_gives_it(tmp_path):
-    path = hostile.write(hostile.wide_work(2**24), tmp_path / "m")
+def test_a_model_that_exceeds_its_memory_limit_is_refused(tmp_path):
+    path = malicious_models.write(malicious_models.wide_work(2**24), tmp_path / "m")
     verdict = validate(path)
     assert (verdict.check, verdict.exit_code) == ("memory", ExaminationFailed.exit_code)
     assert "expected 128 MB at most" in verdict.reason
     assert verdict.is_final
 
 
-def test_the_memory_of_a_model_does_not_depend_on_who_asks(tiny_model):
+def test_the_memory_of_a_model_does_not_depend_on_the_calling_process(tiny_model):
     before = validate(tiny_model).figures["model_mb"]
     ballast = np.ones(2**25)  # 256 MB
     figures = validate(tiny_model).figures
@@ -130,8 +134,8 @@ def test_a_small_file_of_large_sizes_is_refused_before_it_is_loaded(tmp_path):
     assert "1024 x 4096 numbers, expected 131,072" in verdict.reason
 
 
-def test_a_wide_file_is_read_within_the_limits_or_not_at_all(tmp_path):
-    path = hostile.write(hostile.many_fields(), tmp_path / "m")
+def test_a_file_of_many_fields_is_refused_within_a_small_memory_limit(tmp_path):
+    path = malicious_models.write(malicious_models.many_fields(), tmp_path / "m")
     verdict = validate(path, limits=ResourceLimits(memory_bytes=64 * 2**20))
     assert not verdict.accepted
     assert verdict.check in CHECKS
@@ -149,14 +153,16 @@ def shell(script):
         ("kill -XCPU $$", "found too much to compute"),
         ("exit 3", "found exit status 3"),
         ("exit 0", "found exit status 0"),
-        ("echo nonsense", "no answer"),
-        ("echo '[1]'", "no answer"),
-        ("printf '\\377\\n'", "no answer"),
+        ("echo nonsense", "an invalid result"),
+        ("echo '[1]'", "an invalid result"),
+        ("printf '\\377\\n'", "an invalid result"),
         ("""echo '{"crash": "OSError: no"}'""", "found OSError: no"),
         ("exec sleep 100", "no end after 1 s"),
     ],
 )
-def test_an_examiner_that_dies_is_a_refusal_by_the_check_it_died_in(script, words, tmp_path):
+def test_a_process_that_crashes_is_a_refusal_by_the_check_that_it_had_begun(
+    script, words, tmp_path
+):
     before = """echo '{"check": "sound"}'; """
     verdict = validate(
         tmp_path / "m", limits=ResourceLimits(seconds=1.0), start=shell(before + script)
@@ -164,24 +170,24 @@ def test_an_examiner_that_dies_is_a_refusal_by_the_check_it_died_in(script, word
     assert (verdict.accepted, verdict.check) == (False, "sound")
     assert verdict.exit_code == ExaminationFailed.exit_code
     assert words in verdict.reason
-    # Who runs out of time may just have had to wait.
+    # A process that runs out of time may only have had to wait.
     assert verdict.is_final is ("no end" not in words)
 
 
-def test_an_examiner_that_talks_without_end_is_ended(tmp_path):
+def test_a_process_with_endless_output_is_ended(tmp_path):
     verdict = validate(tmp_path / "m", start=shell("yes '{}'"))
     assert (verdict.accepted, verdict.check) == (False, "size")
 
 
-def test_what_a_file_says_cannot_move_the_cursor(build_model):
+def test_control_characters_of_a_file_are_not_printed(build_model):
     path = build_model(metadata={"\x1b[2J\n\r": "x"})
     verdict = validate(path)
     assert verdict.check == "metadata"
     assert verdict.line.isprintable()
 
 
-def test_an_examination_ends_with_who_asked_for_it(tmp_path):
-    path = hostile.write(hostile.endless_work(), tmp_path / "m")
+def test_a_validation_ends_with_its_parent_process(tmp_path):
+    path = malicious_models.write(malicious_models.endless_work(), tmp_path / "m")
     code = (
         "import sys, os\n"
         "from pathlib import Path\n"
@@ -189,15 +195,15 @@ def test_an_examination_ends_with_who_asked_for_it(tmp_path):
         "from device.updates.validation_worker import ResourceLimits\n"
         "child = start_process(Path(sys.argv[1]), ResourceLimits())\n"
         "print(child.pid, flush=True)\n"
-        # It says this once it listens to its parent's end.
+        # The first line comes after it has requested to end with its parent.
         "child.stdout.readline()\n"
         "os.kill(os.getpid(), 9)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
-    ) as asker:
-        pid = int(asker.stdout.readline())
-        asker.wait()
+    ) as parent:
+        pid = int(parent.stdout.readline())
+        parent.wait()
     wait_until_gone(pid)
 
 
@@ -207,7 +213,7 @@ def wait_until_gone(pid, tries=1000):
         if not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z":
             return
         time.sleep(0.01)
-    pytest.fail(f"{pid} is still there")
+    pytest.fail(f"process {pid} has not ended")
 
 
 def test_the_tiny_models_of_the_tests_are_good_ones(tmp_path):
@@ -219,8 +225,8 @@ def test_the_tiny_models_of_the_tests_are_good_ones(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
 @pytest.mark.parametrize("name", ["network._load", "onnx_reader.check_file", "network.sha256_of"])
-def test_what_cannot_be_read_is_no_verdict_about_the_model(tiny_model, monkeypatch, number, name):
-    """Wherever it is that the disk or the system fails."""
+def test_a_file_that_cannot_be_read_has_no_final_result(tiny_model, monkeypatch, number, name):
+    """Whichever step of reading the disk or the system fails in."""
 
     def fails(path, *_):
         raise OSError(number, os.strerror(number), str(path))
@@ -233,7 +239,7 @@ def test_what_cannot_be_read_is_no_verdict_about_the_model(tiny_model, monkeypat
     assert os.strerror(number) in lines[-1]["reason"]
 
 
-def test_what_onnxruntime_cannot_read_is_no_verdict_about_the_model(tiny_model, monkeypatch):
+def test_a_file_that_onnxruntime_cannot_read_has_no_final_result(tiny_model, monkeypatch):
     def fails(*_, **__):
         raise onnxruntime_errors.Fail("Load model failed:system error number 24")
 
@@ -244,7 +250,7 @@ def test_what_onnxruntime_cannot_read_is_no_verdict_about_the_model(tiny_model, 
     assert "Too many open files" in lines[-1]["reason"]
 
 
-def test_a_box_that_can_start_no_process_holds_nothing_against_a_model(tiny_model):
+def test_without_a_process_for_the_validation_the_result_is_not_final(tiny_model):
     def fails(*_):
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 

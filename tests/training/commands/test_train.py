@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 
 
 def message_of(result):
-    """The one line that a refused command says."""
+    """The one line of a failed command."""
     assert isinstance(result.exception, SwitchboardError), result.exception
     text = str(result.exception)
     assert "\n" not in text
@@ -49,7 +49,7 @@ def test_a_run_holds_networks_previews_and_curves(run):
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_previews_are_loops_that_can_be_heard(run):
+def test_previews_are_audible_loops(run):
     previews = sorted((run[1] / "preview").glob("*.wav"))
     kinds = {re.sub(r"[0-9]+", "N", path.stem) for path in previews}
     assert kinds == {"held-out-N-inverted", "held-out-N-codec", "panel-N"}
@@ -73,7 +73,7 @@ def test_a_finished_run_opens_with_all_the_export_needs(run):
     assert not any(network.training for network in vars(opened.networks).values())
 
 
-def test_the_networks_need_no_trust_to_be_loaded(run):
+def test_the_networks_load_without_a_full_unpickler(run):
     content = torch.load(run[1] / "model.pt", weights_only=True)
     assert set(content["networks"]) == {"codec", "composer", "reader", "axes", "critic"}
 
@@ -87,7 +87,9 @@ def test_a_run_saved_and_opened_is_the_same_run(tmp_path, run):
     assert (again.switch_labels, again.provenance) == (first.switch_labels, first.provenance)
 
 
-def test_a_run_killed_before_its_networks_were_written_just_finishes(run, tmp_path, monkeypatch):
+def test_a_run_killed_before_its_networks_were_written_finishes_on_resume(
+    run, tmp_path, monkeypatch
+):
     corpus, out = run
     expected = weights(out)
     (tmp_path / "checkpoint.pt").write_bytes((out / "checkpoint.pt").read_bytes())
@@ -117,11 +119,11 @@ def test_resuming_with_other_settings_leaves_the_run_as_it_is(run):
     corpus, out = run
     before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
     result = invoke(corpus, out, "--steps", "10", "--resume", "--set", "hidden=48")
-    assert "made with hidden 32, asked for 48" in message_of(result)
+    assert "made with hidden 32, requested 48" in message_of(result)
     assert before == {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
-def test_resuming_what_was_never_begun_makes_no_folder(run, tmp_path):
+def test_resuming_a_run_that_does_not_exist_makes_no_folder(run, tmp_path):
     result = invoke(run[0], tmp_path / "none", "--steps", "10", "--resume")
     assert "no checkpoint.pt found to resume" in message_of(result)
     assert not (tmp_path / "none").exists()
@@ -134,7 +136,7 @@ def test_steps_and_minutes_both_or_neither_is_a_usage_error(tmp_path, budget):
     assert "give either --minutes or --steps" in result.output
 
 
-def test_an_unknown_corpus_is_refused_and_no_run_is_begun(tmp_path):
+def test_an_unknown_corpus_is_rejected_and_no_run_is_begun(tmp_path):
     result = invoke(tmp_path / "nowhere", tmp_path / "run", "--steps", "5")
     assert "nowhere is not a directory" in message_of(result)
     assert not (tmp_path / "run").exists()
@@ -164,7 +166,7 @@ def test_an_unknown_corpus_is_refused_and_no_run_is_begun(tmp_path):
         ("analysis.n_linear=31", r"setting analysis\.n_linear: found 31, expected 1 or more"),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused_in_one_line(tmp_path, item, message):
+def test_a_setting_that_cannot_work_is_rejected_in_one_line(tmp_path, item, message):
     result = invoke(tmp_path, tmp_path / "run", "--steps", "5", "--set", item)
     assert re.search(message, message_of(result))
 
@@ -175,7 +177,7 @@ def test_set_takes_the_name_of_an_earlier_version(tmp_path, old, new):
     assert f"setting {new}: found -1" in message_of(result)
 
 
-def test_switches_are_what_labels_say_on_bands_that_were_asked_for(run, tmp_path):
+def test_switches_from_labels_on_requested_bands(run, tmp_path):
     corpus, _ = run
     out = tmp_path / "run"
     sizes = ["--bands", "mel", "--n-fft", "256", "--set", "analysis.n_linear=0"]
@@ -191,8 +193,8 @@ def test_switches_are_what_labels_say_on_bands_that_were_asked_for(run, tmp_path
 
 def test_the_codec_of_another_run_is_kept_as_it_is(run, tmp_path):
     corpus, before = run
-    kept = ["--codec", str(before), "--switches", "components"]
-    result = CliRunner().invoke(train, [*small_composer(corpus, tmp_path / "run"), *kept])
+    options = ["--codec", str(before), "--switches", "components"]
+    result = CliRunner().invoke(train, [*small_composer(corpus, tmp_path / "run"), *options])
     assert result.exit_code == 0, result.output
     old, new = open_run(before), open_run(tmp_path / "run")
     assert new.config.analysis == old.config.analysis
@@ -214,15 +216,15 @@ def test_a_finished_run_is_trained_further(run, tmp_path):
     old, new = open_run(before), open_run(tmp_path / "run")
     assert new.config == replace(old.config, continues=True)
     assert new.provenance["start"] == old.provenance
-    (encoder, rest), (same_encoder, taught) = (
+    (encoder, rest), (same_encoder, trained_rest) = (
         _encoder_and_rest(weights(made.networks)) for made in (old, new)
     )
     assert same_bits(encoder, same_encoder)
-    assert not same_bits(rest, taught)
+    assert not same_bits(rest, trained_rest)
 
 
 def _encoder_and_rest(named):
-    """What stays and what learns on, of named weights."""
+    """Weights that are frozen and weights that are trained further."""
     kept = {
         name for name in named if name.startswith(("codec.encoder.", "codec.mean", "codec.std"))
     }
@@ -230,11 +232,11 @@ def _encoder_and_rest(named):
     return {name: named[name] for name in kept}, rest
 
 
-def test_a_panel_of_another_way_does_not_go_on_from_this_one(run, tmp_path):
+def test_a_run_with_other_switch_axes_cannot_start_from_this_one(run, tmp_path):
     corpus, before = run
     where = [str(corpus), "--out", str(tmp_path / "run"), "--steps", "4", "--from", str(before)]
     result = CliRunner().invoke(train, [*where, "--switches", "components"])
-    assert "--from: found a run with switches discovered, asked for components" in message_of(
+    assert "--from: found a run with switches discovered, requested components" in message_of(
         result
     )
 
@@ -266,7 +268,7 @@ def test_options_that_contradict_each_other_are_usage_errors(tmp_path, options, 
     assert message in " ".join(result.output.split())
 
 
-def test_more_labels_than_switches_fit_a_panel_are_refused(tmp_path):
+def test_more_labels_than_switches_are_rejected(tmp_path):
     labels = ",".join(f"tag-{number}" for number in range(17))
     where = [str(tmp_path), "--out", str(tmp_path / "run"), "--steps", "5"]
     result = CliRunner().invoke(train, [*where, "--switches", "labels", "--labels", labels])
@@ -274,30 +276,30 @@ def test_more_labels_than_switches_fit_a_panel_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("labels", ["drums,drums,bass", "drums,,bass", "drums"])
-def test_every_switch_wants_a_name_of_its_own(tmp_path, labels):
+def test_every_switch_needs_a_different_name(tmp_path, labels):
     options = ["--switches", "labels", "--labels", labels]
     result = invoke(tmp_path, tmp_path / "run", "--steps", "5", *options)
     assert "expected a different name for each of the 3 switches" in message_of(result)
 
 
-def test_a_missing_accelerator_is_said(tmp_path, monkeypatch):
+def test_a_missing_gpu_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     result = invoke(tmp_path, tmp_path / "run", "--steps", "5", "--device", "cuda")
     assert "no CUDA device found" in message_of(result)
 
 
-def test_the_command_turns_a_refusal_into_an_exit_code(tmp_path, capsys):
+def test_the_command_turns_an_error_into_an_exit_code(tmp_path, capsys):
     arguments = ["train", str(tmp_path), "--out", str(tmp_path), "--steps", "5", "--set", "x=1"]
     assert main(arguments) == TrainingError.exit_code
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_default_sizes_are_ones_that_can_work():
+def test_default_settings_are_valid():
     assert Config.from_dict(Config().to_dict()) == Config()
 
 
 @pytest.mark.parametrize("change", [{"tempo": 3}, {"analysis": {"n_fat": 3}}])
-def test_settings_of_another_version_are_refused(change):
+def test_settings_of_another_version_are_rejected(change):
     with pytest.raises(TrainingError, match=r"settings of another version"):
         Config.from_dict({**Config().to_dict(), **change})
 
@@ -306,8 +308,8 @@ def test_settings_of_another_version_are_refused(change):
 def test_a_run_that_is_not_finished_does_not_open(tmp_path, names):
     for name in names:
         (tmp_path / name).touch()
-    found = "an unfinished run" if names else "no run"
-    with pytest.raises(TrainingError, match=rf"found {found}, expected model\.pt"):
+    state = "an unfinished run" if names else "no run"
+    with pytest.raises(TrainingError, match=rf"found {state}, expected model\.pt"):
         open_run(tmp_path)
 
 

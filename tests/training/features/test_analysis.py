@@ -52,7 +52,7 @@ def test_a_sine_is_loudest_in_its_own_band(n_bin):
     assert int(log_bands[0].argmax()) == nearest
 
 
-def test_silence_lies_on_the_floor_and_is_silent_again():
+def test_silence_is_at_the_floor_and_expands_to_silence():
     log_bands = ANALYSIS.log_bands(np.zeros((2, ANALYSIS.n_fft), np.float32))
     np.testing.assert_allclose(log_bands, ANALYSIS.log_floor, rtol=1e-6)
     magnitude = ANALYSIS.magnitude(torch.from_numpy(log_bands))
@@ -60,7 +60,7 @@ def test_silence_lies_on_the_floor_and_is_silent_again():
     assert float(magnitude.abs().max()) < 1e-6
 
 
-def test_what_sounds_comes_back_with_its_magnitude_less_the_floor():
+def test_sound_expands_to_its_magnitude_less_the_floor():
     log_bands = torch.full((1, ANALYSIS.n_bands), 2.0)
     expected = float(np.exp(2.0)) - ANALYSIS.floor
     magnitude = ANALYSIS.magnitude(log_bands)

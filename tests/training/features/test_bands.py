@@ -1,4 +1,4 @@
-"""Linear, mel and warped bands of any window, and the way back from each."""
+"""Linear, mel and warped bands of any window, and their inverse."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_bands_of_any_window_keep_a_flat_spectrum_flat_both_ways(bands, n_fft):
     assert Config(analysis=analysis).analysis.hop_length == n_fft // 4
 
 
-def test_the_default_is_what_it_is_without_being_asked_for():
+def test_warped_bands_of_1024_are_the_default():
     assert Analysis.shaped("warped", 1024) == Analysis()
 
 
@@ -48,7 +48,7 @@ def test_mel_bands_are_even_below_1_khz_and_widen_by_a_factor_above():
     assert np.interp(6_400, hertz, np.arange(128)) * step == pytest.approx(42, abs=0.02)
 
 
-def test_more_mel_bands_than_that_are_narrower_than_a_bin():
+def test_more_mel_bands_than_the_most_are_narrower_than_a_bin():
     most = most_mel_bands(513, 22_050)
     for n_bands, fits in ((most, True), (most + 1, False)):
         assert (np.diff(mel_centres(n_bands, 513, 22_050)).min() >= 1) == fits
@@ -64,6 +64,6 @@ def test_more_mel_bands_than_that_are_narrower_than_a_bin():
         ({"n_fft": 9_000, "hop_length": 1_000}, r"n_fft: found 9000, expected .* 128 to 8192"),
     ],
 )
-def test_sizes_that_do_not_fit_their_bands_are_refused(sizes, message):
+def test_sizes_that_do_not_fit_their_bands_are_rejected(sizes, message):
     with pytest.raises(TrainingError, match=message):
         Config(analysis=Analysis(**sizes))

@@ -85,7 +85,7 @@ def test_the_number_of_workers_changes_nothing(corpus, tmp_path):
     np.testing.assert_array_equal(one.log_bands, three.log_bands)
 
 
-def test_another_window_is_another_file_in_which_frames_lie_with_their_peak(corpus):
+def test_another_window_is_another_file_with_frames_at_their_peak(corpus):
     hann, asymmetric = ANALYSIS, replace(ANALYSIS, window="asymmetric")
     assert (hann.peak, asymmetric.peak) == (128, 85)
     features = open_features(corpus, asymmetric)
@@ -113,7 +113,7 @@ def test_an_interrupted_analysis_leaves_nothing_half_written(corpus, monkeypatch
     assert len(open_features(corpus, ANALYSIS).log_bands) == 5
 
 
-def test_what_a_killed_analysis_left_is_never_taken_and_is_cleared_away(corpus):
+def test_the_partial_file_of_a_killed_analysis_is_removed_unused(corpus):
     open_features(corpus, ANALYSIS)
     (name,) = analysed(corpus)
     whole = corpus.directory / name
@@ -124,12 +124,12 @@ def test_what_a_killed_analysis_left_is_never_taken_and_is_cleared_away(corpus):
     assert analysed(corpus) == [name]
 
 
-def test_a_corpus_of_another_sample_rate_is_refused(corpus):
+def test_a_corpus_of_another_sample_rate_is_rejected(corpus):
     with pytest.raises(CorpusError, match=r"22050 Hz, the analysis expects 44100"):
         open_features(corpus, Analysis(sample_rate=44_100))
 
 
-def test_a_corpus_with_nothing_to_train_on_is_refused(tmp_path):
+def test_a_corpus_with_nothing_to_train_on_is_rejected(tmp_path):
     with pytest.raises(CorpusError, match=r"no loop to train on among its 1"):
         open_features(write_corpus(tmp_path, [True]), ANALYSIS)
     assert list(tmp_path.glob("*features*")) == []

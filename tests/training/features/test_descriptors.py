@@ -1,4 +1,4 @@
-"""Loops are described by numbers that say what a listener would."""
+"""Descriptors of loops follow audible properties."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def test_every_loop_has_every_descriptor(quiet):
     assert describe(batch, ANALYSIS, frames_per_slot=PER_SLOT).shape == (2, len(NAMES))
 
 
-def test_louder_brighter_and_busier_loops_are_described_so(quiet):
+def test_louder_brighter_and_busier_loops_have_higher_descriptors(quiet):
     bright, busy = quiet.clone(), quiet.clone()
     bright[..., -8:] += 3
     busy[:, ::8] += 3
@@ -36,7 +36,7 @@ def test_louder_brighter_and_busier_loops_are_described_so(quiet):
         assert described(busy, name) > described(quiet, name), name
 
 
-def test_attacks_are_told_apart_by_where_they_sound(quiet):
+def test_attacks_are_separated_by_frequency(quiet):
     kick, hats = quiet.clone(), quiet.clone()
     kick[:, ::16, :1] += 3
     hats[:, ::16, -3:] += 3
@@ -52,7 +52,7 @@ def test_the_same_number_of_bars_played_faster_modulates_faster(quiet):
     assert described(slow, "slow modulation") > described(fast, "slow modulation")
 
 
-def test_bars_that_come_back_are_a_repetition():
+def test_repeated_bars_are_a_repetition():
     bar = torch.randn(1, N_FRAMES, ANALYSIS.n_bands, generator=torch.manual_seed(1))
     other = torch.randn(1, N_FRAMES, ANALYSIS.n_bands, generator=torch.manual_seed(2))
     again, apart = torch.cat([bar, bar], dim=1), torch.cat([bar, other], dim=1)
@@ -61,7 +61,7 @@ def test_bars_that_come_back_are_a_repetition():
 
 
 @pytest.mark.parametrize("height", [0.0, 3.0])
-def test_silence_and_a_steady_hum_are_described_in_numbers_with_gradients(height):
+def test_silence_and_a_steady_hum_have_finite_descriptors_and_gradients(height):
     log_bands = torch.full((2, N_FRAMES, 32), ANALYSIS.log_floor + height, requires_grad=True)
     columns = describe(log_bands, ANALYSIS, frames_per_slot=PER_SLOT)
     columns.sum().backward()
@@ -69,13 +69,13 @@ def test_silence_and_a_steady_hum_are_described_in_numbers_with_gradients(height
     assert log_bands.grad.isfinite().all()
 
 
-def test_a_low_sample_rate_without_air_is_described_in_numbers():
+def test_a_low_sample_rate_without_air_has_finite_descriptors():
     low = Analysis(sample_rate=6_000, n_fft=256, hop_length=64, n_bands=32, n_linear=24)
     log_bands = torch.randn(2, N_FRAMES, 32, generator=torch.manual_seed(3))
     assert describe(log_bands, low, frames_per_slot=PER_SLOT).isfinite().all()
 
 
-def test_half_precision_around_it_does_not_reach_it(quiet):
+def test_descriptors_are_computed_in_full_precision(quiet):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         columns = describe(quiet.bfloat16(), ANALYSIS, frames_per_slot=PER_SLOT)
     assert columns.dtype == torch.float32

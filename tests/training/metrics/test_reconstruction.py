@@ -1,4 +1,4 @@
-"""Distances know what was changed, by how much, and nothing else."""
+"""Distances measure the change of a signal, and nothing else."""
 
 import numpy as np
 import pytest
@@ -38,27 +38,27 @@ def every_distance(reference, estimate):
     ]
 
 
-def test_a_signal_is_at_no_distance_from_itself(chord):
+def test_a_signal_has_no_distance_from_itself(chord):
     assert every_distance(chord, chord) == [-240.0, 0.0, 0.0]
 
 
 @given(gain=st.floats(0.1, 3.0))
-def test_a_change_of_level_is_measured_as_that(chord, gain):
+def test_a_change_of_level_is_measured(chord, gain):
     louder = (gain * chord).astype(np.float32)
     expected = 20 * np.log10(abs(gain - 1) + 1e-12)
     assert spectral_convergence_db(chord, louder, 512, 128) == pytest.approx(
         expected, abs=0.01
     ) or (abs(gain - 1) < 1e-4)
-    # Bands that fall below the floor stay there, so that a fall is never more than asked for.
+    # Bands below the floor count as the floor, so that the distance is never more than the gain.
     assert log_spectral_distance_db(chord, louder, SAMPLE_RATE) <= abs(20 * np.log10(gain)) + 1e-3
 
 
 def test_six_decibels_are_six_decibels(chord):
-    # But for a frame at either end that holds hardly anything.
+    # Except for a frame at either end that is nearly silent.
     assert log_spectral_distance_db(chord, 2 * chord, SAMPLE_RATE) == pytest.approx(6.02, abs=0.05)
 
 
-def test_the_sign_of_a_signal_is_heard_by_nobody(chord):
+def test_the_sign_of_a_signal_changes_no_spectral_distance(chord):
     assert spectral_convergence_db(chord, -chord, 512, 128) == -240.0
     assert log_spectral_distance_db(chord, -chord, SAMPLE_RATE) == 0.0
     assert mean_squared_error(chord, -chord) == pytest.approx(4 * np.mean(chord**2), rel=1e-5)
@@ -76,8 +76,7 @@ def test_silence_instead_of_music_is_all_of_the_error(chord):
     assert 5 < log_spectral_distance_db(chord, silence, SAMPLE_RATE) < 80
 
 
-def test_what_is_inaudible_beside_the_rest_does_not_count(chord):
-    """Below 80 dB under the loudest band there is silence, whatever stands there."""
+def test_sound_80_db_below_the_loudest_does_not_count(chord):
     silent_half = chord.copy()
     silent_half[SAMPLE_RATE:] = 0
     hiss = silent_half.copy()
@@ -102,7 +101,7 @@ def test_a_target_that_a_signal_has_is_measured_like_the_signal(chord):
 
 
 @pytest.mark.parametrize("window", ["hann", "hamming"])
-def test_frames_lie_where_they_are_said_to_lie(window):
+def test_frames_are_centred_on_the_grid(window):
     click = np.zeros(4000, np.float32)
     click[1000] = 1.0
     magnitude = stft_magnitude(click, 512, 128, window=window)
@@ -114,7 +113,7 @@ def test_frames_lie_where_they_are_said_to_lie(window):
     assert np.count_nonzero(np.abs(centres - 1000) < 256) == 4
 
 
-def test_what_was_late_is_in_time_again():
+def test_a_delay_is_removed():
     late = np.arange(10, dtype=np.float32)
     assert undelayed(late, 3, 4).tolist() == [3, 4, 5, 6]
     assert undelayed(late, 8, 4).tolist() == [8, 9, 0, 0]
@@ -123,7 +122,7 @@ def test_what_was_late_is_in_time_again():
 @pytest.mark.parametrize("look_ahead", [0, 1, 3])
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize(("n_fft", "hop_length"), [(256, 64), (512, 128), (512, 64)])
-def test_a_streamed_inversion_is_in_time_with_its_source(
+def test_a_streamed_inversion_is_aligned_with_its_source(
     chord, look_ahead, n_fft, hop_length, window
 ):
     bursts = chord.copy()
@@ -140,7 +139,7 @@ def test_a_streamed_inversion_is_in_time_with_its_source(
     assert min(by_shift, key=by_shift.get) == 0
 
 
-def test_the_last_samples_have_left_too(chord):
+def test_a_streamed_inversion_includes_the_last_samples(chord):
     inversion = GriffinLim(n_fft=512, hop_length=128, look_ahead=3)
     rebuilt = streamed(inversion, stft_magnitude(chord, 512, 128), len(chord))
     assert np.std(rebuilt[-512:]) > 0.5 * np.std(chord[-512:])
@@ -148,7 +147,7 @@ def test_the_last_samples_have_left_too(chord):
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 96_000])
 def test_the_distance_in_decibels_means_the_same_at_other_rates(rate):
-    """The same two sounds, sampled otherwise, are as far apart."""
+    """The same two sounds at another sample rate are as far apart."""
     seconds = np.arange(rate) / rate
 
     def tones(part):
@@ -162,7 +161,7 @@ def test_the_distance_in_decibels_means_the_same_at_other_rates(rate):
     assert 0.1 < near < 1 < far < 8
 
 
-def test_signals_that_cannot_be_compared_are_refused(chord):
+def test_signals_that_cannot_be_compared_are_rejected(chord):
     with pytest.raises(ValueError, match="one length"):
         spectral_convergence_db(chord, chord[1:], 512, 128)
     with pytest.raises(ValueError, match="two mono signals"):
@@ -173,7 +172,7 @@ def test_signals_that_cannot_be_compared_are_refused(chord):
         spectral_convergence_to_db(np.ones((9, 129), np.float32), chord, 64)
 
 
-def test_a_silent_reference_is_refused(chord):
+def test_a_silent_reference_is_rejected(chord):
     silence = np.zeros_like(chord)
     with pytest.raises(ValueError, match="reference is silent"):
         spectral_convergence_db(silence, chord, 512, 128)

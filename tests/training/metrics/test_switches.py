@@ -19,7 +19,7 @@ def test_rounding_error_of_a_disconnected_switch_is_not_coherent():
     assert coherence(np.full((24, 23), 1e-7)) < 0.01
 
 
-def test_the_recogniser_reads_a_switch_that_moves_a_feature_and_guesses_one_that_does_not():
+def test_the_recogniser_reads_a_connected_switch_and_guesses_a_disconnected_one():
     rng = np.random.default_rng(3)
 
     def sounds(n):

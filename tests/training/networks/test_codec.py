@@ -25,14 +25,14 @@ def offset():
     return torch.tensor([0.0, 0.3, 0.9])
 
 
-def test_a_loop_becomes_digits_a_score_and_frames_again(codec, log_bands, offset):
+def test_a_loop_becomes_codes_a_score_and_frames_again(codec, log_bands, offset):
     codes = codec.encode(log_bands, offset)
     assert codes.shape == (N_LOOPS, N_SLOTS, CONFIG.n_codes)
     assert codec.writer(codes).shape == (N_LOOPS, N_SLOTS, CONFIG.n_channels)
     assert codec.decode(codes, offset).shape == log_bands.shape
 
 
-def test_digits_are_whole_numbers_within_the_levels(codec, log_bands, offset):
+def test_codes_are_whole_numbers_within_the_levels(codec, log_bands, offset):
     codes = codec.encode(100 * log_bands, offset).detach()
     torch.testing.assert_close(codes, codes.round())
     assert codes.abs().max() <= CONFIG.n_levels // 2
@@ -64,7 +64,7 @@ def test_wrapping_joins_the_end_to_the_start():
     assert wrap(torch.arange(5), 2).tolist() == [3, 4, 0, 1, 2, 3, 4, 0, 1]
 
 
-def test_frames_do_not_see_each_other(codec):
+def test_frames_do_not_depend_on_each_other(codec):
     rows, phase = torch.randn(20, CONFIG.n_channels), torch.rand(20)
     some = torch.tensor([17, 2, 5])
     torch.testing.assert_close(
@@ -72,7 +72,7 @@ def test_frames_do_not_see_each_other(codec):
     )
 
 
-def test_a_slot_hears_its_neighbours_but_not_the_far_side_of_the_loop(codec):
+def test_a_slot_depends_on_its_neighbours_but_not_on_the_far_side_of_the_loop(codec):
     codes = torch.zeros(1, 32, CONFIG.n_codes)
     changed = codes.clone()
     changed[0, 0] = 1
@@ -99,11 +99,11 @@ def test_a_coarser_grid_draws_the_frames_that_lie_on_both(codec, log_bands, offs
     torch.testing.assert_close(coarse, fine[:, ::2])
 
 
-def test_grain_scatters_like_noise_and_is_the_same_every_time():
-    grain = NoiseTexture(n_channels=24, n_bands=192)
+def test_the_noise_texture_scatters_like_noise_and_is_reproducible():
+    texture = NoiseTexture(n_channels=24, n_bands=192)
     rows = torch.randn(500, 24, generator=torch.manual_seed(6)).repeat_interleave(8, dim=0)
     phase = torch.arange(8).div(8).repeat(500)
-    scatter = grain(rows, phase)
+    scatter = texture(rows, phase)
     assert torch.equal(scatter, NoiseTexture(n_channels=24, n_bands=192)(rows, phase))
     assert scatter.median().abs() < 0.05
     assert scatter.abs().mean() == pytest.approx(1, abs=0.05)
@@ -111,7 +111,7 @@ def test_grain_scatters_like_noise_and_is_the_same_every_time():
     assert (across_slots - torch.eye(20)).abs().max() < 0.5
 
 
-def test_frames_are_grained_where_the_spread_is_wide_and_there_alone(codec):
+def test_frames_get_noise_texture_only_where_the_spread_is_wide(codec):
     renderer = networks().codec.renderer
     rows, phase = torch.randn(40, CONFIG.n_channels), torch.rand(40)
     middle, _ = renderer.predict(rows, phase)
@@ -119,28 +119,28 @@ def test_frames_are_grained_where_the_spread_is_wide_and_there_alone(codec):
         renderer.spread.weight.zero_()
         renderer.spread.bias.fill_(-20.0)
         renderer.spread.bias[5] = 3.0
-    strayed = (renderer(rows, phase) - middle).abs().mean(dim=0)
-    assert strayed[5] > 0.1
-    assert strayed[:5].max() < 1e-6
+    deviation = (renderer(rows, phase) - middle).abs().mean(dim=0)
+    assert deviation[5] > 0.1
+    assert deviation[:5].max() < 1e-6
 
 
-def test_the_spread_that_costs_least_is_how_far_bands_are_missed():
-    missed = torch.randn(4000, generator=torch.manual_seed(5)) * 0.3
-    fitting = missed.abs().mean().log().expand(4000)
-    costs = [float(laplace_nll(fitting + change, missed)) for change in (-0.5, 0.0, 0.5)]
+def test_the_spread_of_least_loss_is_the_mean_error():
+    error = torch.randn(4000, generator=torch.manual_seed(5)) * 0.3
+    fitting = error.abs().mean().log().expand(4000)
+    costs = [float(laplace_nll(fitting + change, error)) for change in (-0.5, 0.0, 0.5)]
     assert costs[1] == min(costs)
 
 
-def test_the_spread_watches_and_does_not_teach(codec):
+def test_the_spread_trains_no_other_layer(codec):
     codec.zero_grad()
     rows, phase = torch.randn(6, CONFIG.n_channels), torch.rand(6)
     middle, log_spread = codec.renderer.predict(rows, phase)
     laplace_nll(log_spread, middle).backward()
-    taught = {name for name, p in codec.named_parameters() if p.grad is not None}
-    assert taught == {"renderer.spread.weight", "renderer.spread.bias"}
+    trained = {name for name, p in codec.named_parameters() if p.grad is not None}
+    assert trained == {"renderer.spread.weight", "renderer.spread.bias"}
 
 
-def test_equal_frames_cost_nothing_and_different_ones_something():
+def test_equal_frames_have_no_loss_and_different_ones_have_some():
     target = torch.randn(5, 4, 32)
     assert codec_loss(target, target) == 0
     assert codec_loss(target + 0.1, target) > 0
@@ -152,8 +152,8 @@ def test_an_error_where_something_sounds_costs_more_than_in_silence():
     assert codec_loss(sound + 0.1, sound) > codec_loss(silence + 0.1, silence)
 
 
-def test_all_is_computed_where_the_networks_are():
-    # No accelerator is needed to see a tensor left behind: "meta" refuses others' tensors too.
+def test_everything_is_computed_on_the_device_of_the_networks():
+    # This needs no GPU: "meta" rejects tensors of other devices too.
     codec = networks().codec.to("meta")
     log_bands = torch.zeros(2, N_FRAMES, ANALYSIS.n_bands, device="meta")
     offset = torch.zeros(2, device="meta")

@@ -1,4 +1,4 @@
-"""Switches and variation become digits, and sound as the switches say."""
+"""Switches and variation become codes, and the sound follows the switches."""
 
 import pytest
 import torch
@@ -33,16 +33,16 @@ def prior():
 
 
 def states(made, bits):
-    """Panel states in random variations, as the composer wants them."""
+    """Latents of switch states in random variations."""
     return made.axes.latent(bits, torch.randn(len(bits), CONFIG.n_variation))
 
 
-def test_a_state_becomes_logits_of_every_digit(made):
+def test_a_state_becomes_logits_of_every_code(made):
     logits = made.composer(states(made, torch.zeros(2, CONFIG.n_switches)))
     assert logits.shape == (2, N_SLOTS, CONFIG.n_codes, CONFIG.n_levels)
 
 
-def test_a_panel_state_is_a_loop_that_lies_in_its_corner(made):
+def test_a_switch_state_lies_in_its_corner_of_the_latent_space(made):
     switches, variation = torch.tensor([[0.0, 1.0, 1.0]]), torch.randn(1, CONFIG.n_variation)
     latent = made.axes.latent(switches, variation)
     corner = made.axes.switch_position(switches)
@@ -51,7 +51,7 @@ def test_a_panel_state_is_a_loop_that_lies_in_its_corner(made):
     torch.testing.assert_close(latent, torch.cat([corner, variation], dim=1))
 
 
-def test_what_is_played_is_the_loudest_logit(made):
+def test_the_largest_logit_is_played(made):
     latent = states(made, torch.ones(2, CONFIG.n_switches))
     chosen, logits = made.composer.code_indices(latent), made.composer(latent)
     assert chosen.dtype == torch.int64
@@ -71,30 +71,31 @@ def test_loops_of_a_batch_do_not_mix(made, code_indices):
     together = made.composer(latent)
     torch.testing.assert_close(made.composer(latent[1:2]), together[1:2])
     torch.testing.assert_close(
-        made.reader(code_indices[2:3]).mean, made.reader(code_indices).mean[2:3]
+        made.posterior_encoder(code_indices[2:3]).mean,
+        made.posterior_encoder(code_indices).mean[2:3],
     )
 
 
-def test_a_loop_is_read_as_a_gaussian(made, code_indices):
-    posterior = made.reader(code_indices)
+def test_a_loop_is_encoded_as_a_gaussian(made, code_indices):
+    posterior = made.posterior_encoder(code_indices)
     assert posterior.mean.shape == posterior.log_variance.shape == (N_LOOPS, CONFIG.n_variation)
     assert torch.equal(posterior.sample(torch.zeros_like(posterior.mean)), posterior.mean)
 
 
-def test_gradients_reach_reader_and_composer(made, code_indices):
-    posterior = made.reader(code_indices)
+def test_gradients_reach_posterior_encoder_and_composer(made, code_indices):
+    posterior = made.posterior_encoder(code_indices)
     noise = torch.randn(N_LOOPS, CONFIG.n_variation)
     position = torch.randn(N_LOOPS, CONFIG.n_switches)
     logits = made.composer(torch.cat([position, posterior.sample(noise)], dim=1))
     parts = composer_loss(logits, code_indices, posterior)
     (parts.cross_entropy + parts.divergence).backward()
-    for network in (made.reader, made.composer):
+    for network in (made.posterior_encoder, made.composer):
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
 
 
-def test_a_posterior_that_is_the_prior_costs_nothing(prior, code_indices):
+def test_a_posterior_equal_to_the_prior_has_no_divergence(prior, code_indices):
     logits = torch.zeros(*code_indices.shape, CONFIG.n_levels)
     assert composer_loss(logits, code_indices, prior).divergence == 0
     wide = Posterior(prior.mean + 1, prior.log_variance)
@@ -109,13 +110,13 @@ def test_cross_entropy_counts_nats_per_loop(prior, code_indices):
     torch.testing.assert_close(composer_loss(logits, code_indices, prior).cross_entropy, expected)
 
 
-def test_a_sound_that_is_what_the_switches_say_costs_nothing():
+def test_descriptors_as_predicted_have_no_loss():
     expected = torch.randn(6, 5)
     assert descriptor_loss(expected, expected, 3) == 0
     assert descriptor_loss(expected + torch.randn(6, 5), expected, 3) > 0
 
 
-def test_what_a_variation_does_to_all_its_states_costs_less_than_what_a_switch_should_not():
+def test_an_error_common_to_a_variation_weighs_less_than_one_of_single_states():
     expected = torch.randn(6, 5)
     common, alone = torch.zeros(6, 5), torch.zeros(6, 5)
     common[:3], alone[::3] = 1.0, 1.0
@@ -124,10 +125,10 @@ def test_what_a_variation_does_to_all_its_states_costs_less_than_what_a_switch_s
     assert in_common > 0
 
 
-def test_gradients_pass_through_what_is_frozen_and_leave_it_alone(made, code_indices):
-    reader = networks().reader
+def test_gradients_pass_through_frozen_networks_without_reaching_their_weights(made, code_indices):
+    posterior_encoder = networks().posterior_encoder
     one_hot = torch.nn.functional.one_hot(code_indices, CONFIG.n_levels).float().requires_grad_()
-    with frozen(reader):
-        reader.read(one_hot).mean.sum().backward()
+    with frozen(posterior_encoder):
+        posterior_encoder.encode(one_hot).mean.sum().backward()
     assert one_hot.grad.abs().sum() > 0
-    assert all(p.grad is None and p.requires_grad for p in reader.parameters())
+    assert all(p.grad is None and p.requires_grad for p in posterior_encoder.parameters())

@@ -1,4 +1,4 @@
-"""The discriminator tells music from what only has its statistics."""
+"""The discriminator separates music from codes with the same marginal statistics."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def discriminator():
 
 
 def loops(n, *, together, seed):
-    """Digits that all are what the first is, or each for itself: every single one is as likely."""
+    """Codes all equal to the first, or independent: each code alone has the same distribution."""
     shape = (n, N_SLOTS, N_CODES)
     codes = torch.randint(0, N_LEVELS, shape, generator=torch.manual_seed(seed))
     if together:
@@ -23,7 +23,7 @@ def loops(n, *, together, seed):
     return torch.nn.functional.one_hot(codes, N_LEVELS).float()
 
 
-def test_every_slot_gets_a_score_and_reasons(discriminator):
+def test_every_slot_gets_a_score_and_features(discriminator):
     score, features = discriminator(
         loops(3, together=True, seed=1), torch.ones(3, N_SLOTS, N_CODES)
     )
@@ -31,13 +31,13 @@ def test_every_slot_gets_a_score_and_reasons(discriminator):
     assert features.shape == (3, N_SLOTS, 16)
 
 
-def test_digits_that_are_not_shown_do_not_count(discriminator):
+def test_masked_codes_do_not_count(discriminator):
     one, other = loops(2, together=False, seed=1).split(1)
     nothing = torch.zeros(1, N_SLOTS, N_CODES)
     torch.testing.assert_close(discriminator(one, nothing), discriminator(other, nothing))
 
 
-def test_it_learns_what_belongs_together(discriminator):
+def test_it_learns_which_codes_belong_together(discriminator):
     shown = torch.ones(32, N_SLOTS, N_CODES)
     optimiser = torch.optim.AdamW(discriminator.parameters(), 3e-3)
     for step in range(60):
@@ -56,13 +56,13 @@ def test_it_learns_what_belongs_together(discriminator):
     assert composed.mean() < -0.5
 
 
-def test_nothing_is_left_to_learn_where_scores_are_a_point_clear():
+def test_scores_beyond_the_margin_have_no_loss():
     clear = torch.tensor([[1.5, 2.0]])
     assert discriminator_loss(clear, -clear) == 0
     assert discriminator_loss(-clear, clear) > 0
 
 
-def test_a_better_score_and_reasons_as_for_music_persuade():
+def test_higher_scores_and_features_like_music_lower_the_generator_loss():
     score, features = torch.zeros(1, 2), torch.ones(1, 2, 3)
     as_music = generator_loss(score, features, features)
     assert generator_loss(score + 1, features, features) < as_music

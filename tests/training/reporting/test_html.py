@@ -1,4 +1,4 @@
-"""A report needs nothing but itself, and shows what was put into it."""
+"""A report is one file, and shows its contents."""
 
 import base64
 import io
@@ -50,7 +50,7 @@ def test_a_chart_has_the_colours_of_the_page():
     assert not re.search(r"#0[1-7]0", svg)
 
 
-def test_a_chart_is_as_wide_as_the_page_lets_it_be():
+def test_a_chart_is_as_wide_as_the_page():
     start = drawn("a").partition(">")[0]
     assert start.startswith("<svg")
     assert "viewBox" in start
@@ -68,7 +68,7 @@ def test_charts_of_one_page_share_no_names_and_refer_only_to_their_own():
     assert not names["a"] & names["b"]
 
 
-def test_a_chart_says_what_it_shows():
+def test_a_chart_has_an_alternative_text():
     assert 'aria-label="less &lt; more"' in drawn("a", "less < more")
 
 
@@ -76,7 +76,7 @@ def test_the_same_chart_is_drawn_the_same():
     assert drawn("a") == drawn("a")
 
 
-def test_a_sound_comes_out_as_it_went_in():
+def test_an_embedded_sound_decodes_to_its_samples():
     samples = np.random.default_rng(0).uniform(-0.9, 0.9, 3000).astype(np.float32)
     kind, data = content(sound_uri(samples, 22_050))
     decoded, sample_rate = soundfile.read(io.BytesIO(data))
@@ -84,7 +84,7 @@ def test_a_sound_comes_out_as_it_went_in():
     np.testing.assert_allclose(decoded, samples, atol=1 / 32_000)
 
 
-def test_what_is_too_loud_is_cut_off_and_does_not_wrap_around():
+def test_samples_beyond_full_scale_are_clipped_and_do_not_wrap_around():
     loud = np.array([2.0, -2.0, 0.5], np.float32)
     decoded, _ = soundfile.read(io.BytesIO(content(sound_uri(loud, 22_050))[1]))
     np.testing.assert_allclose(decoded, [1, -1, 0.5], atol=1e-3)
@@ -97,7 +97,7 @@ def test_one_gain_keeps_all_sounds_from_clipping():
     assert common_gain([np.zeros(9, np.float32)]) == common_gain([]) == 1
 
 
-def test_a_picture_is_bright_where_it_is_loud_and_low_where_it_is_low():
+def test_a_picture_is_bright_at_high_levels_and_has_low_frequencies_at_the_bottom():
     levels = np.full((4, 6), -100.0)
     levels[0, 5] = 0.0
     kind, data = content(picture_uri(levels))
@@ -134,7 +134,7 @@ def page(tmp_path, monkeypatch):
     return build
 
 
-def test_a_page_is_one_file_that_asks_for_nothing(page):
+def test_a_page_is_one_file_without_requests(page):
     samples = np.zeros(2000, np.float32)
     html = page("{{ parts.sounds(items) }}", items=[sound("s", samples, 22_050)])
     assert html.startswith("<!doctype html>")
@@ -145,7 +145,7 @@ def test_a_page_is_one_file_that_asks_for_nothing(page):
     assert not re.search(r"<link|@import|url\((?!#)|https?://", html)
 
 
-def test_what_is_written_into_a_page_stays_text(page):
+def test_text_in_a_page_is_escaped(page):
     html = page("{{ name }}", name="<script>alert(1)</script>")
     assert "<title>a &lt; b</title>" in html
     assert "<script>alert" not in html
@@ -161,7 +161,7 @@ def test_a_table_has_a_cell_for_every_column(page):
     assert "size<small>mm</small>" in html
 
 
-def test_what_a_template_lacks_is_an_error(page):
+def test_a_missing_value_of_a_template_is_an_error(page):
     with pytest.raises(Exception, match="'nothing' is undefined"):
         page("{{ nothing }}")
 
@@ -174,7 +174,7 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
 
 
-def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path):
+def test_a_path_that_cannot_be_written_is_detected_before_the_work(tmp_path):
     check_output(tmp_path / "a.html")
     with pytest.raises(OutputError, match="found a folder, expected a file name"):
         check_output(tmp_path)

@@ -1,4 +1,4 @@
-"""How far the work has come is told where somebody may look, and not too often."""
+"""Progress is shown on a terminal or in a log, at least every minute and not too often."""
 
 import os
 import re
@@ -11,9 +11,9 @@ import pytest
 from tests.support.tiny_run import finished, options
 from training.reporting.progress import (
     LINE_SECONDS,
-    Place,
     ProgressLog,
-    Reached,
+    TrainingProgress,
+    WorkProgress,
     log_line,
     shown_progress,
     shown_training,
@@ -22,7 +22,7 @@ from training.reporting.progress import (
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that a test sets."""
 
     now = 0.0
 
@@ -31,7 +31,7 @@ class Clock:
 
 
 def files(n_done, n_total):
-    return Place(f"{n_done}/{n_total} files", n_done / n_total, n_done, "files")
+    return WorkProgress(f"{n_done}/{n_total} files", n_done / n_total, n_done, "files")
 
 
 def test_a_log_gets_a_line_every_tenth(capsys):
@@ -43,7 +43,7 @@ def test_a_log_gets_a_line_every_tenth(capsys):
     assert all(re.search(r"(rows/s|s each), \d+ s left$", line) for line in lines)
 
 
-def test_work_done_before_is_no_news(capsys):
+def test_work_done_before_the_start_is_not_logged(capsys):
     with shown_progress("files") as show:
         show(30, 40)
         show(31, 40)
@@ -51,7 +51,7 @@ def test_work_done_before_is_no_news(capsys):
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.1, "10.0 rows/s"), (30.0, "30 s each")])
-def test_pace_is_told_so_that_it_says_something(capsys, monkeypatch, seconds, words):
+def test_the_unit_of_the_rate_follows_its_size(capsys, monkeypatch, seconds, words):
     times = iter([0.0, seconds])
     monkeypatch.setattr("training.reporting.progress.time.monotonic", lambda: next(times, seconds))
     with shown_progress("rows") as show:
@@ -77,7 +77,7 @@ def test_slow_work_gets_a_line_every_minute_with_pace_and_time_left():
     assert lines[-1] == "1000/1000 files, 20 s each, 0 s left"
 
 
-def test_work_that_reports_nothing_for_minutes_is_not_silent():
+def test_work_without_a_report_for_minutes_still_gets_lines():
     lines, clock = [], Clock()
     log = ProgressLog(lines.append, clock)
     log.tick()
@@ -107,24 +107,26 @@ def test_minutes_are_counted_from_the_last_line_whatever_it_was_for():
     assert len(lines) == 2
 
 
-def test_the_minutes_come_by_themselves(monkeypatch):
+def test_lines_of_the_minutes_need_no_report(monkeypatch):
     monkeypatch.setattr("training.reporting.progress._POLL_SECONDS", 0.001)
     lines, clock = [], Clock()
     with ProgressLog(lines.append, clock) as log:
-        log.begin("examining")
+        log.begin("measuring")
         clock.now = LINE_SECONDS
         while len(lines) < 2:
             pass
-    assert lines == ["examining", "examining, unchanged for 60 s"]
+    assert lines == ["measuring", "measuring, unchanged for 60 s"]
 
 
-def test_a_line_of_a_training_says_stage_step_loss_and_time_left(capsys):
+def test_a_line_of_a_training_has_stage_step_loss_and_time_left(capsys):
     with shown_training(hidden=False) as shown:
         for step in range(1, 101):
             done = step / 100
-            shown.report(Reached("codec", step, done, 0.6 * done, {"loss": 1 / step, "l1": 2.0}))
-        shown.report(Reached("composer", 1, 0.25, 0.7, {"loss": 0.5}))
-        shown.begin("examining the panel")
+            shown.report(
+                TrainingProgress("codec", step, done, 0.6 * done, {"loss": 1 / step, "l1": 2.0})
+            )
+        shown.report(TrainingProgress("composer", 1, 0.25, 0.7, {"loss": 0.5}))
+        shown.begin("measuring the switches")
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert captured.err == ""
@@ -132,14 +134,14 @@ def test_a_line_of_a_training_says_stage_step_loss_and_time_left(capsys):
     assert re.fullmatch(
         r"codec 50%, step 50, loss 0\.02, l1 2, [\d.]+ steps/s, \d+ s left", lines[2]
     )
-    assert lines[-2:] == ["composer 25%, step 1, loss 0.5", "examining the panel"]
+    assert lines[-2:] == ["composer 25%, step 1, loss 0.5", "measuring the switches"]
 
 
-def test_who_does_not_lead_says_nothing(capsys):
+def test_a_hidden_training_prints_nothing(capsys):
     with shown_training(hidden=True) as shown:
-        shown.report(Reached("codec", 1, 0.1, 0.1, {}))
-        shown.report(Reached("codec", 2, 0.9, 0.9, {}))
-        shown.begin("examining the panel")
+        shown.report(TrainingProgress("codec", 1, 0.1, 0.1, {}))
+        shown.report(TrainingProgress("codec", 2, 0.9, 0.9, {}))
+        shown.begin("measuring the switches")
     assert capsys.readouterr() == ("", "")
 
 
@@ -147,22 +149,22 @@ def test_who_does_not_lead_says_nothing(capsys):
     ("seconds", "words"),
     [(0, "0 s"), (119, "119 s"), (150, "2 min"), (7_100, "118 min"), (7_500, "2 h 5 min")],
 )
-def test_a_time_is_said_in_the_unit_that_fits(seconds, words):
+def test_a_time_is_formatted_in_the_unit_that_fits(seconds, words):
     assert span(seconds) == words
 
 
 # -- a log that cannot be written -------------------------------------------------------------
 
 
-def test_a_reader_that_goes_does_not_stop_the_work(monkeypatch, capsys):
+def test_a_closed_pipe_does_not_stop_the_work(monkeypatch, capsys):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
         log_line("first", err=False)
         log_line("second", err=False)
-    said = capsys.readouterr().err
-    assert said == "switchboard: standard output: its reader has gone; the work goes on\n"
+    output = capsys.readouterr().err
+    assert output == "switchboard: standard output: its reader has gone; the work goes on\n"
 
 
 def test_a_log_on_a_full_disk_does_not_stop_the_work(monkeypatch, capsys):
@@ -174,11 +176,11 @@ def test_a_log_on_a_full_disk_does_not_stop_the_work(monkeypatch, capsys):
     assert "No space left on device; the work goes on" in capsys.readouterr().err
 
 
-def test_a_training_into_a_file_writes_lines_at_once_and_does_empty_features_again(
+def test_a_training_into_a_file_writes_lines_at_once_and_computes_empty_features_again(
     tmp_path, tmp_path_factory
 ):
     corpus, _ = finished(tmp_path_factory)
-    # Other tests may have analysed the same corpus in other ways.
+    # Other tests may have analysed the same corpus with other settings.
     before = {path: path.read_bytes() for path in corpus.glob("features-*.npy")}
     for path in before:
         path.write_bytes(b"")

@@ -32,7 +32,7 @@ def test_settings_under_their_old_names_are_the_same_settings():
     assert Config.from_dict(raw) == UNUSUAL
 
 
-def test_a_setting_under_both_names_is_refused():
+def test_a_setting_under_both_names_is_rejected():
     with pytest.raises(TrainingError, match="under its old and its new name"):
         Config.from_dict({**CONFIG.to_dict(), "reach": 1.0})
 

@@ -1,4 +1,4 @@
-"""Several processes train what one would have trained."""
+"""Several processes train the same weights as one."""
 
 import os
 import socket
@@ -23,15 +23,15 @@ N_STEPS = 6
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("n", [1, 7, 24])
-def test_parts_are_everything_once_and_their_weighted_means_the_mean(size, n):
+def test_shards_cover_all_items_once_and_their_weighted_means_average_to_the_mean(size, n):
     process_group = [ProcessGroup(rank, size) for rank in range(size)]
     values = torch.arange(n).double().square()
     parts = [values[member.shard(n)] for member in process_group]
     pairs = list(zip(process_group, parts, strict=True))
     assert torch.equal(torch.cat(parts), values)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    weighed = [member.shard_weight(n) * part.nanmean().nan_to_num() for member, part in pairs]
-    torch.testing.assert_close(sum(weighed) / size, values.mean())
+    weighted = [member.shard_weight(n) * part.nanmean().nan_to_num() for member, part in pairs]
+    torch.testing.assert_close(sum(weighted) / size, values.mean())
 
 
 def gradients(stage, parameters):
@@ -43,8 +43,8 @@ def gradients(stage, parameters):
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("switches", ["discovered", "components"])
-def test_gradients_of_a_crew_average_to_those_of_one(size, switches):
-    # What persuades the critic is compared with its own part of the music alone.
+def test_gradients_of_a_group_average_to_those_of_one(size, switches):
+    # Each process computes the generator loss against its own shard of the music alone.
     config = replace(CONFIG, switches=switches, critic_weight=0.0, panel_variations=size)
     features = toy_features()
     made = networks(config)
@@ -65,7 +65,7 @@ def test_gradients_of_a_crew_average_to_those_of_one(size, switches):
         assert not torch.equal(parts[0], parts[1])
 
 
-def test_a_crew_among_which_variations_do_not_divide_evenly_still_trains():
+def test_a_group_that_does_not_divide_the_variations_evenly_still_trains():
     config, features = replace(CONFIG, panel_variations=3), toy_features()
     made = networks(config)
     code_indices = encode_corpus(made, features, config)
@@ -75,13 +75,13 @@ def test_a_crew_among_which_variations_do_not_divide_evenly_still_trains():
         assert gradients(stage, stage.parameters).isfinite().all()
 
 
-def test_a_crew_with_more_members_than_a_batch_has_parts_is_refused(tmp_path):
+def test_a_group_with_more_processes_than_a_batch_has_parts_is_rejected(tmp_path):
     with pytest.raises(TrainingError, match=r"found 9 processes, expected 3 at most"):
         trained(tmp_path, HALF_EACH, N_STEPS, process_group=ProcessGroup(0, 9))
 
 
 def member(directory):
-    """What one of two processes does: train, then resume what the leader saved."""
+    """One of two processes: train, then resume the checkpoint of the leader."""
     from training.run.distributed import process_group_of_torchrun
 
     torch.set_num_threads(1)
@@ -107,11 +107,11 @@ def test_two_processes_train_what_one_trains(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    meeting = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    group_environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     processes = [
         subprocess.Popen(
             [sys.executable, __file__, str(tmp_path)],
-            env={**os.environ, **meeting, "RANK": rank, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **group_environment, "RANK": rank, "PYTHONPATH": str(ROOT)},
         )
         for rank in ("0", "1")
     ]
@@ -124,7 +124,7 @@ def test_two_processes_train_what_one_trains(tmp_path):
     leader, other = (torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1))
     assert same_bits(leader, other)
     for name, tensor in alone.items():
-        # Axes are rotated components of what comes of the weights: rounding grows on that way.
+        # Axes are rotated components of descriptors of the weights: rounding errors grow.
         near = 1e-3 if name.startswith("axes.") else 1e-4
         torch.testing.assert_close(leader[name], tensor, atol=near, rtol=1e-3, msg=name)
     curves = [(tmp_path / part / "curves.csv") for part in ("", "alone")]

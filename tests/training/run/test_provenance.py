@@ -1,4 +1,4 @@
-"""Where a run says it comes from."""
+"""Provenance of a run: commit, machine and scores."""
 
 import subprocess
 
@@ -33,7 +33,7 @@ def test_a_run_names_the_commit_of_the_code_that_trained_it(repository):
     assert commit(repository) == git(repository, "rev-parse", "HEAD")
 
 
-def test_changed_code_is_not_passed_off_as_a_commit(repository):
+def test_changed_code_is_marked_as_dirty(repository):
     (repository / "training" / "run" / "provenance.py").write_text("# changed\n")
     assert commit(repository) == git(repository, "rev-parse", "HEAD") + "-dirty"
 
@@ -43,7 +43,7 @@ def test_a_tag_does_not_stand_in_for_the_commit(repository):
     assert commit(repository) == git(repository, "rev-parse", "HEAD")
 
 
-def test_a_repository_that_happens_to_lie_around_the_package_is_not_ours(repository):
+def test_a_repository_around_an_installed_package_is_ignored(repository):
     git(repository, "rm", "--quiet", "--cached", "training/run/provenance.py")
     assert commit(repository) is None
 
@@ -84,7 +84,7 @@ def test_a_run_without_curves_has_no_scores(tmp_path):
 
 
 @pytest.mark.parametrize("row", ["codec,50,1.0", "codec,50,1.0,held_out_db,many", "\xff"])
-def test_damaged_curves_are_refused_rather_than_believed(tmp_path, row):
+def test_damaged_curves_are_rejected(tmp_path, row):
     curves = tmp_path / "curves.csv"
     curves.write_bytes(f"stage,step,seconds,figure,value\n{row}\n".encode("latin-1"))
     with pytest.raises(TrainingError, match=r"curves\.csv: found a damaged row, expected stage"):

@@ -1,4 +1,4 @@
-"""What a run writes is whole, whatever a killed one has left."""
+"""Files of a run are written whole or not at all."""
 
 import os
 
@@ -12,7 +12,7 @@ from training.run.run_folder import load_saved, save_atomically, save_json
 from training.run.training_log import Progress, TrainingLog
 
 
-def test_a_run_overwrites_what_a_killed_one_left(tmp_path):
+def test_a_run_overwrites_partial_files_of_a_killed_one(tmp_path):
     (tmp_path / "config.json.part").write_bytes(b"half")
     save_json(tmp_path / "config.json", {"seed": 1})
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
@@ -20,7 +20,7 @@ def test_a_run_overwrites_what_a_killed_one_left(tmp_path):
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """From now on no file reaches the disk."""
+    """Returns a function after which no file reaches the disk."""
 
     def fill():
         def full(descriptor):
@@ -31,7 +31,7 @@ def full_disk(monkeypatch):
     return fill
 
 
-def test_a_full_disk_leaves_the_checkpoint_before_and_says_how_to_go_on(tmp_path, full_disk):
+def test_a_full_disk_keeps_the_checkpoint_before_and_names_the_remedy(tmp_path, full_disk):
     path = tmp_path / "checkpoint.pt"
     save_atomically(path, {"step": 1})
     full_disk()
@@ -41,7 +41,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_says_how_to_go_on(tmp_path
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_a_full_disk_before_the_first_checkpoint_asks_for_another_place(tmp_path, full_disk):
+def test_a_full_disk_before_the_first_checkpoint_suggests_another_folder(tmp_path, full_disk):
     full_disk()
     with pytest.raises(OutputError, match=r"config\.json: .*No space left.*another --out"):
         save_json(tmp_path / "config.json", {})
@@ -63,7 +63,7 @@ def test_curves_and_previews_on_a_full_disk_are_named(tmp_path, full_disk):
 
 
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
-def test_a_flipped_byte_among_weights_is_noticed(tmp_path, place):
+def test_a_flipped_byte_among_weights_is_detected(tmp_path, place):
     path = tmp_path / "model.pt"
     save_atomically(path, {"weights": torch.zeros(100_000)})
     content = bytearray(path.read_bytes())

@@ -45,7 +45,7 @@ def test_a_state_without_a_variation_repeats_its_bars():
     with torch.no_grad():
         made.composer.latent.weight[:, CONFIG.n_switches :] = 0
     report = measure_switches(made, CONFIG)
-    # Some bars at least come back in every loop but the first.
+    # At least some bars repeat in every loop but the first.
     assert report.repeated_bars >= N_HELD_LOOPS - 1
     assert report.drift == 0
 

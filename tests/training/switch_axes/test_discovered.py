@@ -36,8 +36,8 @@ def fitted():
 
 def test_the_factors_of_the_music_are_found(fitted):
     axes, factors, described = fitted
-    found = torch.corrcoef(torch.cat([axes.project(described, NO_LABELS), factors], dim=1).T)
-    likeness = found[:N_SWITCHES, N_SWITCHES:].abs()
+    correlation = torch.corrcoef(torch.cat([axes.project(described, NO_LABELS), factors], dim=1).T)
+    likeness = correlation[:N_SWITCHES, N_SWITCHES:].abs()
     assert (likeness.amax(dim=1) > 0.98).all()
     assert sorted(likeness.argmax(dim=1).tolist()) == [0, 1, 2]
 
@@ -50,7 +50,7 @@ def test_positions_are_centred_independent_and_of_unit_spread(fitted):
     assert ((on > 0.45) & (on < 0.55)).all()
 
 
-def test_what_a_position_stands_for_lies_there(fitted):
+def test_predicted_descriptors_project_to_their_position(fitted):
     axes, _, _ = fitted
     corner = torch.tensor([[1.0, -1.0, 1.0], [-1.0, -1.0, 1.0]])
     described = axes.predict_descriptors(corner) * axes.spread + axes.centre
@@ -65,28 +65,28 @@ def test_a_switch_means_the_same_change_whatever_the_others_are(fitted):
     torch.testing.assert_close(change, change[:1].expand_as(change))
 
 
-def test_an_odd_loop_does_not_stretch_the_axes(fitted):
+def test_outliers_do_not_stretch_the_axes(fitted):
     axes, _, described = fitted
-    with_odd_ones = described.clone()
-    with_odd_ones[:5] += 1e4
+    with_outliers = described.clone()
+    with_outliers[:5] += 1e4
     other = discovered(N_SWITCHES)
-    other.fit(with_odd_ones, NO_LABELS)
+    other.fit(with_outliers, NO_LABELS)
     torch.testing.assert_close(other.spread, axes.spread, rtol=0.05, atol=0)
-    assert other.project(with_odd_ones, NO_LABELS).abs().max() <= 3
+    assert other.project(with_outliers, NO_LABELS).abs().max() <= 3
 
 
-def test_on_means_more_happens():
+def test_on_means_more_activity():
     _, described = music(n_factors=2)
     axes = discovered(2)
     axes.fit(described, NO_LABELS)
     turned = discovered(2)
     turned.fit(-described, NO_LABELS)
-    for found in (axes, turned):
-        assert (found.effect[NAMES.index("attacks")] > -0.1).all()
-        assert found.effect[NAMES.index("motion")].sum() > 0
+    for each in (axes, turned):
+        assert (each.effect[NAMES.index("attacks")] > -0.1).all()
+        assert each.effect[NAMES.index("motion")].sum() > 0
 
 
-def test_a_rotation_keeps_lengths_and_evens_the_axes_out():
+def test_a_rotation_is_orthogonal_and_evens_the_axes_out():
     loadings = torch.randn(len(NAMES), 4, generator=torch.manual_seed(2)).double()
     loadings = loadings * torch.tensor([3.0, 1.0, 1.0, 0.5])
     rotation = rotate_orthomax(loadings)
@@ -118,12 +118,12 @@ def test_a_switch_is_named_after_what_it_moves_most():
     assert name(given) == ("more bass", "darker", "more drums")
 
 
-def test_the_clearer_of_two_switches_takes_the_name():
+def test_the_clearer_of_two_switches_gets_the_name():
     given = effect(("bass", 0.7), ("bass", 0.9)) + effect(("air", 0.2), ("air", 0.0))
     assert name(given) == ("more air", "more bass")
 
 
-def test_every_descriptor_has_its_words():
+def test_every_descriptor_has_different_names():
     assert tuple(WORDS) == NAMES
     words = [word for pair in WORDS.values() for word in pair]
     assert len(set(words)) == len(words)

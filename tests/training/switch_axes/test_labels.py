@@ -1,4 +1,4 @@
-"""Switches as what the owner says of the music."""
+"""Switches from labels of the music."""
 
 from types import SimpleNamespace
 
@@ -34,10 +34,12 @@ def studio():
 
 
 def test_factors_of_the_corpus_become_columns(studio):
-    found = factors(studio, ["drums", "mode=minor", "reverb"])
-    assert found.shape == (60, 3)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found[:4], [[1, 1, 0], [0, 0, 1 / 60], [1, 0, 1 / 30], [0, 1, 0.05]])
+    columns = factors(studio, ["drums", "mode=minor", "reverb"])
+    assert columns.shape == (60, 3)
+    assert columns.dtype == np.float32
+    np.testing.assert_allclose(
+        columns[:4], [[1, 1, 0], [0, 0, 1 / 60], [1, 0, 1 / 30], [0, 1, 0.05]]
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,16 +50,16 @@ def test_factors_of_the_corpus_become_columns(studio):
         (["mode=lydian"], r"no label 'mode=lydian'"),
         (["chord_names"], r"no label 'chord_names'"),
         (["bars"], r"label 'bars': found 4 in 60 of 60 loops .* leave it out"),
-        (["drums", "hush"], r"labels 'drums' and 'hush' say the same of all loops"),
-        (["mode=minor", "mode=major"], r"say the same of all loops"),
+        (["drums", "hush"], r"labels 'drums' and 'hush' are the same for all loops"),
+        (["mode=minor", "mode=major"], r"are the same for all loops"),
     ],
 )
-def test_a_factor_that_is_no_switch_is_refused(studio, names, message):
+def test_a_factor_that_is_no_switch_is_rejected(studio, names, message):
     with pytest.raises(CorpusError, match=message):
         factors(studio, names)
 
 
-def test_a_corpus_without_labels_says_what_to_do():
+def test_a_corpus_without_labels_names_the_remedy():
     with pytest.raises(CorpusError, match=r"expected some of none: this corpus has none, see"):
         factors(corpus_of([(TRAIN, {}, "a.ogg")]), ["drums"])
 
@@ -84,12 +86,12 @@ def test_tags_are_read_the_most_frequent_first(tmp_path):
         ("track,tags\na,b\na,c\n", r"line 3 .* a track not named before"),
     ],
 )
-def test_another_table_is_refused(tmp_path, text, message):
+def test_another_table_is_rejected(tmp_path, text, message):
     with pytest.raises(CorpusError, match=message):
         read_tags(table(tmp_path, text))
 
 
-def test_a_table_that_is_not_there_or_not_text_is_refused(tmp_path):
+def test_a_table_that_is_not_there_or_not_text_is_rejected(tmp_path):
     with pytest.raises(CorpusError, match=r"cannot be read"):
         read_tags(tmp_path / "none.csv")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\xff")
@@ -107,8 +109,8 @@ def folder():
 
 
 def test_every_loop_of_a_track_has_its_tags(folder):
-    found = tagged(folder, TAGS, ["calm"])
-    assert found[:, 0].tolist() == [1, 0, 0] * 3
+    columns = tagged(folder, TAGS, ["calm"])
+    assert columns[:, 0].tolist() == [1, 0, 0] * 3
 
 
 @pytest.mark.parametrize(
@@ -116,11 +118,11 @@ def test_every_loop_of_a_track_has_its_tags(folder):
     [
         (TAGS, ["clam"], r"no track has the tag 'clam', expected some of warm, calm, loud, rare"),
         (TAGS, ["rare"], r"label 'rare': found 0 in 6 of 6 loops to train on"),
-        (TAGS, ["calm", "warm"], r"'calm' and 'warm' say the same"),
+        (TAGS, ["calm", "warm"], r"'calm' and 'warm' are the same"),
         ({"a.ogg": {"calm"}}, ["calm"], r"no line for 2 of 3 tracks of corpus, such as b.ogg, c"),
     ],
 )
-def test_tags_that_do_not_fit_the_corpus_are_refused(folder, tags, names, message):
+def test_tags_that_do_not_fit_the_corpus_are_rejected(folder, tags, names, message):
     with pytest.raises(CorpusError, match=message):
         tagged(folder, tags, names)
 
@@ -139,7 +141,7 @@ def fitted():
     return axes, described, torch.stack([drums, reverb], dim=1)
 
 
-def test_a_yes_lies_where_loops_are_and_a_number_in_standard_deviations(fitted):
+def test_a_yes_is_at_its_loops_and_a_number_is_in_standard_deviations(fitted):
     axes, described, labels = fitted
     position = axes.project(described, labels)
     assert position[:, 0].unique().tolist() == [-1, 1]
@@ -149,7 +151,7 @@ def test_a_yes_lies_where_loops_are_and_a_number_in_standard_deviations(fitted):
     torch.testing.assert_close(corner, torch.tensor([[1.0, -1.25]]))
 
 
-def test_what_labels_sound_like_is_learnt_one_by_one(fitted):
+def test_the_effect_of_every_label_is_learnt_by_itself(fitted):
     axes, described, labels = fitted
     expected = axes.predict_descriptors(axes.project(described, labels))
     missed = (axes.standardise(described) - expected)[:, [NAMES.index("attacks")]]

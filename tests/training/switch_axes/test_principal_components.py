@@ -30,23 +30,23 @@ def settled():
     return axes
 
 
-def test_a_switch_steps_along_the_strongest_components_about_the_mean(settled):
+def test_a_switch_moves_along_the_strongest_components_about_the_mean(settled):
     off, on = settled.latent(torch.eye(2)[[0, 1]], torch.zeros(2, N_VARIATION))
     torch.testing.assert_close((off + on) / 2, MIDDLE, atol=0.4, rtol=0)
     change = (on - off) / DEVIATION / (2 * REACH)
-    # The first was off and is on where it was on: the one up, the other down, each k sigma.
+    # One switch goes on, the other off: k sigma along their components, the other components stay.
     torch.testing.assert_close(change.abs(), torch.tensor([0.0, 1, 0, 1, 0]), atol=0.15, rtol=0)
 
 
 def test_the_variation_moves_along_all_other_components_as_far_as_loops_do(settled):
     rng = torch.Generator().manual_seed(2)
     variation = torch.randn(N_LOOPS, N_VARIATION, generator=rng)
-    found = settled.latent(torch.ones(N_LOOPS, N_SWITCHES), variation).std(dim=0)
+    spread = settled.latent(torch.ones(N_LOOPS, N_SWITCHES), variation).std(dim=0)
     expected = DEVIATION * torch.tensor([1.0, 0, 1, 0, 1])
-    torch.testing.assert_close(found, expected, atol=0.2, rtol=0)
+    torch.testing.assert_close(spread, expected, atol=0.2, rtol=0)
 
 
-def test_on_means_more_happens_and_gives_the_switch_its_name(settled):
+def test_on_means_more_activity_and_gives_the_switch_its_name(settled):
     assert settled.names() == ("more drums", "more air")
     step = settled.latent(torch.ones(1, 2), torch.zeros(1, 3)) - MIDDLE
     assert step[0, 1] < -1
