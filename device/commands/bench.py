@@ -64,7 +64,7 @@ def _costs(voice: "Voice", cpu_seconds: float, wall_seconds: float) -> dict[str,
     """Share of one core, of the whole process and of each part, in percent."""
     parts = {
         "compose": voice.compose_seconds,
-        "render": voice.stage_seconds.render,
+        "render": voice.render_seconds,
         "inversion": voice.stage_seconds.inversion,
     }
     seconds = {"core": cpu_seconds, **parts, "rest": max(0.0, cpu_seconds - sum(parts.values()))}

@@ -162,14 +162,22 @@ class GriffinLim:
         """
         return self.n_fft - self.hop_length
 
-    @property
-    def halfway_samples(self) -> int:
-        """From a change of target until the new one is the larger part of what is heard.
+    def samples_until(self, share: float, n_smoothed: int = 0) -> int:
+        """From a change of target until the new one has this share of what is heard.
 
-        Half of `latency_samples` under a Hann window; less under one that rises faster than it
-        falls.
+        Parameters
+        ----------
+        share : float
+            Such as 0.5, which a Hann window has after half of `latency_samples`, and one that rises
+            faster than it falls has sooner.
+        n_smoothed : int
+            Frames that lead from the old target to the new one, in equal steps.
         """
-        return self._halfway_samples
+        steps = np.arange(1, n_smoothed + 1) / (n_smoothed + 1)
+        weights = np.concatenate([steps, np.ones(len(self._power_by_hop))])
+        # In each hop of the change, the frames of it that have begun.
+        shares = np.apply_along_axis(np.convolve, 0, self._power_by_hop, weights)[: len(weights)]
+        return int(np.argmax(shares.reshape(-1) >= share))
 
     @property
     def targets(self) -> Magnitudes:
@@ -245,9 +253,8 @@ class GriffinLim:
         window = analysis_window(self.window, self.n_fft)
         squared = (window**2).reshape(-1, self.hop_length)
         overlap = squared.sum(axis=0)
-        # Share of the samples after some hop that comes from frames which begin there or later.
-        share_of_new = (squared.cumsum(axis=0) / overlap).reshape(-1)
-        self._halfway_samples = int(np.argmax(share_of_new >= 0.5))
+        # What a frame brings to the sound of each of its hops, (n_overlap, hop_length).
+        self._power_by_hop = squared / overlap
         full = np.tile(overlap, self.n_fft // self.hop_length)
         self._synthesis = (window / full).astype(np.float32)
 

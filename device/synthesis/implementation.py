@@ -1,8 +1,10 @@
 """Which implementation computes the sound: the compiled kernel where it fits, else numpy."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from device.synthesis.griffin_lim import GriffinLim
+from device.synthesis.griffin_lim import GriffinLim, Magnitudes, Samples
 from device.synthesis.kernel.griffin_lim import CompiledGriffinLim, fits
 from device.synthesis.kernel.library import load_kernel
 from device.synthesis.kernel.tape import CompiledTape
@@ -21,6 +23,13 @@ def make_tape(sample_rate: int, **options: Any) -> Tape:
     if load_kernel().library is not None:
         return CompiledTape(sample_rate, **options)
     return Tape(sample_rate, **options)
+
+
+def connect(inversion: GriffinLim, tape: Tape) -> Callable[[Magnitudes], Samples]:
+    """What inverts magnitudes, (n_frames, n_bins), and plays the samples on the tape."""
+    if isinstance(inversion, CompiledGriffinLim) and isinstance(tape, CompiledTape):
+        return partial(inversion.process_onto, tape)
+    return lambda magnitudes: tape.process(inversion.process(magnitudes))
 
 
 def describe_kernel() -> str:

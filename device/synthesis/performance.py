@@ -24,6 +24,8 @@ class Performance:
         Before the limiter.
     volume_limit_db : float
         Lowers the limiter's ceiling: 0 or less.
+    glide_frames : int
+        Frames that lead from the score before a flip into the one after it.
     block_frames : int
         Hops per block; switches are read once per block. It changes latency and load, not the
         music.
@@ -38,5 +40,6 @@ class Performance:
     tape: float = 0.25
     gain_db: float = 0.0
     volume_limit_db: float = 0.0
-    block_frames: int = 5
+    glide_frames: int = 1
+    block_frames: int = 1
     start_beat: float = 0.0

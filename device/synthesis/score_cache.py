@@ -21,19 +21,32 @@ MOST_SCORES = 64
 # The size of a score depends on the model.
 MOST_BYTES = 32 * 2**20
 WAIT_SECONDS = 5.0
+IDLE_PASSES = 2
+# The block that asked is made first: the helper takes the interpreter and a core from it.
+START_SECONDS = 0.003
 
 
 class ScoreCache(Closeable):
     """The score of any bits in any pass of the loop, usually without waiting.
 
     A helper thread composes all bits one flip away from those that play, for this pass of the
-    loop, and the bits themselves for the next pass. A score that is not there yet is composed in
-    the caller's thread, so the samples never depend on how fast the helper was.
+    loop, and the bits themselves for the next pass. Once no switch was flipped for
+    `IDLE_PASSES` passes, it composes the next pass alone. A score that is not there yet is composed
+    in the caller's thread, so the samples never depend on how fast the helper was.
 
     Parameters
     ----------
     ahead : bool
         False composes on demand only, for rendering faster than real time.
+
+    Attributes
+    ----------
+    n_misses : int
+        Scores that were composed in the caller's thread.
+    helper_seconds : float
+        Processor time of the helper.
+    compose_seconds : float
+        How long the latest score took, by the clock on the wall.
     """
 
     def __init__(self, network: Network, variation: VariationWalk, *, ahead: bool = True) -> None:
@@ -42,6 +55,7 @@ class ScoreCache(Closeable):
         self._scores: dict[ScoreKey, Score] = {}
         self._requests: SimpleQueue[ScoreKey | None] = SimpleQueue()
         self._latest: ScoreKey | None = None
+        self._latest_request: ScoreKey | None = None
         card = network.card
         n_bytes = card.n_slots * card.n_channels * np.dtype(np.float32).itemsize
         # Never fewer than the one that plays.
@@ -49,6 +63,8 @@ class ScoreCache(Closeable):
         self._helper: SupervisedThread | None = None
         self.n_misses = 0
         self.helper_seconds = 0.0
+        self.compose_seconds = 0.0
+        self._flipped_in = 0
         if ahead:
             self._helper = SupervisedThread("scores", self._compose_ahead)
 
@@ -68,24 +84,40 @@ class ScoreCache(Closeable):
             score = self._scores[key] = self._compose(key)
             self._evict({key})
         if key != self._latest:
+            if self._latest is None or bits != self._latest[0]:
+                self._flipped_in = loop_index
             self._latest = key
             if self._helper is not None:
-                self._requests.put(key)
+                self.request(key)
             else:
                 self._evict({key})
         return score
 
+    def has(self, key: ScoreKey) -> bool:
+        """Whether a score is there."""
+        return key in self._scores
+
+    def request(self, key: ScoreKey) -> None:
+        """Have the helper compose a score before all others."""
+        if key != self._latest_request:
+            self._latest_request = key
+            self._requests.put(key)
+
     def _compose(self, key: ScoreKey) -> Score:
         bits, loop_index = key
-        return self._network.compose(np.array(bits, np.float32), self._variation.at(loop_index))
+        started = time.perf_counter()
+        score = self._network.compose(np.array(bits, np.float32), self._variation.at(loop_index))
+        self.compose_seconds = time.perf_counter() - started
+        return score
 
     def _compose_ahead(self) -> None:
         key = self._newest_request()
         if key is None:
             return
         started = time.thread_time()
-        nearest = _neighbours(key, self._capacity - 1)
-        for near in nearest:
+        is_idle = key[1] - self._flipped_in >= IDLE_PASSES
+        nearest = [(key[0], key[1] + 1)] if is_idle else _neighbours(key, self._capacity - 1)
+        for near in [key, *nearest]:
             if not self._requests.empty():  # a newer request, or None for the end
                 break
             if near not in self._scores:
@@ -100,6 +132,8 @@ class ScoreCache(Closeable):
         key: ScoreKey | None = None
         with suppress(Empty):
             key = self._requests.get(timeout=WAIT_SECONDS)
+            if key is not None and key in self._scores:
+                time.sleep(START_SECONDS)
             while True:
                 key = self._requests.get_nowait()
         return key

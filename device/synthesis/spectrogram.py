@@ -10,89 +10,23 @@ from device.closeable import Closeable
 from device.errors import ModelFailed
 from device.model.network import Network, Score
 from device.switches.bits import Bits
+from device.synthesis.frame_cache import FrameCache
 from device.synthesis.score_cache import ScoreCache, ScoreKey
+from device.synthesis.smoother import MagnitudeSmoother
 from device.synthesis.transport import Quantize, Transport, next_boundary
 from device.synthesis.variation import VariationWalk
 
 Magnitudes = NDArray[np.float32]
 
-SMOOTHED_FRAMES = 3
-# Frames drawn in one call. Much of a call is reading the weights, which does not grow with the
-# number of frames; frames that a flip makes obsolete are drawn again.
-DRAWN_AHEAD_FRAMES = 48
-# In the first call for a new score: a switch has been flipped, and the block waits for it.
-FIRST_DRAWN_FRAMES = 16
-
-
-class MagnitudeSmoother:
-    """Fades from the last frame of one score into the next score over `SMOOTHED_FRAMES` frames.
-
-    An abrupt change of target does not click, but can be heard as an edge.
-    """
-
-    def __init__(self, n_bins: int) -> None:
-        self._last = np.zeros(n_bins, np.float32)
-        self._from = np.zeros(n_bins, np.float32)
-        self._left = 0
-        self._begun = False
-
-    def start(self) -> None:
-        """The frames from now on belong to a new score; the first one of all is not smoothed."""
-        if self._begun:
-            self._from[:] = self._last
-            self._left = SMOOTHED_FRAMES
-
-    def apply(self, magnitude: Magnitudes) -> None:
-        """Blend (n_frames, n_bins), n_frames from 0 on, in place."""
-        n_smoothed = min(self._left, len(magnitude))
-        for frame, left in zip(magnitude[:n_smoothed], range(self._left, 0, -1), strict=False):
-            # Not +=, which would rebind the loop's variable.
-            np.add(
-                frame, np.float32(left / (SMOOTHED_FRAMES + 1)) * (self._from - frame), out=frame
-            )
-        self._left -= n_smoothed
-        if len(magnitude):
-            self.resume_from(magnitude[-1])
-            self._begun = True
-
-    def resume_from(self, frame: Magnitudes) -> None:
-        """Take (n_bins,) as the last frame: those after it have been dropped."""
-        self._last[:] = frame
-
-
-class FrameCache:
-    """Frames of one score drawn in advance; any other score or position is drawn anew."""
-
-    def __init__(self, network: Network, transport: Transport) -> None:
-        self._network = network
-        self._transport = transport
-        self._score: Score | None = None
-        self._first = 0
-        self._frames = np.zeros((0, network.card.n_bins), np.float32)
-
-    def draw(self, score: Score, first_frame: int, out: Magnitudes) -> None:
-        """Fill (n_frames, n_bins) with the magnitudes from `first_frame` on."""
-        done = 0
-        while done < len(out):
-            at = first_frame + done - self._first
-            if score is not self._score or not 0 <= at < len(self._frames):
-                self._draw_ahead(score, first_frame + done, len(out) - done)
-                at = 0
-            n = min(len(out) - done, len(self._frames) - at)
-            out[done : done + n] = self._frames[at : at + n]
-            done += n
-
-    def _draw_ahead(self, score: Score, first_frame: int, n_needed: int) -> None:
-        n_usual = DRAWN_AHEAD_FRAMES if score is self._score else FIRST_DRAWN_FRAMES
-        n = max(n_needed, n_usual)
-        position = self._transport.in_loop(self._transport.beats(first_frame, n))
-        self._frames = self._network.magnitude(score, position)
-        self._score, self._first = score, first_frame
+# A score that takes longer to compose than this is composed by the helper alone, and the flip waits
+# for it: so long, and then it is composed in the caller's thread after all.
+MOST_COMPOSE_SECONDS = 0.004
+MOST_WAIT_SECONDS = 0.25
 
 
 @dataclass
 class DrawingSeconds:
-    """Processor time spent in the caller's thread, by half of the network, in s."""
+    """Processor time by half of the network, in s."""
 
     compose: float = 0.0
     render: float = 0.0
@@ -112,7 +46,7 @@ class Spectrogram(Closeable):
     tempo_bpm : float or None
         None for the model's own.
     ahead : bool
-        Compose ahead on a helper thread.
+        Compose and draw ahead on helper threads.
 
     Attributes
     ----------
@@ -151,13 +85,21 @@ class Spectrogram(Closeable):
         self._frozen = frozen
         variation = VariationWalk(network.card.n_variation, seed=seed, frozen=frozen)
         self.scores = ScoreCache(network, variation, ahead=ahead)
-        self._frame_cache = FrameCache(network, self.transport)
+        self._frame_cache = FrameCache(network, self.transport, ahead=ahead)
+        self._ahead = ahead
+        self._waiting_since: float | None = None
         self._score: Score | None = None
         self._pending: tuple[Bits, float] | None = None
 
     def close(self) -> None:
-        """End the helper thread; idempotent."""
+        """End the helper threads; idempotent."""
         self.scores.close()
+        self._frame_cache.close()
+
+    @property
+    def helper_seconds(self) -> DrawingSeconds:
+        """Processor time spent in the helper threads."""
+        return DrawingSeconds(self.scores.helper_seconds, self._frame_cache.helper_seconds)
 
     @property
     def beat(self) -> float:
@@ -226,9 +168,26 @@ class Spectrogram(Closeable):
         waiting = self._pending[0] if self._pending else self.sounding
         if bits != waiting:
             beat = self.transport.beat_at(self._first_open_frame)
-            self._pending = (bits, next_boundary(beat, self._grid))
+            if not self._must_wait((bits, self._loop_index(beat))):
+                self._pending = (bits, next_boundary(beat, self._grid))
         if bits == self.sounding:
             self._pending = None
+
+    def _must_wait(self, key: ScoreKey) -> bool:
+        """Whether a flip is to be heard at once, and its score is not there and takes long."""
+        is_at_once = self._ahead and self._grid == 0
+        if (
+            not is_at_once
+            or self.scores.has(key)
+            or self.scores.compose_seconds < MOST_COMPOSE_SECONDS
+        ):
+            self._waiting_since = None
+            return False
+        now = self.n_frames * self.transport.hop_seconds
+        if self._waiting_since is None:
+            self._waiting_since = now
+        self.scores.request(key)
+        return now - self._waiting_since < MOST_WAIT_SECONDS
 
     def _key(self, beat: float) -> ScoreKey:
         """The bits and loop index of the score that a frame at `beat` belongs to."""

@@ -5,8 +5,9 @@ from numpy.typing import NDArray
 
 from device.audio.resampler import Resampler
 from device.model.contract import ModelCard
-from device.synthesis.griffin_lim import PRESETS, GriffinLim
-from device.synthesis.spectrogram import MagnitudeSmoother
+from device.synthesis.griffin_lim import PRESETS
+from device.synthesis.implementation import connect, make_griffin_lim
+from device.synthesis.smoother import MagnitudeSmoother
 from device.synthesis.tape import Tape
 
 Samples = NDArray[np.float32]
@@ -28,20 +29,23 @@ class Vocoder:
         At the model's rate.
     sample_rate : int
         Of the output; that of the first model that plays.
+    glide_frames : int
+        Frames that lead from one score into the next.
     """
 
-    def __init__(self, card: ModelCard, tape: Tape, sample_rate: int) -> None:
+    def __init__(self, card: ModelCard, tape: Tape, sample_rate: int, *, glide_frames: int) -> None:
         self.shape = shape_of(card)
         self.sample_rate = sample_rate
-        self.inversion = GriffinLim(
+        self.inversion = make_griffin_lim(
             n_fft=card.n_fft,
             hop_length=card.hop_length,
             window=card.window,
             look_ahead=INVERSION_PRESET.look_ahead,
             n_iterations=INVERSION_PRESET.n_iterations,
         )
-        self.smoother = MagnitudeSmoother(card.n_bins)
+        self.smoother = MagnitudeSmoother(card.n_bins, glide_frames)
         self.tape = tape
+        self._to_samples = connect(self.inversion, tape)
         self._model_rate = card.sample_rate
         self._resampler = Resampler(card.sample_rate, sample_rate)
 
@@ -53,12 +57,13 @@ class Vocoder:
     @property
     def latency_seconds(self) -> float:
         """From a flip until nothing of the old score is heard."""
-        return self._seconds(self.inversion.latency_samples)
+        glide_samples = self.smoother.n_smoothed * self.inversion.hop_length
+        return self._seconds(self.inversion.latency_samples + glide_samples)
 
     @property
     def halfway_seconds(self) -> float:
         """From a flip until the new score is the larger part of the sound."""
-        return self._seconds(self.inversion.halfway_samples)
+        return self._seconds(self.inversion.samples_until(0.5, self.smoother.n_smoothed))
 
     def drop_last(self, n_frames: int) -> NDArray[np.float32]:
         """Set the smoother back before the last open frames, which are to be drawn again.
@@ -79,7 +84,7 @@ class Vocoder:
 
     def process(self, magnitude: NDArray[np.float32]) -> Samples:
         """Turn (n_frames, n_bins) into samples: n_frames * hop_length, before the resampler."""
-        return self._resampler.process(self.tape.process(self.inversion.process(magnitude)))
+        return self._resampler.process(self._to_samples(magnitude))
 
     def _seconds(self, inversion_samples: int) -> float:
         return inversion_samples / self._model_rate + self._resampler.delay_seconds

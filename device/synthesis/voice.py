@@ -11,9 +11,9 @@ from device.errors import ModelFailed
 from device.model.contract import ModelCard
 from device.model.network import Network
 from device.switches.bits import Bits, fit
+from device.synthesis.implementation import make_tape
 from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import Spectrogram
-from device.synthesis.tape import Tape
 from device.synthesis.transport import Transport
 from device.synthesis.vocoder import Vocoder, shape_of
 
@@ -77,7 +77,7 @@ class Voice(Closeable):
             self.vocoder.tape.seek(self.n_frames * network.card.hop_length)
 
     def close(self) -> None:
-        """End the helper thread; idempotent."""
+        """End the helper threads; idempotent."""
         self._spectrogram.close()
 
     @property
@@ -113,7 +113,12 @@ class Voice(Closeable):
     @property
     def compose_seconds(self) -> float:
         """Processor time of composing, on the helper thread or not, in s."""
-        return self.stage_seconds.compose + self._spectrogram.scores.helper_seconds
+        return self.stage_seconds.compose + self._spectrogram.helper_seconds.compose
+
+    @property
+    def render_seconds(self) -> float:
+        """Processor time of drawing frames, on the helper thread or not, in s."""
+        return self.stage_seconds.render + self._spectrogram.helper_seconds.render
 
     @property
     def stage_seconds(self) -> StageSeconds:
@@ -202,11 +207,16 @@ def _vocoder(
 ) -> Vocoder:
     if after is not None and after.vocoder.shape == shape_of(card):
         return after.vocoder
-    tape = Tape(
+    tape = make_tape(
         card.sample_rate,
         wear=performance.tape,
         seed=performance.seed,
         gain=10 ** (performance.gain_db / 20),
         volume_limit=10 ** (performance.volume_limit_db / 20),
     )
-    return Vocoder(card, tape, sample_rate or card.sample_rate)
+    return Vocoder(
+        card,
+        tape,
+        sample_rate or card.sample_rate,
+        glide_frames=performance.glide_frames,
+    )

@@ -11,9 +11,9 @@ from device.errors import InvalidAudio, ModelTooSlow
 from device.model.network import Network
 from device.switches.bits import Bits, format_bits
 from device.switches.state_sampling import sample_states
-from device.synthesis.griffin_lim import GriffinLim
+from device.synthesis.frame_cache import AHEAD_FRAMES
+from device.synthesis.implementation import make_griffin_lim
 from device.synthesis.performance import Performance
-from device.synthesis.spectrogram import DRAWN_AHEAD_FRAMES
 
 MOST_STATES = 64
 # RMS of a state in dB of full scale: a full-scale sine has -3. The limiter is for single peaks; a
@@ -100,8 +100,8 @@ def check_speed(
     rng = np.random.default_rng(_SEED)
     switches = rng.integers(0, 2, card.n_switches).astype(np.float32)
     variation = rng.standard_normal(card.n_variation).astype(np.float32)
-    positions = np.linspace(0, card.beats_per_loop, DRAWN_AHEAD_FRAMES, dtype=np.float32)
-    inversion = GriffinLim(n_fft=card.n_fft, hop_length=card.hop_length, window=card.window)
+    positions = np.linspace(0, card.beats_per_loop, AHEAD_FRAMES, dtype=np.float32)
+    inversion = make_griffin_lim(n_fft=card.n_fft, hop_length=card.hop_length, window=card.window)
     score = network.compose(switches, variation)
     speed = Speed(
         compose_ms=_median_ms(lambda: network.compose(switches, variation), clock),

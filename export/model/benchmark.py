@@ -8,7 +8,7 @@ import numpy as np
 
 from device.model.contract import ModelCard
 from device.model.network import Network
-from device.synthesis.spectrogram import DRAWN_AHEAD_FRAMES
+from device.synthesis.frame_cache import AHEAD_FRAMES
 from export.model.graph import Weights
 
 # More than a processor's last cache. Between two blocks a box sleeps, and finds its caches cold.
@@ -25,7 +25,7 @@ class Speed:
     compose_ms : float
         One loop.
     frame_ms : float
-        One frame, drawn as the voice draws: `DRAWN_AHEAD_FRAMES` at a time.
+        One frame, drawn as the voice draws: `AHEAD_FRAMES` at a time.
     """
 
     compose_ms: float
@@ -53,7 +53,7 @@ class Board:
         """
         loops, frames = _loops_a_second(card), _frames_a_second(card)
         products = compose.n * card.n_slots * loops + render.n * frames
-        fetched = compose.n_bytes * loops + render.n_bytes * frames / DRAWN_AHEAD_FRAMES
+        fetched = compose.n_bytes * loops + render.n_bytes * frames / AHEAD_FRAMES
         # A product is a multiplication and an addition.
         seconds = 2e-9 * products / self.gigaflops + 1e-9 * fetched / self.gigabytes_per_second
         return 100 * seconds
@@ -80,7 +80,7 @@ def measure_speed(
     switches = rng.integers(0, 2, card.n_switches).astype(np.float32)
     variation = rng.standard_normal(card.n_variation).astype(np.float32)
     score = networks[0].compose(switches, variation)
-    position = (np.arange(DRAWN_AHEAD_FRAMES) / 16).astype(np.float32) % card.beats_per_loop
+    position = (np.arange(AHEAD_FRAMES) / 16).astype(np.float32) % card.beats_per_loop
     swept = np.zeros(_SWEPT_BYTES, np.uint8)
 
     def timed(call: Callable[..., object], *arguments: object) -> float:
@@ -100,7 +100,7 @@ def measure_speed(
     )
     # (rounds, networks, halves) → (networks, halves)
     return [
-        Speed(1e3 * compose, 1e3 * block / DRAWN_AHEAD_FRAMES)
+        Speed(1e3 * compose, 1e3 * block / AHEAD_FRAMES)
         for compose, block in np.median(seconds, axis=0).tolist()
     ]
 

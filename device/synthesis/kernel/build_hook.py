@@ -31,7 +31,7 @@ GLIBC = "2.17"
 PROCESSORS = {"aarch64": ("-mcpu=cortex_a53",), "x86_64": ()}
 
 
-class KernelBuildHook(BuildHookInterface):  # type: ignore[misc]
+class KernelBuildHook(BuildHookInterface[Any]):
     """Adds the compiled library to a wheel; an editable installation has it beside its sources."""
 
     def dependencies(self) -> list[str]:

@@ -1,0 +1,125 @@
+"""Frames drawn in advance, in chunks of fixed sizes."""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.closeable import Closeable
+from device.errors import ModelFailed
+from device.model.network import Network, Score
+from device.synthesis.transport import Transport
+from device.system.threads import SupervisedThread
+
+Magnitudes = NDArray[np.float32]
+
+# Frames of the first two chunks of a score: a switch has been flipped, and the block waits for
+# them. Much of a call is reading the weights, which does not grow with the number of frames; so the
+# chunks after those are larger.
+FIRST_FRAMES = (8, 8)
+AHEAD_FRAMES = 48
+WAIT_SECONDS = 5.0
+# The block that begins a chunk is made first: a helper takes the interpreter and a core from it.
+START_SECONDS = 0.003
+
+
+@dataclass
+class _Chunk:
+    """Consecutive frames of one score; `frames` is None until they are drawn."""
+
+    score: Score
+    number: int
+    first: int
+    frames: Magnitudes | None = None
+
+    @property
+    def n_frames(self) -> int:
+        return FIRST_FRAMES[self.number] if self.number < len(FIRST_FRAMES) else AHEAD_FRAMES
+
+    def contains(self, score: Score, frame: int) -> bool:
+        return score is self.score and 0 <= frame - self.first < self.n_frames
+
+    def next(self) -> "_Chunk":
+        return _Chunk(self.score, self.number + 1, self.first + self.n_frames)
+
+
+class FrameCache(Closeable):
+    """The frames of one score; any other score or position is drawn anew.
+
+    Which frames are drawn in one call depends on the score and its first frame alone. So the
+    frames are the same to the bit whoever draws them: the caller, or the helper thread, which
+    draws the chunk after the one that is being read.
+
+    Parameters
+    ----------
+    ahead : bool
+        Draw ahead on a helper thread; for playing in real time.
+
+    Attributes
+    ----------
+    helper_seconds : float
+        Processor time of the helper.
+    """
+
+    def __init__(self, network: Network, transport: Transport, *, ahead: bool) -> None:
+        self.helper_seconds = 0.0
+        self._network = network
+        self._transport = transport
+        self._chunk: _Chunk | None = None
+        self._next: _Chunk | None = None
+        self._requests: SimpleQueue[_Chunk | None] = SimpleQueue()
+        self._helper = SupervisedThread("frames", self._draw_ahead) if ahead else None
+
+    def close(self) -> None:
+        """End the helper; idempotent."""
+        if self._helper is not None:
+            self._helper.end()
+            self._requests.put(None)
+            self._helper.close()
+
+    def draw(self, score: Score, first_frame: int, out: Magnitudes) -> None:
+        """Fill (n_frames, n_bins) with the magnitudes from `first_frame` on."""
+        done = 0
+        while done < len(out):
+            first, frames = self._frames_from(score, first_frame + done)
+            at = first_frame + done - first
+            n = min(len(out) - done, len(frames) - at)
+            out[done : done + n] = frames[at : at + n]
+            done += n
+
+    def _frames_from(self, score: Score, frame: int) -> tuple[int, Magnitudes]:
+        """The first frame of the chunk with a frame, and the chunk's frames."""
+        chunk = self._chunk
+        if chunk is None or not chunk.contains(score, frame):
+            chunk = self._next
+            if chunk is None or not chunk.contains(score, frame):
+                chunk = _Chunk(score, 0, frame)
+            if chunk.frames is None:
+                chunk.frames = self._drawn(chunk)
+            self._chunk, self._next = chunk, chunk.next()
+            if self._helper is not None:
+                self._requests.put(self._next)
+        assert chunk.frames is not None
+        return chunk.first, chunk.frames
+
+    def _drawn(self, chunk: _Chunk) -> Magnitudes:
+        beats = self._transport.beats(chunk.first, chunk.n_frames)
+        return self._network.magnitude(chunk.score, self._transport.in_loop(beats))
+
+    def _draw_ahead(self) -> None:
+        chunk = None
+        with suppress(Empty):
+            chunk = self._requests.get(timeout=WAIT_SECONDS)
+            time.sleep(START_SECONDS)
+            while True:
+                chunk = self._requests.get_nowait()
+        if chunk is None or chunk.frames is not None:
+            return
+        started = time.thread_time()
+        # It fails again, and is reported, when the caller draws it.
+        with suppress(ModelFailed):
+            chunk.frames = self._drawn(chunk)
+        self.helper_seconds += time.thread_time() - started

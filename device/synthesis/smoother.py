@@ -1,0 +1,46 @@
+"""From one score into the next: the frames in between."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Magnitudes = NDArray[np.float32]
+
+
+class MagnitudeSmoother:
+    """Fades from the last frame of one score into the next score over some frames.
+
+    Parameters
+    ----------
+    n_bins : int
+    n_smoothed : int
+        Frames between the two scores; 0 changes from one frame to the next.
+    """
+
+    def __init__(self, n_bins: int, n_smoothed: int) -> None:
+        self.n_smoothed = n_smoothed
+        self._last = np.zeros(n_bins, np.float32)
+        self._from = np.zeros(n_bins, np.float32)
+        self._left = 0
+        self._begun = False
+
+    def start(self) -> None:
+        """The frames from now on belong to a new score; the first one of all is not smoothed."""
+        if self._begun:
+            self._from[:] = self._last
+            self._left = self.n_smoothed
+
+    def apply(self, magnitude: Magnitudes) -> None:
+        """Blend (n_frames, n_bins), n_frames from 0 on, in place."""
+        n_blended = min(self._left, len(magnitude))
+        for frame, left in zip(magnitude[:n_blended], range(self._left, 0, -1), strict=False):
+            share = np.float32(left / (self.n_smoothed + 1))
+            # Not +=, which would rebind the loop's variable.
+            np.add(frame, share * (self._from - frame), out=frame)
+        self._left -= n_blended
+        if len(magnitude):
+            self.resume_from(magnitude[-1])
+            self._begun = True
+
+    def resume_from(self, frame: Magnitudes) -> None:
+        """Take (n_bins,) as the last frame: those after it have been dropped."""
+        self._last[:] = frame
