@@ -29,13 +29,27 @@ class Speaker(Protocol):
         ...
 
     @property
+    def is_live(self) -> bool:
+        """Whether it plays in real time."""
+        ...
+
+    @property
+    def queued_seconds(self) -> float:
+        """How long what is queued plays; 0 for files."""
+        ...
+
+    @property
     def latency_seconds(self) -> float:
-        """From the return of `write` until its last sample is heard; 0 for files."""
+        """From now until what was written last has been heard; 0 for files."""
         ...
 
     @property
     def n_underruns(self) -> int:
         """How often the sound broke off because a block came too late."""
+        ...
+
+    def wait(self, queued_seconds: float) -> float:
+        """Return when no more than so much is queued; by how many seconds too late."""
         ...
 
     def write(self, samples: NDArray[np.float32]) -> None:
@@ -49,6 +63,24 @@ class Speaker(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, kind: object, error: object, trace: object, /) -> None: ...
+
+
+class Queue(Protocol):
+    """Something that plays what is queued."""
+
+    @property
+    def queued_seconds(self) -> float:
+        """How long what is queued plays."""
+        ...
+
+
+def wait_for_queue(queue: Queue, queued_seconds: float, sleep: Sleep) -> float:
+    """Sleep until no more than so much is queued; return by how many seconds that was too late."""
+    surplus = queue.queued_seconds - queued_seconds
+    if surplus <= 0:
+        return 0.0
+    sleep(surplus)
+    return max(queued_seconds - queue.queued_seconds, 0.0)
 
 
 class Pacer:
@@ -74,6 +106,15 @@ class Pacer:
         if surplus > 0:
             self._sleep(surplus)
 
+    @property
+    def queued_seconds(self) -> float:
+        """How long what is queued plays."""
+        return 0.0 if self._played_at is None else max(self._played_at - self._clock(), 0.0)
+
+    def wait(self, queued_seconds: float) -> float:
+        """Sleep until no more than so much is queued; by how many seconds too late."""
+        return wait_for_queue(self, queued_seconds, self._sleep)
+
     def restart(self) -> None:
         """Begin with an empty queue that has not run dry."""
         self._played_at = None
@@ -92,6 +133,7 @@ class SilentSpeaker(Closeable):
     """Plays nothing, in real time."""
 
     name = "silent"
+    is_live = True
 
     def __init__(
         self,
@@ -101,13 +143,26 @@ class SilentSpeaker(Closeable):
         clock: Clock = time.monotonic,
         sleep: Sleep = time.sleep,
     ) -> None:
-        self.latency_seconds = buffer_seconds
         self._pacer = Pacer(sample_rate, buffer_seconds=buffer_seconds, clock=clock, sleep=sleep)
 
     @property
     def n_underruns(self) -> int:
         """How often the sound broke off because a block came too late."""
         return self._pacer.n_underruns
+
+    @property
+    def queued_seconds(self) -> float:
+        """How long what is queued plays."""
+        return self._pacer.queued_seconds
+
+    @property
+    def latency_seconds(self) -> float:
+        """From now until what was written last would have been heard."""
+        return self._pacer.queued_seconds
+
+    def wait(self, queued_seconds: float) -> float:
+        """Return when no more than so much is queued; by how many seconds too late."""
+        return self._pacer.wait(queued_seconds)
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Wait as a card with this buffer would."""

@@ -62,6 +62,20 @@ class WavSpeaker(Closeable):
         self._output: Output | None = self._open()
 
     @property
+    def is_live(self) -> bool:
+        """Whether it keeps real time."""
+        return self._pacer is not None
+
+    @property
+    def queued_seconds(self) -> float:
+        """How long a card would have yet to play."""
+        return self._pacer.queued_seconds if self._pacer else 0.0
+
+    def wait(self, queued_seconds: float) -> float:
+        """Return when a card would have no more than so much queued; how many seconds too late."""
+        return self._pacer.wait(queued_seconds) if self._pacer else 0.0
+
+    @property
     def n_underruns(self) -> int:
         """How often the sound broke off because a block came too late."""
         return self._pacer.n_underruns if self._pacer else 0
