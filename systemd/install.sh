@@ -8,8 +8,8 @@ usage() {
     cat <<'END'
 sudo systemd/install.sh [options] [WHEEL or CHECKOUT]
 
-Installs Lo-Fi Switchboard so that it plays from power-on. Run again, it brings the box up to date,
-keeps configuration and models, and goes back if the new version does not play.
+Installs Lo-Fi Switchboard so that it plays from power-on. Run again, it brings the device up to
+date, keeps configuration and models, and goes back if the new version does not play.
 
   --wheelhouse DIR  take every package from DIR, nothing from the network (`make wheelhouse`)
   --root DIR        into the root tree of an image, with this machine's Python

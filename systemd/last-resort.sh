@@ -1,5 +1,5 @@
 #!/bin/sh
-# Play the model that came with the box, giving up one thing after another rather than falling
+# Play the model that came with the device, giving up one thing after another rather than falling
 # silent: first the configured model, then the whole configuration, then the switches.
 set -u
 

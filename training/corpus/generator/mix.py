@@ -3,7 +3,7 @@
 A loop is a circle. Every linear effect is therefore a product of Fourier transforms over the
 whole loop: the steady state that endless repetition would reach, with no seam to hide. What moves
 (tremolo) takes whole cycles, what does not remember (saturation, limiter) needs no care.
-Dry means: no hiss, no crackle, no wow. The box lays its tape on after the network.
+Dry means: no hiss, no crackle, no wow. The device adds its tape effects after the network.
 """
 
 from __future__ import annotations
