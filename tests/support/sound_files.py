@@ -1,15 +1,20 @@
-"""Sound files that are not what they say, made from sound ones byte by byte."""
+"""Sound files, and damaged ones made from them byte by byte."""
 
 from __future__ import annotations
 
 import io
 import re
 import struct
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from training.corpus.format import SAMPLE_RATE
+from training.corpus.recordings.audio_files import decode
+
+SECONDS = 10.0
 
 KINDS = {
     "mp3": {"format": "MP3"},
@@ -63,3 +68,23 @@ def claiming_chunk_bytes(data, name, n_bytes, order="<"):
 def with_sample_rate(data, hertz):
     """A WAV that claims another sample rate."""
     return data[:24] + struct.pack("<I", hertz) + data[28:]
+
+
+@cache
+def ten_seconds():
+    """Ten seconds without a repetition, so that no part of it passes for another."""
+    rng = np.random.default_rng(7)
+    n = round(SECONDS * SAMPLE_RATE)
+    hertz = np.repeat(rng.uniform(150.0, 1200.0, 100), n // 100)
+    return (0.3 * np.sin(2 * np.pi * np.cumsum(hertz) / SAMPLE_RATE)).astype(np.float32)
+
+
+@cache
+def whole_file(kind):
+    return encoded(kind, ten_seconds())
+
+
+def decoded(directory, kind, data):
+    path = Path(directory) / f"a.{kind}"
+    path.write_bytes(data)
+    return decode(path)
