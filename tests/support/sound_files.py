@@ -42,12 +42,12 @@ def encoded(kind, audio, sample_rate=SAMPLE_RATE):
 
 def claiming_mpeg_frames(data, n_frames):
     """An MP3 whose Xing header claims a number of frames."""
-    place = re.search(rb"Xing|Info", data).start() + 8
-    return data[:place] + struct.pack(">I", n_frames) + data[place + 4 :]
+    position = re.search(rb"Xing|Info", data).start() + 8
+    return data[:position] + struct.pack(">I", n_frames) + data[position + 4 :]
 
 
 def without_xing(data):
-    """An MP3 without the frame that says how long it is."""
+    """An MP3 without the frame that holds its length."""
     head = data[:4]
     following = re.compile(re.escape(head[:2])).search(data, re.search(b"Xing|Info", data).end())
     return data[following.start() :]
@@ -61,8 +61,8 @@ def claiming_flac_samples(data, n_samples):
 
 def claiming_chunk_bytes(data, name, n_bytes, order="<"):
     """A WAV or AIFF whose sound chunk claims a number of bytes."""
-    place = data.index(name) + 4
-    return data[:place] + struct.pack(order + "I", n_bytes) + data[place + 4 :]
+    position = data.index(name) + 4
+    return data[:position] + struct.pack(order + "I", n_bytes) + data[position + 4 :]
 
 
 def with_sample_rate(data, hertz):
@@ -72,7 +72,7 @@ def with_sample_rate(data, hertz):
 
 @cache
 def ten_seconds():
-    """Ten seconds without a repetition, so that no part of it passes for another."""
+    """Ten seconds without a repetition, so that no part of it resembles another."""
     rng = np.random.default_rng(7)
     n = round(SECONDS * SAMPLE_RATE)
     hertz = np.repeat(rng.uniform(150.0, 1200.0, 100), n // 100)
