@@ -139,7 +139,7 @@ def _quiet() -> Iterator[None]:
 
 
 def compare(plain: Network, rounded: Network) -> Distance:
-    """Draw the same frames with both, in every state of the panel or a sample of them."""
+    """Draw the same frames with both, in every switch state or a sample of them."""
     card = plain.card
     n_other, distances = 0, []
     for each in parity_inputs(card.n_switches, card.n_variation, card.beats_per_loop):

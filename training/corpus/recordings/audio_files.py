@@ -81,7 +81,7 @@ def decode(path: Path) -> Recording:
     except CorpusError:
         raise
     except MemoryError as error:
-        raise CorpusError("takes more memory to decode than there is") from error
+        raise CorpusError("needs more memory to decode than there is") from error
     except Exception as error:
         # A file may hold anything, and decoders fail in many ways.
         raise CorpusError(f"unreadable ({type(error).__name__}: {error})") from error

@@ -232,7 +232,7 @@ def _cut_piece(job: _Job) -> None:
         skips.append(Skip(job.piece.name, str(error)))
     except MemoryError:
         loops = []
-        skips.append(Skip(job.piece.name, "takes more memory than there is"))
+        skips.append(Skip(job.piece.name, "needs more memory than there is"))
     except Exception as error:  # noqa: BLE001 (no file may end the others, whatever it holds)
         loops = []
         skips.append(Skip(job.piece.name, f"unreadable ({type(error).__name__}: {error})"))

@@ -25,7 +25,7 @@ def music_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("music")
     (folder / "album").mkdir()
     slow = song(10, 80.0, lead_seconds=1.0, sample_rate=44100)
-    tags = {"artist": "Nobody", "title": "Four Chords", "license": "CC-BY-4.0"}
+    tags = {"artist": "Ann", "title": "Four Chords", "license": "CC-BY-4.0"}
     tagged(folder / "album" / "slow.flac", slow, 44100, **tags)
     soundfile.write(folder / "fast.wav", song(10, 100.0, semitones=3), SAMPLE_RATE)
     loud = np.where(np.abs(click_track(24, 90.0)) > 0.02, 1.0, -1.0)
