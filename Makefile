@@ -3,7 +3,7 @@
 # make mutations  push 2,000 damaged models at a store
 # make check   lint, types, spelling, layers
 # make bench   what the instrument costs on this machine, and the inversion beside its peers
-# make soak SECONDS=7200   hours of playing with every pin in a storm
+# make soak SECONDS=7200   hours of playing with bursts on every pin
 # make test-appliance       the appliance in a container, and a Pi's programs on this machine (as root)
 # make test-appliance-full  the same, and an emulated machine whose power is cut (an hour)
 # make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
@@ -60,7 +60,7 @@ SECONDS ?= 600
 soak: $(VENV)/box
 	PYTHONPATH=. $(BIN)/python tests/soak/soak.py --seconds $(SECONDS)
 
-# Mounts and processes end with the rehearsal, however it ends. Where that is not allowed, without
+# Mounts and processes end with the tests, however they end. Where that is not permitted, without
 # root or inside a container that is not to have namespaces of its own, most of it is skipped.
 UNSHARE := unshare --mount --pid --fork --kill-child --mount-proc
 ROOM = $(shell [ "$$(id -u)" = 0 ] && $(UNSHARE) true 2>/dev/null && echo "$(UNSHARE)")

@@ -1,1 +1,1 @@
-"""From a trained run to the one file the box plays."""
+"""From a trained run to the one file the device plays."""

@@ -1,22 +1,22 @@
 #!/bin/sh
 # Install the instrument as an appliance, or bring it up to date: see --help.
 set -eu
-# What is installed is for the service's account as well, whatever the umask of who installs it.
+# The service's account has to read what is installed, whatever the umask of the caller.
 umask 022
 
 usage() {
     cat <<'END'
 sudo systemd/install.sh [options] [WHEEL or CHECKOUT]
 
-Installs Lo-Fi Switchboard so that it plays from power-on. Run again, it brings the box up to date,
-keeps configuration and models, and goes back if the new version does not play.
+Installs Lo-Fi Switchboard so that it plays from power-on. Run again, it brings the device up to
+date, keeps configuration and models, and goes back if the new version does not play.
 
   --wheelhouse DIR  take every package from DIR, nothing from the network (`make wheelhouse`)
   --root DIR        into the root tree of an image, with this machine's Python
   --no-start        do not start it now; it plays from the next boot on
   --uninstall       remove it; configuration and models stay
   --purge           with --uninstall: configuration, models and user go too
-  --dry-run         say what would be done, do nothing
+  --dry-run         print what would be done, change nothing
 
 Without a WHEEL it takes the one beside it in a wheelhouse, else the checkout it is in.
 END
@@ -74,7 +74,7 @@ install_() {
     configuration
     activate
     only_two_versions
-    say "done: switchboard doctor looks whether everything is there"
+    say "done: switchboard doctor checks whether everything is there"
 }
 
 # Steps
@@ -129,7 +129,7 @@ state_folders() {
     say "models: $state/models"
     run mkdir -p "$root$state"
     own "$root$state"
-    # Who may push is in .ssh, which the service must not see: that needs the folder to be there.
+    # The service must not see .ssh, which holds the keys that may push: so the folder has to exist.
     below_state models 755
     below_state .ssh 700
 }
@@ -149,7 +149,7 @@ version_folder() {
     [ -z "$root" ] || strip_root
     run mkdir -p "$unfinished/systemd"
     run cp -RL "$here/." "$unfinished/systemd/"
-    # Everything on the disk before anything points at it.
+    # Everything is on the disk before a link points to it.
     run sync
     run touch "$unfinished/complete"
     run sync
@@ -160,7 +160,7 @@ fill_environment() {
     site=''
     ! needs_system_lgpio || site=--system-site-packages
     if [ -n "$wheelhouse" ]; then
-        # Debian keeps ensurepip apart from Python; the wheelhouse brings pip itself.
+        # Debian packages ensurepip apart from Python; the wheelhouse contains pip itself.
         run "$python" -m venv --without-pip $site "$unfinished"
         pip=$(find "$wheelhouse" -name 'pip-*.whl')/pip
         set -- --isolated install --no-index --find-links "$wheelhouse"
@@ -175,7 +175,7 @@ fill_environment() {
         --ignore-installed --root-user-action ignore "$wheel"
 }
 
-# What is installed into a root tree must not remember where the tree was.
+# Files installed into a root tree must not contain the path of the tree.
 strip_root() {
     [ -z "$dry" ] || return 0
     grep -rlI --null -- "$root" "$unfinished/bin" "$unfinished/pyvenv.cfg" | xargs -0r sed -i "s|$root/|/|g"
@@ -207,10 +207,10 @@ activate() {
 
 go_back() {
     case $before in '' | "$id") fail "it does not play: journalctl -u switchboard -n 30" ;; esac
-    warn "version $id does not play; its last words:"
+    warn "version $id does not play; the last lines of its log:"
     journalctl -u switchboard -n 15 --no-pager -o cat >&2 || true
     switch_to "$before"
-    restart || fail "nor does $before any more: journalctl -u switchboard -n 30"
+    restart || fail "$before does not play either: journalctl -u switchboard -n 30"
     rm -rf "$root$home/versions/$id"
     fail "went back to $before, which plays"
 }
@@ -238,10 +238,10 @@ restart() {
     run systemctl try-restart systemd-journald || true
     run systemctl reset-failed switchboard switchboard-fallback 2>/dev/null || true
     run systemctl restart switchboard || return 1
-    # Resetting one unit makes the other one fail, which means nothing.
+    # Resetting one unit makes the other one fail, which has no consequence.
     run systemctl reset-failed switchboard-retry.path 2>/dev/null || true
     [ -z "$dry" ] || return 0
-    # One that breaks off after the first sound has not arrived either.
+    # A version that ends soon after the first sound does not play either.
     sleep 3
     [ "$(systemctl show -p NRestarts --value switchboard)" = 0 ] || return 1
     systemctl --quiet is-active switchboard || return 1
@@ -282,16 +282,16 @@ uninstall() {
 
 # What `switchboard pair` opened.
 close_account() {
-    say "forgetting the keys that may push"
+    say "removing the keys that may push"
     run rm -rf "$root$state/.ssh"
     ! grep -qs "^$user:.*:/bin/sh$" "$root/etc/passwd" ||
         run usermod ${root:+--root "$root"} --shell /usr/sbin/nologin "$user"
 }
 
-# Questions
+# Queries
 
 find_python() {
-    # The system's own first: the service sees no home folders, where other Pythons are often installed.
+    # The system's Python first: the service sees no home folders, where others are often installed.
     for name in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
         if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
             command -v "$name"
@@ -327,7 +327,7 @@ find_wheel() {
     fi
 }
 
-# A wheel as it is; a checkout as the wheel it makes.
+# A wheel as it is; the wheel of a checkout.
 built_wheel() {
     if [ -f "$1" ] || [ -n "$dry" ]; then
         echo "$1"
@@ -342,7 +342,7 @@ built_wheel() {
 
 wheel_in() { find "$1" -maxdepth 1 -name 'lofi_switchboard-*.whl' 2>/dev/null | sort | tail -n 1; }
 
-# The same wheel, packages and Python are the same version; anything else is another.
+# The same wheel, packages and Python have the same id; any difference gives another one.
 version_id() {
     if [ ! -f "$wheel" ]; then
         echo "of-$(basename "$wheel")"
@@ -374,7 +374,7 @@ run() {
     if [ -n "$dry" ]; then echo "    $*"; else "$@"; fi
 }
 
-# Standard input into a file below the root, whole or not at all.
+# Write standard input to a file below the root, whole or not at all.
 write() {
     if [ -n "$dry" ]; then
         echo "    write $root$1"
@@ -393,20 +393,20 @@ relink() {
     run mv -T "$root$2.new" "$root$2"
 }
 
-# A folder that only root can have put where it is.
+# Give away a folder that only root can have created.
 own() {
     ids=$(owner)
     [ -z "$ids" ] || run chown "$ids" "$1"
 }
 
-# A folder of this mode in $state, which the account may fill with links to anything: so it is opened
-# first, no link followed, and what is changed is what was opened.
+# Make a folder with this mode in $state, where the account may put links to any file: so it is opened
+# first, without following a link, and what was opened is changed.
 below_state() {
     if [ -n "$dry" ]; then
         echo "    folder $root$state/$1, mode $2, of $user"
         return
     fi
-    "$python" -I - "$root$state" "$1" "$2" "$(owner)" <<'END' || fail "see who put that there: ls -la $root$state"
+    "$python" -I - "$root$state" "$1" "$2" "$(owner)" <<'END' || fail "see what is there: ls -la $root$state"
 import os, sys
 
 state, name, mode, owner = sys.argv[1:]
@@ -425,7 +425,7 @@ os.fchmod(folder, int(mode, 8))
 END
 }
 
-# Numbers of account and group, as in the tree: another tree's are not this machine's.
+# Numbers of account and group in the tree, which may differ from this machine's.
 owner() { grep "^$user:" "$root/etc/passwd" 2>/dev/null | cut -d : -f 3,4; }
 
 say() { echo "switchboard: $*"; }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Play the model that came with the box, giving up one thing after another rather than falling
-# silent: first the configured model, then the whole configuration, then the switches.
+# Play the bundled model: first without the configured model, then also without the configuration,
+# then also without the switches.
 set -u
 
 here=$(dirname "$0")

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Say where the running service can write and whether it listens; as root. Ends with status 1 if
-# that is more than its own state, /run/switchboard and a /tmp of its own, or any socket at all.
+# Print where the running service can write and whether it listens; as root. Ends with status 1 if
+# that is more than its own state, /run/switchboard and its own /tmp, or if there is any socket.
 set -eu
 
 unit=${1:-switchboard}
@@ -10,13 +10,13 @@ pid=$(systemctl show --property MainPID --value "$unit")
     exit 2
 }
 
-# Its user, in its view of the files, without the rights of who asks.
+# As its user, in its mount namespace, without the caller's rights.
 as_service() {
     nsenter --target "$pid" --mount \
         setpriv --reuid switchboard --regid switchboard --init-groups --no-new-privs -- "$@"
 }
 
-# In /dev and /proc the device list and the kernel decide, not the bits of a file.
+# In /dev and /proc the device list and the kernel decide, not file modes.
 writable=$(as_service find / \( -path /proc -o -path /sys -o -path '/dev/*' \) -prune -o \
     \( -type d -o -type f \) -writable -print 2>/dev/null |
     grep -vE '^(/var/lib/switchboard|/run/switchboard|/tmp|/var/tmp)(/|$)' || true)

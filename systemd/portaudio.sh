@@ -1,6 +1,6 @@
 #!/bin/sh
-# See that PortAudio, a system library, is there: install it where that can be done without asking,
-# otherwise say what to install. Never fails: the instrument records to a file without it.
+# Check that PortAudio, a system library, is there: install it where no password is needed, otherwise
+# print what to install. Never fails: without it, the instrument records to a file.
 set -u
 
 found() { ldconfig -p 2>/dev/null | grep -q 'libportaudio\.so\.2'; }

@@ -23,8 +23,8 @@ while [ $glibc -le $newest ]; do
     glibc=$((glibc + 1))
 done
 
-# What pyproject.toml asks for over there. pip itself would judge the conditions by the Python it
-# runs on, not by the one it downloads for.
+# The requirements of pyproject.toml on the target. pip itself would evaluate their conditions for the
+# Python it runs on, not for the one it downloads for.
 requirements() {
     ${PYTHON_WITH_PIP:-python3} - "$arch" "$version" "$here/../pyproject.toml" <<'END'
 import sys, tomllib
@@ -32,11 +32,11 @@ from pathlib import Path
 from pip._vendor.packaging.requirements import Requirement
 
 arch, version, project = sys.argv[1:]
-there = {"platform_machine": arch, "python_version": version, "python_full_version": f"{version}.0"}
+target = {"platform_machine": arch, "python_version": version, "python_full_version": f"{version}.0"}
 for text in tomllib.loads(Path(project).read_text())["project"]["dependencies"]:
-    wanted = Requirement(text)
-    if wanted.marker is None or wanted.marker.evaluate(there):
-        print(wanted.name + str(wanted.specifier))
+    requirement = Requirement(text)
+    if requirement.marker is None or requirement.marker.evaluate(target):
+        print(requirement.name + str(requirement.specifier))
 END
 }
 

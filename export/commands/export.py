@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     type=click.Choice(["none", "int8"]),
     default="none",
     show_default=True,
-    help="int8 rounds the weights that draw frames; refused where that is heard or not faster.",
+    help="int8 rounds the weights that draw frames; refused where that is audible or not faster.",
 )
 def export(run: Path, out: Path, title: str, quantize: str) -> None:
-    """Turn a finished RUN into the one file that a box plays."""
+    """Turn a finished RUN into the one file that a device plays."""
     from export.model.model_file import export_run
     from training.run.run_folder import open_run
 
@@ -40,7 +40,7 @@ def export(run: Path, out: Path, title: str, quantize: str) -> None:
 
 
 def _findings(done: "Exported") -> Iterator[str]:
-    """What the export found out, one line each."""
+    """The measurements of the export, one line each."""
     from export.model.benchmark import BOARDS
 
     parity, card, speed = done.parity, done.card, done.speed
@@ -53,10 +53,10 @@ def _findings(done: "Exported") -> Iterator[str]:
         named = ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items())
         yield f"scores        {named}"
     if done.distance and done.plain_speed:
-        far, before = done.distance, done.plain_speed
+        distance, plain = done.distance, done.plain_speed
         yield (
-            f"int8          {far.mean_db:.2f} dB from float32 on average, {far.largest_db:.2f} dB "
-            f"at most; a frame took {before.frame_ms:.4f} ms"
+            f"int8          {distance.mean_db:.2f} dB from float32 on average, "
+            f"{distance.largest_db:.2f} dB at most; a frame took {plain.frame_ms:.4f} ms"
         )
     yield (
         f"this core     compose {speed.compose_ms:.2f} ms, a frame {speed.frame_ms:.4f} ms: "

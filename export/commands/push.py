@@ -21,7 +21,7 @@ identity = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Private key for pushing.  [default: the one that `switchboard pair` made]",
 )
-port = click.option("--port", type=click.IntRange(1, 65535), help="Of ssh on the box.")
+port = click.option("--port", type=click.IntRange(1, 65535), help="Port of ssh on the device.")
 
 
 @click.command()
@@ -33,7 +33,7 @@ port = click.option("--port", type=click.IntRange(1, 65535), help="Of ssh on the
     type=click.Path(path_type=Path),
     help="File of hosts, one a line, to push to besides those named.",
 )
-@click.option("--again", is_flag=True, help="Have a model examined anew that was refused before.")
+@click.option("--again", is_flag=True, help="Validate again a model that was refused before.")
 def push(
     words: tuple[str, ...],
     identity: Path | None,
@@ -41,10 +41,10 @@ def push(
     all_of: Path | None,
     again: bool,
 ) -> int:
-    """Send MODEL over ssh to every HOST; each examines it and plays it from a bar line on.
+    """Send MODEL over ssh to every HOST; each validates it and plays it from a bar line on.
 
-    HOST is a name or an address, with or without USER@; without, the account of an installed box,
-    `switchboard`, is meant. A box that refuses the model plays on as before.
+    HOST is a name or an address, with or without USER@; without, it is `switchboard`, the account
+    of an installed device. A device that refuses the model plays on as before.
     """
     from export.remote.pairing import identity_for_pushing
     from export.remote.push import Model, push_all
@@ -52,14 +52,14 @@ def push(
 
     *names, file = words
     hosts = [Host.parse(name) for name in names] + (read_hosts(all_of) if all_of else [])
-    hosts = list(dict.fromkeys(host.of_a_box() for host in hosts))
+    hosts = list(dict.fromkeys(host.with_default_account() for host in hosts))
     if not hosts:
         raise click.UsageError("give at least one HOST before MODEL, or a file with --all-of")
     model = Model.open(Path(file))
     line = Line(identity_for_pushing(identity), port)
     with _bars(hosts) as report:
         outcomes = push_all(model, hosts, line, again=again, report=report)
-    return _tell(model, outcomes)
+    return _print_outcomes(model, outcomes)
 
 
 @click.command()
@@ -70,37 +70,37 @@ def push(
 @click.option(
     "--store",
     default="",
-    help="Folder there for models, where no box is installed.  [default: the box's own]",
+    help="Folder there for models, where no device is installed.  [default: the device's own]",
 )
 def pair(host: str, identity: Path | None, port: int | None, program: str, store: str) -> None:
     """Let this workstation push models to HOST, and do nothing else there.
 
-    Logs in as the owner of the box, such as pi@studio.local, and may ask for a password. Makes a
+    Logs in as the owner of the device, such as pi@studio.local, and may ask for a password. Makes a
     key for pushing, if there is none yet.
     """
     from export.remote import pairing
     from export.remote.ssh import Host
 
-    there, place = Host.parse(host), pairing.Place(program, store)
+    owner, place = Host.parse(host), pairing.Place(program, store)
     key = identity or pairing.default_identity()
     say(f"key       {key}: {'made' if pairing.make_identity(key) else 'is there'}")
-    found = pairing.pair(there, key, place, port=port)
-    if found.gave_shell:
-        say(f"account   {found.host.user}: given /bin/sh, to run that one program")
+    paired = pairing.pair(owner, key, place, port=port)
+    if paired.gave_shell:
+        say(f"account   {paired.host.user}: given /bin/sh, to run that one program")
     say(
-        f"box       {'knows the key now' if found.is_new else 'knew the key already'}: it runs "
-        f"{found.program} receive, and nothing else"
+        f"device    {'is paired now' if paired.is_new else 'was paired already'}: the key runs "
+        f"{paired.program} receive, and nothing else"
     )
-    pairing.check_pairing(found, key, port)
+    pairing.check_pairing(paired, key, port)
     options = [f"--identity {identity}"] if identity else []
     options += [f"--port {port}"] if port else []
-    command = " ".join(["switchboard push", str(found.host), "MODEL", *options])
+    command = " ".join(["switchboard push", str(paired.host), "MODEL", *options])
     say(f"tested    it answers; next: {command}")
 
 
 @contextmanager
 def _bars(hosts: "list[Host]") -> "Iterator[Callable[[Host, str, float], None]]":
-    """A bar for each host on standard error, gone when all is said."""
+    """A bar for each host on standard error, removed when the push has ended."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -116,8 +116,8 @@ def _bars(hosts: "list[Host]") -> "Iterator[Callable[[Host, str, float], None]]"
         yield lambda host, what, done: bars.update(tasks[host], description=what, completed=done)
 
 
-def _tell(model: "Model", outcomes: "list[Outcome]") -> int:
-    """Print the verdicts; the status is that of the first box that does not play it."""
+def _print_outcomes(model: "Model", outcomes: "list[Outcome]") -> int:
+    """Print the verdicts; the status is that of the first device that does not play it."""
     from device.errors import SwitchboardError
 
     if len(outcomes) == 1:
@@ -131,8 +131,8 @@ def _tell(model: "Model", outcomes: "list[Outcome]") -> int:
             rows.append((str(outcome.host), "accepted", _accepted(model, outcome)))
         except SwitchboardError as error:
             status = status or error.exit_code
-            word = "refused" if outcome.verdict else "not reached"
-            rows.append((str(outcome.host), word, str(error).removeprefix(f"{outcome.host}: ")))
+            verdict = "refused" if outcome.verdict else "not reached"
+            rows.append((str(outcome.host), verdict, str(error).removeprefix(f"{outcome.host}: ")))
     _table(rows)
     return status
 
@@ -140,9 +140,9 @@ def _tell(model: "Model", outcomes: "list[Outcome]") -> int:
 def _accepted(model: "Model", outcome: "Outcome") -> str:
     assert outcome.verdict is not None
     figures: Any = outcome.verdict.figures
-    examined = "known there" if not figures else f"examined in {outcome.verdict.seconds:.1f} s"
+    validation = "known there" if not figures else f"validated in {outcome.verdict.seconds:.1f} s"
     return (
-        f"plays {model.card.title!r} ({model.sha256[:12]}) from the next bar on; {examined}, "
+        f"plays {model.card.title!r} ({model.sha256[:12]}) from the next bar on; {validation}, "
         f"{outcome.seconds:.1f} s in all"
     )
 
@@ -152,8 +152,8 @@ def _table(rows: list[tuple[str, str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("box", "verdict", "", box=None, pad_edge=False)
+    table = Table("device", "verdict", "", box=None, pad_edge=False)
     for row in rows:
-        # Text: a box's words are not for rich to interpret.
+        # Text: rich must not interpret what a device sent.
         table.add_row(*(Text(one_line(cell)) for cell in row))
     Console().print(table)

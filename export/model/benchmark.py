@@ -11,7 +11,7 @@ from device.model.network import Network
 from device.synthesis.frame_cache import AHEAD_FRAMES
 from export.model.graph import Weights
 
-# More than a processor's last cache. Between two blocks a box sleeps, and finds its caches cold.
+# More than a processor's last cache: a device sleeps between two blocks, and its caches go cold.
 _SWEPT_BYTES = 64 * 2**20
 _ROUNDS = 25
 
@@ -68,12 +68,12 @@ def measure_speed(
     rounds: int = _ROUNDS,
     clock: Callable[[], float] = time.thread_time,
 ) -> list[Speed]:
-    """Time networks of one shape in turns, so that what else the machine does meets them all alike.
+    """Time networks of one shape in turns, so that other load on the machine affects all alike.
 
     Parameters
     ----------
     clock : callable
-        Seconds; by default those of this thread, which waiting for others does not count among.
+        Seconds; by default the processor time of this thread, without waiting.
     """
     card = networks[0].card
     rng = np.random.default_rng(0)

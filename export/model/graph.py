@@ -17,7 +17,7 @@ from device.model.contract import SLOTS_PER_BEAT
 from training.run.run_folder import FinishedRun
 
 OPSET = 20
-# The newest file format that onnxruntime 1.19, the oldest on a box, can read.
+# The newest file format that onnxruntime 1.19, the oldest on a device, can read.
 IR_VERSION = 10
 # Not part of the contract: the digits, for comparing torch with onnxruntime before release.
 CODES = "codes"
@@ -144,7 +144,7 @@ def to_onnx(run: FinishedRun, graph: BoxGraph) -> ModelProto:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Keep to itself what torch's exporter says of torchvision and of torch's own old habits."""
+    """Suppress the exporter's messages about torchvision and deprecated parts of torch."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -157,7 +157,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def to_device_graph(model: ModelProto) -> ModelProto:
-    """Make the graph that the contract wants: digits inside, the compose half behind a door."""
+    """Make the graph of the contract: digits inside, the compose half behind an ``If``."""
     shipped = ModelProto()
     shipped.CopyFrom(model)
     kept = [output for output in shipped.graph.output if output.name != CODES]
@@ -171,15 +171,15 @@ def to_device_graph(model: ModelProto) -> ModelProto:
 
 
 def _wrap_compose_in_if(graph: GraphProto, output_name: str) -> None:
-    """Move all that makes an output into an ``If`` that opens only for switches that are numbers.
+    """Move all nodes behind an output into an ``If`` that is taken only if no switch is NaN.
 
     onnxruntime computes every node of a graph, whatever outputs are fetched. Behind the ``If``, the
-    compose half costs a drawn block nothing: the box feeds it NaN and the branch is not taken.
+    compose half costs a drawn block nothing: the device feeds it NaN and the branch is not taken.
     """
     output = next(o for o in graph.output if o.name == output_name)
     inside = _ancestors(graph, [output_name])
     beside = _ancestors(graph, [o.name for o in graph.output if o.name != output_name])
-    # A branch sees what stands outside: nodes that both halves need stay there.
+    # A branch can read values from outside: nodes that both halves need stay there.
     compose = [node for node in graph.node if node.output[0] in inside - beside]
     outside = [node for node in graph.node if node.output[0] in beside]
     shape = [size.dim_value for size in output.type.tensor_type.shape.dim]
@@ -194,7 +194,7 @@ def _wrap_compose_in_if(graph: GraphProto, output_name: str) -> None:
         helper.make_node("Constant", [], ["idle_shape"], value=size),
         helper.make_node("ConstantOfShape", ["idle_shape"], ["idle"]),
     ]
-    door = [
+    guard = [
         helper.make_node("ReduceSum", ["switches"], ["switches_sum"], keepdims=0),
         helper.make_node("Equal", ["switches_sum", "switches_sum"], ["switches_are_numbers"]),
         helper.make_node(
@@ -206,8 +206,8 @@ def _wrap_compose_in_if(graph: GraphProto, output_name: str) -> None:
         ),
     ]
     del graph.node[:]
-    graph.node.extend([*outside, *door])
-    # Types of intermediate values were noted for the outer graph; they live in the branch now.
+    graph.node.extend([*outside, *guard])
+    # Types of intermediate values were noted for the outer graph; they are in the branch now.
     del graph.value_info[:]
 
 
@@ -245,8 +245,8 @@ def weights(graph: GraphProto, output_name: str) -> Weights:
 
 def nodes_behind(graph: GraphProto, output_name: str) -> list[NodeProto]:
     """List the nodes that an output depends on, in their order."""
-    found = _ancestors(graph, [output_name])
-    return [node for node in graph.node if node.output[0] in found]
+    behind = _ancestors(graph, [output_name])
+    return [node for node in graph.node if node.output[0] in behind]
 
 
 def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
@@ -265,11 +265,11 @@ def _inner(name: str) -> str:
 def _ancestors(graph: GraphProto, output_names: list[str]) -> set[str]:
     """Find the first output of every node that some outputs depend on."""
     producers = {name: node for node in graph.node for name in node.output}
-    found: set[str] = set()
-    waiting = list(output_names)
-    while waiting:
-        node = producers.get(waiting.pop())
-        if node is not None and node.output[0] not in found:
-            found.add(node.output[0])
-            waiting.extend(node.input)
-    return found
+    ancestors: set[str] = set()
+    pending = list(output_names)
+    while pending:
+        node = producers.get(pending.pop())
+        if node is not None and node.output[0] not in ancestors:
+            ancestors.add(node.output[0])
+            pending.extend(node.input)
+    return ancestors

@@ -38,7 +38,7 @@ _N_GOLDEN_FRAMES = 4
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and what its export found out.
+    """What was written, and what was measured of it.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class ModelDraft:
-    """A model that is no file yet.
+    """A model before it is written as a file.
 
     Attributes
     ----------
@@ -88,12 +88,12 @@ class ModelDraft:
         return cls(traced, checked, _describe(run, golden(run, graph, checked), title))
 
     def with_provenance(self, **more: Any) -> Self:
-        """Say more of where it comes from."""
+        """Add to its provenance."""
         provenance = {**self.card.provenance, **more}
         return replace(self, card=replace(self.card, provenance=provenance))
 
     def write_and_open(self, path: Path) -> Network:
-        """Write it and open it as the box would."""
+        """Write it and open it as the device would."""
         path.write_bytes(self.content())
         return Network.open(path)
 
@@ -129,8 +129,8 @@ def export_run(run: FinishedRun, out: Path, *, title: str, rounded: bool = False
     Raises
     ------
     ExportError
-        If torch and onnxruntime disagree, the file would be too large, or int8 can be heard or is
-        not faster; nothing is written.
+        If torch and onnxruntime disagree, the file would be too large, or int8 is audible or not
+        faster; nothing is written.
     OutputError
         If the file cannot be written, or what is read back is not what was written.
     """
@@ -138,13 +138,13 @@ def export_run(run: FinishedRun, out: Path, *, title: str, rounded: bool = False
     with _one_thread(), TemporaryDirectory() as folder:
         graph = BoxGraph(run).eval()
         draft = ModelDraft.of(run, graph, to_onnx(run, graph), title=title)
-        found = parity.measure(run, graph, draft.checked)
-        found.check()
-        draft = draft.with_provenance(parity=vars(found))
+        measured = parity.measure(run, graph, draft.checked)
+        measured.check()
+        draft = draft.with_provenance(parity=vars(measured))
         plain = draft.write_and_open(Path(folder) / "float32.onnx")
         if not rounded:
             n_bytes = _write(draft, out)
-            return _exported(draft, n_bytes, found, measure_speed([plain])[0])
+            return _exported(draft, n_bytes, measured, measure_speed([plain])[0])
 
         draft = ModelDraft.of(run, graph, int8.to_int8(draft.traced), title=title)
         network = draft.write_and_open(Path(folder) / "int8.onnx")
@@ -152,8 +152,8 @@ def export_run(run: FinishedRun, out: Path, *, title: str, rounded: bool = False
         distance.check()
         plain_speed, rounded_speed = measure_speed([plain, network])
         int8.check_faster(rounded_speed, plain_speed)
-        draft = draft.with_provenance(parity=vars(found), int8=vars(distance))
-        exported = _exported(draft, _write(draft, out), found, rounded_speed)
+        draft = draft.with_provenance(parity=vars(measured), int8=vars(distance))
+        exported = _exported(draft, _write(draft, out), measured, rounded_speed)
         return replace(exported, distance=distance, plain_speed=plain_speed)
 
 
@@ -161,7 +161,7 @@ def export_run(run: FinishedRun, out: Path, *, title: str, rounded: bool = False
 def _one_thread() -> Iterator[None]:
     """Compute on one thread: tensors this small are slower on more, much slower on a busy machine.
 
-    Sums in one order also make the same file of the same run.
+    Sums in one order also make the same run give the same file.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -171,8 +171,8 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _describe(run: FinishedRun, answer: Golden, title: str) -> ModelCard:
-    """Write the file's description of itself."""
+def _describe(run: FinishedRun, golden: Golden, title: str) -> ModelCard:
+    """The file's metadata."""
     analysis = run.config.analysis
     exporter = {"version": version("lofi-switchboard"), "commit": commit()}
     return ModelCard(
@@ -192,18 +192,18 @@ def _describe(run: FinishedRun, answer: Golden, title: str) -> ModelCard:
         # Both may quote other people's files: tags, names of tracks, credits.
         switch_labels=tuple(map(plain, run.switch_labels)),
         provenance=plain({**run.provenance, "exported_by": exporter}),
-        golden=answer,
+        golden=golden,
         scores=run.scores,
     )
 
 
 @torch.no_grad()
 def golden(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Golden:
-    """Find a question whose answer no rounding can turn.
+    """Choose an input whose output does not depend on rounding.
 
-    Of many random states the one is taken whose closest arg max was the clearest, so that another
-    processor's last bits cannot tip a digit over and make a good file look damaged. The answer is
-    the graph's that ships: parity has bound it to torch's, but int8 may round it a little.
+    Of many random states the one whose closest arg max has the largest margin, so that another
+    processor's last bits cannot change a digit and make a good file look damaged. The expected
+    output is that of the exported graph: parity ties it to torch's, but int8 may round it a little.
     """
     rng = np.random.default_rng(0)
     n = _N_GOLDEN_CANDIDATES
@@ -215,7 +215,7 @@ def golden(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Golden:
     position = torch.linspace(0, beats * 0.97, _N_GOLDEN_FRAMES)
     score, _ = traced.compose(switches.numpy(), variation.numpy())
     frames = traced.draw(score, position.numpy())
-    # Not by way of the card, whose own log floor this is to vouch for.
+    # Not by way of the card, whose log floor is checked with this.
     above = np.maximum(np.exp(frames.astype(np.float64)) - run.config.analysis.floor, 0)
     return Golden(
         switches=tuple(switches.tolist()),
@@ -227,14 +227,14 @@ def golden(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Golden:
     )
 
 
-def _exported(draft: ModelDraft, n_bytes: int, found: Parity, measured: Speed) -> Exported:
+def _exported(draft: ModelDraft, n_bytes: int, parity: Parity, speed: Speed) -> Exported:
     graph = draft.traced.graph
     halves = weights(graph, "score"), weights(graph, "log_magnitude")
-    return Exported(n_bytes, draft.card, found, measured, *halves)
+    return Exported(n_bytes, draft.card, parity, speed, *halves)
 
 
 def _write(draft: ModelDraft, out: Path) -> int:
-    """Let the file take its name once what lies on the disk has been found to be what was meant."""
+    """Write the file and rename it once what is on the disk has been read back and compared."""
     content = draft.content()
     target = regular_target(out)
     partial = target.with_name(f".{target.name}.part")
@@ -250,7 +250,7 @@ def _write(draft: ModelDraft, out: Path) -> int:
 
 
 def _check_written(partial: Path, content: bytes, draft: ModelDraft) -> None:
-    # Opened as the box will open it, before it takes its name.
+    # Opened as the device will open it, before it is renamed.
     network = Network.open(partial)
     if partial.read_bytes() != content or network.card != draft.card:
         raise ExportError(

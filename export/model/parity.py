@@ -1,4 +1,4 @@
-"""Does onnxruntime compute what torch computes? Asked for every state of the panel."""
+"""Whether onnxruntime computes what torch computes, for every switch state."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Parity:
         ------
         ExportError
         """
-        # Both are asked for the good, which a NaN is not.
+        # Written so that NaN fails.
         if not self.code_agreement >= SMALLEST_AGREEMENT:
             raise ExportError(
                 f"parity of compose: found {self.code_agreement:.4%} of the digits equal, expected "
@@ -66,7 +66,7 @@ class Parity:
 
 
 class TracedGraph:
-    """A graph that is no file yet, in onnxruntime on one thread, its digits in sight.
+    """A graph before it is written, in onnxruntime on one thread, with its digits as an output.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ class TracedGraph:
         options.intra_op_num_threads = 1
         providers = ["CPUExecutionProvider"]
         self._session = ort.InferenceSession(model.SerializeToString(), options, providers)
-        # The half that is not asked computes all the same, from these.
+        # The half whose output is not fetched is computed all the same, from these.
         self._idle = {
             node.name: np.zeros([n if isinstance(n, int) else 1 for n in node.shape], np.float32)
             for node in self._session.get_inputs()
@@ -103,24 +103,24 @@ class TracedGraph:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What both sides are asked: a panel state, a variation and positions in beats."""
+class ParityInput:
+    """Input of both sides: a switch state, a variation and positions in beats."""
 
     switches: NDArray[np.float32]
     variation: NDArray[np.float32]
     position: NDArray[np.float32]
 
 
-def questions(n_switches: int, n_variation: int, n_beats: float) -> Iterator[Question]:
-    """Ask for every state of the panel, or a random sample where there are too many.
+def parity_inputs(n_switches: int, n_variation: int, n_beats: float) -> Iterator[ParityInput]:
+    """An input for every switch state, or for a random sample where there are too many.
 
-    The same questions at every call.
+    The same inputs at every call.
     """
     rng = np.random.default_rng(0)
     for switches in states(n_switches, rng):
         variation = rng.standard_normal(n_variation).astype(np.float32)
         position = np.sort(rng.uniform(0, n_beats, _N_POSITIONS)).astype(np.float32)
-        yield Question(switches, variation, position)
+        yield ParityInput(switches, variation, position)
 
 
 @torch.no_grad()
@@ -129,32 +129,32 @@ def measure(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Parity:
     n_equal = n_digits = 0
     differences: list[float] = []
     config, n_beats = run.config, run.n_slots / SLOTS_PER_BEAT
-    for asked in questions(config.n_switches, config.n_variation, n_beats):
-        inputs = torch.from_numpy(asked.switches), torch.from_numpy(asked.variation)
-        score, digits = graph.compose(*inputs)
-        drawn = graph.render(score, torch.from_numpy(asked.position)).numpy()
-        _, codes = traced.compose(asked.switches, asked.variation)
+    for each in parity_inputs(config.n_switches, config.n_variation, n_beats):
+        switches, variation = torch.from_numpy(each.switches), torch.from_numpy(each.variation)
+        score, digits = graph.compose(switches, variation)
+        drawn = graph.render(score, torch.from_numpy(each.position)).numpy()
+        _, codes = traced.compose(each.switches, each.variation)
         n_equal += int((codes == digits.numpy()).sum())
         n_digits += codes.size
-        differences.append(_largest(traced.draw(score.numpy(), asked.position) - drawn))
+        differences.append(_largest(traced.draw(score.numpy(), each.position) - drawn))
     return Parity(len(differences), n_equal / n_digits, float(np.max(differences)))
 
 
 def confirm(traced: TracedGraph, network: Network) -> None:
-    """Ask a file what the graph was asked that it was made of.
+    """Compare a file with the graph it was made of, on the inputs of `measure`.
 
     Raises
     ------
     ExportError
-        If it answers anything else.
+        If they differ.
     """
     card = network.card
-    for asked in questions(card.n_switches, card.n_variation, card.beats_per_loop):
-        score, _ = traced.compose(asked.switches, asked.variation)
-        frames = traced.draw(score, asked.position)
+    for each in parity_inputs(card.n_switches, card.n_variation, card.beats_per_loop):
+        score, _ = traced.compose(each.switches, each.variation)
+        frames = traced.draw(score, each.position)
         difference = max(
-            _largest(network.compose(asked.switches, asked.variation) - score),
-            _largest(network.log_magnitude(score, asked.position) - frames),
+            _largest(network.compose(each.switches, each.variation) - score),
+            _largest(network.log_magnitude(score, each.position) - frames),
         )
         if not difference <= LARGEST_DIFFERENCE:
             raise ExportError(
@@ -164,12 +164,12 @@ def confirm(traced: TracedGraph, network: Network) -> None:
 
 
 def _largest(difference: NDArray[np.float32]) -> float:
-    # Unlike Python's max, numpy's lets no NaN pass unseen.
+    # Unlike Python's max, numpy's returns NaN if there is one.
     return float(np.abs(difference).max())
 
 
 def states(n_switches: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    """Go through every state of the panel, or a random sample where there are too many."""
+    """Every switch state, or a random sample where there are too many."""
     if 2**n_switches <= MOST_STATES:
         sample = all_states(n_switches)
     else:

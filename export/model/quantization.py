@@ -21,10 +21,10 @@ from onnx import ModelProto
 from device.model.network import Network
 from export.model.benchmark import Speed
 from export.model.graph import nodes_behind
-from export.model.parity import ExportError, questions
+from export.model.parity import ExportError, parity_inputs
 
-# Spectra that are not told apart (Paliwal & Atal 1993): 1 dB apart on average, at most 2 % of the
-# frames more than 2 dB and none more than 4 dB.
+# Spectra that cannot be distinguished by ear (Paliwal & Atal 1993): 1 dB apart on average, at most
+# 2 % of the frames more than 2 dB and none more than 4 dB.
 MOST_MEAN_DB = 1.0
 OUTLIER_DB = 2.0
 MOST_OUTLIERS = 0.02
@@ -35,13 +35,13 @@ _MASKED_DB = 60.0
 
 @dataclass(frozen=True)
 class Distance:
-    """How far what int8 draws is from what float32 draws, frame by frame.
+    """How far the frames of int8 are from those of float32.
 
     Attributes
     ----------
     n_states : int
     n_other_scores : int
-        States that compose anything else, by even one digit.
+        States whose composition differs, by even one digit.
     mean_db, largest_db : float
         Log-spectral distance of a frame.
     outliers : float
@@ -66,34 +66,34 @@ class Distance:
                 f"other digits in {self.n_other_scores} of {self.n_states} states",
                 "the same in all",
             )
-        # Asked for the good, which a NaN is not.
-        bounds = {"mean": MOST_MEAN_DB, "largest": MOST_DB}
-        for name, most in bounds.items():
-            if not getattr(self, f"{name}_db") <= most:
-                found = f"a {name} log-spectral distance of {getattr(self, f'{name}_db'):.2f} dB"
-                raise _refusal(found, f"at most {most:g} dB")
+        # Written so that NaN fails.
+        bounds = {"mean": (self.mean_db, MOST_MEAN_DB), "largest": (self.largest_db, MOST_DB)}
+        for name, (distance, most) in bounds.items():
+            if not distance <= most:
+                measured = f"a {name} log-spectral distance of {distance:.2f} dB"
+                raise _refusal(measured, f"at most {most:g} dB")
         if not self.outliers <= MOST_OUTLIERS:
-            found = f"{self.outliers:.1%} of the frames more than {OUTLIER_DB:g} dB away"
-            raise _refusal(found, f"at most {MOST_OUTLIERS:.0%}")
+            measured = f"{self.outliers:.1%} of the frames more than {OUTLIER_DB:g} dB away"
+            raise _refusal(measured, f"at most {MOST_OUTLIERS:.0%}")
 
 
-def _refusal(found: str, expected: str) -> ExportError:
+def _refusal(measured: str, expected: str) -> ExportError:
     return ExportError(
-        f"int8: found {found}, expected {expected}; no file was written: export with "
+        f"int8: found {measured}, expected {expected}; no file was written: export with "
         "--quantize none"
     )
 
 
 def check_faster(rounded: Speed, plain: Speed) -> None:
-    """Refuse to be a little worse for nothing.
+    """Refuse int8 if it is not faster.
 
     Raises
     ------
     ExportError
     """
     if not rounded.frame_ms < plain.frame_ms:
-        found = f"{rounded.frame_ms:.4f} ms a frame"
-        raise _refusal(found, f"less than the {plain.frame_ms:.4f} ms of float32 on this machine")
+        expected = f"less than the {plain.frame_ms:.4f} ms of float32 on this machine"
+        raise _refusal(f"{rounded.frame_ms:.4f} ms a frame", expected)
 
 
 def to_int8(model: ModelProto) -> ModelProto:
@@ -102,7 +102,7 @@ def to_int8(model: ModelProto) -> ModelProto:
     What they are multiplied with is rounded while it is computed, by plain operators:
     DynamicQuantizeLinear, MatMulInteger.
     """
-    # Takes a second to import, and only this one export in a hundred needs it.
+    # Takes a second to import, and few exports need it.
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     rounded = ModelProto()
@@ -130,7 +130,7 @@ def to_int8(model: ModelProto) -> ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself the quantizer's advice to optimise the graph first: the box does that."""
+    """Suppress the quantizer's advice to optimise the graph first: the device does that."""
     logging.disable(logging.WARNING)
     try:
         yield
@@ -139,14 +139,14 @@ def _quiet() -> Iterator[None]:
 
 
 def compare(plain: Network, rounded: Network) -> Distance:
-    """Draw the same frames with both, in every state of the panel or a sample of them."""
+    """Draw the same frames with both, in every switch state or a sample of them."""
     card = plain.card
     n_other, distances = 0, []
-    for asked in questions(card.n_switches, card.n_variation, card.beats_per_loop):
-        score = plain.compose(asked.switches, asked.variation)
-        n_other += not np.array_equal(score, rounded.compose(asked.switches, asked.variation))
-        drawn = (network.magnitude(score, asked.position) for network in (plain, rounded))
-        # At its own floor a model means silence.
+    for each in parity_inputs(card.n_switches, card.n_variation, card.beats_per_loop):
+        score = plain.compose(each.switches, each.variation)
+        n_other += not np.array_equal(score, rounded.compose(each.switches, each.variation))
+        drawn = (network.magnitude(score, each.position) for network in (plain, rounded))
+        # A magnitude at the model's floor is silence.
         distances.append(spectral_distance_db(*drawn, silence=math.exp(card.log_floor)))
     frames = np.concatenate(distances)
     return Distance(
@@ -168,7 +168,7 @@ def spectral_distance_db(
     a, b : (n_frames, n_bins)
         Magnitudes. What the loudest bin of `a`'s frame masks counts as being at that threshold.
     silence : float
-        The magnitude below which nothing is heard in any frame.
+        The magnitude below which any frame is inaudible.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-# Read by `sh -s` on a box: let one key push models there, and do nothing else.
+# Read by `sh -s` on a device: let one key push models there, and do nothing else.
 #
 #   sh -s -- KEY PROGRAM STORE      a public key, and two paths that may be empty
 #
@@ -13,7 +13,7 @@ end() {
     exit 0
 }
 
-# The account of an installed box, else the one we are logged in to.
+# The account of an installed device, else the one we are logged in to.
 account=$(id -un) home=$HOME shell=
 installed=/opt/switchboard/current/bin/switchboard
 if [ -z "$program$store" ] && [ -x "$installed" ] && entry=$(getent passwd switchboard); then
@@ -27,7 +27,7 @@ answer account "$account"
 answer program "$program"
 [ -x "$program" ] || end noprogram
 
-# Nothing here may read our standard input: it is this script.
+# No command here may read standard input: it is this script.
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 as_account() {
     if [ "$account" = "$(id -un)" ]; then
@@ -36,7 +36,7 @@ as_account() {
         as_root setpriv --reuid "$account" --regid "$account" --init-groups -- "$@"
     fi
 }
-# With whose rights to make a folder: root follows no links of another account's.
+# Make a folder with the rights of the account that owns its parents: root follows no links of others.
 as_owner_of() {
     place='' owner=0
     IFS=/
@@ -74,7 +74,7 @@ command="$program receive${store:+ --store $store}"
 as_account sh -s -- "$home/.ssh" "restrict,command=\"$command\" $key" <<'END'
 set -eu
 folder=$1 line=$2 keys=$1/authorized_keys
-# What makes it this key, whatever stands before and behind.
+# The key itself, without options and comment.
 blob=" $(echo "$line" | sed 's/.* \([^ ]*\) [^ ]*$/\1/')"
 umask 077
 mkdir -p "$folder"
@@ -83,7 +83,7 @@ if grep -qxF -- "$line" "$keys"; then
     echo state=found
     exit
 fi
-# A line for this key is an older pairing, or it opens more than a pairing would.
+# A line for this key is an older pairing, or it permits more than a pairing does.
 pairing='^restrict,command="[^"]* receive( --store [^"]*)?" '
 if grep -F -- "$blob" "$keys" | grep -qvE -- "$pairing"; then
     echo state=taken

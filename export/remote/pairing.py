@@ -1,4 +1,4 @@
-"""Pairing: a key of its own for pushing, and a box that lets that key do nothing else."""
+"""Pairing: a key of its own for pushing, and a device that lets that key do nothing else."""
 
 import re
 import shlex
@@ -20,40 +20,40 @@ _PUBLIC_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]+) ([A-Za-z0-9+/=]+)(?: .*)?
 _PLAIN_PATH = re.compile(r"/[\w./+-]*", re.ASCII)
 _COMMENT = "switchboard-push"
 
-_WRONG = {
+_FAULTS = {
     "noprogram": (
         "found no `switchboard` there, expected it in /opt/switchboard/current or on the path of a "
-        "login; install it there, or give its place with --program"
+        "login; install it there, or give its path with --program"
     ),
     "nosudo": (
         "found an account that may not use sudo without a password, expected the owner's; pair as "
         "an account that may, such as pi@{name}"
     ),
     "nostore": (
-        "found that {account} may not write to {store}, expected a place for models; give one with "
-        "--store, and the same one to `switchboard play`"
+        "found that {account} may not write to {store}, expected a folder for models; give one "
+        "with --store, and the same one to `switchboard play`"
     ),
     "taken": (
         "found that this key may do more there than push models, expected a key of its own; leave "
-        "--identity out, or take the key's other line out of ~/.ssh/authorized_keys there"
+        "--identity out, or remove the key's other line from ~/.ssh/authorized_keys there"
     ),
 }
 
 
 class PairingError(SwitchboardError, ValueError):
-    """A key or a box that cannot be paired."""
+    """A key or a device that cannot be paired."""
 
     exit_code = 46
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where things are on a box; empty for what is found there and its own default.
+    """Paths on a device; empty for the program that is found there and the default store.
 
     Raises
     ------
     PairingError
-        If a path could be taken for more than a path.
+        If a path holds characters that a shell would interpret.
     """
 
     program: str = ""
@@ -70,16 +70,16 @@ class Place:
 
 @dataclass(frozen=True)
 class Pairing:
-    """What was found or done on a box.
+    """The result of pairing a device.
 
     Attributes
     ----------
     host : Host
-        As to push to it.
+        To push to.
     program : str
         What the key runs there.
     gave_shell : bool
-        Whether the account had none to run it with.
+        Whether the account had no shell to run it with, and was given one.
     is_new : bool
     """
 
@@ -94,25 +94,25 @@ def default_identity() -> Path:
     return Path(click.get_app_dir("switchboard")) / "id_ed25519"
 
 
-def identity_for_pushing(asked: Path | None) -> Path | None:
-    """The key to push with; None leaves the choice to ssh, where nothing was ever paired.
+def identity_for_pushing(requested: Path | None) -> Path | None:
+    """The key to push with; None leaves the choice to ssh, where no device was ever paired.
 
     Raises
     ------
     PairingError
-        If the one that was asked for is not there.
+        If the requested one does not exist.
     """
-    if asked is not None and not asked.is_file():
+    if requested is not None and not requested.is_file():
         raise PairingError(
-            f"{asked}: found no such key, expected a private one; `switchboard pair HOST "
+            f"{requested}: found no such key, expected a private one; `switchboard pair HOST "
             "--identity` makes it"
         )
     default = default_identity()
-    return asked or (default if default.is_file() else None)
+    return requested or (default if default.is_file() else None)
 
 
 def make_identity(identity: Path) -> bool:
-    """Make a key, unless there is one; says whether it did.
+    """Make a key, unless there is one; return whether it was made.
 
     Raises
     ------
@@ -132,12 +132,12 @@ def make_identity(identity: Path) -> bool:
 
 
 def public_half(identity: Path) -> str:
-    """The line that a box needs to know of a key.
+    """The line that a device stores for a key.
 
     Raises
     ------
     PairingError
-        If the file is no private key, or locked with a passphrase and without its other half.
+        If the file is no private key, or has a passphrase and no public half beside it.
     """
     beside = identity.with_name(identity.name + ".pub")
     if beside.is_file():
@@ -156,7 +156,7 @@ def public_half(identity: Path) -> str:
 
 def _keygen(*arguments: str) -> str:
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             ["ssh-keygen", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -168,51 +168,51 @@ def _keygen(*arguments: str) -> str:
             "this verb needs ssh-keygen, which is not installed; install it with: "
             "sudo apt install openssh-client"
         ) from error
-    if done.returncode:
-        raise PairingError(f"ssh-keygen: {one_line(done.stderr)}; see --identity")
-    return done.stdout
+    if result.returncode:
+        raise PairingError(f"ssh-keygen: {one_line(result.stderr)}; see --identity")
+    return result.stdout
 
 
 def pair(host: Host, identity: Path, place: Place, *, port: int | None) -> Pairing:
-    """Introduce a key to a box through the owner's own login, which may ask its questions.
+    """Store a key on a device through the owner's own login, which may ask for a password.
 
     Raises
     ------
     PairingError
-        If the box cannot be paired.
+        If the device cannot be paired.
     SwitchboardError
-        What `export.remote.ssh.explain` knows.
+        The errors of `export.remote.ssh.explain`.
     """
     arguments = [public_half(identity), place.program, place.store]
-    told = _run(host, Line(port=port, batch=False), arguments)
-    state = told.get("state", "")
-    if state in _WRONG:
-        reason = _WRONG[state].format(**{"account": "", "store": "", **told, "name": host.name})
+    answers = _run(host, Line(port=port, batch=False), arguments)
+    state = answers.get("state", "")
+    if state in _FAULTS:
+        reason = _FAULTS[state].format(**{"account": "", "store": "", **answers, "name": host.name})
         raise PairingError(f"{host}: {reason}")
     return Pairing(
-        host=Host(told["account"], host.name),
-        program=told["program"],
-        gave_shell="shell" in told,
+        host=Host(answers["account"], host.name),
+        program=answers["program"],
+        gave_shell="shell" in answers,
         is_new=state == "new",
     )
 
 
 def check_pairing(pairing: Pairing, identity: Path, port: int | None) -> None:
-    """See that the key alone gets us to the box's end of a push.
+    """Check that the key alone reaches `switchboard receive` on the device.
 
     Raises
     ------
     SwitchboardError
-        What `export.remote.ssh.explain` knows.
+        The errors of `export.remote.ssh.explain`.
     """
-    with Box(pairing.host, Line(identity, port)) as box:
-        box.greeting()
-        box.part()
+    with Box(pairing.host, Line(identity, port)) as device:
+        device.greeting()
+        device.disconnect()
 
 
 def _run(host: Host, line: Line, arguments: list[str]) -> dict[str, str]:
-    """Run the script there; what it answers."""
-    # One text: ssh hands the words on to a shell, joined by spaces.
+    """Run the script there and return its answers by name."""
+    # One text: ssh joins the words by spaces and passes them to a shell.
     remote = " ".join(map(shlex.quote, ["sh", "-s", "--", *arguments]))
     with line.start(host, remote, stderr=subprocess.PIPE) as process:
         try:
@@ -221,7 +221,8 @@ def _run(host: Host, line: Line, arguments: list[str]) -> dict[str, str]:
             process.kill()
             raise
     lines = out.decode(errors="replace").splitlines()
-    told = dict(text.split("=", 1) for text in map(one_line, lines) if "=" in text)
-    if not {"account", "program", "state"} <= set(told) and told.get("state") not in _WRONG:
+    answers = dict(text.split("=", 1) for text in map(one_line, lines) if "=" in text)
+    is_complete = {"account", "program", "state"} <= set(answers)
+    if not is_complete and answers.get("state") not in _FAULTS:
         raise explain(host, process.returncode, err.decode(errors="replace"))
-    return told
+    return answers

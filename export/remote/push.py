@@ -1,4 +1,4 @@
-"""Pushing a model: to one box, or to several at once."""
+"""Pushing a model: to one device, or to several at once."""
 
 import hashlib
 import time
@@ -26,7 +26,7 @@ Report = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Model:
-    """A file that keeps the contract, read once for all boxes."""
+    """A file that keeps the contract, read once for all devices."""
 
     content: bytes
     sha256: str
@@ -34,7 +34,7 @@ class Model:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Check a file as every box will, before any is bothered.
+        """Check a file as every device will, before the first connection.
 
         Raises
         ------
@@ -48,14 +48,14 @@ class Model:
 def push(
     model: Model, host: Host, line: Line, *, again: bool = False, report: Report = lambda *_: None
 ) -> ValidationResult:
-    """Send a model to a box and wait for the box's verdict.
+    """Send a model to a device and wait for the device's verdict.
 
     Parameters
     ----------
     again : bool
-        Whether a box that refused this very file before shall look once more.
+        Whether a device that refused this file before validates it once more.
     report : callable
-        Told what goes on, and how much of it is done, from 0 to 1.
+        Called with the current step, and how much of it is done, from 0 to 1.
 
     Raises
     ------
@@ -63,31 +63,31 @@ def push(
         If there is no verdict.
     """
     report("connecting", 0.0)
-    with Box(host, line) as box:
-        _check_age(model, host, box.greeting())
-        box.say(UploadHeader(model.sha256, len(model.content), again))
-        for answer in box.answers():
+    with Box(host, line) as device:
+        _check_age(model, host, device.greeting())
+        device.announce(UploadHeader(model.sha256, len(model.content), again))
+        for answer in device.answers():
             match answer:
                 case {"event": "send"}:
                     report("sending", 0.0)
-                    box.send(model.content)
+                    device.send(model.content)
                 case {"event": "received", "n_bytes": int(n_bytes)}:
                     report("sending", n_bytes / len(model.content))
                 case {"event": "check", "check": str(check)}:
                     report(f"checking {one_line(check)}", 1.0)
                 case {"event": "verdict"}:
-                    box.part()
+                    device.disconnect()
                     return _verdict(host, answer)
     raise AssertionError("answers end in a verdict or in an error")
 
 
 def _check_age(model: Model, host: Host, greeting: dict[str, Any]) -> None:
-    known, ours = greeting.get("contract_version"), model.card.contract_version
-    if not isinstance(known, int) or known < ours:
+    supported, needed = greeting.get("contract_version"), model.card.contract_version
+    if not isinstance(supported, int) or supported < needed:
         raise ContractError(
-            f"{host}: found a box that knows models up to contract version "
-            f"{one_line(str(known))}, expected {ours}, which this model has; bring the box up to "
-            "date, or push a model that was exported for it"
+            f"{host}: found a device that supports models up to contract version "
+            f"{one_line(str(supported))}, expected {needed}, which this model has; update the "
+            "device, or push a model that was exported for it"
         )
 
 
@@ -101,15 +101,15 @@ def _verdict(host: Host, answer: dict[str, Any]) -> ValidationResult:
             "exit_code": int(exit_code),
             "figures": dict(figures),
         }:
-            # Words of another machine, on their way to a terminal.
-            said = one_line(check), one_line(reason)
-            return ValidationResult(accepted, seconds, *said, exit_code, figures)
-    raise NoSwitchboard(f"{host}: found a verdict without an end; bring the box up to date")
+            # Text of another machine, to be printed in a terminal.
+            texts = one_line(check), one_line(reason)
+            return ValidationResult(accepted, seconds, *texts, exit_code, figures)
+    raise NoSwitchboard(f"{host}: found a verdict without an end; update the device")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a push came to: the box's verdict, or why there is none."""
+    """The result of a push: the device's verdict, or why there is none."""
 
     host: Host
     seconds: float
@@ -117,7 +117,7 @@ class Outcome:
     error: SwitchboardError | None = None
 
     def check(self) -> None:
-        """Raise what kept the model from playing there.
+        """Raise the reason why the device does not play the model, if it does not.
 
         Raises
         ------
@@ -137,7 +137,7 @@ def push_all(
     again: bool = False,
     report: Callable[[Host, str, float], None] = lambda *_: None,
 ) -> list[Outcome]:
-    """Push to several boxes at once; in the order of the hosts."""
+    """Push to several devices at once; in the order of the hosts."""
 
     def one(host: Host) -> Outcome:
         started = time.monotonic()

@@ -1,7 +1,7 @@
-"""The system's ssh as a transport: whom to call, with what command line, and why it did not work.
+"""The system's ssh as a transport: hosts, the command line, and the causes of its failures.
 
-No shell reads anything on this side: ssh is started from a list of arguments, and a host that
-could pass for an option is no host.
+No shell is used on this side: ssh is started from a list of arguments, and a host that could be
+read as an option is refused.
 """
 
 import ipaddress
@@ -16,12 +16,12 @@ from device.errors import MissingExtra, SwitchboardError
 from device.files import read_text
 from device.plain_text import one_line
 
-# The account that the installer makes on a box.
+# The account that the installer makes on a device.
 ACCOUNT = "switchboard"
 CONNECT_SECONDS = 10
-# A box that was switched off, or a network that was: ssh notices after three of these.
+# A device that was switched off, or a network that was: ssh notices after three of these.
 _ALIVE_SECONDS = 5
-# The status with which ssh speaks for itself and not for the other side.
+# The status of ssh's own failures; every other one is that of the remote command.
 _SSH_FAILED = 255
 
 _HOST = re.compile(r"(?:([A-Za-z_][\w.-]*)@)?([A-Za-z0-9][\w.-]*)", re.ASCII)
@@ -34,7 +34,7 @@ _WITH_PORT = re.compile(r"(.*[^:]):(\d{1,5})", re.ASCII)
 
 
 class BadHost(SwitchboardError, ValueError):
-    """What was given as a host is none."""
+    """What was given as a host is not one."""
 
     exit_code = 40
 
@@ -46,13 +46,13 @@ class HostUnreachable(SwitchboardError, OSError):
 
 
 class LoginRefused(SwitchboardError, PermissionError):
-    """The host answers, but does not take our key."""
+    """The host answers, but does not accept our key."""
 
     exit_code = 42
 
 
 class HostKeyRefused(SwitchboardError, PermissionError):
-    """We do not take the host's key: it is unknown, or another than last time."""
+    """The host's key is not accepted: it is unknown, or another than last time."""
 
     exit_code = 43
 
@@ -64,14 +64,14 @@ class NoSwitchboard(SwitchboardError, OSError):
 
 
 class ConnectionLost(SwitchboardError, OSError):
-    """It broke off, or fell silent, before there was a verdict."""
+    """The connection broke off, or fell silent, before there was a verdict."""
 
     exit_code = 45
 
 
 @dataclass(frozen=True)
 class Host:
-    """Where a box is: ``[user@]name``, where a name may also be an address or ssh's own alias."""
+    """A device as ``[user@]name``, where the name may also be an address or an alias of ssh."""
 
     user: str | None
     name: str
@@ -90,7 +90,7 @@ class Host:
         split = _WITH_PORT.fullmatch(text)
         if split and _parts(split[1]):
             raise BadHost(
-                f"host {text[:80]!r}: found a port in it, expected a host alone; say "
+                f"host {text[:80]!r}: found a port in it, expected a host alone; use "
                 f"`--port {split[2]}`"
             )
         raise BadHost(
@@ -98,8 +98,8 @@ class Host:
             "me@192.168.1.20"
         )
 
-    def of_a_box(self) -> Self:
-        """The same place, as the account of an installed box, unless an account was named."""
+    def with_default_account(self) -> Self:
+        """The same host, with the account of an installed device unless an account was named."""
         return self if self.user else replace(self, user=ACCOUNT)
 
     def __str__(self) -> str:
@@ -140,7 +140,7 @@ def read_hosts(path: Path) -> list[Host]:
 
 @dataclass(frozen=True)
 class Line:
-    """How to reach boxes.
+    """How to reach devices.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class Line:
         The private key to use and no other; None leaves the choice to ssh.
     port : int or None
     batch : bool
-        Whether no person is there to answer a question.
+        Whether ssh may not ask for a password or for trust.
     """
 
     identity: Path | None = None
@@ -181,7 +181,7 @@ class Line:
         ]
 
     def start(self, host: Host, *remote: str, stderr: int) -> "subprocess.Popen[bytes]":
-        """Start ssh, its input and output in our hands.
+        """Start ssh with its input and output as pipes.
 
         Raises
         ------
@@ -194,7 +194,7 @@ class Line:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                # In English, which `explain` reads.
+                # In English, which `explain` matches.
                 env={**os.environ, "LC_ALL": "C"},
             )
         except FileNotFoundError as error:
@@ -206,14 +206,14 @@ class Line:
 
 @dataclass(frozen=True)
 class _Cause:
-    """What ssh says, and what that means for the sender of a model."""
+    """A message of ssh, the error it becomes, and what to do."""
 
     pattern: str
     error: type[SwitchboardError]
     remedy: str
 
 
-# The first that fits counts.
+# The first match applies.
 _CAUSES = (
     _Cause(
         "Could not resolve hostname",
@@ -223,65 +223,65 @@ _CAUSES = (
     _Cause(
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
         HostKeyRefused,
-        "if the box was installed anew, forget its old key with `ssh-keygen -R {name}` and pair "
+        "if the device was reinstalled, remove its old key with `ssh-keygen -R {name}` and pair "
         "again; if it was not, another machine answers in its place",
     ),
     _Cause(
         "Host key verification failed|No .* host key is known",
         HostKeyRefused,
-        "this workstation does not know this host: `switchboard pair OWNER@{name}` asks whether "
-        "to trust it",
+        "the host's key is not known on this workstation: `switchboard pair OWNER@{name}` asks "
+        "whether to trust it",
     ),
     _Cause(
         "Permission denied|Too many authentication failures|no more authentication methods",
         LoginRefused,
-        "it does not know this key yet: `switchboard pair OWNER@{name}` introduces it",
+        "this key is not paired with it yet: run `switchboard pair OWNER@{name}`",
     ),
     _Cause(
         "connect to host .* port|timed out during banner exchange|kex_exchange_identification",
         HostUnreachable,
-        "is it switched on and in this network, and does ssh answer there?",
+        "check that it is switched on, in this network, and that ssh runs there",
     ),
     _Cause(
         "not responding|closed by remote host|Broken pipe|Connection reset|Connection closed",
         ConnectionLost,
-        "the box plays on as before; push again",
+        "the device plays on as before; push again",
     ),
     _Cause(
         "not found|No such file or directory|No such command|cannot execute",
         NoSwitchboard,
-        "install it there, or bring it up to date, and pair again",
+        "install it there, or update it, and pair again",
     ),
 )
 
 
-def explain(host: Host, status: int, said: str) -> SwitchboardError:
-    """Say in our words why ssh, or what it started, ended without doing its work.
+def explain(host: Host, status: int, output: str) -> SwitchboardError:
+    """The error that explains why ssh, or the command it started, failed.
 
     Parameters
     ----------
     status : int
         With which ssh ended.
-    said : str
+    output : str
         Its standard error.
     """
     for cause in _CAUSES:
-        # What is not ssh's own failure was said by the other side, about its own matters.
+        # With another status than ssh's own, the remote command printed the message.
         if (cause.error is NoSwitchboard) != (status == _SSH_FAILED) and (
-            found := _saying(cause.pattern, said)
+            line := _last_line(cause.pattern, output)
         ):
-            return cause.error(f"{host}: found {found!r}; {cause.remedy.format(name=host.name)}")
-    found = _saying(".", said) or f"ssh ended with status {status}"
+            return cause.error(f"{host}: found {line!r}; {cause.remedy.format(name=host.name)}")
+    line = _last_line(".", output) or f"ssh ended with status {status}"
     if status == _SSH_FAILED:
-        return ConnectionLost(f"{host}: found {found!r}; the box plays on as before; push again")
+        return ConnectionLost(f"{host}: found {line!r}; the device plays on as before; push again")
     return NoSwitchboard(
-        f"{host}: found {found!r}, expected `switchboard receive` to answer; log in there and try "
+        f"{host}: found {line!r}, expected `switchboard receive` to answer; log in there and try "
         "`switchboard doctor`"
     )
 
 
-def _saying(pattern: str, said: str) -> str:
-    """The last line that says so; a host may write anything, a terminal shall show one line."""
-    lines = [line for line in said.splitlines() if re.search(pattern, line)]
-    # Who speaks is known, and a frame of @ is not for a single line.
+def _last_line(pattern: str, output: str) -> str:
+    """The last line that matches, without control characters; a host may write anything."""
+    lines = [line for line in output.splitlines() if re.search(pattern, line)]
+    # The error names the host already; ssh frames its warnings with @.
     return re.sub(r"^(ssh|\S+@\S+): ", "", one_line(lines[-1]).strip("@ ")) if lines else ""

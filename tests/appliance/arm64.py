@@ -8,15 +8,15 @@ from pathlib import Path
 from tests.appliance.shell import mounted
 
 _REGISTRY = Path("/proc/sys/fs/binfmt_misc")
-_NAME = "switchboard-rehearsal"
-# The first bytes of an AArch64 program, and which of them matter; as the kernel wants it written.
+_NAME = "switchboard-appliance"
+# The first bytes of an AArch64 program, and their mask, in the notation of binfmt_misc.
 _MAGIC = r"\x7fELF\x02\x01\x01" + r"\x00" * 9 + r"\x02\x00\xb7\x00"
 _MASK = r"\xff" * 7 + r"\x00" + r"\xff" * 8 + r"\xfe\xff\xff\xff"
 
 
 @contextmanager
 def arm64_programs() -> Iterator[None]:
-    """Let the kernel hand arm64 programs to qemu, wherever their root is."""
+    """Let the kernel run arm64 programs in qemu, whatever their root."""
     with ExitStack() as stack:
         if not (_REGISTRY / "register").exists():
             stack.enter_context(mounted("binfmt_misc", _REGISTRY, "-t", "binfmt_misc"))

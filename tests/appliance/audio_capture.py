@@ -1,4 +1,4 @@
-"""A sound card nobody owns: a private PulseAudio whose only sink is recorded while it plays."""
+"""A simulated sound card: a private PulseAudio whose only sink is recorded while it plays."""
 
 import os
 import signal
@@ -15,20 +15,20 @@ from device.closeable import Closeable
 from tests.appliance.shell import PREFERRED, running, wait_until
 
 SAMPLE_RATE = 44_100
-SINK = "rehearsal"
-# Below it the null sink's zeros; the quietest music lies far above.
+SINK = "appliance"
+# The null sink's zeros are below, the quietest music is far above.
 AUDIBLE = 1e-4
 KEPT_SECONDS = 120
 CHUNK_SAMPLES = SAMPLE_RATE // 50
 
 
-class Ear(Closeable):
-    """Hears what is played on the sink.
+class AudioCapture(Closeable):
+    """Records what is played on the sink.
 
     Parameters
     ----------
     folder : Path
-        Where the daemon's socket appears, as ``pulse.sock``; anybody may connect.
+        Where the daemon's socket is made, as ``pulse.sock``; every account may connect.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,13 +55,13 @@ class Ear(Closeable):
             self._stack = stack.pop_all()
 
     def since(self, moment: float) -> NDArray[np.float32]:
-        """What was heard since a moment of `time.monotonic`, mono."""
+        """What was recorded since a moment of `time.monotonic`, mono."""
         with self._lock:
             chunks = [samples for when, samples in self._chunks if when >= moment]
         return np.concatenate([np.zeros(0, np.float32), *chunks])
 
     def listen(self, seconds: float) -> NDArray[np.float32]:
-        """What is heard from now on."""
+        """Record from now on."""
         begin = time.monotonic()
         n_samples = int(seconds * SAMPLE_RATE)
         wait_until(
@@ -73,15 +73,15 @@ class Ear(Closeable):
         return self.since(begin)[:n_samples]
 
     def sounding(self, *, after: float, timeout_seconds: float) -> float:
-        """Wait for a sound later than a moment; the moment at which it was heard."""
+        """Wait for a sound later than a moment; return when it was recorded."""
         return wait_until(lambda: self._first(after), "a sound", timeout_seconds=timeout_seconds)
 
     def stall(self) -> None:
-        """The sound card hangs: who writes to it waits."""
+        """Let the sound card hang: writes to it block."""
         self._server.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
-        """The card plays again."""
+    def resume(self) -> None:
+        """Let the card play again."""
         self._server.send_signal(signal.SIGCONT)
 
     def close(self) -> None:

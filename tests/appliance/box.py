@@ -1,4 +1,4 @@
-"""The whole box under rehearsal: its system, its panel, and an ear at its loudspeaker."""
+"""A whole simulated device: its system, its switches, and a recording of its sound card."""
 
 import shutil
 import time
@@ -9,25 +9,25 @@ from typing import Any
 
 from device.closeable import Closeable
 from device.switches.pinout import DEFAULT_PINS
-from tests.appliance.audio_capture import Ear
-from tests.appliance.container import BOX_ADDRESS, Container
+from tests.appliance.audio_capture import AudioCapture
+from tests.appliance.container import DEVICE_ADDRESS, Container
 from tests.appliance.login import Login
-from tests.appliance.panel import Panel
-from tests.appliance.root_filesystem import borrowed
+from tests.appliance.root_filesystem import writable_copy
 from tests.appliance.shell import wait_until
+from tests.appliance.simulated_switches import SimulatedSwitches
 
 UNITS = ("switchboard", "switchboard-fallback")
 MODELS = "/var/lib/switchboard/models"
 INSTALL_SECONDS = 300
 PLAYING_SECONDS = 30
-# Sound already on its way when its source dies.
-ON_ITS_WAY_SECONDS = 0.4
+# Sound that is buffered when its source ends.
+BUFFERED_SECONDS = 0.4
 
-# What is simulated reaches the service by its environment; the service itself is as installed.
+# Simulated parts are passed to the service in its environment; the service itself is as installed.
 _DROP_IN = """\
 [Service]
-Environment=GPIOZERO_PIN_FACTORY=panel REHEARSAL_PANEL=/rehearsal/panel
-Environment=PYTHONPATH=/rehearsal/pins PULSE_SERVER=unix:/rehearsal/pulse.sock
+Environment=GPIOZERO_PIN_FACTORY=simulated APPLIANCE_LEVELS=/appliance/levels
+Environment=PYTHONPATH=/appliance/pins PULSE_SERVER=unix:/appliance/pulse.sock
 """
 
 
@@ -37,69 +37,70 @@ class Box(Closeable):
     Attributes
     ----------
     outside : Path
-        A folder that the box sees as ``/rehearsal``.
+        A folder that is ``/appliance`` on the device.
     """
 
     def __init__(self, tree: Path, folder: Path) -> None:
         self.outside = folder / "outside"
         self.outside.mkdir(parents=True)
-        self.login = Login(folder / "login", BOX_ADDRESS)
+        self.login = Login(folder / "login", DEVICE_ADDRESS)
         shutil.copytree(Path(__file__).with_name("pins"), self.outside / "pins")
         with ExitStack() as stack:
-            self.ear = stack.enter_context(Ear(self.outside))
-            self.panel = stack.enter_context(Panel(self.outside / "panel", DEFAULT_PINS))
-            self._root = stack.enter_context(borrowed(tree, folder / "root"))
+            self.audio = stack.enter_context(AudioCapture(self.outside))
+            switches = SimulatedSwitches(self.outside / "levels", DEFAULT_PINS)
+            self.switches = stack.enter_context(switches)
+            self._root = stack.enter_context(writable_copy(tree, folder / "root"))
             self._prepare()
             self.boot()
             stack.callback(self.pull_plug)
             self._stack = stack.pop_all()
 
     def boot(self) -> None:
-        """Switch it on; returns when everything that starts by itself has started."""
+        """Switch it on; return when all services have started."""
         self._container = Container(self._root, self.outside)
 
     def pull_plug(self) -> None:
-        """Everything in there is gone at once."""
+        """End all processes at once."""
         self._container.close()
 
     def plug_in_network(self) -> None:
-        """Until then there is none."""
+        """Connect the network; before, there is none."""
         self._container.plug_in_network()
 
     def run(self, *command: str | Path, **options: Any) -> str:
-        """What a command prints in there, as root; see `container.Container.run`."""
+        """Output of a command on the device, as root; see `container.Container.run`."""
         return self._container.run(*command, **options)
 
     def fails(self, *command: str | Path, **options: Any) -> str:
-        """The complaint of a command that has to fail."""
+        """Output of a command that has to fail."""
         return self._container.fails(*command, **options)
 
     def installer(self, wheelhouse: str = "wheelhouse") -> tuple[str, str]:
         """The command that installs from a wheelhouse in `outside`."""
-        return "sh", f"/rehearsal/{wheelhouse}/systemd/install.sh"
+        return "sh", f"/appliance/{wheelhouse}/systemd/install.sh"
 
     def install(self, wheelhouse: str = "wheelhouse") -> str:
-        """Run it, as the owner of a box would."""
+        """Run the installer, as the owner of a device would."""
         return self.run(*self.installer(wheelhouse), timeout_seconds=INSTALL_SECONDS)
 
-    def show(self, what: str, unit: str = UNITS[0]) -> str:
+    def show(self, name: str, unit: str = UNITS[0]) -> str:
         """One property of a unit."""
-        return self.run("systemctl", "show", f"--property={what}", "--value", unit).strip()
+        return self.run("systemctl", "show", f"--property={name}", "--value", unit).strip()
 
     def pid(self, unit: str = UNITS[0]) -> str:
-        """The main process, by its number in there; 0 when there is none."""
+        """The main process, by its number on the device; 0 when there is none."""
         return self.show("MainPID", unit)
 
     def journal(self, *of: str, n_lines: int = 60) -> str:
-        """The last of what the system and its services said."""
+        """The last lines of the log of the system and its services."""
         return self.run("journalctl", "--boot", "--output=cat", f"--lines={n_lines}", *of)
 
     def playing(self, after: float, timeout_seconds: float = PLAYING_SECONDS) -> float:
-        """Wait for a sound that came after a moment; seconds from there."""
-        return self.ear.sounding(after=after, timeout_seconds=timeout_seconds) - after
+        """Wait for a sound later than a moment; return the seconds in between."""
+        return self.audio.sounding(after=after, timeout_seconds=timeout_seconds) - after
 
     def settled(self) -> None:
-        """Wait until one of the services has told that it plays."""
+        """Wait until one of the services has reported that it plays."""
         wait_until(
             lambda: any(self.show("ActiveState", unit) == "active" for unit in UNITS),
             "a service that plays",
@@ -110,14 +111,14 @@ class Box(Closeable):
     def restarted(
         self, kill: Callable[[], object], timeout_seconds: float = PLAYING_SECONDS
     ) -> float:
-        """Do away with what plays; seconds until it plays again."""
+        """End what plays; return the seconds until it plays again."""
         moment = time.monotonic()
         kill()
-        quiet = moment + ON_ITS_WAY_SECONDS
-        return self.playing(quiet, timeout_seconds) + ON_ITS_WAY_SECONDS
+        quiet = moment + BUFFERED_SECONDS
+        return self.playing(quiet, timeout_seconds) + BUFFERED_SECONDS
 
     def close(self) -> None:
-        """Pull the plug and clear up; may be called again."""
+        """Pull the plug and clean up; may be called again."""
         self._stack.close()
 
     def _prepare(self) -> None:
@@ -125,13 +126,13 @@ class Box(Closeable):
         authorized.parent.mkdir(mode=0o700, exist_ok=True)
         authorized.write_text(self.login.public_key)
         for unit in UNITS:
-            drop_in = self._root / f"etc/systemd/system/{unit}.service.d/rehearsal.conf"
+            drop_in = self._root / f"etc/systemd/system/{unit}.service.d/simulation.conf"
             drop_in.parent.mkdir()
             drop_in.write_text(_DROP_IN)
 
 
 def assert_models_whole(run: Callable[..., str]) -> None:
-    """Every model in a box's store is what its name says, and nothing half-written lies about."""
+    """Check that every model in a store has the hash in its name, without any partial file."""
     names = run("ls", "-A", MODELS).split()
     for name in names:
         if name.endswith(".onnx"):

@@ -1,4 +1,4 @@
-"""What the stages share: a bound in time, reasons to skip, and a place for what was measured."""
+"""Shared by the stages: a time limit, reasons to skip, and the list of what was measured."""
 
 import fcntl
 import os
@@ -15,15 +15,15 @@ import pytest
 from tests.appliance.root_filesystem import CACHE
 from tests.appliance.shell import Failed
 
-# A busy machine may take so many times as long as the box should; it is said, and not failed.
+# A busy machine may take this many times as long as a device should: printed, not a failure.
 PATIENCE = 4.0
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Something measured, and what it should be at most."""
+    """A measurement, and its upper limit."""
 
-    what: str
+    name: str
     value: float
     unit: str
     at_most: float | None
@@ -31,9 +31,9 @@ class Figure:
     def __str__(self) -> str:
         value = f"{self.value:9.2f} {self.unit:3}"
         if self.at_most is None:
-            return f"{value} {self.what}"
+            return f"{value} {self.name}"
         verdict = "" if self.value <= self.at_most else ": NOT MET on this machine, now"
-        return f"{value} {self.what} (at most {self.at_most:g}{verdict})"
+        return f"{value} {self.name} (at most {self.at_most:g}{verdict})"
 
 
 Measured = Callable[..., None]
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Bounds a test together with the fixtures that it is the first to ask for."""
+    """Limits the time of a test together with the fixtures that it is the first to use."""
 
     def out_of_time(_signal: int, _frame: FrameType | None) -> None:
         raise Failed(f"not done within {seconds} s")
@@ -64,11 +64,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[pytest.TestReport]:
-    """With a failure goes what the box said."""
+    """Adds the device's journal to a failure."""
     report = yield
-    if report.failed and "box" in getattr(item, "funcargs", {}):
+    if report.failed and "device" in getattr(item, "funcargs", {}):
         with suppress(Failed):
-            report.sections.append(("the box's journal", item.funcargs["box"].journal()))
+            report.sections.append(("the device's journal", item.funcargs["device"].journal()))
     return report
 
 
@@ -83,27 +83,27 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def measured(pytestconfig: pytest.Config) -> Measured:
-    """Notes a figure; fails one that is far from what it should be."""
+    """Records a measurement; fails if it is far above its limit."""
 
-    def note(what: str, value: float, unit: str, at_most: float | None = None) -> None:
-        figure = Figure(what, value, unit, at_most)
+    def record(name: str, value: float, unit: str, at_most: float | None = None) -> None:
+        figure = Figure(name, value, unit, at_most)
         pytestconfig.stash[_FIGURES].append(figure)
         assert at_most is None or value <= PATIENCE * at_most, str(figure)
 
-    return note
+    return record
 
 
 @pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
-    """A folder beside the trees, gone in the end; whoever has it is the only rehearsal here."""
+    """A folder beside the trees, removed in the end; only one run at a time may have it."""
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = CACHE / "scratch"
     with (CACHE / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pytest.exit("another rehearsal is going on; run this one after it")
-        # What one that was killed left behind.
+            pytest.exit("another run of these tests is in progress; run this one after it")
+        # Files of a killed run.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         yield folder
@@ -112,22 +112,24 @@ def scratch() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def needs() -> Callable[..., None]:
-    """Skips where what a stage stands on is not there, and says how it is had."""
+    """Skips where a stage's requirements are missing, and names the command that installs them."""
 
     def need(*programs: str) -> None:
         if os.geteuid() != 0 or os.getpid() != 1:
-            pytest.skip("needs root and a namespace of its own: run it by `sudo make rehearse`")
+            pytest.skip(
+                "needs root and a namespace of its own: run it by `sudo make test-appliance`"
+            )
         missing = [program for program in programs if shutil.which(program) is None]
         if missing:
-            pytest.skip(f"no {', '.join(missing)}: `make rehearsal-tools` installs them")
+            pytest.skip(f"no {', '.join(missing)}: `make appliance-tools` installs them")
 
     return need
 
 
 @contextmanager
-def to_be_had(what: str) -> Iterator[None]:
-    """Skips, for what is fetched from elsewhere: that may be out of reach, or too slow."""
+def skip_unless_available(name: str) -> Iterator[None]:
+    """Skips where a download fails: a server may be unreachable, or too slow."""
     try:
         yield
     except Failed as error:
-        pytest.skip(f"{what} cannot be had here: {error}")
+        pytest.skip(f"{name} is not available here: {error}")

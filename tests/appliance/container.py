@@ -1,4 +1,4 @@
-"""The box as a container: a whole Debian with its own systemd, sharing nothing but this kernel."""
+"""The device as a container: a whole Debian with its own systemd, sharing only this kernel."""
 
 import os
 import signal
@@ -11,9 +11,9 @@ from device.closeable import Closeable
 from tests.appliance.shell import PREFERRED, Failed, run, running, wait_until
 
 BOOT_SECONDS = 60
-# The only cable to it. Addresses of a link are no part of any other network, and lead nowhere else.
-_HOST_END = "ve-rehearsal"
-BOX_ADDRESS = f"fe80::2%{_HOST_END}"
+# Its only link. Link-local addresses are part of no other network.
+_HOST_END = "ve-appliance"
+DEVICE_ADDRESS = f"fe80::2%{_HOST_END}"
 
 
 class Container(Closeable):
@@ -22,9 +22,9 @@ class Container(Closeable):
     Parameters
     ----------
     root : Path
-        Is written into; see `trees.borrowed`.
+        Is written to; see `root_filesystem.writable_copy`.
     outside : Path
-        A folder of this machine's, there as ``/rehearsal``.
+        A folder of this machine, which is ``/appliance`` in the container.
     """
 
     def __init__(self, root: Path, outside: Path) -> None:
@@ -48,7 +48,7 @@ class Container(Closeable):
     def run(
         self, *command: str | Path, timeout_seconds: float = 60, stdin: str | None = None
     ) -> str:
-        """What a command prints in there, as root."""
+        """Output of a command in the container, as root."""
         return run(
             "nsenter",
             f"--target={self._init}",
@@ -59,15 +59,15 @@ class Container(Closeable):
         )
 
     def fails(self, *command: str | Path, timeout_seconds: float = 60) -> str:
-        """The complaint of a command that has to fail."""
+        """Output of a command that has to fail."""
         try:
-            said = self.run(*command, timeout_seconds=timeout_seconds)
+            output = self.run(*command, timeout_seconds=timeout_seconds)
         except Failed as error:
             return str(error)
-        raise Failed(f"{command} was expected to fail, and said: {said}")
+        raise Failed(f"{command} was expected to fail, and printed: {output}")
 
     def plug_in_network(self) -> None:
-        """Until then it has none."""
+        """Connect the network; before, it has none."""
         ends = ("type", "veth", "peer", "name", "eth0", "netns", str(self._init))
         run("ip", "link", "add", _HOST_END, *ends)
         for side, end, address in (
@@ -78,11 +78,11 @@ class Container(Closeable):
             side("ip", "link", "set", end, "up")
 
     def close(self) -> None:
-        """Cut the power: everything in there is gone at once; may be called again."""
+        """Cut the power: all its processes end at once; may be called again."""
         self._stack.close()
 
     def _kill(self) -> None:
-        # With the first process of a namespace go all the others. nspawn's own end leaves them.
+        # The end of a namespace's first process ends all the others; the end of nspawn does not.
         if self._init:
             with suppress(ProcessLookupError):
                 os.kill(self._init, signal.SIGKILL)
@@ -105,7 +105,7 @@ def _nspawn(root: Path, outside: Path) -> list[str | Path]:
         *PREFERRED,
         "systemd-nspawn",
         f"--directory={root}",
-        f"--bind-ro={outside}:/rehearsal",
+        f"--bind-ro={outside}:/appliance",
         "--boot",
         "--private-network",
         "--register=no",
@@ -121,8 +121,8 @@ def _enter(cgroups: list[Path]) -> None:
 
 @contextmanager
 def _own_cgroups() -> Iterator[list[Path]]:
-    """Folders of the hierarchies that systemd looks at, for this container alone."""
-    own = f"rehearsal-{uuid.uuid4().hex[:8]}"
+    """Folders in the hierarchies that systemd uses, for this container alone."""
+    own = f"appliance-{uuid.uuid4().hex[:8]}"
     folders = [top / own for top in _hierarchies()]
     for folder in folders:
         folder.mkdir()

@@ -14,12 +14,12 @@ done
 cd "$root"/lib/modules/*/kernel/drivers
 rm -rf ata gpu hid infiniband iio input media mmc net/ethernet net/wireless scsi staging usb video
 chroot "$root" depmod "$(basename "$(dirname "$(dirname "$PWD")")")"
-printf 'gpio-sim\nsnd-aloop\n' >"$root/etc/modules-load.d/rehearsal.conf"
-echo 'options snd-aloop id=Loopback pcm_substreams=1' >"$root/etc/modprobe.d/rehearsal.conf"
+printf 'gpio-sim\nsnd-aloop\n' >"$root/etc/modules-load.d/appliance.conf"
+echo 'options snd-aloop id=Loopback pcm_substreams=1' >"$root/etc/modprobe.d/appliance.conf"
 
 # The chip is there before the instrument, as it is on a Pi, with every switch open. gpiozero asks
 # /proc/cpuinfo which Pi it is on.
-cat >"$root/usr/local/sbin/rehearsal-pins" <<'END'
+cat >"$root/usr/local/sbin/appliance-pins" <<'END'
 #!/bin/sh
 set -eu
 modprobe configfs
@@ -36,13 +36,13 @@ done
 udevadm settle
 { cat /proc/cpuinfo; printf 'Revision\t: c03111\n'; } >/run/cpuinfo
 END
-chmod +x "$root/usr/local/sbin/rehearsal-pins"
-# Emulated, everything takes a hundred times as long.
+chmod +x "$root/usr/local/sbin/appliance-pins"
+# Emulated, everything takes a hundred times as long. Read after box.conf, whose limits it replaces.
 for unit in switchboard switchboard-fallback; do
     mkdir -p "$root/etc/systemd/system/$unit.service.d"
-    cat >"$root/etc/systemd/system/$unit.service.d/rehearsal.conf" <<'END'
+    cat >"$root/etc/systemd/system/$unit.service.d/simulation.conf" <<'END'
 [Unit]
-After=rehearsal-pins.service
+After=appliance-pins.service
 
 [Service]
 BindReadOnlyPaths=/run/cpuinfo:/proc/cpuinfo
@@ -51,7 +51,7 @@ WatchdogSec=300
 END
 done
 
-cat >"$root/etc/systemd/system/rehearsal-pins.service" <<'END'
+cat >"$root/etc/systemd/system/appliance-pins.service" <<'END'
 [Unit]
 After=systemd-modules-load.service
 Before=switchboard.service
@@ -59,9 +59,9 @@ Before=switchboard.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/local/sbin/rehearsal-pins
+ExecStart=/usr/local/sbin/appliance-pins
 
 [Install]
 WantedBy=multi-user.target
 END
-chroot "$root" systemctl -q enable rehearsal-pins
+chroot "$root" systemctl -q enable appliance-pins

@@ -1,4 +1,4 @@
-"""The owner's login to a box: a key, and an ssh that leaves the one of whoever rehearses alone."""
+"""The owner's login to a device: a key, and an ssh that does not use the user's own settings."""
 
 import os
 import sys
@@ -6,16 +6,16 @@ from pathlib import Path
 
 from tests.appliance.shell import run
 
-BOX = "box"
+HOST = "device"
 
 
 class Login:
-    """What is needed to get into a box as root by the name ``box``.
+    """A login to a device as root, by the name ``device``.
 
     Attributes
     ----------
     public_key : str
-        Belongs into root's authorized_keys over there.
+        For root's authorized_keys on the device.
     ssh : tuple of str
         A command line up to the command.
     """
@@ -27,7 +27,7 @@ class Login:
         self.public_key = key.with_suffix(".pub").read_text()
         escaped = address.replace("%", "%%")
         config.write_text(
-            f"Host {BOX}\n HostName {escaped}\n Port {port}\n IdentityFile {key}\n"
+            f"Host {HOST}\n HostName {escaped}\n Port {port}\n IdentityFile {key}\n"
             f" UserKnownHostsFile {folder}/known_hosts\n StrictHostKeyChecking accept-new\n"
             " LogLevel ERROR\n ConnectTimeout 10\n ServerAliveInterval 10\n"
         )
@@ -35,11 +35,11 @@ class Login:
         ssh = self._bin / "ssh"
         ssh.write_text(f'#!/bin/sh\nexec {_which("ssh")} -F {config} "$@"\n')
         ssh.chmod(0o755)
-        self.ssh = (str(ssh), "-oBatchMode=yes", f"root@{BOX}")
+        self.ssh = (str(ssh), "-oBatchMode=yes", f"root@{HOST}")
         self.identity = folder / "pushing-key"
 
     def switchboard(self, *words: str | Path, timeout_seconds: float = 120) -> str:
-        """What a verb of the workstation's prints."""
+        """Output of a verb on the workstation."""
         return run(*self.command(*words), timeout_seconds=timeout_seconds)
 
     def command(self, *words: str | Path) -> list[str]:

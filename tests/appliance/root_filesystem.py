@@ -1,6 +1,6 @@
-"""Root trees of Debian systems: built once, kept under a name that tells what is in them.
+"""Root trees of Debian systems: built once, kept under a name that identifies their contents.
 
-Nobody writes into a tree that was built: `borrowed` lends a copy whose changes are thrown away.
+A tree that was built is not written to: `writable_copy` is a copy whose changes are discarded.
 """
 
 import hashlib
@@ -28,8 +28,8 @@ class Tree:
     Attributes
     ----------
     variant : str
-        Of mmdebstrap: ``minbase`` installs; ``extract`` only unpacks, which is what makes a tree of
-        a foreign machine cheap: no script of a package runs under emulation.
+        Of mmdebstrap: ``minbase`` installs; ``extract`` only unpacks, which is fast for a foreign
+        machine: no script of a package runs under emulation.
     early_hooks, hooks : tuple of str
         Shell before the chosen packages are installed, and after; ``$1`` is the root.
     """
@@ -44,7 +44,7 @@ class Tree:
 
     @property
     def path(self) -> Path:
-        """Where it is or will be; another recipe is another place."""
+        """Where it is or will be; another recipe has another path."""
         recipe = hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:10]
         return CACHE / f"{self.name}-{recipe}"
 
@@ -56,7 +56,7 @@ class Tree:
                 shutil.rmtree(old)
             part = self.path.with_suffix(".part")
             run(*self._command(part), stdin=_sources(self.suite), timeout_seconds=timeout_seconds)
-            # Where packages came from is this machine's business.
+            # The sources of packages are this machine's.
             (part / "etc/apt/sources.list").unlink(missing_ok=True)
             part.rename(self.path)
         return self.path
@@ -66,7 +66,7 @@ class Tree:
             "mmdebstrap",
             "--quiet",
             "--mode=root",
-            # Registered by ourselves, which it cannot know.
+            # Registered by `arm64_programs`, which it does not detect.
             "--skip=check/qemu",
             f"--architectures={self.arch}",
             f"--variant={self.variant}",
@@ -96,8 +96,8 @@ def _sources(suite: str) -> str:
 
 
 @contextmanager
-def borrowed(tree: Path, folder: Path) -> Iterator[Path]:
-    """Lend a tree to be written into; what is written stays in `folder`."""
+def writable_copy(tree: Path, folder: Path) -> Iterator[Path]:
+    """An overlay of a tree; what is written to it goes to `folder`."""
     changes, work, merged = (folder / name for name in ("changes", "work", "merged"))
     for layer in (changes, work, merged):
         layer.mkdir(parents=True)
@@ -107,14 +107,14 @@ def borrowed(tree: Path, folder: Path) -> Iterator[Path]:
 
 
 def run_in(root: Path, *command: str | Path, timeout_seconds: float) -> str:
-    """What a command prints that has a tree for its root, and no settings of this machine."""
+    """Output of a command with a tree as its root, and without settings of this machine."""
     clean = ("env", "--ignore-environment", "PATH=/usr/sbin:/usr/bin", "HOME=/root")
     (root / "proc").mkdir(exist_ok=True)
     with mounted("/proc", root / "proc", "--bind"):
         return run("chroot", root, *clean, *command, timeout_seconds=timeout_seconds)
 
 
-BOX = Tree(
+DEVICE = Tree(
     name="box",
     suite="bookworm",
     arch="amd64",
@@ -135,7 +135,7 @@ BOX = Tree(
 
 
 def foreign(suite: str) -> Tree:
-    """What an arm64 system brings that the installer and the instrument need, unpacked."""
+    """The packages of an arm64 system that installer and instrument need, unpacked."""
     return Tree(
         name=f"arm64-{suite}",
         suite=suite,
@@ -159,9 +159,16 @@ def foreign(suite: str) -> Tree:
 
 
 GUEST = replace(
-    BOX,
+    DEVICE,
     name="guest",
-    packages=(*BOX.packages, "alsa-utils", "initramfs-tools", "linux-image-amd64", "lz4", "udev"),
+    packages=(
+        *DEVICE.packages,
+        "alsa-utils",
+        "initramfs-tools",
+        "linux-image-amd64",
+        "lz4",
+        "udev",
+    ),
     # A plain Debian: group and rights of the pins are the installer's to make.
     hooks=((_HERE / "gpio_sim.sh").read_text(),),
     early_hooks=((_HERE / "initramfs.sh").read_text(),),

@@ -11,19 +11,19 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 COMMAND_SECONDS = 60.0
-# Before whatever else this machine does: what is rehearsed has real time on the box, and no
-# container can be given that.
+# Higher priority than other processes of this machine: the service has real time on a device, which
+# a container cannot be given.
 PREFERRED = ("nice", "--adjustment=-15")
 
 
 class Failed(Exception):
-    """What did not work, and its last words."""
+    """A command or wait that failed, with the end of its output."""
 
 
 def run(
     *command: str | Path, stdin: str | None = None, timeout_seconds: float = COMMAND_SECONDS
 ) -> str:
-    """What the command prints.
+    """Output of a command.
 
     Raises
     ------
@@ -44,15 +44,15 @@ def run(
 
 
 def wait_until(
-    found: Callable[[], T], what: str, *, timeout_seconds: float, every_seconds: float = 0.02
+    condition: Callable[[], T], name: str, *, timeout_seconds: float, every_seconds: float = 0.02
 ) -> T:
-    """Ask again and again until the answer is true; return it."""
+    """Poll a condition until it is true; return its value."""
     deadline = time.monotonic() + timeout_seconds
-    while not (answer := found()):
+    while not (value := condition()):
         if time.monotonic() > deadline:
-            raise Failed(f"waited {timeout_seconds:.0f} s in vain: {what}")
+            raise Failed(f"waited {timeout_seconds:.0f} s in vain: {name}")
         time.sleep(every_seconds)
-    return answer
+    return value
 
 
 @contextmanager
@@ -69,13 +69,13 @@ def mounted(source: str | Path, target: Path, *options: str) -> Iterator[Path]:
 def running(
     *command: str | Path, log: Path, ending: signal.Signals = signal.SIGTERM, **options: Any
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process for as long as it is needed; what it complains of goes to `log`."""
-    with log.open("wb") as complaints:
+    """A process for as long as it is needed; its standard error goes to `log`."""
+    with log.open("wb") as stderr:
         process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL,
-            stdout=options.pop("stdout", complaints),
-            stderr=complaints,
+            stdout=options.pop("stdout", stderr),
+            stderr=stderr,
             **options,
         )
         try:

@@ -1,7 +1,7 @@
 """Stage D: what a Raspberry Pi installs and renders, on its own processor's instructions.
 
-The trees are only unpacked, so that they are had in a minute; Python, pip, the installer and the
-instrument itself run through qemu-user. Neither systemd nor devices are there: stage B has those.
+The trees are only unpacked, which takes a minute; Python, pip, the installer and the instrument run
+in qemu-user. There is neither systemd nor hardware: stage B has those.
 """
 
 import json
@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.appliance.arm64 import arm64_programs
-from tests.appliance.conftest import to_be_had
-from tests.appliance.root_filesystem import borrowed, foreign, run_in
+from tests.appliance.conftest import skip_unless_available
+from tests.appliance.root_filesystem import foreign, run_in, writable_copy
 from tests.appliance.shell import run
 from tests.appliance.wheelhouse import wheelhouse
 
@@ -27,8 +27,8 @@ TREE_SECONDS = 900
 SLOW_SECONDS = 900
 SWITCHBOARD = "/usr/local/bin/switchboard"
 BITS = "01100101"
-# Phases are found step by step, so that the smallest difference of rounding grows: after a second
-# a Pi and a laptop may differ as two Pis of different kinds do. What comes first is the same.
+# Phases are estimated step by step, so that the smallest difference of rounding grows: after a
+# second a Pi and a laptop may differ as two Pis of different kinds do. The beginning is the same.
 SECONDS = 0.1
 MOST_DIFFERENT = 0.5
 
@@ -40,10 +40,10 @@ def pi(request, needs, scratch) -> Iterator[Path]:
     """The root of a fresh system."""
     suite, python = request.param
     needs("mmdebstrap", "qemu-aarch64-static")
-    with to_be_had(f"the root tree of {suite}"):
+    with skip_unless_available(f"the root tree of {suite}"):
         tree = foreign(suite).built(timeout_seconds=TREE_SECONDS)
-    with borrowed(tree, scratch / suite) as root:
-        with to_be_had("the wheelhouse"):
+    with writable_copy(tree, scratch / suite) as root:
+        with skip_unless_available("the wheelhouse"):
             wheelhouse("aarch64", python, root / "wheelhouse")
         with arm64_programs():
             run("sh", Path(__file__).with_name("foreign.sh"), root)
@@ -52,14 +52,14 @@ def pi(request, needs, scratch) -> Iterator[Path]:
 
 def test_the_installer_installs(pi, measured):
     begin = time.monotonic()
-    said = inside(pi, "sh", "/wheelhouse/systemd/install.sh")
+    output = inside(pi, "sh", "/wheelhouse/systemd/install.sh")
     measured(f"installer in {pi.parent.name} under qemu", time.monotonic() - begin, "s")
 
-    assert "it plays from the next boot on" in said
+    assert "it plays from the next boot on" in output
 
 
 def test_every_package_is_there_and_the_bundled_model_computes_what_it_should(pi):
-    # Opening a model replays its golden vector. Without a Pi around there are no pins and cards.
+    # Opening a model replays its golden vector. Without a Pi there are no pins and cards.
     findings = {
         f["what"]: f
         for f in json.loads(inside(pi, "sh", "-c", f"{SWITCHBOARD} doctor --json || true"))
@@ -75,8 +75,8 @@ def test_a_block_renders_as_it_does_here(pi, measured, tmp_path):
     inside(pi, SWITCHBOARD, *words, "/block.wav")
     run(Path(sys.executable).with_name("switchboard"), *words, tmp_path / "block.wav")
 
-    here, there = samples(tmp_path / "block.wav"), samples(pi / "block.wav")
-    difference = np.abs(here - there).max() / np.abs(here).max()
+    here, on_pi = samples(tmp_path / "block.wav"), samples(pi / "block.wav")
+    difference = np.abs(here - on_pi).max() / np.abs(here).max()
     measured(f"difference of a block, {pi.parent.name}", 100 * difference, "%", MOST_DIFFERENT)
 
 

@@ -1,8 +1,8 @@
-"""Stage C: the box as an emulated machine, with the kernel's own GPIO lines and sound card.
+"""Stage C: the device as an emulated machine, with the kernel's own GPIO lines and sound card.
 
-gpiozero and lgpio are the unmodified ones, on lines of gpio-sim; the card is snd-aloop, recorded
-from its other end. The processor is emulated and some hundred times too slow: what comes out is
-judged, and never when. The tests tell one story, in this order.
+gpiozero and lgpio are unmodified, on lines of gpio-sim; the card is snd-aloop, recorded from its
+other end. The processor is emulated and about a hundred times too slow: results are tested, times
+are not. The tests depend on each other, in this order.
 """
 
 import base64
@@ -22,10 +22,9 @@ from device.switches.bits import Bits
 from device.switches.pinout import DEFAULT_PINS
 from tests.appliance import probe_model as voice
 from tests.appliance.box import MODELS, assert_models_whole
-from tests.appliance.conftest import to_be_had
-from tests.appliance.login import BOX as HOST
-from tests.appliance.login import Login
-from tests.appliance.root_filesystem import GUEST, borrowed, run_in
+from tests.appliance.conftest import skip_unless_available
+from tests.appliance.login import HOST, Login
+from tests.appliance.root_filesystem import GUEST, run_in, writable_copy
 from tests.appliance.shell import run, wait_until
 from tests.appliance.virtual_machine import Guest, free_port, make_disk
 from tests.appliance.wheelhouse import wheelhouse
@@ -49,7 +48,7 @@ PIECE = 128
 
 
 class Machine:
-    """Disk, login and whatever boots from them."""
+    """A disk, a login, and the machine that boots from them."""
 
     def __init__(self, tree: Path, folder: Path) -> None:
         self._tree, self._folder, self._port = tree, folder, free_port()
@@ -65,11 +64,11 @@ class Machine:
         self.settled()
 
     def pull_plug(self) -> None:
-        """Everything that is not on the disk is gone."""
+        """Cut the power: what is not on the disk is lost."""
         self.guest.close()
 
     def settled(self) -> None:
-        """Wait until the service has told that it plays."""
+        """Wait until the service has reported that it plays."""
         wait_until(
             lambda: self._state() == "active",
             "the instrument",
@@ -83,25 +82,25 @@ class Machine:
         self.run("sh", "-c", "; ".join(pulls))
 
     def listen(self, seconds: int) -> NDArray[np.float32]:
-        """What the other end of the card hears, without the gaps of a machine that is too slow."""
+        """Record at the other end of the card, without the gaps of a machine that is too slow."""
         coded = self.run("sh", "-c", f"{RECORD} --duration={seconds} | base64")
         return without_gaps(np.frombuffer(base64.b64decode(coded), np.float32))
 
     def journal(self) -> str:
-        """The last of what the service said."""
+        """The last lines of the service's log."""
         return self.run("journalctl", "--boot", "--output=cat", "--lines=60", f"--unit={SERVICE}")
 
     def _state(self) -> str:
         return self.run("systemctl", "show", "--property=ActiveState", "--value", SERVICE).strip()
 
     def _make_disk(self) -> None:
-        """A fresh system on which the installer ran, with a voice that the emulator can sing."""
-        with borrowed(self._tree, self._folder / "root") as root:
+        """A fresh system on which the installer ran, with a model that the emulator can play."""
+        with writable_copy(self._tree, self._folder / "root") as root:
             run("sh", Path(__file__).with_name("guest.sh"), root)
             authorized = root / "root/.ssh/authorized_keys"
             authorized.parent.mkdir(mode=0o700, exist_ok=True)
             authorized.write_text(self.login.public_key)
-            with to_be_had("the wheelhouse"):
+            with skip_unless_available("the wheelhouse"):
                 wheelhouse("x86_64", "3.11", root / "wheelhouse")
             run_in(root, "sh", "/wheelhouse/systemd/install.sh", timeout_seconds=300)
             shutil.rmtree(root / "wheelhouse")
@@ -122,115 +121,120 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def box(needs, scratch) -> Iterator[Machine]:
+def device(needs, scratch) -> Iterator[Machine]:
     needs("mmdebstrap", "mkfs.ext4", "qemu-system-x86_64", "ssh-keygen")
-    with to_be_had("the root tree"):
+    with skip_unless_available("the root tree"):
         tree = GUEST.built(timeout_seconds=TREE_SECONDS)
-    box = Machine(tree, scratch / "guest")
+    device = Machine(tree, scratch / "guest")
     try:
-        yield box
+        yield device
     finally:
-        box.pull_plug()
+        device.pull_plug()
 
 
-def test_it_plays_from_power_on_on_the_pins_of_the_kernel(box):
-    assert "gpio" in box.run("systemctl", "show", "--property=SupplementaryGroups", SERVICE)
-    assert voice.heard(box.listen(15), SIZES.sample_rate, SIZES) == (False,) * SIZES.n_switches
+def test_it_plays_from_power_on_on_the_pins_of_the_kernel(device):
+    assert "gpio" in device.run("systemctl", "show", "--property=SupplementaryGroups", SERVICE)
+    assert (
+        voice.detected_bits(device.listen(15), SIZES.sample_rate, SIZES)
+        == (False,) * SIZES.n_switches
+    )
 
 
 @pytest.mark.parametrize("switch", range(SIZES.n_switches))
-def test_every_switch_is_heard(box, switch):
+def test_every_switch_is_heard(device, switch):
     bits = tuple(i == switch for i in range(N_SWITCHES))
-    box.set(bits)
+    device.set(bits)
 
-    hear(box, bits)
+    wait_for_sound_of(device, bits)
 
 
-def test_the_switches_read_at_the_start_are_the_truth(box):
+def test_the_switch_states_read_at_the_start_are_correct(device):
     bits = (True, False, True) + (False,) * (N_SWITCHES - 3)
-    box.run("systemctl", "stop", SERVICE)
-    box.set(bits)
-    box.run("systemctl", "start", SERVICE, timeout_seconds=READY_SECONDS)
+    device.run("systemctl", "stop", SERVICE)
+    device.set(bits)
+    device.run("systemctl", "start", SERVICE, timeout_seconds=READY_SECONDS)
 
-    hear(box, bits)
+    wait_for_sound_of(device, bits)
 
 
-def test_a_bouncing_switch_ends_where_it_was_put(box):
+def test_a_bouncing_switch_ends_where_it_was_put(device):
     # Twenty edges within some milliseconds, on closing and on opening.
     for closed in (False, True, False):
         levels = [closed ^ bool(n % 2) for n in range(20, -1, -1)]
         edges = "; ".join(f"echo pull-{'down' if on else 'up'} >{pull(1)}" for on in levels)
-        box.run("sh", "-c", edges)
+        device.run("sh", "-c", edges)
 
-        hear(box, (True, closed, True) + (False,) * (N_SWITCHES - 3))
+        wait_for_sound_of(device, (True, closed, True) + (False,) * (N_SWITCHES - 3))
 
 
-def test_the_audio_loop_alone_runs_at_real_time_priority(box):
-    pid = box.run("systemctl", "show", "--property=MainPID", "--value", SERVICE).strip()
-    threads = box.run("ps", "-L", "-o", "cls=,rtprio=", "-p", pid).splitlines()
+def test_the_audio_loop_alone_runs_at_real_time_priority(device):
+    pid = device.run("systemctl", "show", "--property=MainPID", "--value", SERVICE).strip()
+    threads = device.run("ps", "-L", "-o", "cls=,rtprio=", "-p", pid).splitlines()
 
     assert [t.split() for t in threads].count(["FF", "20"]) == 1
     assert len(threads) > 1
     assert all(t.split() in (["FF", "20"], ["TS", "-"]) for t in threads)
 
 
-def test_its_memory_is_locked(box):
-    pid = box.run("systemctl", "show", "--property=MainPID", "--value", SERVICE).strip()
-    locked = box.run("cat", f"/proc/{pid}/status").split("VmLck:")[1].split()[0]
+def test_its_memory_is_locked(device):
+    pid = device.run("systemctl", "show", "--property=MainPID", "--value", SERVICE).strip()
+    locked = device.run("cat", f"/proc/{pid}/status").split("VmLck:")[1].split()[0]
 
     assert int(locked) > 0
 
 
-def test_what_the_card_plays_is_what_was_computed_bit_for_bit(box, measured):
-    # The same music twice, as a recording and through the card. No flips: how soon the composer is
-    # done with one depends on the hour.
-    model = box.run("readlink", "-f", f"{MODELS}/active").strip()
-    box.run("systemctl", "stop", SERVICE)
-    box.run("tee", "/run/script", stdin="0 101\n")
+def test_what_the_card_plays_is_what_was_computed_bit_for_bit(device, measured):
+    # The same music twice, as a recording and through the card. No flips: how soon a flip is
+    # composed depends on the load.
+    model = device.run("readlink", "-f", f"{MODELS}/active").strip()
+    device.run("systemctl", "stop", SERVICE)
+    device.run("tee", "/run/script", stdin="0 101\n")
     play = f"{SWITCHBOARD} play --model {model} --switches script:/run/script --seconds 6 --still"
-    box.run("sh", "-c", f"cd /run && {play} --speaker wav:/run/computed.wav", timeout_seconds=600)
+    device.run(
+        "sh", "-c", f"cd /run && {play} --speaker wav:/run/computed.wav", timeout_seconds=600
+    )
     record = f"{RECORD} --duration=600 /run/played & recorder=$!; sleep 5"
-    box.run(
+    device.run(
         "sh",
         "-c",
         f"{record}; {play} --speaker Loopback; sleep 5; kill $recorder",
         timeout_seconds=900,
     )
-    box.run("systemctl", "start", SERVICE, timeout_seconds=READY_SECONDS)
+    device.run("systemctl", "start", SERVICE, timeout_seconds=READY_SECONDS)
 
     computed = without_gaps(
-        np.frombuffer(fetched(box, "/run/computed.wav")[WAV_HEADER_BYTES:], np.int16)
+        np.frombuffer(fetched(device, "/run/computed.wav")[WAV_HEADER_BYTES:], np.int16)
     )
-    played = np.frombuffer(fetched(box, "/run/played"), np.float32)
-    heard = without_gaps(np.rint(played * np.float32(32767)).astype(np.int16))
-    # The emulated machine runs dry every second; a piece across such a place is another one.
-    pieces = heard[: len(heard) // PIECE * PIECE].reshape(-1, PIECE)
-    found = [piece.tobytes() in computed.tobytes() for piece in pieces]
-    measured("of what the card played, found bit for bit", 100 * np.mean(found), "%")
-    assert sum(found) * PIECE > 3 * SIZES.sample_rate
-    assert np.mean(found) > 0.8
+    played = np.frombuffer(fetched(device, "/run/played"), np.float32)
+    recorded = without_gaps(np.rint(played * np.float32(32767)).astype(np.int16))
+    # The emulated machine has an underrun every second; a piece across one differs.
+    pieces = recorded[: len(recorded) // PIECE * PIECE].reshape(-1, PIECE)
+    is_equal = [piece.tobytes() in computed.tobytes() for piece in pieces]
+    measured("of what the card played, found bit for bit", 100 * np.mean(is_equal), "%")
+    assert sum(is_equal) * PIECE > 3 * SIZES.sample_rate
+    assert np.mean(is_equal) > 0.8
 
 
 @pytest.mark.parametrize("cut", range(N_CUTS))
-def test_it_plays_after_the_plug_was_pulled_during_a_push(box, cut, tmp_path):
-    login, rng = box.login, random.Random(cut)
+def test_it_plays_after_the_plug_was_pulled_during_a_push(device, cut, tmp_path):
+    login, rng = device.login, random.Random(cut)
     login.switchboard("pair", f"root@{HOST}", "--identity", login.identity, timeout_seconds=600)
     model = voice.build(tmp_path / "next.onnx", SIZES, n_variation=3 + cut)
 
     words = login.command("push", HOST, model, "--identity", login.identity)
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as push:
         time.sleep(rng.uniform(1, 40))
-        box.pull_plug()
-        said = push.communicate(timeout=120)[0].decode()
-    box.boot()
+        device.pull_plug()
+        output = push.communicate(timeout=120)[0].decode()
+    device.boot()
 
-    assert "recovery complete" in box.run("dmesg")
-    assert "EXT4-fs error" not in box.run("dmesg")
-    assert_models_whole(box.run)
-    # What was acknowledged is on the disk, even if the emulator was too slow to keep playing it.
-    if "from the next bar on" in said:
-        assert digest_of(model) in box.run("ls", MODELS)
-    hear(box, (False,) * N_SWITCHES)
+    assert "recovery complete" in device.run("dmesg")
+    assert "EXT4-fs error" not in device.run("dmesg")
+    assert_models_whole(device.run)
+    # An acknowledged model is on the disk, even if the emulator was too slow to keep playing it.
+    if "from the next bar on" in output:
+        assert digest_of(model) in device.run("ls", MODELS)
+    wait_for_sound_of(device, (False,) * N_SWITCHES)
 
 
 def pull(switch: int) -> str:
@@ -238,21 +242,21 @@ def pull(switch: int) -> str:
     return f"/run/pins/sim_gpio{DEFAULT_PINS[switch]}/pull"
 
 
-def fetched(box: Machine, path: str) -> bytes:
-    return base64.b64decode(box.run("base64", path))
+def fetched(device: Machine, path: str) -> bytes:
+    return base64.b64decode(device.run("base64", path))
 
 
 def without_gaps(samples: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Where the emulated machine was late, its card put zeros; music has next to none."""
+    """Remove the zeros that the card plays where the machine was late; music has almost none."""
     return samples[samples != 0]
 
 
-def hear(box: Machine, bits: Bits) -> None:
-    """Wait until the sound says that the switches stand so."""
-    wanted = bits[: SIZES.n_switches]
+def wait_for_sound_of(device: Machine, bits: Bits) -> None:
+    """Wait until the sound is that of these switch states."""
+    expected = bits[: SIZES.n_switches]
     wait_until(
-        lambda: voice.heard(box.listen(10), SIZES.sample_rate, SIZES) == wanted,
-        f"the sound of {wanted}",
+        lambda: voice.detected_bits(device.listen(10), SIZES.sample_rate, SIZES) == expected,
+        f"the sound of {expected}",
         timeout_seconds=300,
     )
 

@@ -1,7 +1,7 @@
-"""The box as an emulated machine: a kernel of its own, with GPIO lines and a sound card.
+"""The device as an emulated machine: a kernel of its own, with GPIO lines and a sound card.
 
 Every instruction is translated (never KVM: where it is offered and does not work, the guest hangs),
-so that content counts here, and time does not.
+so that results are tested here, and times are not.
 """
 
 import shlex
@@ -26,7 +26,7 @@ class Guest(Closeable):
     tree : Path
         Kernel and initramfs come from here, as from a boot partition.
     disk : Path
-        A raw image. It is written into, and pulling the plug loses what a real machine would lose.
+        A raw image. It is written to, and pulling the plug loses what a real machine would lose.
     login : Login
         To `port` at 127.0.0.1.
     """
@@ -42,7 +42,7 @@ class Guest(Closeable):
     def run(
         self, *command: str | Path, timeout_seconds: float = 300, stdin: str | None = None
     ) -> str:
-        """What a command prints in there, as root."""
+        """Output of a command in the guest, as root."""
         remote = shlex.join(map(str, command))
         return run(*self._login.ssh, remote, timeout_seconds=timeout_seconds, stdin=stdin)
 
@@ -54,7 +54,7 @@ class Guest(Closeable):
         if self._emulator.poll() is not None:
             raise Failed(f"the emulator ended with {self._emulator.returncode}")
         try:
-            # What has failed is for the tests to say.
+            # Failed units are for the tests to report.
             self.run("sh", "-c", "systemctl is-system-running --wait || true")
         except Failed:
             return False
@@ -69,7 +69,7 @@ def make_disk(tree: Path, disk: Path) -> None:
 
 
 def free_port() -> int:
-    """One that nobody listens on at 127.0.0.1 now."""
+    """A port at 127.0.0.1 on which no process listens now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

@@ -1,4 +1,4 @@
-"""What the box is installed from without a network."""
+"""The packages from which a device is installed without a network."""
 
 import os
 import re

@@ -1,12 +1,12 @@
-"""What an inversion costs and how near it comes: ours beside its peers, in one process.
+"""Cost and accuracy of inversions: ours and other implementations, in one process.
 
     python tests/benchmarks/inversion.py [--seconds 12] [--rounds 5] [--json FILE] [--plot FILE]
 
 Every method gets the magnitudes of the same excerpts and is timed alone on one thread; rounds go
-through all methods in turn, so that whatever else the machine does falls on all of them alike, and
-the median of the rounds counts. Quality is judged in the method's own STFT, in one it was not made
-in (2048/512), and in decibels over mel bands; the numbers are means over the excerpts. Real music
-comes from Debian (see music.py), two loops from the project's own studio.
+through all methods in turn, so that other load on the machine affects all of them alike, and the
+median of the rounds counts. Quality is measured in the method's own STFT, in another one
+(2048/512), and in decibels over mel bands; the numbers are means over the excerpts. Real music
+comes from Debian (see music.py), two loops from the project's own generator.
 """
 
 import json
@@ -38,7 +38,7 @@ from training.metrics.reconstruction import (
 )
 
 Samples = NDArray[np.float32]
-# Makes the work: given a signal, what is to be timed.
+# The call that is timed.
 Job = Callable[[], Samples]
 
 SAMPLE_RATE = 22050
@@ -48,7 +48,7 @@ CONSOLE = Console(width=max(120, Console().width))
 
 @dataclass(frozen=True)
 class Method:
-    """A way from magnitudes to samples.
+    """An inversion, from magnitudes to samples.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Method:
     prepare : callable
         Signal (n_samples,) → a job that gives an aligned signal of the same length.
     latency_ms : float or None
-        From a change of the magnitudes until it is whole; None needs the whole piece at once.
+        From a change of the magnitudes until it is complete; None if it needs the whole piece.
     """
 
     name: str
@@ -104,7 +104,7 @@ def librosa_griffin_lim(n_fft: int, hop_length: int, n_iter: int) -> Method:
 
 
 def librosa_mel_to_audio(n_fft: int, hop_length: int, n_iter: int) -> Method:
-    """The way of the experiment this project comes from: 128 mel bands, Hamming window."""
+    """The method of the experiment this project continues: 128 mel bands, Hamming window."""
 
     def prepare(signal: Samples) -> Job:
         shape = {"sr": SAMPLE_RATE, "n_fft": n_fft, "hop_length": hop_length, "window": "hamming"}
@@ -167,7 +167,7 @@ def phase_gradient_heap(n_fft: int, hop_length: int) -> Method:
 
 
 def all_methods() -> list[Method]:
-    """Ours; then the peers at 512/128, and those with the same target at each of our windows."""
+    """Ours; then the others at 512/128, and those with the same target at each of our windows."""
     methods = [ours(name, preset) for name, preset in PRESETS.items()]
     methods.append(librosa_mel_to_audio(512, 128, 16))
     for preset in PRESETS.values():
@@ -192,28 +192,28 @@ def all_excerpts(seconds: float) -> dict[str, Samples]:
 def measure(methods: list[Method], signals: list[Samples], n_rounds: int) -> list[Row]:
     jobs = [[method.prepare(signal) for signal in signals] for method in methods]
     steps = [(m, s) for m in range(len(methods)) for s in range(len(signals))]
-    # The first round is not timed: it warms up, and what it gives is judged.
-    judged: list[list[tuple[float, float, float]]] = [[] for _ in methods]
+    # The first round is not timed: it warms up, and its quality is measured.
+    quality: list[list[tuple[float, float, float]]] = [[] for _ in methods]
     for m, s in track(steps, "quality", console=CONSOLE):
-        judged[m].append(distances(methods[m], signals[s], jobs[m][s]()))
-    spent = [[[] for _ in signals] for _ in methods]
+        quality[m].append(distances(methods[m], signals[s], jobs[m][s]()))
+    work = [[[] for _ in signals] for _ in methods]
     for m, s in track(steps * n_rounds, "work", console=CONSOLE):
         started = time.thread_time()
         jobs[m][s]()
-        spent[m][s].append(time.thread_time() - started)
+        work[m][s].append(time.thread_time() - started)
     seconds = [len(signal) / SAMPLE_RATE for signal in signals]
     return [
-        _row(method, _share(times, seconds), quality)
-        for method, times, quality in zip(methods, spent, judged, strict=True)
+        _row(method, _share(times, seconds), figures)
+        for method, times, figures in zip(methods, work, quality, strict=True)
     ]
 
 
-def distances(method: Method, signal: Samples, found: Samples) -> tuple[float, float, float]:
+def distances(method: Method, signal: Samples, output: Samples) -> tuple[float, float, float]:
     own = {"n_fft": method.n_fft, "hop_length": method.hop_length, "window": method.window}
     return (
-        spectral_convergence_db(signal, found, **own),
-        spectral_convergence_db(signal, found, 2048, 512),
-        log_spectral_distance_db(signal, found, SAMPLE_RATE),
+        spectral_convergence_db(signal, output, **own),
+        spectral_convergence_db(signal, output, 2048, 512),
+        log_spectral_distance_db(signal, output, SAMPLE_RATE),
     )
 
 
@@ -228,17 +228,17 @@ def _row(method: Method, share: float, quality: list[tuple[float, float, float]]
     return Row(name, share, sc, sc_foreign, lsd, method.latency_ms)
 
 
-# -- telling --------------------------------------------------------------------------------
+# -- reporting ------------------------------------------------------------------------------
 
 
 def table(rows: list[Row]) -> Table:
-    told = Table(box=None, header_style="bold")
-    told.add_column("method")
+    columns = Table(box=None, header_style="bold")
+    columns.add_column("method")
     for heading in ("% of a core", "work", "sc dB", "foreign sc dB", "lsd dB", "latency ms"):
-        told.add_column(heading, justify="right")
+        columns.add_column(heading, justify="right")
     for row in rows:
-        told.add_row(*_cells(row, of=_find(rows, "ours, default")))
-    return told
+        columns.add_row(*_cells(row, of=_find(rows, "ours, default")))
+    return columns
 
 
 def markdown(rows: list[Row]) -> str:
@@ -263,7 +263,7 @@ def _cells(row: Row, *, of: Row) -> list[str]:
 
 
 def verdicts(rows: list[Row]) -> list[str]:
-    """Ours against every peer that the presets were made to beat."""
+    """Ours against every implementation that the presets were chosen to exceed."""
     pairs = [
         ("ours, default", "librosa mel_to_audio(16) 512/128"),
         ("ours, default", "librosa griffinlim(16) 512/128"),

@@ -1,8 +1,7 @@
-"""Real music to measure with: the soundtracks of two free games, as Debian ships them.
+"""Real music to measure with: the soundtracks of two free games, as Debian packages them.
 
 Downloaded once into a cache and unpacked there; never installed, never committed (CC-BY-SA 3.0:
-Max McCracken for Endgame: Singularity; Shawn Parrotte and Will Savino for
-HyperRogue).
+Max McCracken for Endgame: Singularity; Shawn Parrotte and Will Savino for HyperRogue).
 """
 
 import hashlib
@@ -25,7 +24,7 @@ _PACKAGES = {
         "61ab9f4c2169442d85f42c42d26e80c1a18b93c741f3d44f1b9d83015904e7f7"
     ),
 }
-# Slow and fast, thin and thick; forty seconds in, where every piece is in full swing.
+# Slow and fast, sparse and dense; from forty seconds on, where all instruments of a piece play.
 _PIECES = ("Awakening.ogg", "Nebula.ogg", "hr3-caves.ogg", "hr-savino-ocean.ogg")
 _START_SECONDS = 40.0
 
@@ -38,13 +37,13 @@ def excerpts(
     Raises
     ------
     OSError
-        If the packages are neither in the cache nor to be had.
+        If the packages are not in the cache and cannot be downloaded.
     """
     folder = _unpacked(cache)
-    found = {path.name: path for path in folder.rglob("*.ogg")}
+    files = {path.name: path for path in folder.rglob("*.ogg")}
     return {
         Path(name).stem: librosa.load(
-            found[name], sr=sample_rate, mono=True, offset=_START_SECONDS, duration=seconds
+            files[name], sr=sample_rate, mono=True, offset=_START_SECONDS, duration=seconds
         )[0].astype(np.float32)
         for name in _PIECES
     }
@@ -54,19 +53,19 @@ def _unpacked(cache: Path) -> Path:
     folder = cache / "unpacked"
     if not folder.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        half = cache / "half-unpacked"
+        partial = cache / "half-unpacked"
         for name, digest in _PACKAGES.items():
-            _unpack(_fetched(name, digest), half)
-        half.rename(folder)
+            _unpack(_fetched(name, digest), partial)
+        partial.rename(folder)
     return folder
 
 
 def _fetched(name: str, digest: str) -> bytes:
-    with urllib.request.urlopen(_POOL + name, timeout=60) as answer:
-        package: bytes = answer.read()
-    found = hashlib.sha256(package).hexdigest()
-    if found != digest:
-        raise OSError(f"{_POOL + name}: found SHA-256 {found}, expected {digest}")
+    with urllib.request.urlopen(_POOL + name, timeout=60) as response:
+        package: bytes = response.read()
+    actual = hashlib.sha256(package).hexdigest()
+    if actual != digest:
+        raise OSError(f"{_POOL + name}: found SHA-256 {actual}, expected {digest}")
     return package
 
 

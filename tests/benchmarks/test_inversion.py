@@ -17,18 +17,18 @@ def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(HERE)
     spec = importlib.util.spec_from_file_location("inversion_benchmark", HERE / "inversion.py")
     module = importlib.util.module_from_spec(spec)
-    # Its dataclasses look their module up there.
+    # Dataclasses look up their module there.
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     noise = 0.1 * np.random.default_rng(0).standard_normal(22050).astype(np.float32)
     monkeypatch.setattr(module, "all_excerpts", lambda seconds: {"noise": noise})
-    cheap = [
+    short = [
         *(module.ours(name, preset) for name, preset in module.PRESETS.items()),
         *(module.librosa_griffin_lim(*shape, 1) for shape in ((512, 128), (1024, 256))),
         module.torch_griffin_lim(512, 128, 1),
         module.librosa_mel_to_audio(512, 128, 1),
     ]
-    monkeypatch.setattr(module, "all_methods", lambda: cheap)
+    monkeypatch.setattr(module, "all_methods", lambda: short)
     monkeypatch.setattr(module, "verdicts", lambda rows: [])
     return module
 

@@ -1,7 +1,8 @@
-"""A finished run, its graph in torch, and its model file: made once, written to by nobody."""
+"""A finished run, its graph in torch, and its model file: made once, read only."""
 
 from types import SimpleNamespace
 
+import onnx
 import pytest
 import torch
 
@@ -41,12 +42,25 @@ def trace(run, graph):
 
 @pytest.fixture(scope="session")
 def exported(run, trace, tmp_path_factory):
-    """The model file, what its export found out, and the file opened as the box opens it.
+    """The model file, the result of its export, and the file opened as the device opens it.
 
-    Made of the shared trace; that a file made from scratch is the same one is a test.
+    Made from the shared trace; a test compares it with a file made from scratch.
     """
     path = tmp_path_factory.mktemp("export") / "model.onnx"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model_file, "to_onnx", lambda *_: trace)
-        found = model_file.export_run(run, path, title="Tiny")
-    return SimpleNamespace(path=path, found=found, network=Network.open(path))
+        result = model_file.export_run(run, path, title="Tiny")
+    return SimpleNamespace(path=path, result=result, network=Network.open(path))
+
+
+@pytest.fixture(scope="session")
+def model(exported):
+    """The model file as onnx reads it."""
+    return onnx.load(exported.path)
+
+
+@pytest.fixture
+def traced(trace, monkeypatch):
+    """Exports reuse the shared trace, which saves the exporter's seconds."""
+    monkeypatch.setattr(model_file, "to_onnx", lambda *_: trace)
+    return trace

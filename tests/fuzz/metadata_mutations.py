@@ -1,6 +1,6 @@
-"""Damage to what a model says of itself and to how its graph is built, for `tests.fuzz.mutations`.
+"""Damage to a model's metadata and to the structure of its graph, for `tests.fuzz.mutations`.
 
-Bytes that were flipped are mostly no ONNX file any more; these stay one, and reach the checks that
+After flipped bytes a file is mostly no valid ONNX; after these it is, and reaches the checks that
 read values.
 """
 
@@ -14,12 +14,12 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 Rng = np.random.Generator
 Change = Callable[[ModelProto, Rng], None]
 
-# Controls, ends of lines, direction, joiners, tags, nothing to be seen, quotes, beyond 16 bits.
+# Controls, ends of lines, direction, joiners, tags, invisible ones, quotes, beyond 16 bits.
 CHARACTERS = (
     "\0\x07\n\r\t\x1b\x7f\x85\x9b\u2028\u202e\u2066\u200b\u200d\ufeff\u00ad\U000e0041\u3164\uffff"
     "\"'\\{}[]%<&\U0001f3b5"
 )
-# As many bytes as what takes their place in the file: a lone surrogate, which no `str` lets in.
+# As many bytes as their replacement in the file: a lone surrogate, which UTF-8 does not permit.
 STAND_IN, SURROGATE = "\u2603".encode(), b"\xed\xa0\x80"
 
 NUMBERS = [
@@ -61,8 +61,8 @@ JSON_VALUES: tuple[Any, ...] = (
 LENGTHS = (0, 1, 40, 41, 200, 201, 1_000, 10_001, 200_000)
 
 
-def pick(things: Any, rng: Rng) -> Any:
-    return things[int(rng.integers(len(things)))]
+def pick(choices: Any, rng: Rng) -> Any:
+    return choices[int(rng.integers(len(choices)))]
 
 
 def nodes_of(model: ModelProto) -> list[NodeProto]:
@@ -94,7 +94,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _on_a_value(replace: Callable[[Any, Rng], Any]) -> Change:
-    """Change one value, however deep it lies in the JSON of an entry, or the entry's whole text."""
+    """Change one value at any depth of an entry's JSON, or the entry's whole text."""
 
     def change(model: ModelProto, rng: Rng) -> None:
         entry = pick(model.metadata_props, rng)
@@ -215,7 +215,7 @@ def change_a_branch(model: ModelProto, rng: Rng) -> None:
 
 
 def change_an_end(model: ModelProto, rng: Rng) -> None:
-    """An input or output less, twice, or more."""
+    """Remove, repeat, add or reorder inputs or outputs."""
     ends = pick([model.graph.input, model.graph.output], rng)
     choice = int(rng.integers(4))
     if choice == 0:

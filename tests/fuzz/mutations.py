@@ -1,8 +1,7 @@
-"""Thousands of damaged models pushed at a store: none crashes or hangs it, none that fails plays.
+"""Thousands of damaged models are pushed to a store: none crashes or hangs it, none refused plays.
 
 As a script: ``python -m tests.fuzz.mutations 2000 [MODEL]``, of the tiny model or another one.
-Number
-and seed decide every byte.
+Number and seed decide every byte.
 """
 
 import json
@@ -65,7 +64,7 @@ def _on_model(change: Callable[[ModelProto, Rng], None]) -> Mutate:
         model = ModelProto.FromString(content)
         change(model, rng)
         content = bytes(model.SerializeToString())
-        # What no `str` can hold gets into a file by way of its bytes.
+        # Protobuf refuses a text with a lone surrogate, so its bytes are replaced.
         return content.replace(STAND_IN, SURROGATE)
 
     return mutate
@@ -103,7 +102,7 @@ def change_dims(model: ModelProto, rng: Rng) -> None:
 
 
 def change_shapes(model: ModelProto, rng: Rng) -> None:
-    """What the graph says of its inputs and outputs."""
+    """Change a shape, a type or a name among inputs and outputs."""
     value = pick([*model.graph.input, *model.graph.output], rng)
     dims = value.type.tensor_type.shape.dim
     choice = int(rng.integers(3))
@@ -125,13 +124,13 @@ def edit_metadata(model: ModelProto, rng: Rng) -> None:
     elif choice == 2:
         entry.key = pick(["", "mood", entry.key.upper(), "golden", "x" * 10_000], rng)
     elif choice == 3:
-        entry.value = pick(_NASTY, rng)
+        entry.value = pick(_UNUSUAL, rng)
     else:
         at = int(rng.integers(len(entry.value)))
         entry.value = entry.value[:at] + pick("0123456789 -.{}[]\",'", rng) + entry.value[at + 1 :]
 
 
-_NASTY = [
+_UNUSUAL = [
     "",
     "0",
     "-1",
@@ -217,25 +216,25 @@ def mutant(good: bytes, number: int, seed: int) -> tuple[str, bytes]:
 
 @dataclass
 class Tally:
-    """What became of them.
+    """The results of all mutants.
 
     Attributes
     ----------
     outcomes : mapping
         Of each kind how many were ``accepted``, were the ``same bytes``, or which check refused.
-    n_examiners_lost : int
-        Examinations that ended by a signal or ran out of time: refusals as well.
+    n_validators_lost : int
+        Validations that ended by a signal or ran out of time: refusals as well.
     n_unfinished : int
         Those of them that ran out of time on the clock.
     slowest_seconds : float
     faults : list of str
-        What must not happen.
+        Behaviour that is not permitted.
     """
 
     outcomes: dict[str, Counter[str]] = field(
         default_factory=lambda: {kind: Counter() for kind in MUTATIONS}
     )
-    n_examiners_lost: int = 0
+    n_validators_lost: int = 0
     n_unfinished: int = 0
     slowest_seconds: float = 0.0
     faults: list[str] = field(default_factory=list)
@@ -245,7 +244,7 @@ class Tally:
         return sum(self.outcomes.values(), Counter())
 
 
-class Gauntlet:
+class MutationTest:
     """A store that plays a good model and is pushed one mutant after another."""
 
     def __init__(self, folder: Path, good: bytes, seed: int = SEED) -> None:
@@ -274,7 +273,7 @@ class Gauntlet:
         active = self._store.active()
         self.tally.slowest_seconds = max(self.tally.slowest_seconds, verdict.seconds)
         if not verdict.accepted:
-            self.tally.n_examiners_lost += "expected a result" in verdict.reason
+            self.tally.n_validators_lost += "expected a result" in verdict.reason
             self.tally.n_unfinished += not verdict.is_final
             if active != before:
                 self.tally.faults.append(f"{number}: refused at {verdict.check}, and plays")
@@ -286,15 +285,15 @@ class Gauntlet:
         return "accepted"
 
     def _faults_of_showing(self, content: bytes) -> list[str]:
-        """What `models show` and `--json` cannot do with a file, be it good or bad."""
+        """Faults of `models show` and `--json` with a file, good or bad."""
         self._shown.write_bytes(content)
         try:
-            facts = describe(self._shown)
-            lines = to_lines(facts)
-            json.dumps(facts, allow_nan=False, ensure_ascii=False).encode()
+            summary = describe(self._shown)
+            lines = to_lines(summary)
+            json.dumps(summary, allow_nan=False, ensure_ascii=False).encode()
         except SwitchboardError as error:
             lines = [str(error)]
-        except Exception as error:  # noqa: BLE001  whatever it is, it would be a traceback
+        except Exception as error:  # noqa: BLE001  any other error would be a traceback
             return [f"shown with {type(error).__name__}"]
         unfit = [line for line in lines if not line.isprintable() or len(line) > _MOST_REASON]
         return [f"a line of {len(unfit[0])} characters"] if unfit else []
@@ -308,7 +307,7 @@ class Gauntlet:
 
 
 def plays(path: Path) -> bool:
-    """Whether the voice plays it, every block finite, in a process of its own."""
+    """Whether a voice plays it in a process of its own, with finite values in every block."""
     process = context().Process(target=_play, args=(path,))
     process.start()
     process.join(timeout=60)
@@ -345,18 +344,18 @@ def main(n_mutants: int = 2000, model: Path | None = None) -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         good = model or tiny.build(Path(folder) / "good.onnx")
-        tally = Gauntlet(Path(folder), good.read_bytes()).run(n_mutants)
-    facts = {
+        tally = MutationTest(Path(folder), good.read_bytes()).run(n_mutants)
+    results = {
         "n_mutants": n_mutants,
         "seed": SEED,
         "faults": tally.faults,
-        "examiners_lost": tally.n_examiners_lost,
+        "validators_lost": tally.n_validators_lost,
         "unfinished": tally.n_unfinished,
         "slowest_seconds": tally.slowest_seconds,
         "seconds": round(time.monotonic() - started, 1),
         "resident_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-    sys.stdout.write(f"{table(tally)}\n{json.dumps(facts)}\n")
+    sys.stdout.write(f"{table(tally)}\n{json.dumps(results)}\n")
     return int(bool(tally.faults))
 
 

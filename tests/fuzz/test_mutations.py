@@ -2,18 +2,18 @@
 
 import pytest
 
-from tests.fuzz.mutations import MUTATIONS, SEED, Gauntlet, mutant, plays
+from tests.fuzz.mutations import MUTATIONS, SEED, MutationTest, mutant, plays
 from tests.support import tiny_model as tiny
 
 N_MUTANTS = 112
 
 
-def test_no_damaged_model_harms_the_box_and_none_that_fails_plays(tmp_path, tiny_model):
-    tally = Gauntlet(tmp_path, tiny_model.read_bytes()).run(N_MUTANTS)
+def test_no_damaged_model_harms_the_device_and_no_refused_one_plays(tmp_path, tiny_model):
+    tally = MutationTest(tmp_path, tiny_model.read_bytes()).run(N_MUTANTS)
     assert tally.faults == []
     total = tally.total()
     assert total.total() == N_MUTANTS
-    # Each check has something to do, and some damage does no harm.
+    # Each check refuses some, and some damage has no effect.
     assert total["accepted"] + total["same bytes"] < N_MUTANTS / 3
     assert {"graph", "metadata", "tensors", "golden vector"} <= set(total)
 
@@ -26,7 +26,7 @@ def test_mutants_are_the_same_every_time_and_nearly_all_differ(tiny_model):
     assert sum(content != good for _, content in mutants) > 60
 
 
-def test_the_harness_would_notice_a_model_that_ends_the_instrument(tmp_path, tiny_model):
+def test_a_model_that_ends_the_instrument_is_detected(tmp_path, tiny_model):
     assert plays(tiny_model)
     assert not plays(tiny.build(tmp_path / "m", golden_offset=1.0))
 

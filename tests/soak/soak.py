@@ -1,12 +1,12 @@
-"""Hours of playing in real time, unheard, while all pins are flipped far faster than hands can.
+"""Hours of playing in real time, without a sound card, while all pins are flipped at up to 1 kHz.
 
     make soak SECONDS=7200
 
-A process of its own plays the panel: it moves the levels that the instrument polls, as a kernel
+Another process flips the switches: it changes the levels that the instrument polls, as a kernel
 would, through shared memory. The audio loop runs at real-time priority, as the service does, where
-that is allowed. First calm, then a storm every half minute (some 1 kHz on every pin at
-once), then calm again. Ends with status 1 if the panel's last state is not what is obeyed, memory
-grew, or the sound broke off.
+that is permitted. First single flips, then a burst every half minute (about 1 kHz on every pin at
+once), then single flips again. Ends with status 1 if the instrument does not play the last switch
+states, memory grew, or there was an underrun.
 """
 
 import argparse
@@ -31,9 +31,9 @@ from device.synthesis.performance import Performance
 from device.system.realtime import set_realtime_priority
 
 PINS = (5, 6, 13, 26, 24, 25, 12, 16)
-STORM_EVERY_SECONDS = 30.0
-STORM_SECONDS = 10.0
-HAND_SECONDS = 1.5
+BURST_EVERY_SECONDS = 30.0
+BURST_SECONDS = 10.0
+FLIP_EVERY_SECONDS = 1.5
 BOUNCE_SECONDS = 0.005
 MEMORY_SECONDS = 5.0
 MOST_GROWTH_MB = 2.0
@@ -41,7 +41,7 @@ REST_SECONDS = 4.0
 
 
 class Pin:
-    """What gpiozero's InputDevice is to the panel: a level, read when asked for."""
+    """In place of gpiozero's InputDevice: a level that is read from shared memory."""
 
     def __init__(self, levels, index):
         self._levels, self._index = levels, index
@@ -55,7 +55,7 @@ class Pin:
 
 
 class SharedPins(GpioSwitches):
-    """The panel of pins, with another process in place of the kernel."""
+    """Switches on pins, with another process in place of the kernel."""
 
     def __init__(self, levels, report):
         self._levels = levels
@@ -65,8 +65,8 @@ class SharedPins(GpioSwitches):
         self._contacts += [Pin(self._levels, i) for i in range(len(pins))]
 
 
-def play_the_panel(name, seconds, stormy, seed, begun, heard):
-    """Hands, bounce and storms; afterwards a state that is known, at rest."""
+def flip_switches(name, seconds, has_bursts, seed, begun, ended):
+    """Single flips with bounce, and bursts; at the end a known state without changes."""
     memory = SharedMemory(name=name)
     levels = np.ndarray(len(PINS), np.uint8, memory.buf)
     flips = np.ndarray(1, np.int64, memory.buf, offset=8)
@@ -74,23 +74,23 @@ def play_the_panel(name, seconds, stormy, seed, begun, heard):
     begun.set()
     start = time.monotonic()
     while (now := time.monotonic() - start) < seconds - REST_SECONDS:
-        if stormy and now % STORM_EVERY_SECONDS > STORM_EVERY_SECONDS - STORM_SECONDS:
+        if has_bursts and now % BURST_EVERY_SECONDS > BURST_EVERY_SECONDS - BURST_SECONDS:
             # Phases drift against each other, so that polls see every combination.
-            moved = rng.integers(0, 2, len(PINS), dtype=np.uint8)
-            levels ^= moved
-            flips += int(moved.sum())
+            changed = rng.integers(0, 2, len(PINS), dtype=np.uint8)
+            levels ^= changed
+            flips += int(changed.sum())
             time.sleep(0.0005)
         else:
             flip_with_bounce(levels, flips, int(rng.integers(len(PINS))), rng)
-            time.sleep(HAND_SECONDS * rng.random())
+            time.sleep(FLIP_EVERY_SECONDS * rng.random())
     levels[:] = rng.integers(0, 2, len(PINS))
-    # Neither its start nor its end disturbs what it watches.
-    heard.wait()
+    # Neither the start nor the end of this process falls into the measurement.
+    ended.wait()
     memory.close()
 
 
 def flip_with_bounce(levels, flips, pin, rng):
-    """One flip as a cheap toggle switch makes it."""
+    """One flip with the bounce of a toggle switch."""
     until = time.monotonic() + BOUNCE_SECONDS * rng.random()
     target = 1 - levels[pin]
     while time.monotonic() < until:
@@ -102,15 +102,15 @@ def flip_with_bounce(levels, flips, pin, rng):
 
 
 def _like_the_service():
-    """The helpers' priority in box.conf; the audio loop's own was asked for before."""
+    """Set the helpers' priority of box.conf; that of the audio loop was set before."""
     with suppress(PermissionError):
         for thread in Path("/proc/self/task").iterdir():
             os.setpriority(os.PRIO_PROCESS, int(thread.name), -11)
 
 
 @dataclass
-class Witness:
-    """A listener that remembers the last state, what memory was like and when the sound broke."""
+class Monitor:
+    """A listener that records the last state, memory use and the times of underruns."""
 
     speaker: SilentSpeaker
     bits: tuple = ()
@@ -129,7 +129,7 @@ class Witness:
 
 @dataclass
 class Stretch:
-    """What one stretch of playing was like."""
+    """The measurements of one stretch of playing."""
 
     seconds: float
     level_changes: int
@@ -143,42 +143,42 @@ class Stretch:
     last_state_is_right: bool
     memory_from_mb: float
     memory_to_mb: float
-    storms_named: int
+    bursts_reported: int
 
 
-def stretch(seconds, stormy, seed):
-    """Play for so long and look at how it went."""
+def stretch(seconds, has_bursts, seed):
+    """Play and measure for a number of seconds."""
     network = Network.open(BUNDLED_MODEL)
-    memory, said = SharedMemory(create=True, size=16), []
+    memory, messages = SharedMemory(create=True, size=16), []
     memory.buf[:] = bytes(16)
     levels = np.ndarray(len(PINS), np.uint8, memory.buf)
     flips = np.ndarray(1, np.int64, memory.buf, offset=8)
     spawning = multiprocessing.get_context("spawn")
-    begun, heard = spawning.Event(), spawning.Event()
-    hands = spawning.Process(
-        target=play_the_panel, args=(memory.name, seconds, stormy, seed, begun, heard)
+    begun, ended = spawning.Event(), spawning.Event()
+    flipping = spawning.Process(
+        target=flip_switches, args=(memory.name, seconds, has_bursts, seed, begun, ended)
     )
     with (
-        SharedPins(levels, said.append) as panel,
+        SharedPins(levels, messages.append) as switches,
         SilentSpeaker(network.card.sample_rate) as speaker,
         Instrument(
             network,
-            panel,
+            switches,
             speaker,
             Performance(seed=seed),
             ahead=True,
-            listeners=[witness := Witness(speaker)],
+            listeners=[monitor := Monitor(speaker)],
         ) as instrument,
     ):
-        hands.start()
+        flipping.start()
         begun.wait()
-        set_realtime_priority(said.append)
+        set_realtime_priority(messages.append)
         _like_the_service()
         report = instrument.play(seconds + 1.0)
-        heard.set()
-        hands.join()
-    # Caches, and what threads set aside for themselves, fill up first.
-    settled = witness.memory_mb[len(witness.memory_mb) // 2 :]
+        ended.set()
+        flipping.join()
+    # Caches and the memory that threads reserve fill up first.
+    settled = monitor.memory_mb[len(monitor.memory_mb) // 2 :]
     result = Stretch(
         seconds=round(report.seconds, 1),
         level_changes=int(flips[0]),
@@ -187,48 +187,48 @@ def stretch(seconds, stormy, seed):
         p99_ms=round(report.switch_to_sample_p99_ms, 2),
         block_p99_ms=round(report.block_p99_ms, 2),
         underruns=report.underruns,
-        underruns_at=witness.underruns_at,
+        underruns_at=monitor.underruns_at,
         late_blocks=report.missed_deadlines,
-        last_state_is_right=witness.bits == tuple(bool(level) for level in levels),
+        last_state_is_right=monitor.bits == tuple(bool(level) for level in levels),
         memory_from_mb=round(min(settled), 1),
         memory_to_mb=round(max(settled), 1),
-        storms_named=sum("chatters" in line for line in said),
+        bursts_reported=sum("chatters" in line for line in messages),
     )
-    del levels, flips, panel
+    del levels, flips, switches
     memory.close()
     memory.unlink()
     return result
 
 
 def main():
-    """Calm, storm, calm."""
+    """Single flips, bursts, single flips."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=600.0)
     seconds = max(parser.parse_args().seconds, 30.0)
-    plan = {"calm": (0.15, False), "storms": (0.7, True), "calm again": (0.15, False)}
+    plan = {"single flips": (0.15, False), "bursts": (0.7, True), "again single": (0.15, False)}
     results = []
-    for seed, (name, (share, stormy)) in enumerate(plan.items(), 1):
+    for seed, (name, (share, has_bursts)) in enumerate(plan.items(), 1):
         # A process of its own, so that the memory of one is not that of the next.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            results.append(pool.submit(stretch, share * seconds, stormy, seed).result())
-        print(f"{name:10} {json.dumps(asdict(results[-1]))}", flush=True)  # noqa: T201
-    complaints = [c for result in results for c in complaints_of(result, results[0])]
-    print("\n".join(complaints) or "as it should be")  # noqa: T201
-    return int(bool(complaints))
+            results.append(pool.submit(stretch, share * seconds, has_bursts, seed).result())
+        print(f"{name:12} {json.dumps(asdict(results[-1]))}", flush=True)  # noqa: T201
+    faults = [fault for result in results for fault in faults_of(result, results[0])]
+    print("\n".join(faults) or "no faults")  # noqa: T201
+    return int(bool(faults))
 
 
-def complaints_of(result, calm):
-    """What was not as it should be on a machine that is otherwise idle."""
+def faults_of(result, calm):
+    """Faults on a machine that is otherwise idle; `calm` is the stretch without bursts."""
     if not result.last_state_is_right:
-        yield "the last state of the panel was not obeyed"
+        yield "the last switch states were not played"
     if result.underruns:
         yield f"{result.underruns} underruns"
     if result.memory_to_mb - result.memory_from_mb > MOST_GROWTH_MB:
         yield f"memory grew from {result.memory_from_mb} to {result.memory_to_mb} MB"
-    # All switches at once are a score that nobody composed ahead: it is composed in the loop.
-    most_ms = 2 * calm.p99_ms + 10 if result.storms_named else 1.5 * calm.p99_ms + 5
+    # After a flip of all switches at once the score was not composed ahead: the loop composes it.
+    most_ms = 2 * calm.p99_ms + 10 if result.bursts_reported else 1.5 * calm.p99_ms + 5
     if result.p99_ms > most_ms:
-        yield f"p99 of {result.p99_ms} ms, {calm.p99_ms} ms when it is calm"
+        yield f"p99 of {result.p99_ms} ms, {calm.p99_ms} ms without bursts"
 
 
 if __name__ == "__main__":

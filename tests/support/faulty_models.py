@@ -11,7 +11,7 @@ from tests.support import tiny_model as tiny
 SIZES = tiny.Sizes(n_switches=8)
 FAULTY_STATE = (True, True, False, True, False, False, True, False)
 
-# Several times the 93 ms that the frames drawn in one call last, on any machine of these years.
+# Several times the 93 ms that the frames drawn in one call last, on any current machine.
 _N_PRODUCTS = 60
 _PRODUCT_SIZE = 640
 
@@ -19,13 +19,13 @@ _node = helper.make_node
 
 
 def nan_in_one_state(path: Path) -> Path:
-    """The score of one state is no number at all."""
+    """The score of one state is NaN."""
     compose = [_node("Mul", ["plain_score", "spoilt"], ["spoilt_score"])]
     return _save(_model(compose, spoilt=np.array(np.nan)), path)
 
 
 def failing_in_one_state(path: Path) -> Path:
-    """The render half looks for a row that is not there."""
+    """The render half reads a row that does not exist."""
     compose = [_node("Add", ["plain_score", "spoilt"], ["spoilt_score"])]
     render = [
         _node("ReduceMax", ["score_in"], ["loudest"], keepdims=0),
@@ -40,18 +40,18 @@ def failing_in_one_state(path: Path) -> Path:
 
 
 def slow_in_one_state(path: Path) -> Path:
-    """The render half has a long thought about the sign of the score."""
+    """The render half computes for a long time if the score is negative."""
     compose = [_node("Sub", ["spoilt", "plain_score"], ["spoilt_score"])]
     model = _model(compose, spoilt=np.array(-1e-3), nothing=np.array(0.0))
     render = [
         _node("Abs", ["score_in"], ["score_of_any_sign"]),
         _node("ReduceMin", ["score_in"], ["quietest"], keepdims=0),
         _node("Less", ["quietest", "nothing"], ["is_slow"]),
-        _node("If", ["is_slow"], ["thought"], then_branch=_thinking(), else_branch=_not_thinking()),
-        _node("Add", ["plain_log_magnitude", "thought"], ["log_magnitude"]),
+        _node("If", ["is_slow"], ["delay"], then_branch=_work(), else_branch=_without_work()),
+        _node("Add", ["plain_log_magnitude", "delay"], ["log_magnitude"]),
     ]
     size = np.array([_PRODUCT_SIZE, _PRODUCT_SIZE], np.int64)
-    model.graph.initializer.append(numpy_helper.from_array(size, "thought_size"))
+    model.graph.initializer.append(numpy_helper.from_array(size, "product_size"))
     _feed_gather(model, render[:1], score_in="score_of_any_sign")
     model.graph.node[-1].output[0] = "plain_log_magnitude"
     model.graph.node.extend(render[1:])
@@ -59,7 +59,7 @@ def slow_in_one_state(path: Path) -> Path:
 
 
 def endless_after_a_while(path: Path, *, in_one_operator: bool) -> Path:
-    """The render half never answers when many frames are asked for: from the second call on.
+    """The render half never returns when many frames are requested: from the second call on.
 
     Parameters
     ----------
@@ -95,11 +95,11 @@ def endless_after_a_while(path: Path, *, in_one_operator: bool) -> Path:
             _node(
                 "If",
                 ["is_endless"],
-                ["thought"],
-                then_branch=helper.make_graph(endless, "endless", [], [_scalar("thought_of")]),
-                else_branch=_not_thinking(),
+                ["delay"],
+                then_branch=helper.make_graph(endless, "endless", [], [_scalar("delayed_by")]),
+                else_branch=_without_work(),
             ),
-            _node("Add", ["plain_log_magnitude", "thought"], ["log_magnitude"]),
+            _node("Add", ["plain_log_magnitude", "delay"], ["log_magnitude"]),
         ]
     )
     return _save(model, path)
@@ -116,7 +116,7 @@ def _counting() -> list[NodeProto]:
         ],
         [helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []), _scalar("counted")],
     )
-    return [_node("Loop", ["ages", "always_on", "zero_here"], ["thought_of"], body=body)]
+    return [_node("Loop", ["ages", "always_on", "zero_here"], ["delayed_by"], body=body)]
 
 
 def _comparing_boxes() -> list[NodeProto]:
@@ -134,28 +134,28 @@ def _comparing_boxes() -> list[NodeProto]:
         _node("Unsqueeze", ["low_y", "both_axes"], ["box_scores"]),
         _node("NonMaxSuppression", ["boxes", "box_scores", "most_boxes"], ["chosen"]),
         _node("Cast", ["chosen"], ["chosen_here"], to=TensorProto.FLOAT),
-        _node("ReduceMax", ["chosen_here"], ["thought_of"], keepdims=0),
+        _node("ReduceMax", ["chosen_here"], ["delayed_by"], keepdims=0),
     ]
 
 
-def _thinking() -> object:
-    """Zero, by way of many products that no optimiser can know beforehand."""
+def _work() -> object:
+    """Zero, computed by many products that no optimiser can fold."""
     nodes = [
         _node("Mul", ["quietest", "nothing"], ["zero"]),
-        _node("ConstantOfShape", ["thought_size"], ["zeros"]),
+        _node("ConstantOfShape", ["product_size"], ["zeros"]),
         _node("Add", ["zeros", "zero"], ["product_0"]),
         *(
             _node("MatMul", [f"product_{i}", "product_0"], [f"product_{i + 1}"])
             for i in range(_N_PRODUCTS)
         ),
-        _node("ReduceMax", [f"product_{_N_PRODUCTS}"], ["thought_of"], keepdims=0),
+        _node("ReduceMax", [f"product_{_N_PRODUCTS}"], ["delayed_by"], keepdims=0),
     ]
-    return helper.make_graph(nodes, "thinking", [], [_scalar("thought_of")])
+    return helper.make_graph(nodes, "work", [], [_scalar("delayed_by")])
 
 
-def _not_thinking() -> object:
-    nodes = [_node("Identity", ["nothing"], ["no_thought"])]
-    return helper.make_graph(nodes, "not_thinking", [], [_scalar("no_thought")])
+def _without_work() -> object:
+    nodes = [_node("Identity", ["nothing"], ["no_delay"])]
+    return helper.make_graph(nodes, "without_work", [], [_scalar("no_delay")])
 
 
 def _scalar(name: str) -> object:
@@ -168,10 +168,10 @@ def _model(compose: Sequence[NodeProto], **constants: np.ndarray) -> ModelProto:
     for key, text in tiny.describe(SIZES).to_metadata().items():
         model.metadata_props.add(key=key, value=text)
     choose = [
-        _node("Equal", ["switches", "faulty_bits"], ["as_faulty"]),
-        _node("Cast", ["as_faulty"], ["alike"], to=TensorProto.FLOAT),
-        _node("ReduceMin", ["alike"], ["all_alike"], keepdims=0),
-        _node("Cast", ["all_alike"], ["is_faulty"], to=TensorProto.BOOL),
+        _node("Equal", ["switches", "faulty_bits"], ["equal"]),
+        _node("Cast", ["equal"], ["equal_here"], to=TensorProto.FLOAT),
+        _node("ReduceMin", ["equal_here"], ["all_equal"], keepdims=0),
+        _node("Cast", ["all_equal"], ["is_faulty"], to=TensorProto.BOOL),
         *compose,
         _node("Where", ["is_faulty", "spoilt_score", "plain_score"], ["score"]),
     ]
@@ -185,7 +185,7 @@ def _model(compose: Sequence[NodeProto], **constants: np.ndarray) -> ModelProto:
 
 
 def _feed_gather(model: ModelProto, nodes: Sequence[NodeProto], **instead: str) -> None:
-    """Let the node that picks rows of the score have what these nodes make instead."""
+    """Replace inputs of the node that selects rows of the score by outputs of these nodes."""
     at = next(i for i, node in enumerate(model.graph.node) if node.op_type == "Gather")
     gather = model.graph.node[at]
     names = [instead.get(name, name) for name in gather.input]

@@ -1,4 +1,4 @@
-"""A small Free Music Archive in the published format, with music made on the spot."""
+"""A small Free Music Archive in the published format, with synthetic music."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GENRES = """genre_id,#tracks,parent,title,top_level
 901,12,27,"Lo-Fi, Bedroom",12
 21,12706,0,Hip-Hop,21
 """
-# The published table has 52 columns; these are enough to be out of the order we need them in.
+# The published table has 52 columns; these are enough to differ from the order they are used in.
 COLUMNS = (
     ("album", "title"), ("artist", "bio"), ("artist", "name"), ("set", "split"),
     ("set", "subset"), ("track", "genre_top"), ("track", "genres"), ("track", "genres_all"),
@@ -23,7 +23,7 @@ COLUMNS = (
 )  # fmt: skip
 BY = "Attribution 3.0 International"
 BY_NC_SA = "Attribution-Noncommercial-Share Alike 3.0 United States"
-BIO = 'born, raised\nand "recorded"' + 200_000 * "x"  # longer than csv reads unasked
+BIO = 'born, raised\nand "recorded"' + 200_000 * "x"  # longer than csv's default limit
 
 # id: artist, subset, genres_all, licence, title
 TRACKS = {

@@ -1,6 +1,6 @@
-"""A sender's words, and processes that start in milliseconds, to be killed by the hundred.
+"""The lines of a sender, and processes that start in milliseconds, to be killed by the hundred.
 
-They are forked from a server that has imported everything and opened nothing.
+They are forked from a server that has imported everything and opened no file.
 """
 
 import hashlib
@@ -44,14 +44,14 @@ _PRELOADED = [
 
 
 def context() -> Any:
-    """Where to start processes from."""
-    warm = multiprocessing.get_context("forkserver")
-    warm.set_forkserver_preload(_PRELOADED)
-    return warm
+    """The context to start processes from."""
+    fork_server = multiprocessing.get_context("forkserver")
+    fork_server.set_forkserver_preload(_PRELOADED)
+    return fork_server
 
 
 def run_switchboard(*arguments: object) -> None:
-    """Run a command in a process that is forked and not started anew; it has to end with 0."""
+    """Run a command in a forked process; it has to end with 0."""
     process = context().Process(target=_command, args=([str(a) for a in arguments],))
     process.start()
     process.join()
@@ -59,17 +59,17 @@ def run_switchboard(*arguments: object) -> None:
 
 
 def header(content: bytes, **changes: Any) -> bytes:
-    """What a sender announces before it sends this."""
+    """The header that a sender writes before this content."""
     announced = {"sha256": hashlib.sha256(content).hexdigest(), "n_bytes": len(content)}
     return json.dumps({**announced, "again": False, **changes}).encode() + b"\n"
 
 
-class WarmChild:
+class ForkedChild:
     """`device.updates.validation.Child` that is forked instead of started."""
 
     def __init__(self, path: Path, limits: ResourceLimits) -> None:
         receiver, sender = context().Pipe(duplex=False)
-        self._process = context().Process(target=_examine, args=(sender, path, limits))
+        self._process = context().Process(target=_validate_in_child, args=(sender, path, limits))
         self._process.start()
         sender.close()
         self.stdout = io.FileIO(os.dup(receiver.fileno()))
@@ -87,7 +87,7 @@ class WarmChild:
 
 def validate_in_fork(path: Path, report: Any = lambda check: None) -> ValidationResult:
     """`device.updates.validation.validate`, with its limits, in a tenth of the time."""
-    return validate(path, report=report, start=WarmChild)
+    return validate(path, report=report, start=ForkedChild)
 
 
 def run_command(folder: Path, args: list[str], marker: Any) -> None:
@@ -111,7 +111,7 @@ def run_command(folder: Path, args: list[str], marker: Any) -> None:
     sys.exit(main(args))
 
 
-def _examine(sender: Any, path: Path, limits: ResourceLimits) -> None:
+def _validate_in_child(sender: Any, path: Path, limits: ResourceLimits) -> None:
     bind(limits)
     answer(path, limits, lambda line: _write(sender.fileno(), line))
 
@@ -120,21 +120,21 @@ def _write(descriptor: int, line: dict[str, Any]) -> None:
     os.write(descriptor, (json.dumps(line) + "\n").encode())
 
 
-# What is done to a disk step by step. An audit hook sees names change; the rest is wrapped below.
+# The steps on a disk. An audit hook reports changes of names; the rest is wrapped below.
 _STEPS = {"open", "os.rename", "os.remove", "os.symlink", "os.mkdir"}
 
 
 def dying_receive(
-    directory: Path, request: Path, accepted: bool, taken: Any, last_step: int
+    directory: Path, request: Path, accepted: bool, n_steps: Any, last_step: int
 ) -> None:
-    """Receive a model, counting the steps in `taken`, and be killed before the one after the last.
+    """Receive a model, counting the steps in `n_steps`, and be killed after `last_step`.
 
-    Who may die between any two steps may die anywhere: nothing else reaches the disk.
+    Only these steps change the disk, so a kill between any two of them covers every moment.
     """
 
     def step() -> None:
-        taken.value += 1
-        if taken.value > last_step:
+        n_steps.value += 1
+        if n_steps.value > last_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(lambda event, _args: step() if event in _STEPS else None)
@@ -144,13 +144,13 @@ def dying_receive(
 
 
 def announced_receive(directory: Path, request: Path, accepted: bool, began: Any) -> None:
-    """Receive a model, and say when it begins."""
+    """Receive a model, and set an event when it begins."""
     began.set()
     plain_receive(directory, request, accepted)
 
 
 def plain_receive(directory: Path, request: Path, accepted: bool) -> None:
-    """Receive a model that is accepted or refused without a look at it."""
+    """Receive a model that is accepted or refused without validation."""
     verdict = ValidationResult(
         accepted, 0.0, "" if accepted else "sound", "", 0 if accepted else 34
     )

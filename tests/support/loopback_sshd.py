@@ -1,7 +1,6 @@
-"""A box on this machine: a real sshd on a port of its own, with keys, home and store of its own.
+"""A device on this machine: a real sshd on its own port, with its own keys, home and store.
 
-Nothing outside its folder is read or changed: not the ~/.ssh of whoever runs the tests, not a
-system's sshd.
+Nothing outside its folder is read or changed: neither ~/.ssh nor a system's sshd.
 """
 
 import getpass
@@ -20,17 +19,17 @@ _SECONDS = 20.0
 
 
 def find_programs():
-    """Where sshd and the rest are; skips the test where one is missing."""
+    """Paths of sshd and its tools; skips the test where one is missing."""
     path = os.pathsep.join([os.environ["PATH"], _SBIN])
-    found = {name: shutil.which(name, path=path) for name in ("sshd", "ssh", "ssh-agent")}
-    missing = sorted(name for name, program in found.items() if program is None)
+    programs = {name: shutil.which(name, path=path) for name in ("sshd", "ssh", "ssh-agent")}
+    missing = sorted(name for name, program in programs.items() if program is None)
     if missing:
         pytest.skip(f"no {', '.join(missing)}: apt install openssh-server openssh-client")
-    return found
+    return programs
 
 
 class LoopbackBox:
-    """The box's side and its owner's: starts on entering a ``with`` block, ends after it."""
+    """The device and its owner's login: starts on entering a ``with`` block, ends after it."""
 
     def __init__(self, folder: Path) -> None:
         self.programs = find_programs()
@@ -49,7 +48,7 @@ class LoopbackBox:
             part.mkdir(parents=True)
         self._make_key("host_key")
         self._make_key("owner_key")
-        self._know_the_host()
+        self._trust_the_host()
         self._start_sshd()
         self._start_agent()
         return self
@@ -65,9 +64,24 @@ class LoopbackBox:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The owner's, whose `ssh` knows this box and none else."""
+        """The owner's environment, whose `ssh` trusts this device only."""
         path = os.pathsep.join([str(self.bin), os.environ["PATH"]])
         return {"PATH": path, "XDG_CONFIG_HOME": str(self.config)}
+
+    def use_environment(self, monkeypatch) -> None:
+        """Run what follows as the owner at the workstation."""
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+
+    @property
+    def options(self) -> list[str]:
+        """Options of `pair` for this device."""
+        return ["--port", str(self.port), "--store", str(self.store)]
+
+    @property
+    def push_key(self) -> Path:
+        """The key that `pair` makes."""
+        return self.config / "switchboard" / "id_ed25519"
 
     def ssh(self, *arguments, identity, **options):
         """Log in with one key and no other."""
@@ -89,7 +103,7 @@ class LoopbackBox:
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name]
         subprocess.run(command, check=True)
 
-    def _know_the_host(self):
+    def _trust_the_host(self):
         public = (self.folder / "host_key.pub").read_text()
         (self.folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {public}")
         shutil.copyfile(self.folder / "owner_key.pub", self.authorized_keys)
@@ -98,7 +112,7 @@ class LoopbackBox:
             "GlobalKnownHostsFile none\n"
             f"IdentityAgent {self.folder}/agent\n"
         )
-        # ssh asks the system where its user's home is, and not the environment.
+        # ssh takes its user's home from the system instead of the environment.
         wrapper = self.bin / "ssh"
         wrapper.write_text(
             f'#!/bin/sh\nexec {self.programs["ssh"]} -F "{self.folder}/ssh_config" "$@"\n'
@@ -117,7 +131,7 @@ class LoopbackBox:
             f"AuthorizedKeysFile {self.authorized_keys}\n"
             f"SetEnv HOME={self.home} PATH={path}\n"
             "PidFile none\n"
-            # Of temporary folders. All the rest is generous, so that `restrict` has to do it all.
+            # Temporary folders are not strict. The rest is permitted, so that `restrict` is tested.
             "StrictModes no\n"
             "UsePAM no\n"
             "PasswordAuthentication no\n"
@@ -133,9 +147,9 @@ class LoopbackBox:
         command = [self.programs["sshd"], "-D", "-f", self.folder / "sshd_config"]
         command += ["-E", self.folder / "sshd.log"]
         self._running.append(subprocess.Popen(command))
-        give_up = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + _SECONDS
         while not _answers(self.port):
-            if time.monotonic() > give_up or self._running[-1].poll() is not None:
+            if time.monotonic() > deadline or self._running[-1].poll() is not None:
                 pytest.fail(f"sshd does not start: {self.log()}")
             time.sleep(0.05)
 
@@ -144,8 +158,8 @@ class LoopbackBox:
         command = [self.programs["ssh-agent"], "-D", "-a", socket_path]
         agent = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         self._running.append(agent)
-        give_up = time.monotonic() + _SECONDS
-        while not socket_path.exists() and time.monotonic() < give_up:
+        deadline = time.monotonic() + _SECONDS
+        while not socket_path.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         subprocess.run(
             ["ssh-add", "-q", self.folder / "owner_key"],

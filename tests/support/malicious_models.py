@@ -1,179 +1,45 @@
-"""Model files made to do harm: each keeps the contract as far as its own trick allows."""
+"""Malicious model files: each follows the contract except for one trick."""
 
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from tests.support import tiny_model as tiny
+from tests.support.malicious_graphs import (
+    deep_json,
+    disturbed,
+    external_data,
+    external_location_alone,
+    foreign_domain_alone,
+    foreign_operator,
+    function_of_its_own,
+    graph_in_a_wrong_place,
+    graphs_in_a_list,
+    huge_dims,
+    huge_dims_without_data,
+    looping,
+    many_axes,
+    many_fields,
+    many_nodes,
+    negative_dims,
+    nested_ifs,
+    nested_messages,
+    random_output,
+    sparse_constant,
+    text_constant,
+    twice_the_same_key,
+    two_graphs,
+    whole,
+    wide_json,
+)
 
-SIZES = tiny.Sizes()
 _node = helper.make_node
 
 
-def whole() -> ModelProto:
-    """The good tiny model, to be spoilt."""
-    model = tiny.make_graph(SIZES)
-    for key, text in tiny.describe(SIZES).to_metadata().items():
-        model.metadata_props.add(key=key, value=text)
-    return model
-
-
-def disturbed(*nodes: object, **constants: np.ndarray) -> ModelProto:
-    """The good model, to whose output ``disturbance``, which these nodes make, is added."""
-    model = whole()
-    model.graph.node[-1].output[0] = "undisturbed"
-    model.graph.node.extend(nodes)
-    model.graph.node.append(_node("Add", ["undisturbed", "disturbance"], ["log_magnitude"]))
-    for name, value in constants.items():
-        model.graph.initializer.append(numpy_helper.from_array(value, name))
-    return model
-
-
-def nested_ifs(depth: int) -> ModelProto:
-    """An ``If`` in an ``If`` in an ``If``."""
-    value = helper.make_tensor_value_info("inner", TensorProto.FLOAT, [])
-    branch = helper.make_graph([_node("Identity", ["floor"], ["inner"])], "b", [], [value])
-    for _ in range(depth):
-        node = _node(
-            "If", ["switches_are_numbers"], ["inner"], then_branch=branch, else_branch=branch
-        )
-        branch = helper.make_graph([node], "b", [], [value])
-    outer = branch.node[0]
-    outer.output[0] = "deep"
-    return disturbed(outer, _node("Sub", ["deep", "deep"], ["disturbance"]))
-
-
-def nested_messages(depth: int) -> bytes:
-    """A model of nothing but graphs in attributes of nodes of graphs, by hand."""
-    inner = b""
-    for number in (7, *(1, 5, 6) * depth)[::-1]:
-        inner = bytes([number << 3 | 2]) + _varint(len(inner)) + inner
-    return inner
-
-
-def _varint(value: int) -> bytes:
-    low = [value >> 7 * place & 0x7F for place in range(10)]
-    while len(low) > 1 and low[-1] == 0:
-        low.pop()
-    return bytes([*(b | 0x80 for b in low[:-1]), low[-1]])
-
-
-def looping() -> ModelProto:
-    iteration, going, value = (
-        helper.make_tensor_value_info(name, kind, [])
-        for name, kind in (
-            ("i", TensorProto.INT64),
-            ("on", TensorProto.BOOL),
-            ("v", TensorProto.FLOAT),
-        )
-    )
-    same = [_node("Identity", ["on"], ["on_out"]), _node("Identity", ["v"], ["v_out"])]
-    outputs = [
-        helper.make_tensor_value_info("on_out", TensorProto.BOOL, []),
-        helper.make_tensor_value_info("v_out", TensorProto.FLOAT, []),
-    ]
-    body = helper.make_graph(same, "body", [iteration, going, value], outputs)
-    loop = _node("Loop", ["n_turns", "", "floor"], ["looped"], body=body)
-    zero = _node("Sub", ["looped", "floor"], ["disturbance"])
-    return disturbed(loop, zero, n_turns=np.array(10**15))
-
-
-def foreign_operator() -> ModelProto:
-    model = disturbed(_node("Whatever", ["floor"], ["disturbance"], domain="com.evil"))
-    model.opset_import.append(helper.make_opsetid("com.evil", 1))
-    return model
-
-
-def foreign_domain_alone() -> ModelProto:
-    model = whole()
-    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    return model
-
-
-def function_of_its_own() -> ModelProto:
-    model = whole()
-    body = [_node("Identity", ["x"], ["y"])]
-    opset = [helper.make_opsetid("", 18)]
-    model.functions.append(helper.make_function("", "Same", ["x"], ["y"], body, opset))
-    return model
-
-
-def external_data() -> ModelProto:
-    model = whole()
-    tensor = model.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="/etc/passwd")
-    return model
-
-
-def external_location_alone() -> ModelProto:
-    model = whole()
-    model.graph.initializer[0].data_location = TensorProto.EXTERNAL
-    return model
-
-
-def sparse_constant() -> ModelProto:
-    model = whole()
-    values = numpy_helper.from_array(np.ones(1, np.float32), "sparse")
-    indices = numpy_helper.from_array(np.zeros(1, np.int64), "at")
-    sparse = helper.make_sparse_tensor(values, indices, [2**40])
-    model.graph.sparse_initializer.append(sparse)
-    return model
-
-
-def random_output() -> ModelProto:
-    return disturbed(_node("RandomUniform", [], ["disturbance"], shape=[1], high=1e-6))
-
-
-def two_graphs() -> ModelProto:
-    return whole().SerializeToString() + looping().SerializeToString()
-
-
-def many_nodes() -> ModelProto:
-    names = ["floor", *(f"n{i}" for i in range(5000))]
-    chain = [_node("Neg", [a], [b]) for a, b in pairwise(names)]
-    return disturbed(*chain, _node("Sub", [names[-1], names[-1]], ["disturbance"]))
-
-
-def huge_dims() -> ModelProto:
-    model = whole()
-    tensor = next(t for t in model.graph.initializer if t.name == "partials")
-    tensor.dims[:] = [2**31, 2**31]
-    return model
-
-
-def huge_dims_without_data() -> ModelProto:
-    model = whole()
-    tensor = next(t for t in model.graph.initializer if t.name == "partials")
-    tensor.ClearField("raw_data")
-    tensor.dims[:] = [2**20, 2**10]
-    return model
-
-
-def negative_dims() -> ModelProto:
-    model = whole()
-    model.graph.initializer[0].dims[:] = [-1, -(2**40)]
-    return model
-
-
-def many_axes() -> ModelProto:
-    model = whole()
-    model.graph.initializer[0].dims[:] = [2**62] * 50_000
-    return model
-
-
-def text_constant() -> ModelProto:
-    model = whole()
-    model.graph.initializer.append(helper.make_tensor("text", TensorProto.STRING, [1], [b"x"]))
-    return model
-
-
 def constant_bomb() -> ModelProto:
-    """Eight bytes that become a quarter of a terabyte where constants are folded."""
+    """Eight bytes that become a quarter of a terabyte when constants are folded."""
     return disturbed(
         _node("ConstantOfShape", ["bomb_shape"], ["bomb"]),
         _node("ReduceSum", ["bomb"], ["disturbance"], keepdims=0),
@@ -219,7 +85,7 @@ def doubling_bomb() -> ModelProto:
 
 
 def slow_bomb() -> ModelProto:
-    """Just what the limit allows, again and again, so that all of it is really used."""
+    """Tensors just within the limit, so that all of it is used."""
     return disturbed(
         _node("ReduceSum", ["position"], ["seed"], keepdims=0),
         _node("Expand", ["seed", "long"], ["first"]),
@@ -233,7 +99,7 @@ def slow_bomb() -> ModelProto:
 
 
 def wide_work(n_numbers: int) -> ModelProto:
-    """Three tensors of so many numbers, within what an examination may take in all."""
+    """Three tensors of this many numbers, within the memory limit of a validation."""
     return disturbed(
         _node("ReduceSum", ["position"], ["seed"], keepdims=0),
         _node("Expand", ["seed", "long"], ["first"]),
@@ -262,7 +128,7 @@ def endless_work() -> ModelProto:
 
 
 def long_work(n_products: int, side: int) -> ModelProto:
-    """Products of matrices that the file only names: little memory, much work."""
+    """Products of matrices that are computed from an input: little memory, much work."""
     names = ["square", *(f"n{i}" for i in range(n_products))]
     products = [_node("MatMul", [a, "square"], [b]) for a, b in pairwise(names)]
     # From an input, so that nothing can be folded.
@@ -295,8 +161,8 @@ def weighted(name: str, factor: float) -> ModelProto:
 def spoilt_states(value: float) -> ModelProto:
     """Good in the golden vector's state; where the last switch is on, the score is `value`."""
     model = whole()
-    door = next(n for n in model.graph.node if n.op_type == "If")
-    branch = next(a.g for a in door.attribute if a.name == "then_branch")
+    guard = next(n for n in model.graph.node if n.op_type == "If")
+    branch = next(a.g for a in guard.attribute if a.name == "then_branch")
     last = branch.node[-1]
     plain = "spoilt_plain"
     last.output[0] = plain
@@ -315,53 +181,12 @@ def spoilt_states(value: float) -> ModelProto:
     return model
 
 
-def deep_json() -> ModelProto:
-    return with_metadata(provenance="[" * 500_000 + "]" * 500_000)
-
-
-def wide_json() -> ModelProto:
-    return with_metadata(provenance='{"a": [' + "[]," * 4_000_000 + "[]]}")
-
-
-def with_metadata(**texts: str) -> ModelProto:
-    model = whole()
-    for entry in model.metadata_props:
-        entry.value = texts.get(entry.key, entry.value)
-    return model
-
-
-def twice_the_same_key() -> ModelProto:
-    model = whole()
-    model.metadata_props.add(key="title", value="Another")
-    return model
-
-
-def many_fields() -> bytes:
-    return b"\x08\x01" * 8_000_000
-
-
-def graph_in_a_wrong_place() -> ModelProto:
-    model = whole()
-    branch = helper.make_graph([], "b", [], [])
-    node = model.graph.node[0]
-    node.attribute.append(helper.make_attribute("body", branch))
-    return model
-
-
-def graphs_in_a_list() -> ModelProto:
-    model = whole()
-    attribute = AttributeProto(name="branches", type=AttributeProto.GRAPHS)
-    attribute.graphs.append(helper.make_graph([], "b", [], []))
-    model.graph.node[0].attribute.append(attribute)
-    return model
-
-
 def write(made: ModelProto | bytes, path: Path) -> Path:
     path.write_bytes(made if isinstance(made, bytes) else made.SerializeToString())
     return path
 
 
-# Who makes it, the check that refuses it, and what it says.
+# The function that makes it, the check that refuses it, and a part of the message.
 MALICIOUS: dict[str, tuple[Callable[[], ModelProto | bytes], str, str]] = {
     "loop": (looping, "graph", "operator 'Loop'"),
     "foreign operator": (foreign_operator, "graph", "domain 'com.evil'"),

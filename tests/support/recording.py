@@ -1,4 +1,4 @@
-"""A WAV file that a test has recorded, and what can be asked of it."""
+"""A WAV file that a test has recorded, and its measurements."""
 
 import wave
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ WINDOW = 1024
 
 @dataclass(frozen=True)
 class Recording:
-    """What was heard: samples between -1 and 1, and how many make a second."""
+    """Samples between -1 and 1, and their rate."""
 
     samples: np.ndarray
     rate: int
@@ -21,7 +21,7 @@ class Recording:
         return len(self.samples) // self.rate + 1
 
     def inner(self):
-        """Without the first breath and the fade at the end."""
+        """Without the start and the fade at the end."""
         edge = round(EDGE_SECONDS * self.rate)
         return self.samples[edge:-edge]
 
@@ -41,11 +41,11 @@ class Recording:
         """Magnitudes of overlapping windows, each of unit length."""
         starts = np.arange(0, len(self.samples) - WINDOW, WINDOW // 4)
         windows = self.samples[starts[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
-        drawn = np.abs(np.fft.rfft(windows))
-        return drawn / (np.linalg.norm(drawn, axis=1, keepdims=True) + 1e-9)
+        magnitude = np.abs(np.fft.rfft(windows))
+        return magnitude / (np.linalg.norm(magnitude, axis=1, keepdims=True) + 1e-9)
 
     def middles(self):
-        """Of the same windows, in seconds."""
+        """Middles of the same windows, in seconds."""
         starts = np.arange(0, len(self.samples) - WINDOW, WINDOW // 4)
         return (starts + WINDOW / 2) / self.rate
 

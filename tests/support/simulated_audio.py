@@ -1,4 +1,4 @@
-"""A clock, a PortAudio and a sound card that are simulated, and what the speakers' tests play."""
+"""A simulated clock, PortAudio and sound card for the tests of speakers."""
 
 import wave
 
@@ -25,7 +25,7 @@ class SimulatedClock:
 
 
 class SoundError(Exception):
-    """Stands for sounddevice.PortAudioError."""
+    """In place of sounddevice.PortAudioError."""
 
 
 class SimulatedStream:
@@ -56,7 +56,7 @@ class SimulatedStream:
 
 
 class SimulatedPortAudio:
-    """PortAudio with cards that can be unplugged, and see no news before a rescan."""
+    """PortAudio with cards that can be unplugged; its list changes at a rescan only."""
 
     error = SoundError
 

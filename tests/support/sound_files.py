@@ -1,15 +1,20 @@
-"""Sound files that are not what they say, made from sound ones byte by byte."""
+"""Sound files, and damaged ones made from them byte by byte."""
 
 from __future__ import annotations
 
 import io
 import re
 import struct
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from training.corpus.format import SAMPLE_RATE
+from training.corpus.recordings.audio_files import decode
+
+SECONDS = 10.0
 
 KINDS = {
     "mp3": {"format": "MP3"},
@@ -37,12 +42,12 @@ def encoded(kind, audio, sample_rate=SAMPLE_RATE):
 
 def claiming_mpeg_frames(data, n_frames):
     """An MP3 whose Xing header claims a number of frames."""
-    place = re.search(rb"Xing|Info", data).start() + 8
-    return data[:place] + struct.pack(">I", n_frames) + data[place + 4 :]
+    position = re.search(rb"Xing|Info", data).start() + 8
+    return data[:position] + struct.pack(">I", n_frames) + data[position + 4 :]
 
 
 def without_xing(data):
-    """An MP3 without the frame that says how long it is."""
+    """An MP3 without the frame that holds its length."""
     head = data[:4]
     following = re.compile(re.escape(head[:2])).search(data, re.search(b"Xing|Info", data).end())
     return data[following.start() :]
@@ -56,10 +61,30 @@ def claiming_flac_samples(data, n_samples):
 
 def claiming_chunk_bytes(data, name, n_bytes, order="<"):
     """A WAV or AIFF whose sound chunk claims a number of bytes."""
-    place = data.index(name) + 4
-    return data[:place] + struct.pack(order + "I", n_bytes) + data[place + 4 :]
+    position = data.index(name) + 4
+    return data[:position] + struct.pack(order + "I", n_bytes) + data[position + 4 :]
 
 
 def with_sample_rate(data, hertz):
     """A WAV that claims another sample rate."""
     return data[:24] + struct.pack("<I", hertz) + data[28:]
+
+
+@cache
+def ten_seconds():
+    """Ten seconds without a repetition, so that no part of it resembles another."""
+    rng = np.random.default_rng(7)
+    n = round(SECONDS * SAMPLE_RATE)
+    hertz = np.repeat(rng.uniform(150.0, 1200.0, 100), n // 100)
+    return (0.3 * np.sin(2 * np.pi * np.cumsum(hertz) / SAMPLE_RATE)).astype(np.float32)
+
+
+@cache
+def whole_file(kind):
+    return encoded(kind, ten_seconds())
+
+
+def decoded(directory, kind, data):
+    path = Path(directory) / f"a.{kind}"
+    path.write_bytes(data)
+    return decode(path)

@@ -1,7 +1,7 @@
-"""The smallest sound font there is: one sine wave, as every General MIDI program.
+"""A small sound font: one sine wave, as every General MIDI program.
 
-Written by the SoundFont 2.01 specification: chunks of a RIFF file, tables of fixed records that
-end with a terminal one.
+Written according to the SoundFont 2.01 specification: chunks of a RIFF file, tables of fixed
+records that end with a terminal one.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""`switchboard` whose recording continues only as far as it is told: a test waits for no clock.
+"""`switchboard` whose recording continues only up to a given second, so that tests need no clock.
 
 A process of its own: ``python -m tests.support.stepped_player play --speaker wav:FILE ...``. Each
-line on its
-standard input is how many seconds may have been recorded; when they have been, it says ``held`` on
-standard output. From the end of its input on nothing is held.
+line on its standard input is how many seconds may be recorded; when they have been, it prints
+``held`` on standard output. After the end of its input, recording is not held.
 """
 
 import math
@@ -22,7 +21,7 @@ Write = Callable[[WavSpeaker, NDArray[np.float32]], None]
 
 
 def held(record: Write) -> Write:
-    """The same, and then wait until more may be recorded."""
+    """Record, then wait until more may be recorded."""
     allowed_seconds = 0.0
     n_samples = 0
 

@@ -1,4 +1,4 @@
-"""Music for tests: four chords a minute of arithmetic can play, on a grid that is known."""
+"""Music for tests: synthetic chords and drums on a known grid."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def babble(seconds, seed=0):
 
 
 def tagged(path, audio, sample_rate, **tags):
-    """Write a file that says who made it."""
+    """Write a file with tags."""
     with soundfile.SoundFile(path, "w", sample_rate, 1) as file:
         for name, value in tags.items():
             setattr(file, name, value)

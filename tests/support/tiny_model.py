@@ -1,7 +1,7 @@
-"""A model file a few kilobytes large that keeps the contract to the letter, made without torch.
+"""A model file of a few kilobytes that follows the contract exactly, made without torch.
 
-Two partials always sound; each switch adds two more, each in a rhythm of its own, and the variation
-shades them all. As a script: ``python tests/support/tiny_model.py OUT.onnx``.
+Two partials always sound; each switch adds two more, each with its own rhythm, and the variation
+changes the level of them all. As a script: ``python tests/support/tiny_model.py OUT.onnx``.
 """
 
 import sys
@@ -70,11 +70,11 @@ def build(
     metadata : mapping
         Texts to put in place of the true ones; None leaves a key out.
     graph : mapping
-        Sizes of the graph that the metadata do not admit to.
+        Sizes of the graph that differ from the metadata.
     extra_output : bool
-        Whether the graph answers something nobody asked for.
+        Whether the graph has an output that is not part of the contract.
     golden_offset : float
-        Nepers added to every number of the golden answer.
+        Nepers added to every number of the golden output.
     sizes
         Fields of `Sizes`, for graph and metadata alike.
     """
@@ -99,7 +99,7 @@ def padded(content: bytes, n_bytes: int) -> bytes:
 
 
 def build_foreign(path: Path) -> Path:
-    """Write a good ONNX file that has nothing to do with the switchboard."""
+    """Write a valid ONNX file that is not a model of the switchboard."""
     value = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1]) for n in ("x", "y")]
     node = helper.make_node("Identity", ["x"], ["y"])
     path.write_bytes(_model([node], value[:1], value[1:], []).SerializeToString())
@@ -200,12 +200,12 @@ def _constants(sizes: Sizes) -> list[TensorProto]:
     pattern = _rhythms(sizes)  # (n_slots, n_channels)
     by_switch = np.zeros((sizes.n_switches, *pattern.shape))
     for i in range(sizes.n_switches):
-        mine = slice(PARTIALS_PER_SWITCH * (i + 1), PARTIALS_PER_SWITCH * (i + 2))
-        by_switch[i, :, mine] = pattern[:, mine]
+        channels = slice(PARTIALS_PER_SWITCH * (i + 1), PARTIALS_PER_SWITCH * (i + 2))
+        by_switch[i, :, channels] = pattern[:, channels]
     always = pattern.copy()
     always[:, PARTIALS_PER_SWITCH:] = 0
     shades = np.random.default_rng(2).uniform(-0.2, 0.2, (sizes.n_variation, *pattern.shape))
-    # Variation shades what always sounds, so that a switch that is off stays off.
+    # The variation changes what always sounds, so that a switch that is off stays off.
     tensors = {
         "always": always.reshape(-1),
         "by_switch": by_switch.reshape(sizes.n_switches, pattern.size),
@@ -229,7 +229,7 @@ def _rhythms(sizes: Sizes) -> np.ndarray:
 
 
 def partial_hertz(sizes: Sizes) -> np.ndarray:
-    """Where the partials are, (n_channels,)."""
+    """Frequencies of the partials, (n_channels,)."""
     return _LOWEST_HERTZ * 1.4 ** np.arange(sizes.n_channels)
 
 
@@ -245,18 +245,18 @@ def _golden(sizes: Sizes, offset: float) -> Golden:
     session = ort.InferenceSession(
         make_graph(sizes).SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    question = {
+    feeds = {
         "switches": np.arange(sizes.n_switches, dtype=np.float32) % 2,
         "variation": np.linspace(-1, 1, sizes.n_variation, dtype=np.float32),
         "position": np.linspace(0, 0.97 * sizes.beats_per_loop, 4, dtype=np.float32),
     }
     score_in = np.zeros((sizes.n_slots, sizes.n_channels), np.float32)
-    score = session.run(["score"], {**question, "score_in": score_in})[0]
-    frames = session.run(["log_magnitude"], {**question, "score_in": score})[0]
+    score = session.run(["score"], {**feeds, "score_in": score_in})[0]
+    frames = session.run(["log_magnitude"], {**feeds, "score_in": score})[0]
     return Golden(
-        switches=tuple(question["switches"].tolist()),
-        variation=tuple(question["variation"].tolist()),
-        positions=tuple(question["position"].tolist()),
+        switches=tuple(feeds["switches"].tolist()),
+        variation=tuple(feeds["variation"].tolist()),
+        positions=tuple(feeds["position"].tolist()),
         log_magnitude=tuple((frames + offset).flatten().tolist()),
         tolerance=GOLDEN_TOLERANCE,
     ).with_magnitude(LOG_FLOOR)

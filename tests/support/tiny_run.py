@@ -30,7 +30,7 @@ CONFIG = Config(
     analysis=ANALYSIS,
 )
 N_SLOTS = 8
-# As few seconds of music as there are with a loop held out.
+# The shortest corpus with a loop held out.
 CORPUS_MINUTES = 4.2
 
 
@@ -50,10 +50,10 @@ def options(config=CONFIG):
 
 def networks(config=CONFIG, n_slots=N_SLOTS):
     """Fresh networks, ready to compute."""
-    made = Networks.build(config, n_slots)
-    for network in vars(made).values():
+    built = Networks.build(config, n_slots)
+    for network in vars(built).values():
         network.eval()
-    return made
+    return built
 
 
 def toy_features(n_loops=12, n_held_out=2, seed=0):
@@ -116,14 +116,14 @@ def trained(directory, config, n_steps, **more):
 
 def weights(source):
     """All weights by name, of networks or of a run's folder."""
-    made = source if isinstance(source, Networks) else open_run(source).networks
+    networks = source if isinstance(source, Networks) else open_run(source).networks
     return {
         f"{part}.{name}": tensor.clone()
-        for part, state in made.state().items()
+        for part, state in networks.state().items()
         for name, tensor in state.items()
     }
 
 
 def same_bits(a, b):
-    """Say whether two sets of weights are the same to the last bit."""
+    """Return whether two sets of weights are the same to the last bit."""
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

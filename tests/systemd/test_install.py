@@ -17,14 +17,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linu
 
 
 def write_wheel(folder, name, version, files=(), requires=()):
-    """The smallest wheel there can be."""
+    """A minimal wheel."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     metadata = [f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}"]
     metadata += [f"Requires-Dist: {other}" for other in requires]
     with zipfile.ZipFile(path, "w") as wheel:
-        for place, text in dict(files).items():
-            wheel.writestr(place, text)
+        for name_in_wheel, text in dict(files).items():
+            wheel.writestr(name_in_wheel, text)
         wheel.writestr(f"{info}/METADATA", "\n".join(metadata) + "\n")
         wheel.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -33,14 +33,14 @@ def write_wheel(folder, name, version, files=(), requires=()):
     return path
 
 
-def write_product(folder, version, says):
-    """A `switchboard` that only says something, needing one package beside it."""
+def write_product(folder, version, text):
+    """A `switchboard` that only prints a text, and needs one package beside it."""
     write_wheel(folder, "needed", "1.0", {"needed.py": ""})
     path = write_wheel(
         folder,
         "lofi_switchboard",
         version,
-        {"product.py": f"import needed\n\n\ndef main():\n    print({says!r})\n"},
+        {"product.py": f"import needed\n\n\ndef main():\n    print({text!r})\n"},
         requires=["needed"],
     )
     with zipfile.ZipFile(path, "a") as wheel:
@@ -53,12 +53,12 @@ def write_product(folder, version, says):
 def own_pip(tmp_path_factory):
     """pip as a wheel, made of the one that runs here; the installer starts it from the file."""
     pip = pytest.importorskip("pip", reason="this environment has no pip of its own")
-    place = Path(pip.__file__).parent
+    package = Path(pip.__file__).parent
     path = tmp_path_factory.mktemp("pip") / f"pip-{pip.__version__}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
-        for file in place.rglob("*"):
+        for file in package.rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:
-                wheel.write(file, f"pip/{file.relative_to(place)}")
+                wheel.write(file, f"pip/{file.relative_to(package)}")
     return path
 
 
@@ -69,7 +69,7 @@ def wheelhouse(tmp_path, own_pip):
     folder.mkdir()
     write_product(folder, "1.0", "the first")
     shutil.copy(own_pip, folder)
-    # lgpio never matters here, whatever Python runs the tests.
+    # lgpio is never missing here, whatever Python runs the tests.
     write_wheel(folder, "lgpio", "0.2.2.0")
     shutil.copytree(FOLDER, folder / "systemd")
     return folder
@@ -91,7 +91,7 @@ def install(wheelhouse, root, tmp_path):
             capture_output=True,
             text=True,
             check=False,
-            # A machine without network, and nobody's configuration of pip.
+            # A machine without network, and pip without configuration.
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIP_NO_INDEX": "1"},
         )
         assert done.returncode == status, done.stdout + done.stderr
@@ -108,8 +108,8 @@ def files_below(root):
     return {str(p.relative_to(root)) for p in root.rglob("*")}
 
 
-def test_it_installs_all_of_the_box_from_a_wheelhouse_alone(install, root):
-    said = install()
+def test_it_installs_everything_from_a_wheelhouse_alone(install, root):
+    output = install()
     assert (root / "opt/switchboard/current/bin/switchboard").exists()
     assert (root / "etc/switchboard/switchboard.toml").is_file()
     assert (root / "var/lib/switchboard/models").is_dir()
@@ -122,17 +122,17 @@ def test_it_installs_all_of_the_box_from_a_wheelhouse_alone(install, root):
     assert str((root / "usr/local/bin/switchboard").readlink()) == (
         "/opt/switchboard/current/bin/switchboard"
     )
-    assert "it plays from the next boot on" in said
+    assert "it plays from the next boot on" in output
     assert not [name for name in files_below(root) if name.endswith(".new")]
 
 
-def test_what_is_installed_does_not_remember_where_the_root_tree_was(install, root):
+def test_installed_files_do_not_contain_the_path_of_the_root_tree(install, root):
     install()
     folder = root / "opt/switchboard/current"
     for file in [folder / "pyvenv.cfg", *(folder / "bin").iterdir()]:
         if not file.is_symlink():
             assert str(root) not in file.read_text(encoding="utf-8", errors="replace")
-    # And so it runs where it will be.
+    # So it runs in the installed system.
     site = next((folder / "lib").glob("python3*/site-packages"))
     done = subprocess.run(
         [sys.executable, "-S", "-c", "import product; product.main()"],
@@ -148,28 +148,28 @@ def test_installing_again_changes_nothing(install, root):
     install()
     before, settings = files_below(root), root / "etc/switchboard/switchboard.toml"
     settings.write_text("pins = [2]\n", encoding="utf-8")
-    said = install()
+    output = install()
     assert files_below(root) == before
     assert settings.read_text(encoding="utf-8") == "pins = [2]\n"
-    assert "is there" in said
-    assert "configuration kept" in said
+    assert "is there" in output
+    assert "configuration kept" in output
 
 
-def test_another_version_takes_over_and_the_one_before_stays_at_hand(install, root, wheelhouse):
-    seen = []
+def test_another_version_takes_over_and_the_one_before_is_kept(install, root, wheelhouse):
+    installed = []
     model = root / "var/lib/switchboard/models/kept.onnx"
     for version in ("1.0", "1.1", "1.2"):
         write_product(wheelhouse, version, version)
         install()
-        seen.append(current(root))
+        installed.append(current(root))
         model.touch()
-    assert [name.partition("-")[0] for name in seen] == ["1.0", "1.1", "1.2"]
+    assert [name.partition("-")[0] for name in installed] == ["1.0", "1.1", "1.2"]
     versions = {path.name for path in (root / "opt/switchboard/versions").iterdir()}
-    assert versions == set(seen[1:])
+    assert versions == set(installed[1:])
     assert model.exists()
 
 
-def test_an_installation_that_was_cut_off_is_made_anew(install, root):
+def test_an_interrupted_installation_is_repeated(install, root):
     install()
     folder = (root / "opt/switchboard/current").resolve()
     (folder / "complete").unlink()
@@ -178,7 +178,7 @@ def test_an_installation_that_was_cut_off_is_made_anew(install, root):
     assert (folder / "bin/switchboard").exists()
 
 
-def test_an_installation_that_fails_leaves_what_was_there(install, root, wheelhouse):
+def test_an_installation_that_fails_changes_nothing(install, root, wheelhouse):
     install()
     before = current(root), files_below(root)
     (wheelhouse / "needed-1.0-py3-none-any.whl").unlink()
@@ -187,19 +187,19 @@ def test_an_installation_that_fails_leaves_what_was_there(install, root, wheelho
     assert (current(root), files_below(root)) == before
 
 
-def test_a_dry_run_says_what_it_would_do_and_does_nothing(install, root):
+def test_a_dry_run_prints_what_it_would_do_and_changes_nothing(install, root):
     before = files_below(root)
-    said = install("--dry-run")
+    output = install("--dry-run")
     assert files_below(root) == before
-    assert f"write {root}/etc/switchboard/switchboard.toml" in said
-    assert "-m venv --without-pip" in said
+    assert f"write {root}/etc/switchboard/switchboard.toml" in output
+    assert "-m venv --without-pip" in output
     install()
     before = files_below(root)
     assert "rm -rf" in install("--uninstall", "--dry-run")
     assert files_below(root) == before
 
 
-def test_uninstalling_keeps_configuration_and_models_unless_told_otherwise(install, root):
+def test_uninstalling_keeps_configuration_and_models_without_purge(install, root):
     before = files_below(root)
     install()
     (root / "var/lib/switchboard/.ssh/authorized_keys").touch()
@@ -220,7 +220,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files
 
 @pytest.fixture
 def account(root):
-    """The service's account, known in the tree already, whose number is nobody's here."""
+    """The service's account, in the tree already, with a number that is unused here."""
     (root / "etc").mkdir()
     line = f"switchboard:x:{ACCOUNT}:{ACCOUNT}::/var/lib/switchboard:/usr/sbin/nologin\n"
     (root / "etc/passwd").write_text(line, encoding="utf-8")
@@ -230,7 +230,7 @@ def account(root):
 
 @pytest.fixture
 def tools(tmp_path, monkeypatch):
-    """Without the programs that want a whole system below a root tree."""
+    """Replaces a program that needs a whole system below a root tree."""
     folder = tmp_path / "tools"
     folder.mkdir()
     (folder / "usermod").write_text("#!/bin/sh\n", encoding="utf-8")
@@ -255,12 +255,13 @@ def test_what_is_installed_has_the_same_modes_under_a_strict_umask(install, root
         (state / ".ssh", account, 0o700),
         (root / "etc/switchboard/switchboard.toml", 0, 0o644),
     ):
-        facts = path.stat()
-        assert (facts.st_uid, facts.st_gid, stat.S_IMODE(facts.st_mode)) == (owner, owner, mode)
+        status = path.stat()
+        assert (status.st_uid, status.st_gid) == (owner, owner)
+        assert stat.S_IMODE(status.st_mode) == mode
     for path in (root / "opt/switchboard").rglob("*"):
         if not path.is_symlink():
-            wanted = 0o555 if path.is_dir() else 0o444
-            assert path.stat().st_mode & wanted == wanted, path
+            readable = 0o555 if path.is_dir() else 0o444
+            assert path.stat().st_mode & readable == readable, path
 
 
 @needs_root
@@ -268,7 +269,7 @@ def test_what_is_installed_has_the_same_modes_under_a_strict_umask(install, root
 @pytest.mark.parametrize("kind", ["folder", "file", "nothing"])
 @pytest.mark.parametrize("name", ["models", ".ssh"])
 def test_no_link_of_the_accounts_is_followed(install, root, account, tmp_path, name, kind):
-    """Neither to give away what is behind it, nor to change its mode or make something there."""
+    """Its target is neither given away nor changed, and no file is made there."""
     outside = tmp_path / "outside"
     if kind == "folder":
         outside.mkdir(mode=0o711)
@@ -278,24 +279,24 @@ def test_no_link_of_the_accounts_is_followed(install, root, account, tmp_path, n
     state.mkdir(parents=True)
     (state / name).symlink_to(outside)
     os.chown(state / name, account, account, follow_symlinks=False)
-    before = facts_of(outside)
+    before = status_of(outside)
     assert "expected one that is no link" in install(status=1)
-    assert facts_of(outside) == before
-    # Nor by what removes it.
+    assert status_of(outside) == before
+    # Removing does not follow it either.
     install("--uninstall", "--purge")
-    assert facts_of(outside) == before
+    assert status_of(outside) == before
     assert not state.exists()
 
 
-def facts_of(path):
+def status_of(path):
     if not path.exists():
         return None
-    facts = path.stat()
-    return facts.st_uid, facts.st_gid, facts.st_mode, path.is_dir() and list(path.iterdir())
+    status = path.stat()
+    return status.st_uid, status.st_gid, status.st_mode, path.is_dir() and list(path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--nonsense",), "sudo systemd/install.sh"),
         (("--purge",), "--purge"),
@@ -304,10 +305,10 @@ def facts_of(path):
         (("--wheelhouse", "/usr"), "expected one: make wheelhouse"),
     ],
 )
-def test_wrong_words_change_nothing(install, root, words, said):
+def test_wrong_usage_changes_nothing(install, root, words, message):
     before = files_below(root)
     status = 2 if words[0] in ("--nonsense", "--purge") else 1
-    assert said in install(*words, status=status)
+    assert message in install(*words, status=status)
     assert files_below(root) == before
 
 

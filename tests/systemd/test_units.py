@@ -1,4 +1,4 @@
-"""The units: systemd understands all of them, they open little, and what they name is there."""
+"""The units: systemd accepts all of them, they permit little, and what they name exists."""
 
 import re
 import shutil
@@ -35,7 +35,7 @@ def analyze(*words):
 
 
 def lines_of(name):
-    """Every ``Key=value`` of a unit, what it shares with the other one included."""
+    """Every ``Key=value`` of a unit, with those it shares with the other one."""
     files = [FOLDER / name, *(FOLDER / f"{name}.d").glob("*.conf")]
     for file in files:
         for line in file.read_text(encoding="utf-8").splitlines():
@@ -46,7 +46,7 @@ def lines_of(name):
 
 @pytest.fixture
 def installed(tmp_path):
-    """The units as they are installed, in a tree where what they start is there."""
+    """The units as they are installed, in a tree with the programs that they start."""
     units = tmp_path / "etc/systemd/system"
     shutil.copytree(FOLDER, units, symlinks=False)
     for program in (f"{PREFIX}/bin/switchboard", "/bin/sh"):
@@ -59,27 +59,27 @@ def installed(tmp_path):
 
 @needs_systemd
 @pytest.mark.parametrize("unit", UNITS)
-def test_systemd_has_nothing_to_say_of_a_unit(installed, unit):
+def test_systemd_reports_no_fault_in_a_unit(installed, unit):
     done = analyze("verify", f"--root={installed}", "--recursive-errors=no", unit)
-    said = [
+    faults = [
         line
         for line in (done.stdout + done.stderr).splitlines()
         # The tree holds nothing of the system itself.
         if re.search(r"switchboard|box\.conf", line) and "man page" not in line
     ]
-    assert said == []
+    assert faults == []
     assert done.returncode == 0
 
 
 @needs_systemd
 @pytest.mark.parametrize("unit", SERVICES)
-def test_a_service_opens_little(unit):
+def test_a_service_permits_little(unit):
     done = analyze("security", "--offline=yes", f"--threshold={MOST_EXPOSED}", FOLDER / unit)
     assert done.returncode == 0, done.stdout[-200:]
 
 
 @pytest.mark.parametrize("unit", SERVICES)
-def test_both_services_are_watched_and_boxed_in_alike(unit):
+def test_both_services_have_the_same_watchdog_and_sandbox(unit):
     shared = dict(lines_of(unit))
     assert shared["Type"] == "notify"
     assert shared["User"] == checkup.USER
@@ -112,24 +112,24 @@ def test_nothing_waits_for_the_network():
     assert not any("network" in value for unit in UNITS for _, value in lines_of(unit))
 
 
-def test_errors_that_a_new_start_cannot_mend_end_in_the_fallback_at_once():
+def test_after_errors_that_a_restart_cannot_repair_the_fallback_plays_at_once():
     (line,) = [v for key, v in lines_of(SERVICES[0]) if key == "RestartPreventExitStatus"]
-    hopeless = {int(word) for word in line.split()}
-    assert hopeless <= {2, *checkup.causes()}
+    permanent = {int(word) for word in line.split()}
+    assert permanent <= {2, *checkup.causes()}
     # A pin or card that is not there yet may be there a second later.
     names = {error.__name__: error.exit_code for error in SwitchboardError.__subclasses__()}
-    assert not hopeless & {names["SwitchesUnavailable"], names["SpeakerUnavailable"]}
+    assert not permanent & {names["SwitchesUnavailable"], names["SpeakerUnavailable"]}
 
 
-def test_the_shipped_configuration_is_one_the_instrument_knows():
+def test_the_shipped_configuration_is_valid():
     settings = load_settings(FOLDER / "switchboard.toml", play)
     assert settings["switches"] == "gpio"
     assert settings["pins"] == next(o.default for o in play.params if o.name == "pins")
 
 
 @pytest.mark.parametrize("fails", [0, 1, 2, 3])
-def test_the_last_resort_gives_up_one_thing_after_another(tmp_path, fails):
-    """With a `switchboard` that fails so many times, and notes how it was called."""
+def test_the_fallback_gives_up_model_then_configuration_then_switches(tmp_path, fails):
+    """With a `switchboard` that fails this many times, and logs how it was called."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "systemd").mkdir()
     shutil.copy(FOLDER / "last-resort.sh", tmp_path / "systemd")
@@ -150,7 +150,7 @@ def test_the_last_resort_gives_up_one_thing_after_another(tmp_path, fails):
     assert done.returncode == (1 if fails == 3 else 0)
 
 
-def test_the_readme_lists_every_exit_status_as_the_errors_say_it():
+def test_the_readme_lists_every_exit_status_with_the_text_of_its_error():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| (\d+) \| (.+) \|$", text, re.M))
     for code, cause in checkup.causes().items():
@@ -160,14 +160,14 @@ def test_the_readme_lists_every_exit_status_as_the_errors_say_it():
 
 def test_options_of_the_installer_are_all_explained():
     script = (FOLDER / "install.sh").read_text(encoding="utf-8")
-    taken = set(re.findall(r"^ {12}(?:-h \| )?(--[a-z-]+)\)", script, re.M))
-    assert taken == {
+    options = set(re.findall(r"^ {12}(?:-h \| )?(--[a-z-]+)\)", script, re.M))
+    assert options == {
         *("--wheelhouse", "--root", "--no-start", "--uninstall", "--purge", "--dry-run", "--help")
     }
-    assert all(option in script.partition("END\n")[0] for option in taken - {"--help"})
+    assert all(option in script.partition("END\n")[0] for option in options - {"--help"})
 
 
-def test_click_is_what_says_wrong_usage():
+def test_wrong_usage_has_the_exit_status_of_click():
     assert click.UsageError.exit_code == 2
 
 

@@ -1,4 +1,4 @@
-"""What a corpus looks like on disk: names of files, constants, JSON, the header."""
+"""The format of a corpus on disk: names of files, constants, JSON, the header."""
 
 from __future__ import annotations
 
@@ -17,36 +17,19 @@ from device.files import atomic_write
 from device.system.outputs import regular_target
 
 FORMAT_VERSION = 1
-
-
 SAMPLE_RATE = 22050
-
-
 BEATS_PER_LOOP = 16
-
-
 MARGIN = 4096
-
-
+"""Samples of context on either side of a loop."""
 TRAIN, HELD_OUT = "train", "held-out"
-
 
 Audio = NDArray[np.float32]
 
-
 _FULL_SCALE = 32767.0
-
-
 _PARTIAL = ".partial"
-
-
 # No number of samples, loops or beats is larger.
 _MOST = 2**40
-
-
-_ANEW = "bring back a copy, or make the corpus again in an empty folder"
-
-
+_ANEW = "restore a copy, or make the corpus again in an empty folder"
 _HEADER_KEYS = frozenset(
     {"format_version", "source", "sample_rate", "beats_per_loop", "margin", "tempo_bpm"}
     | {"n_shards", "n_loops"}
@@ -54,18 +37,18 @@ _HEADER_KEYS = frozenset(
 
 
 class CorpusError(SwitchboardError, ValueError):
-    """A corpus that cannot be read, or music of which none can be made."""
+    """A corpus that cannot be read, or music that gives no corpus."""
 
     exit_code = 20
 
 
 def is_whole(value: Any, least: int) -> bool:
-    """Say whether a JSON value is a whole number, and not a smaller or an absurd one."""
+    """Return whether a JSON value is a whole number from `least` to the largest plausible one."""
     return type(value) is int and least <= value <= _MOST
 
 
 def is_positive(value: Any) -> bool:
-    """Say whether a JSON value is a number above 0, and not an absurd one."""
+    """Return whether a JSON value is a number above 0, up to the largest plausible one."""
     return type(value) in (int, float) and 0 < value <= _MOST
 
 
@@ -116,11 +99,11 @@ def _check_header(directory: Path, header: Mapping[str, Any]) -> None:
             "what was left out, each with path and reason",
         ),
     }
-    for name, (holds, what) in expected.items():
-        if not holds:
+    for name, (is_valid, description) in expected.items():
+        if not is_valid:
             raise CorpusError(
                 f"{directory / 'corpus.json'}: found {name} {_shown(header[name])}, expected "
-                f"{what}; {_ANEW}"
+                f"{description}; {_ANEW}"
             )
 
 

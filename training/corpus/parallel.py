@@ -1,4 +1,4 @@
-"""Jobs on worker processes that end with their parent; a worker that dies costs its job alone."""
+"""Jobs on worker processes that end with their parent; a worker that dies loses its job only."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ _LEAST_MEMORY = 6 * 2**30  # address space of a worker [bytes]; torch alone rese
 
 
 Job = TypeVar("Job")
-
-
 Result = TypeVar("Result")
 
 
 def run_in_workers(
     function: Callable[[Job], Result], jobs: Sequence[Job], n_workers: int
 ) -> Iterator[Result]:
-    """Yield the results of all jobs as they come; with one worker, in this very process.
+    """Yield the results of all jobs as they come; with one worker, in this process.
 
     Raises
     ------
@@ -52,19 +50,19 @@ def run_guarded(
     lost: Callable[[Job, str], Result],
     seconds: Callable[[Job], float | None] = lambda _job: None,
 ) -> Iterator[Result]:
-    """Yield the results of all jobs as they come, worked out in other processes.
+    """Yield the results of all jobs as they come, computed in other processes.
 
-    A worker that dies or takes too long takes its own job with it and no other.
+    A worker that dies or takes too long loses its own job and no other.
 
     Parameters
     ----------
     n_workers
         Processes beside this one, 1 at least. Each may use its share of the machine's memory.
     lost
-        Called with a job that got no result and what its worker did, such as "was killed by
-        signal 11"; returns what stands for the result.
+        Called with a job without a result and how its worker ended, such as "was killed by
+        signal 11"; returns the result in its place.
     seconds
-        Longest time for a job, its worker's start included; None: any.
+        Longest time for a job, its worker's start included; None: no limit.
     """
     if not jobs:
         return
@@ -98,7 +96,7 @@ def _pool(n_workers: int) -> Iterator[Any]:
     pool: Any = ProcessPool(
         n_workers,
         context=get_context("spawn"),
-        initializer=_settle_in,
+        initializer=_prepare_worker,
         initargs=(_memory_share(n_workers),),
     )
     try:
@@ -114,8 +112,8 @@ def _memory_share(n_workers: int) -> int:
     return max(n_bytes // n_workers, _LEAST_MEMORY)
 
 
-def _settle_in(n_bytes: int) -> None:
-    """Prepare a worker: what asks for too much memory gets an error, not all of the machine."""
+def _prepare_worker(n_bytes: int) -> None:
+    """Limit the memory of a worker, and let it end with its parent."""
     import resource
 
     _end_with_parent()

@@ -12,20 +12,20 @@ A corpus is a directory of
 ``shard-00000.json``
     A list with one record per loop: ``id``; ``start``, the sample of its beat 0 in the shard;
     ``beats``, the ``beats_per_loop + 1`` positions of its beats in samples from ``start``;
-    ``split`` ("train" or "held-out"); ``labels``, what is known about the music;
+    ``split`` ("train" or "held-out"); ``labels``, properties of the music;
     ``provenance``, where it comes from and under which licence.
 ``stems-00000.npy``
-    Where ``corpus.json`` names ``stems``: int16 (n_stems, n_samples), what every layer brings,
-    sample by sample beside the shard.
+    Where ``corpus.json`` names ``stems``: int16 (n_stems, n_samples), the share of every layer,
+    with the same samples as the shard.
 
-The sound itself is kept, not pictures of it: what bands a network sees, linear, mel or warped, of
-what frames, is decided when it is trained.
+The sound itself is kept, not spectrograms: bands (linear, mel or warped) and frames are chosen
+when a network is trained.
 
 Every loop is stored with ``margin`` samples before its first beat and after its last, so that a
 frame centred anywhere in the loop has real sound on both sides.
 
 Each file is written under a temporary name and renamed, a shard's audio before its records: a
-shard exists if and only if its records exist, and a killed run goes on where it was.
+shard exists if and only if its records exist, and a killed run continues where it was.
 """
 
 from __future__ import annotations
@@ -58,18 +58,10 @@ from training.corpus.records import (
     _remake,
 )
 
-"""Samples of context on either side of a loop."""
-
-
-# -- writing --------------------------------------------------------------------------------
-
-
-# -- reading --------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A complete corpus, open for reading. Cheap to pickle: audio stays in memory maps."""
+    """A complete corpus, open for reading. Pickles are small: audio stays in memory maps."""
 
     directory: Path
     header: Mapping[str, Any]
@@ -77,7 +69,7 @@ class Corpus:
 
     @classmethod
     def open(cls, directory: str | Path) -> Corpus:
-        """Open a corpus that was written to the end.
+        """Open a complete corpus.
 
         Raises
         ------
@@ -191,14 +183,14 @@ class Corpus:
         beats = np.asarray(positions, dtype=np.float64)
         before = n_fft // 2 if peak is None else peak
         self._check_reach(beats, max(before, n_fft - before))
-        places = np.interp(beats, np.arange(len(record.beats)), record.beats)
-        first = np.rint(places).astype(np.int64) + record.start - before
+        samples = np.interp(beats, np.arange(len(record.beats)), record.beats)
+        first = np.rint(samples).astype(np.int64) + record.start - before
         if not len(first):
             return np.zeros((0, n_fft), dtype=np.float32)
-        begin_at, end_at = int(first.min()), int(first.max()) + n_fft
-        stretch = _to_float(self._shard(record)[begin_at:end_at])
-        windows = np.lib.stride_tricks.sliding_window_view(stretch, n_fft)
-        frames: Audio = windows[first - begin_at]
+        start, stop = int(first.min()), int(first.max()) + n_fft
+        audio = _to_float(self._shard(record)[start:stop])
+        windows = np.lib.stride_tricks.sliding_window_view(audio, n_fft)
+        frames: Audio = windows[first - start]
         return frames
 
     def _check_reach(self, beats: NDArray[np.float64], reach: int) -> None:
@@ -217,7 +209,7 @@ class Corpus:
         return self._open(_audio_path(self.directory, record.shard), record, ())
 
     def _open(self, path: Path, record: LoopRecord, rows: tuple[int, ...]) -> NDArray[np.int16]:
-        """Open sound that reaches as far as a record says."""
+        """Open audio and check that it covers the loop of a record."""
         remedy = _remake(self.directory, record.shard)
         audio = _open_shard(path, remedy)
         n_needed = self._extent(record).stop
@@ -229,7 +221,7 @@ class Corpus:
         return audio
 
     def provenance_summary(self) -> dict[str, Any]:
-        """Say what a model trained on this corpus was trained on, in JSON values."""
+        """Return the provenance of a model trained on this corpus, in JSON values."""
         n_samples = sum(record.beats[-1] for record in self.records)
         licences = {str(record.provenance.get("licence") or "unknown") for record in self.records}
         return {
@@ -251,7 +243,7 @@ def _open_shard(path: Path, remedy: str) -> NDArray[np.int16]:
     try:
         return _map_shard(path, path.stat().st_mtime_ns)
     except (OSError, ValueError, EOFError, SyntaxError) as error:
-        # What numpy makes of a damaged header may have several lines.
+        # numpy's message about a damaged header may have several lines.
         reason = " ".join(str(error).split())
         raise CorpusError(f"{path} cannot be read ({reason}); {remedy}") from error
 
@@ -259,6 +251,3 @@ def _open_shard(path: Path, remedy: str) -> NDArray[np.int16]:
 def _to_float(audio: NDArray[np.int16]) -> Audio:
     scaled: Audio = audio * np.float32(1.0 / _FULL_SCALE)
     return scaled
-
-
-# -- workers --------------------------------------------------------------------------------

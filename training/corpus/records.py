@@ -37,13 +37,13 @@ def read_records(directory: Path, shard: int) -> list[dict[str, Any]]:
     path = _records_path(directory, shard)
     records = read_json(path, remedy=_remake(directory, shard))
     if not isinstance(records, list):
-        found = type(records).__name__
+        kind = type(records).__name__
         raise CorpusError(
-            f"{path}: found {found}, expected a list of loops; {_remake(directory, shard)}"
+            f"{path}: found {kind}, expected a list of loops; {_remake(directory, shard)}"
         )
     for number, record in enumerate(records):
-        for name, holds, expected in _expectations(record):
-            if not holds:
+        for name, is_valid, expected in _expectations(record):
+            if not is_valid:
                 raise CorpusError(
                     f"{path} holds a record that is not a loop: number {number}, {name}: expected "
                     f"{expected}; {_remake(directory, shard)}"
@@ -52,7 +52,7 @@ def read_records(directory: Path, shard: int) -> list[dict[str, Any]]:
 
 
 def _expectations(record: Any) -> Iterator[tuple[str, bool, str]]:
-    """Say of each part of a stored loop whether it is one, and what would be."""
+    """For each part of a stored loop: its name, whether it is valid, and what is expected."""
     yield "all of it", isinstance(record, dict), "an object"
     names = {each.name for each in fields(LoopRecord)} - {"shard"}
     yield "keys", record.keys() == names, ", ".join(sorted(names))
@@ -83,7 +83,7 @@ def remove_shard(directory: Path, shard: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LoopRecord:
-    """One loop: where it lies and what is known about it."""
+    """One loop: its place in the corpus and what is known about it."""
 
     id: str
     shard: int

@@ -35,7 +35,7 @@ from training.corpus.records import n_loops_written, read_records
 
 @dataclass(frozen=True, slots=True)
 class PreparedLoop:
-    """A loop on its way into a shard.
+    """A loop to be written into a shard.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class PreparedLoop:
     beats
         (BEATS_PER_LOOP + 1,) sample positions counted from the end of the first margin.
     stems
-        What every layer brings, each as long as the audio; None: not kept.
+        The share of every layer, each as long as the audio; None: not kept.
     """
 
     id: str
@@ -59,16 +59,16 @@ class PreparedLoop:
 def begin(
     directory: Path, source: str, parameters: Mapping[str, Any], *, may_grow: Sequence[str] = ()
 ) -> None:
-    """Start a corpus, or go on with one that was begun with the same parameters.
+    """Start a corpus, or continue one that was started with the same parameters.
 
     Parameters
     ----------
     directory
-        Made if absent; must be empty or hold this very corpus.
+        Made if absent; must be empty or hold this corpus.
     source
         "studio", "folder" or "fma".
     parameters
-        What decides the contents; stored, and compared when going on.
+        What decides the contents; stored, and compared when a run continues.
     may_grow
         Parameters that may be larger than before.
 
@@ -95,7 +95,7 @@ def begin(
 
 
 def _is_vacant(directory: Path) -> bool:
-    """Say whether a directory is empty, but for what a killed run left half-written."""
+    """Return whether a directory is empty, apart from partial files of a killed run."""
     return directory.is_dir() and all(
         path.name.startswith(".") and path.suffix == _PARTIAL for path in directory.iterdir()
     )
@@ -104,18 +104,18 @@ def _is_vacant(directory: Path) -> bool:
 def _check_same(
     directory: Path, before: Mapping[str, Any], now: Mapping[str, Any], may_grow: Sequence[str]
 ) -> None:
-    for key, wanted in now.items():
-        found = before.get(key)
-        grows = key in may_grow and is_positive(found) and wanted > found
-        if found != wanted and not grows:
+    for key, requested in now.items():
+        stored = before.get(key)
+        grows = key in may_grow and is_positive(stored) and requested > stored
+        if stored != requested and not grows:
             raise CorpusError(
-                f"{directory} holds a corpus with {key} {found!r}, asked for {wanted!r}: "
-                "ask for the same, or choose another --out"
+                f"{directory} holds a corpus with {key} {stored!r}, requested {requested!r}: "
+                "request the same, or choose another --out"
             )
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what a killed run left half-written. Call before any worker writes."""
+    """Remove partial files of a killed run. Call before any worker writes."""
     for leftover in directory.glob(f".*{_PARTIAL}"):
         leftover.unlink(missing_ok=True)
 
@@ -174,10 +174,10 @@ def _check_span(loop: PreparedLoop) -> None:
 
 def hold_out(directory: Path, shard: int, ids: Iterable[str]) -> None:
     """Move loops of a written shard to the held-out split, all others to training."""
-    path, wanted = _records_path(directory, shard), set(ids)
+    path, held_out = _records_path(directory, shard), set(ids)
     records = read_records(directory, shard)
     for record in records:
-        record["split"] = HELD_OUT if record["id"] in wanted else TRAIN
+        record["split"] = HELD_OUT if record["id"] in held_out else TRAIN
     write_json(path, records)
 
 
@@ -187,9 +187,9 @@ def finish(
     *,
     tempo_bpm: float,
     skipped: Sequence[Mapping[str, Any]] = (),
-    facts: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Declare a corpus complete; from now on `Corpus.open` takes it. `facts` are kept with it."""
+    """Mark a corpus as complete, so that `Corpus.open` opens it; `more` is added to its header."""
     counts = [n_loops_written(directory, shard) for shard in range(n_shards)]
     if None in counts:
         raise CorpusError(
@@ -201,4 +201,4 @@ def finish(
         "n_loops": sum(count or 0 for count in counts),
         "skipped": list(skipped),
     }
-    write_json(directory / "corpus.json", {**_read_header(directory), **totals, **(facts or {})})
+    write_json(directory / "corpus.json", {**_read_header(directory), **totals, **(more or {})})

@@ -1,4 +1,4 @@
-"""What a model is said to cost is arithmetic on what was measured, and says which is which."""
+"""The cost of a model: measured on this machine, extrapolated to boards from that."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ CARD = describe(Sizes())
 
 
 class Ticks:
-    """A clock that has moved on by the next of some seconds at every second look."""
+    """A clock that advances by the next of some durations at every second call."""
 
     def __init__(self, *seconds):
         self._seconds = iter(seconds)
@@ -59,7 +59,7 @@ def test_a_board_takes_twice_as_long_for_twice_the_weights():
     assert share == pytest.approx(100 * (2 * products + fetched) / 1e9)
 
 
-def test_rounded_weights_count_as_fetched_faster_alone():
+def test_rounded_weights_only_count_as_fetched_faster():
     board = Board("Abacus", gigaflops=1.0, gigabytes_per_second=1.0)
     floats, none = Weights(1000, 4000), Weights(0, 0)
     saved = board.core_percent(CARD, none, floats) - board.core_percent(

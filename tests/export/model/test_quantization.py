@@ -1,4 +1,4 @@
-"""Whole numbers draw what float32 draws, as far as anybody hears, or they are not used."""
+"""int8 is used only where it is inaudible and faster than float32."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from export.model import model_file
 from export.model.benchmark import Speed
 from export.model.graph import nodes_behind, weights
 from export.model.model_file import export_run
-from export.model.parity import ExportError, TracedGraph, questions
+from export.model.parity import ExportError, TracedGraph, parity_inputs
 from export.model.quantization import Distance, check_faster, compare, spectral_distance_db, to_int8
 from tests.support.tiny_run import CONFIG
 
@@ -28,7 +28,7 @@ def rounded(trace):
 
 @pytest.fixture
 def speeds(monkeypatch, trace):
-    """Pretends that the machine measured so; spares the exporter's seconds."""
+    """Replaces the measured speeds, and reuses the shared trace."""
     measured = [SLOW, FAST]
     monkeypatch.setattr(model_file, "to_onnx", lambda *_: trace)
     monkeypatch.setattr(model_file, "measure_speed", lambda networks: measured[: len(networks)])
@@ -65,10 +65,10 @@ def test_only_plain_operators_are_used(rounded):
 
 def test_the_digits_are_the_same_to_the_last_one(trace, rounded):
     before, after = TracedGraph(trace), TracedGraph(rounded)
-    for asked in questions(CONFIG.n_switches, CONFIG.n_variation, 16):
+    for each in parity_inputs(CONFIG.n_switches, CONFIG.n_variation, 16):
         for one, other in zip(
-            before.compose(asked.switches, asked.variation),
-            after.compose(asked.switches, asked.variation),
+            before.compose(each.switches, each.variation),
+            after.compose(each.switches, each.variation),
             strict=True,
         ):
             np.testing.assert_array_equal(one, other)
@@ -82,7 +82,7 @@ def distance(a, b, silence=0.1):
     return spectral_distance_db(a, b, silence=silence)
 
 
-def test_a_frame_is_no_way_from_itself():
+def test_the_distance_of_a_frame_from_itself_is_zero():
     frames = np.random.default_rng(1).uniform(0, 9, (5, 129))
     assert not distance(frames, frames).any()
 
@@ -105,7 +105,7 @@ def test_what_is_below_silence_does_not_count():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"n_other_scores": 1}, "other digits in 1 of 8 states, expected the same in all"),
         ({"mean_db": 1.2}, "a mean log-spectral distance of 1.20 dB, expected at most 1 dB"),
@@ -114,17 +114,18 @@ def test_what_is_below_silence_does_not_count():
         ({"outliers": 0.03}, "3.0% of the frames more than 2 dB away, expected at most 2%"),
     ],
 )
-def test_what_can_be_heard_is_refused_with_its_figure(change, said):
-    with pytest.raises(ExportError, match=f"^int8: found {said}; no file was written: export with"):
+def test_an_audible_difference_is_refused_with_its_figure(change, message):
+    text = f"^int8: found {message}; no file was written: export with"
+    with pytest.raises(ExportError, match=text):
         replace(GOOD, **change).check()
 
 
-def test_what_cannot_be_heard_is_good():
+def test_an_inaudible_difference_is_accepted():
     GOOD.check()
 
 
 @pytest.mark.parametrize("rounded", [SLOW, replace(FAST, frame_ms=float("nan"))])
-def test_what_is_not_faster_is_refused_with_both_figures(rounded):
+def test_int8_that_is_not_faster_is_refused_with_both_figures(rounded):
     with pytest.raises(ExportError, match=r"int8: found \S+ ms a frame, expected less than the 0"):
         check_faster(rounded, SLOW)
 
@@ -132,7 +133,9 @@ def test_what_is_not_faster_is_refused_with_both_figures(rounded):
 # -- the file -------------------------------------------------------------------------------
 
 
-def test_a_rounded_file_is_opened_by_the_box_and_says_what_it_is(run, speeds, tmp_path, exported):
+def test_a_rounded_file_opens_on_the_device_and_records_its_distance(
+    run, speeds, tmp_path, exported
+):
     path = tmp_path / "int8.onnx"
     done = export_run(run, path, title="Tiny", rounded=True)
     network = Network.open(path)
@@ -153,14 +156,16 @@ def test_a_rounded_network_that_is_not_faster_leaves_no_file(run, speeds, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_rounded_network_that_is_heard_leaves_no_file(run, speeds, tmp_path, monkeypatch):
+def test_a_rounded_network_that_is_audible_leaves_no_file(run, speeds, tmp_path, monkeypatch):
     monkeypatch.setattr("export.model.quantization.MOST_MEAN_DB", 0.0)
     with pytest.raises(ExportError, match="int8: found a mean log-spectral distance of 0"):
         export_run(run, tmp_path / "int8.onnx", title="Tiny", rounded=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_tells_how_far_and_how_fast_int8_is(run_directory, speeds, tmp_path, capfd):
+def test_the_command_prints_the_distance_and_the_speed_of_int8(
+    run_directory, speeds, tmp_path, capfd
+):
     out = tmp_path / "int8.onnx"
     result = CliRunner().invoke(
         export, [str(run_directory), "--out", str(out), "--quantize", "int8"]

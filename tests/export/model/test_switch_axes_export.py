@@ -1,4 +1,4 @@
-"""Whatever the network sees, and wherever its switches get their meaning, the box plays it."""
+"""Models with any kind of bands and switch axes play on the device."""
 
 from dataclasses import replace
 
@@ -14,14 +14,14 @@ from training.run.run_folder import FinishedRun
 
 LINEAR = replace(ANALYSIS, bands="linear", n_bands=129, n_linear=0)
 MEL = replace(ANALYSIS, bands="mel", n_linear=0)
-WAYS = [
+CONFIGS = [
     replace(CONFIG, switches="components", analysis=LINEAR),
     replace(CONFIG, switches="labels", labels="drums,bass,minor", analysis=MEL),
 ]
 
 
 def run_of(config):
-    """A run that learnt nothing, but has the statistics that the panel needs."""
+    """An untrained run with the statistics that the switch axes need."""
     made = networks(config, N_SLOTS)
     rng = torch.Generator().manual_seed(1)
     described = torch.randn(100, len(NAMES), generator=rng)
@@ -40,8 +40,8 @@ STATE = (
 )
 
 
-@pytest.mark.parametrize("config", WAYS, ids=lambda config: config.switches)
-def test_the_graph_draws_bins_whatever_the_network_sees(config):
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.switches)
+def test_the_graph_draws_bins_whatever_the_bands(config):
     run = run_of(config)
     graph, (bits, variation, position) = BoxGraph(run).eval(), STATE
     with torch.no_grad():
@@ -50,19 +50,19 @@ def test_the_graph_draws_bins_whatever_the_network_sees(config):
     torch.testing.assert_close(frames, drawn(run, *STATE))
 
 
-def test_the_box_needs_nothing_new(tmp_path):
-    run = run_of(WAYS[0])
+def test_the_device_plays_a_model_with_linear_bands(tmp_path):
+    run = run_of(CONFIGS[0])
     export_run(run, tmp_path / "model.onnx", title="Tiny")
-    box = Network.open(tmp_path / "model.onnx")
-    assert box.card.switch_labels == run.switch_labels
+    network = Network.open(tmp_path / "model.onnx")
+    assert network.card.switch_labels == run.switch_labels
     bits, variation, position = (part.numpy() for part in STATE)
-    frames = box.log_magnitude(box.compose(bits, variation), position)
+    frames = network.log_magnitude(network.compose(bits, variation), position)
     torch.testing.assert_close(torch.from_numpy(frames), drawn(run, *STATE))
 
 
 @torch.no_grad()
 def drawn(run, bits, variation, position):
-    """The same frames by torch and the analysis' own way back, step by step."""
+    """The same frames computed in torch with the expansion matrix, step by step."""
     made, analysis = run.networks, run.config.analysis
     latent = made.axes.latent(bits[None], variation[None])
     rows = made.codec.writer(made.composer.code_indices(latent).float() - 2)[0]

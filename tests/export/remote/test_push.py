@@ -1,4 +1,4 @@
-"""The workstation's end of a push, against boxes that answer well, badly and not at all."""
+"""The workstation's side of a push, with devices that answer well, badly and not at all."""
 
 import json
 import os
@@ -48,7 +48,7 @@ SEND = {"event": "send"}
 
 @pytest.fixture
 def fake_ssh(tmp_path, monkeypatch):
-    """Makes a program called ssh of some lines of Python; notes how it was called."""
+    """Makes a program named ssh of some lines of Python; its calls are logged."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -56,17 +56,17 @@ def fake_ssh(tmp_path, monkeypatch):
     head = (
         f"#!{sys.executable} -S\n"
         "import json, os, sys, time\n"
-        f"open({str(tmp_path / 'called')!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n"
-        "def say(*events):\n"
+        f"open({str(tmp_path / 'calls')!r}, 'a').write(json.dumps(sys.argv[1:]) + '\\n')\n"
+        "def send(*events):\n"
         "    for event in events: print(json.dumps(event), flush=True)\n"
-        "def hear(): return sys.stdin.buffer.readline()\n"
+        "def read_header(): return sys.stdin.buffer.readline()\n"
     )
 
     def make(body):
         program = folder / "ssh"
         program.write_text(head + body)
         program.chmod(0o755)
-        return lambda: [json.loads(line) for line in (tmp_path / "called").read_text().splitlines()]
+        return lambda: [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
 
     return make
 
@@ -77,33 +77,35 @@ def model(tiny_model):
 
 
 def answering(*events, header=True):
-    """A box that says so, whatever it is sent."""
-    waits = "hear()\n" if header else ""
-    return f"say({READY!r})\n{waits}say(*{list(events)!r})\nsys.stdin.buffer.read()\n"
+    """A device that sends these events, whatever it receives."""
+    waits = "read_header()\n" if header else ""
+    return f"send({READY!r})\n{waits}send(*{list(events)!r})\nsys.stdin.buffer.read()\n"
 
 
 STUDIO = Host("switchboard", "studio")
 
 
-# -- a box that answers ---------------------------------------------------------------------
+# -- a device that answers ---------------------------------------------------------------------
 
 
-def test_the_box_gets_every_byte_and_makes_it_the_model_that_plays(fake_ssh, tiny_model, tmp_path):
-    """With the real other end behind a connection that is none."""
+def test_the_device_gets_every_byte_and_makes_it_the_model_that_plays(
+    fake_ssh, tiny_model, tmp_path
+):
+    """The real `receive` instead of a connection."""
     store, model = ModelStore(tmp_path / "store"), Model.open(tiny_model)
     fake_ssh(
         f"os.execv({sys.executable!r}, [{sys.executable!r}, '-c',"
         " 'import sys; from device.cli import main; sys.exit(main(sys.argv[1:]))',"
         f" 'receive', '--store', {str(store.directory)!r}])\n"
     )
-    seen = []
-    verdict = push(model, STUDIO, Line(), report=lambda what, done: seen.append((what, done)))
+    reports = []
+    verdict = push(model, STUDIO, Line(), report=lambda step, done: reports.append((step, done)))
     assert verdict.accepted
     assert verdict.figures["title"] == "Tiny test model"
     assert store.active().read_bytes() == tiny_model.read_bytes()
-    assert [what for what, _ in seen][:3] == ["connecting", "sending", "sending"]
-    assert ("sending", 1.0) in seen
-    assert "checking sound" in [what for what, _ in seen]
+    assert [step for step, _ in reports][:3] == ["connecting", "sending", "sending"]
+    assert ("sending", 1.0) in reports
+    assert "checking sound" in [step for step, _ in reports]
     again = push(model, STUDIO, Line())
     assert again.accepted
     assert again.seconds == 0
@@ -139,7 +141,7 @@ def test_a_refusal_is_one_line_with_the_status_of_its_cause(fake_ssh, tiny_model
     assert err.count("\n") == 1
 
 
-def test_a_full_disk_is_the_boxs_own_refusal(fake_ssh, tiny_model, capsys):
+def test_a_full_disk_of_the_device_is_reported_as_its_refusal(fake_ssh, tiny_model, capsys):
     reason = "/var/lib/switchboard/models: found room for 0 bytes, expected 9; make room"
     full = {**REFUSED, "check": "delivery", "reason": reason, "exit_code": 31}
     fake_ssh(answering(full))
@@ -147,34 +149,35 @@ def test_a_full_disk_is_the_boxs_own_refusal(fake_ssh, tiny_model, capsys):
     assert "found room for 0 bytes, expected 9; make room" in capsys.readouterr().err
 
 
-def test_a_box_may_stop_listening_once_it_has_made_up_its_mind(fake_ssh, tmp_path):
-    """More than a pipe holds, so that the writer is still at it when the box hangs up."""
+def test_a_device_may_close_the_connection_after_its_verdict(fake_ssh, tmp_path):
+    """The model is larger than a pipe, so that it is still being sent at that moment."""
     path = tiny.build(tmp_path / "big.onnx", n_switches=12, beats_per_loop=256)
     assert path.stat().st_size > 1 << 18
-    fake_ssh(f"say({READY!r})\nhear()\nsay({SEND!r}, {REFUSED!r})\n")
+    fake_ssh(f"send({READY!r})\nread_header()\nsend({SEND!r}, {REFUSED!r})\n")
     before = set(threading.enumerate())
     with pytest.raises(errors.InvalidAudio):
         push(Model.open(path), STUDIO, Line()).check_accepted("studio")
     assert set(threading.enumerate()) <= before
 
 
-def test_again_is_asked_for(fake_ssh, model, tmp_path):
-    heard = tmp_path / "heard"
-    fake_ssh(f"say({READY!r})\nopen({str(heard)!r}, 'wb').write(hear())\nsay({VERDICT!r})\n")
+def test_again_is_requested(fake_ssh, model, tmp_path):
+    received = tmp_path / "received"
+    body = f"open({str(received)!r}, 'wb').write(read_header())\nsend({VERDICT!r})\n"
+    fake_ssh(f"send({READY!r})\n{body}")
     push(model, STUDIO, Line(), again=True)
-    assert json.loads(heard.read_bytes()) == {
+    assert json.loads(received.read_bytes()) == {
         "sha256": model.sha256,
         "n_bytes": len(model.content),
         "again": True,
     }
 
 
-def test_what_a_login_chatters_is_passed_over(fake_ssh, model):
+def test_what_a_login_prints_is_skipped(fake_ssh, model):
     fake_ssh("print('Welcome to the studio!')\nprint('[1, 2]')\n" + answering(VERDICT))
     assert push(model, STUDIO, Line()).accepted
 
 
-# -- a box that does not --------------------------------------------------------------------
+# -- a device that does not --------------------------------------------------------------------
 
 
 def lost(message, error=ConnectionLost):
@@ -182,20 +185,22 @@ def lost(message, error=ConnectionLost):
 
 
 def test_a_connection_that_breaks_half_way_is_named(fake_ssh, model):
-    body = f"say({READY!r})\nhear()\nsay({SEND!r})\nsys.stdin.buffer.read(100)\n"
+    body = f"send({READY!r})\nread_header()\nsend({SEND!r})\nsys.stdin.buffer.read(100)\n"
     end = "print('client_loop: send disconnect: Broken pipe', file=sys.stderr)\nsys.exit(255)\n"
     fake_ssh(body + end)
-    with lost("studio: found 'client_loop: .*Broken pipe'; the box plays on as before; push again"):
+    with lost(
+        "studio: found 'client_loop: .*Broken pipe'; the device plays on as before; push again"
+    ):
         push(model, STUDIO, Line())
 
 
-def test_a_box_that_falls_silent_is_not_waited_for_for_ever(fake_ssh):
-    fake_ssh(f"say({READY!r})\ntime.sleep(600)\n")
-    box = Box(STUDIO, Line(), silence_seconds=0.5)
-    with box, lost("studio: found nothing said for 0 s, expected a verdict"):
-        box.greeting()
-        next(box.answers())
-    box.close()
+def test_the_wait_for_a_silent_device_is_limited(fake_ssh):
+    fake_ssh(f"send({READY!r})\ntime.sleep(600)\n")
+    device = Box(STUDIO, Line(), silence_seconds=0.5)
+    with device, lost("studio: found no message for 0 s, expected a verdict"):
+        device.greeting()
+        next(device.answers())
+    device.close()
 
 
 def test_a_program_that_does_not_speak_the_protocol_is_named(fake_ssh, model):
@@ -205,35 +210,35 @@ def test_a_program_that_does_not_speak_the_protocol_is_named(fake_ssh, model):
 
 
 @pytest.mark.parametrize(
-    ("ready", "error", "said"),
+    ("ready", "error", "message"),
     [
-        ({**READY, "protocol": 2}, NoSwitchboard, "found protocol 2, expected 1; bring box and"),
+        ({**READY, "protocol": 2}, NoSwitchboard, "found protocol 2, expected 1; bring device and"),
         ({**READY, "contract_version": 1}, errors.ContractError, "up to contract version 1, expe"),
         ({**READY, "contract_version": "x"}, errors.ContractError, "up to contract version x, ex"),
         ({"event": "ready"}, NoSwitchboard, "found protocol None, expected 1"),
         ({"event": "verdict"}, NoSwitchboard, "found another program than `switchboard receive`"),
     ],
 )
-def test_a_box_of_another_age_is_told_before_anything_is_sent(
-    fake_ssh, model, tmp_path, ready, error, said
+def test_a_device_of_another_version_is_reported_before_anything_is_sent(
+    fake_ssh, model, tmp_path, ready, error, message
 ):
-    heard = tmp_path / "heard"
-    fake_ssh(f"say({ready!r})\nopen({str(heard)!r}, 'wb').write(sys.stdin.buffer.read())\n")
-    with lost(said, error):
+    received = tmp_path / "received"
+    fake_ssh(f"send({ready!r})\nopen({str(received)!r}, 'wb').write(sys.stdin.buffer.read())\n")
+    with lost(message, error):
         push(model, STUDIO, Line())
-    assert not heard.exists() or heard.read_bytes() == b""
+    assert not received.exists() or received.read_bytes() == b""
 
 
-HOSTILE = [
+MALFORMED = [
     ("a verdict without an end", [{"event": "verdict"}]),
     ("a verdict of wrong types", [{**VERDICT, "accepted": 1}]),
-    ("numbers that are none", [SEND, {"event": "received", "n_bytes": "all"}, VERDICT]),
+    ("a size that is no number", [SEND, {"event": "received", "n_bytes": "all"}, VERDICT]),
     ("no such event", [{"event": ["send"]}, {"event": "dance"}, VERDICT]),
 ]
 
 
-@pytest.mark.parametrize(("name", "events"), HOSTILE, ids=[name for name, _ in HOSTILE])
-def test_whatever_a_box_answers_there_is_a_verdict_or_an_error(fake_ssh, model, name, events):
+@pytest.mark.parametrize(("name", "events"), MALFORMED, ids=[name for name, _ in MALFORMED])
+def test_whatever_a_device_answers_there_is_a_verdict_or_an_error(fake_ssh, model, name, events):
     fake_ssh(answering(*events))
     try:
         assert push(model, STUDIO, Line()).accepted
@@ -247,16 +252,16 @@ def test_a_line_without_an_end_does_not_fill_our_memory(fake_ssh, model):
         push(model, STUDIO, Line())
 
 
-def test_words_of_a_box_cannot_move_the_cursor(fake_ssh, tiny_model, capsys):
-    rude = {**REFUSED, "reason": "\x1b[2J\x1b[31mred\x07 [bold]loud[/bold]\nswitchboard: fine"}
-    fake_ssh(answering(rude))
+def test_control_characters_of_a_device_are_removed(fake_ssh, tiny_model, capsys):
+    refusal = {**REFUSED, "reason": "\x1b[2J\x1b[31mred\x07 [bold]loud[/bold]\nswitchboard: fine"}
+    fake_ssh(answering(refusal))
     assert main(["push", "studio", str(tiny_model)]) != 0
     err = capsys.readouterr().err
     assert err.rstrip("\n").isprintable()
     assert "[bold]loud[/bold]" in err
 
 
-# -- several boxes --------------------------------------------------------------------------
+# -- several devices --------------------------------------------------------------------------
 
 
 def several(fake_ssh):
@@ -265,12 +270,12 @@ def several(fake_ssh):
         "if name == 'far':\n"
         "    print('ssh: connect to host far port 22: No route to host', file=sys.stderr)\n"
         "    sys.exit(255)\n"
-        f"say({READY!r})\nhear()\n"
-        f"say({REFUSED!r} if name == 'picky' else {VERDICT!r})\n"
+        f"send({READY!r})\nread_header()\n"
+        f"send({REFUSED!r} if name == 'picky' else {VERDICT!r})\n"
     )
 
 
-def test_boxes_are_told_at_once_and_answer_in_their_order(fake_ssh, model):
+def test_a_push_to_several_devices_returns_outcomes_in_the_order_of_the_hosts(fake_ssh, model):
     several(fake_ssh)
     hosts = [Host(None, name) for name in ("near", "far", "picky")]
     near, far, picky = push_all(model, hosts, Line())
@@ -280,24 +285,26 @@ def test_boxes_are_told_at_once_and_answer_in_their_order(fake_ssh, model):
     assert [outcome.host for outcome in (near, far, picky)] == hosts
 
 
-def test_several_boxes_make_a_table_and_the_first_failure_the_status(fake_ssh, tiny_model, capsys):
+def test_several_devices_make_a_table_and_the_first_failure_the_status(
+    fake_ssh, tiny_model, capsys
+):
     several(fake_ssh)
     status = main(["push", "near", "far", "picky", "near", str(tiny_model)])
     out, err = capsys.readouterr()
     assert status == HostUnreachable.exit_code
     assert err == ""
     lines = {line.split()[0]: line for line in out.splitlines() if line[:1].isalpha()}
-    assert list(lines) == ["box", "near", "far", "picky"]
+    assert list(lines) == ["device", "near", "far", "picky"]
     assert "accepted" in lines["near"]
     assert "not reached" in lines["far"]
     assert "refused" in lines["picky"]
 
 
-def test_hosts_may_stand_in_a_file(fake_ssh, tiny_model, tmp_path, capsys):
+def test_hosts_may_be_listed_in_a_file(fake_ssh, tiny_model, tmp_path, capsys):
     several(fake_ssh)
-    boxes = tmp_path / "boxes.txt"
-    boxes.write_text("near\nnear # twice\npicky\n")
-    status = main(["push", "--all-of", str(boxes), str(tiny_model)])
+    devices = tmp_path / "devices.txt"
+    devices.write_text("near\nnear # twice\npicky\n")
+    status = main(["push", "--all-of", str(devices), str(tiny_model)])
     assert status == errors.InvalidAudio.exit_code
     assert capsys.readouterr().out.count("near") == 1
 
@@ -307,10 +314,10 @@ def test_no_host_at_all_is_wrong_usage(tiny_model, capsys):
     assert "give at least one HOST before MODEL" in capsys.readouterr().err
 
 
-# -- before anybody is called ---------------------------------------------------------------
+# -- before a connection is opened -----------------------------------------------------------
 
 
-def test_a_file_that_breaks_the_contract_calls_nobody(fake_ssh, tmp_path, capsys):
+def test_a_file_that_breaks_the_contract_opens_no_connection(fake_ssh, tmp_path, capsys):
     called = fake_ssh(answering(VERDICT))
     path = tiny.build(tmp_path / "bad.onnx", golden_offset=0.5)
     assert main(["push", "studio", str(path)]) == errors.GoldenMismatch.exit_code
@@ -319,7 +326,7 @@ def test_a_file_that_breaks_the_contract_calls_nobody(fake_ssh, tmp_path, capsys
         called()
 
 
-def test_a_host_that_could_be_an_option_calls_nobody(fake_ssh, tiny_model, capsys):
+def test_a_host_that_could_be_an_option_opens_no_connection(fake_ssh, tiny_model, capsys):
     called = fake_ssh(answering(VERDICT))
     status = main(["push", "--", "-oProxyCommand=touch x", str(tiny_model)])
     assert status == BadHost.exit_code
@@ -328,7 +335,7 @@ def test_a_host_that_could_be_an_option_calls_nobody(fake_ssh, tiny_model, capsy
         called()
 
 
-def test_nothing_is_left_behind_by_a_push_that_fails(fake_ssh, model):
+def test_a_push_that_fails_leaves_no_file_open(fake_ssh, model):
     before = set(Path("/proc/self/fd").iterdir())
     fake_ssh("sys.exit(255)\n")
     with lost("found 'ssh ended with status 255'"):

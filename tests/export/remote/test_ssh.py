@@ -1,4 +1,4 @@
-"""Whom ssh is told to call, and what its complaints mean."""
+"""Hosts, the command line of ssh, and the errors that its messages become."""
 
 import codecs
 import subprocess
@@ -79,17 +79,17 @@ def test_what_could_be_an_option_or_a_command_is_no_host(text):
 
 
 @pytest.mark.parametrize("host", ["studio", "pi@studio.local", "192.168.1.20", "[::1]", "u@[::1]"])
-def test_a_host_with_a_port_in_it_is_told_the_option(host):
-    with pytest.raises(BadHost, match=r"found a port in it, .*; say `--port 2222`"):
+def test_a_host_with_a_port_in_it_is_refused_with_the_option_named(host):
+    with pytest.raises(BadHost, match=r"found a port in it, .*; use `--port 2222`"):
         Host.parse(f"{host}:2222")
 
 
-def test_the_account_of_a_box_is_meant_where_nobody_is_named():
-    assert Host.parse("studio").of_a_box() == Host("switchboard", "studio")
-    assert Host.parse("me@studio").of_a_box() == Host("me", "studio")
+def test_without_a_user_the_account_of_an_installed_device_is_used():
+    assert Host.parse("studio").with_default_account() == Host("switchboard", "studio")
+    assert Host.parse("me@studio").with_default_account() == Host("me", "studio")
 
 
-def test_a_box_is_called_what_its_owner_calls_it():
+def test_the_default_account_is_not_printed():
     assert str(Host("switchboard", "studio")) == str(Host(None, "studio")) == "studio"
     assert str(Host("me", "studio")) == "me@studio"
 
@@ -107,17 +107,17 @@ def test_the_host_is_the_first_word_that_is_no_option():
 def test_a_key_that_is_given_is_the_only_one_used(tmp_path):
     command = Line(identity=tmp_path / "key").command(STUDIO)
     assert command[command.index("-i") + 1] == str(tmp_path / "key")
-    # An agent's keys and a connection that stands already would log in as the owner.
+    # An agent's keys and a connection that is open already would log in as the owner.
     assert {"IdentitiesOnly=yes", "ControlPath=none"} <= set(command)
     assert "IdentitiesOnly=yes" not in Line().command(STUDIO)
 
 
-def test_an_owner_can_be_asked_questions():
+def test_ssh_may_ask_the_owner_where_it_is_not_in_batch_mode():
     assert "BatchMode=no" in Line(batch=False).command(STUDIO)
 
 
 def test_a_file_of_hosts_has_one_a_line_and_remarks(tmp_path):
-    path = tmp_path / "boxes.txt"
+    path = tmp_path / "devices.txt"
     path.write_text("# the studio\nstudio.local\n\n  me@kitchen # the small one\n")
     assert read_hosts(path) == [Host(None, "studio.local"), Host("me", "kitchen")]
     path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
@@ -125,18 +125,18 @@ def test_a_file_of_hosts_has_one_a_line_and_remarks(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, r"cannot be read \(No such file or directory\)"),
         (b"\xff\xfe", r"cannot be read \(not UTF-8\)"),
         (b"studio\n-oProxyCommand=x\n", "host '-oProxyCommand=x': expected a name"),
     ],
 )
-def test_a_file_of_hosts_that_is_none_is_refused(tmp_path, content, said):
-    path = tmp_path / "boxes.txt"
+def test_a_file_that_holds_no_hosts_is_refused(tmp_path, content, message):
+    path = tmp_path / "devices.txt"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(BadHost, match=said):
+    with pytest.raises(BadHost, match=message):
         read_hosts(path)
 
 
@@ -150,8 +150,8 @@ Host key for studio.local has changed and you have requested strict checking.
 Host key verification failed.
 """
 
-# What OpenSSH really says, with the status it ends with.
-COMPLAINTS = [
+# Messages of OpenSSH, with the status it ends with.
+MESSAGES = [
     (
         255,
         "ssh: Could not resolve hostname studio.local: Name or service not known",
@@ -162,31 +162,31 @@ COMPLAINTS = [
         255,
         "ssh: connect to host studio.local port 22: Connection refused",
         HostUnreachable,
-        "Connection refused'; is it switched on",
+        "Connection refused'; check that it is switched on",
     ),
     (
         255,
         "ssh: connect to host studio.local port 22: Connection timed out",
         HostUnreachable,
-        "Connection timed out'; is it switched on",
+        "Connection timed out'; check that it is switched on",
     ),
     (
         255,
         "ssh: connect to host studio.local port 22: No route to host",
         HostUnreachable,
-        "No route to host'; is it switched on",
+        "No route to host'; check that it is switched on",
     ),
     (
         255,
         "Connection timed out during banner exchange\nConnection to studio.local port 22 timed out",
         HostUnreachable,
-        "timed out during banner exchange'; is it",
+        "timed out during banner exchange'; check that it is",
     ),
     (
         255,
         "kex_exchange_identification: Connection closed by remote host",
         HostUnreachable,
-        "kex_exchange_identification: .*; is it",
+        "kex_exchange_identification: .*; check that it is",
     ),
     (
         255,
@@ -199,14 +199,14 @@ COMPLAINTS = [
         255,
         "Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures",
         LoginRefused,
-        "Too many authentication failures'; it does not know this key",
+        "Too many authentication failures'; this key is not paired with it yet",
     ),
     (
         255,
         "No ED25519 host key is known for studio.local and you have requested strict checking.\n"
         "Host key verification failed.",
         HostKeyRefused,
-        "Host key verification failed.'; this workstation does not know this host",
+        "Host key verification failed.'; the host's key is not known on this workstation",
     ),
     (
         255,
@@ -220,7 +220,7 @@ COMPLAINTS = [
         2,
         "Usage: switchboard [OPTIONS] COMMAND\nError: No such command 'receive'.",
         NoSwitchboard,
-        "No such command 'receive'.*; install it there, or bring it up to date",
+        "No such command 'receive'.*; install it there, or update it",
     ),
     (
         1,
@@ -233,40 +233,39 @@ COMPLAINTS = [
         255,
         "Timeout, server studio.local not responding.",
         ConnectionLost,
-        "not responding.'; the box plays on as before; push again",
+        "not responding.'; the device plays on as before; push again",
     ),
     (
         255,
         "client_loop: send disconnect: Broken pipe",
         ConnectionLost,
-        "Broken pipe'; the box plays on",
+        "Broken pipe'; the device plays on",
     ),
     (
         255,
         "Connection to studio.local closed by remote host.",
         ConnectionLost,
-        "closed by remote host.'; the box plays on",
+        "closed by remote host.'; the device plays on",
     ),
-    (255, "something nobody has heard of", ConnectionLost, "nobody has heard of'; the box plays"),
-    (255, "", ConnectionLost, "found 'ssh ended with status 255'; the box plays on"),
+    (255, "some unknown message", ConnectionLost, "unknown message'; the device plays"),
+    (255, "", ConnectionLost, "found 'ssh ended with status 255'; the device plays on"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "error", "message"), COMPLAINTS, ids=lambda v: str(v)[:40]
+    ("status", "output", "error", "message"), MESSAGES, ids=lambda v: str(v)[:40]
 )
-def test_every_complaint_of_ssh_becomes_one_line_that_says_what_to_do(status, said, error, message):
-    found = explain(STUDIO, status, said)
-    assert type(found) is error
+def test_every_message_of_ssh_becomes_one_line_that_says_what_to_do(status, output, error, message):
+    explained = explain(STUDIO, status, output)
+    assert type(explained) is error
     with pytest.raises(SwitchboardError, match=f"^studio.local: .*{message}"):
-        raise found
-    assert "\n" not in str(found)
-    assert len(str(found)) < 400
+        raise explained
+    assert "\n" not in str(explained)
+    assert len(str(explained)) < 400
 
 
-def test_words_of_a_host_cannot_move_the_cursor():
-    said = str(explain(STUDIO, 1, "\x1b[2J\x1b]0;gone\x07 all is well\r\n"))
-    assert said.isprintable()
+def test_control_characters_of_a_host_are_removed():
+    assert str(explain(STUDIO, 1, "\x1b[2J\x1b]0;gone\x07 all is well\r\n")).isprintable()
 
 
 def test_a_machine_without_ssh_says_what_to_install(monkeypatch, tmp_path):

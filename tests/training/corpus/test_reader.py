@@ -1,4 +1,4 @@
-"""A corpus is whole or absent, goes on where it was, and gives back what was put in."""
+"""A corpus is whole or absent, an interrupted run continues, and loops are read as written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from device.errors import SwitchboardError
+from tests.support.corpus_files import contents
 from training.commands.corpus import corpus as command
 from training.corpus.format import BEATS_PER_LOOP, MARGIN, CorpusError
 from training.corpus.generator import corpus_writer as shards
@@ -35,10 +36,6 @@ def write_small(directory, loops):
     write_shard(directory, 0, loops)
     finish(directory, 1, tempo_bpm=80.0)
     return Corpus.open(directory)
-
-
-def contents(directory):
-    return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +69,7 @@ def test_a_shard_gives_back_its_loops(tmp_path):
     assert corpus.indices("held-out").tolist() == [1]
 
 
-def test_frames_are_centred_where_they_were_asked_for(tmp_path):
+def test_frames_are_centred_at_the_requested_positions(tmp_path):
     loop = prepared()
     corpus = write_small(tmp_path, [prepared("before"), loop])
     positions = np.array([0.0, 0.25, 7.5, 16.0, 3.0])
@@ -83,11 +80,11 @@ def test_frames_are_centred_where_they_were_asked_for(tmp_path):
     np.testing.assert_allclose(frames[:, 512], loop.audio[centres], atol=1.0 / 32767.0)
 
 
-def test_frames_lie_with_their_peak_where_they_were_asked_for(tmp_path):
+def test_frames_have_their_peak_at_the_requested_positions(tmp_path):
     loop = prepared()
     frames = write_small(tmp_path, [loop]).frames(0, [0.0, 7.5], 768, peak=256)
-    places = MARGIN + np.array([0, 7500])
-    np.testing.assert_allclose(frames[:, 256], loop.audio[places], atol=1.0 / 32767.0)
+    peaks = MARGIN + np.array([0, 7500])
+    np.testing.assert_allclose(frames[:, 256], loop.audio[peaks], atol=1.0 / 32767.0)
 
 
 def test_frames_follow_an_uneven_beat(tmp_path):
@@ -121,7 +118,7 @@ def test_a_loop_without_its_margins_is_refused(tmp_path):
         write_small(tmp_path, [short])
 
 
-def test_an_open_corpus_travels_to_workers(tmp_path):
+def test_an_open_corpus_can_be_pickled_for_workers(tmp_path):
     corpus = write_small(tmp_path, [prepared()])
     corpus.audio(0)
     assert len(pickle.dumps(corpus)) < 5000
@@ -139,7 +136,7 @@ def test_the_summary_names_source_size_and_licences(studio_corpus):
     }
 
 
-def spoil(directory, key, value):
+def change_header(directory, key, value):
     header = json.loads((directory / "corpus.json").read_text())
     header.pop(key) if value is None else header.update({key: value})
     (directory / "corpus.json").write_text(json.dumps(header))
@@ -148,9 +145,9 @@ def spoil(directory, key, value):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda d: spoil(d, "format_version", 99), "format version 99, expected 1"),
-        (lambda d: spoil(d, "n_loops", None), "unfinished corpus .* run the command"),
-        (lambda d: spoil(d, "n_loops", 7), "holds 1 loops, corpus.json announces 7"),
+        (lambda d: change_header(d, "format_version", 99), "format version 99, expected 1"),
+        (lambda d: change_header(d, "n_loops", None), "unfinished corpus .* run the command"),
+        (lambda d: change_header(d, "n_loops", 7), "holds 1 loops, corpus.json announces 7"),
         (lambda d: (d / "corpus.json").unlink(), "holds no corpus"),
         (lambda d: (d / "corpus.json").write_text("{"), "cannot be read"),
         (lambda d: (d / "shard-00000.json").unlink(), "cannot be read"),
@@ -165,14 +162,14 @@ def test_damaged_corpora_are_refused_in_one_line(tmp_path, damage, message):
     assert "\n" not in str(refused.value)
 
 
-def test_lost_audio_is_an_error_of_the_corpus(tmp_path):
+def test_missing_audio_is_a_corpus_error(tmp_path):
     corpus = write_small(tmp_path, [prepared()])
     (tmp_path / "shard-00000.npy").unlink()
     with pytest.raises(CorpusError, match=r"shard-00000\.npy cannot be read"):
         corpus.audio(0)
 
 
-def test_a_missing_directory_says_how_to_make_a_corpus(tmp_path):
+def test_a_missing_directory_is_reported_with_the_command_that_makes_a_corpus(tmp_path):
     with pytest.raises(CorpusError, match="switchboard corpus studio --out"):
         Corpus.open(tmp_path / "nowhere")
 
@@ -207,7 +204,7 @@ def test_the_number_of_workers_does_not_change_a_byte(studio_corpus, tmp_path):
     assert contents(tmp_path / "two") == contents(studio_corpus)
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(studio_corpus, tmp_path, monkeypatch):
+def test_a_killed_run_continues_and_ends_with_the_same_bytes(studio_corpus, tmp_path, monkeypatch):
     directory = tmp_path / "killed"
 
     def killed_at_five(seed, index, **options):
@@ -218,7 +215,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(studio_corpus, tmp_pa
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(shards, "render_loop", killed_at_five)
         write_studio_corpus(directory, seed=3, minutes=1.6)
-    # Harder still: killed between a shard's audio and its records, and while writing a file.
+    # Also killed between a shard's audio and its records, and while writing a file.
     (directory / "shard-00001.npy").write_bytes(b"half")
     (directory / ".shard-00002.npy.123.partial").write_bytes(b"half")
     with pytest.raises(CorpusError, match="unfinished"):
@@ -251,11 +248,11 @@ def test_more_minutes_extend_a_corpus(studio_corpus, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seed": 4, "minutes": 1.6}, "with seed 3, asked for 4: .* choose another --out"),
-        ({"seed": 3, "minutes": 0.4}, "with minutes 1.6, asked for 0.4"),
+        ({"seed": 4, "minutes": 1.6}, "with seed 3, requested 4: .* choose another --out"),
+        ({"seed": 3, "minutes": 0.4}, "with minutes 1.6, requested 0.4"),
     ],
 )
-def test_other_parameters_are_refused_and_touch_nothing(studio_corpus, options, message):
+def test_other_parameters_are_refused_and_change_no_file(studio_corpus, options, message):
     before = contents(studio_corpus)
     with pytest.raises(CorpusError, match=message):
         write_studio_corpus(studio_corpus, **options)
@@ -263,13 +260,13 @@ def test_other_parameters_are_refused_and_touch_nothing(studio_corpus, options, 
 
 
 def test_a_directory_with_other_things_is_refused(tmp_path):
-    (tmp_path / "letter.txt").write_text("dear reader")
+    (tmp_path / "notes.txt").write_text("notes")
     with pytest.raises(CorpusError, match="holds no corpus"):
         write_studio_corpus(tmp_path, seed=1, minutes=0.2)
-    assert list(contents(tmp_path)) == ["letter.txt"]
+    assert list(contents(tmp_path)) == ["notes.txt"]
 
 
-def test_stems_lie_beside_their_loops_and_change_nothing_else(studio_corpus, tmp_path):
+def test_stems_are_stored_beside_their_loops_and_change_no_other_file(studio_corpus, tmp_path):
     write_studio_corpus(tmp_path / "c", seed=3, minutes=0.8, with_stems=True)
     plain, corpus = Corpus.open(studio_corpus), Corpus.open(tmp_path / "c")
     for number in range(len(corpus)):
@@ -283,11 +280,11 @@ def test_stems_lie_beside_their_loops_and_change_nothing_else(studio_corpus, tmp
             np.testing.assert_allclose(inside, np.clip(loop.stems[layer], -1, 1), atol=1e-4)
     with pytest.raises(CorpusError, match="holds no stems"):
         plain.stems(0)
-    with pytest.raises(CorpusError, match=r"with stems .*, asked for None"):
+    with pytest.raises(CorpusError, match=r"with stems .*, requested None"):
         write_studio_corpus(tmp_path / "c", seed=3, minutes=0.8)
 
 
-def test_ten_hours_are_ten_hours_of_different_compositions_on_one_side_each():
+def test_ten_hours_hold_no_composition_twice_and_none_in_both_splits():
     n_loops = 10 * 60 * 60 // 12
     plans = [json.dumps(draw_plan(1, index).labels()) for index in range(n_loops)]
     assert len(set(plans)) == n_loops

@@ -1,4 +1,4 @@
-"""From a plan to note events: who plays which key when, layer by layer."""
+"""From a plan to note events: which instrument plays which key when, layer by layer."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ _MELODY_LEAPS = ((-2, -1, 0, 1, 2, 3), (0.12, 0.32, 0.06, 0.32, 0.12, 0.06))
 
 
 def arrange(plan: Plan, seed: int, index: int, *, tempo_bpm: float, bars: int) -> Arrangement:
-    """Write the parts of all layers that are on; each reads only its own random streams."""
+    """Write the parts of all layers that are on; each uses only its own random streams."""
     player = _Player(plan, seed, index, tempo_bpm, bars)
     writers = {
         "chords": player.chords,
@@ -101,7 +101,7 @@ def arrange(plan: Plan, seed: int, index: int, *, tempo_bpm: float, bars: int) -
 
 
 class _Player:
-    """Knows the plan, the grid and the harmony; every method writes one layer."""
+    """The plan, the grid and the harmony; every method writes one layer."""
 
     def __init__(self, plan: Plan, seed: int, index: int, tempo_bpm: float, bars: int) -> None:
         self.plan = plan
@@ -172,7 +172,7 @@ class _Player:
             start += self.plan.lay_back_seconds / 2 + self.slip(rng)
             length = min(n_steps, placed.n_steps - offset) * self.step_seconds * 0.97
             for voice, key in enumerate(placed.keys):
-                accent = 4.0 if voice == len(placed.keys) - 1 else 0.0  # the top voice sings
+                accent = 4.0 if voice == len(placed.keys) - 1 else 0.0  # the top voice is louder
                 velocity = self.touch(rng, 76.0 * weight + accent)
                 notes.append(Note(start + voice * strum_seconds, length, key, velocity, instrument))
         return notes
@@ -188,7 +188,7 @@ class _Player:
         for number, placed in enumerate(self.placed):
             rng = self.stream("pad", number)
             start = self.seconds(placed.bar, placed.first_step)
-            length = placed.n_steps * self.step_seconds + 0.15  # chords melt into each other
+            length = placed.n_steps * self.step_seconds + 0.15  # chords overlap
             for key in placed.keys[:4]:
                 velocity = self.touch(rng, 60.0, 3.0)
                 notes.append(Note(start, length, key, velocity, self.plan.pad_instrument))
@@ -255,7 +255,7 @@ class _Player:
                 leap = int(rng.choice(_MELODY_LEAPS[0], p=_MELODY_LEAPS[1]))
                 degree = int(np.clip(degree + leap, 0, n_degrees - 1))
             step += n_steps
-            if rng.random() > density + 0.2:  # breathe
+            if rng.random() > density + 0.2:  # a rest
                 step += int(rng.choice([2, 4, 6]))
         return motif
 
@@ -333,7 +333,7 @@ class _Player:
             accent = {0: 92.0, 2: 78.0}.get(step % 4, 48.0)
             drum = "open hat" if opens and step == 14 else self.plan.hat_sound
             hit = self._hit(bar, step, drum, level * accent, rng, deviation_seconds=0.005)
-            if rng.random() >= 0.05:  # now and then the hand rests
+            if rng.random() >= 0.05:  # leave out one in twenty
                 hits.append(hit)
         return hits
 

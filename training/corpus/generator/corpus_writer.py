@@ -1,4 +1,4 @@
-"""A corpus out of the studio: a seed and a number of minutes become shards."""
+"""A corpus of generated loops: a seed and a number of minutes become shards."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write_studio_corpus(
     Parameters
     ----------
     directory
-        Where to; a corpus begun there with the same seed is continued or extended.
+        To write to; a corpus started there with the same seed is continued or extended.
     seed, minutes
         Which series of loops, and how much of it.
     soundfont, with_stems
@@ -61,7 +61,7 @@ def write_studio_corpus(
     n_workers
         Number of processes; it does not change a sample.
     on_progress
-        Called with the numbers of loops done and wanted, first with what was there before.
+        Called with the numbers of loops done and in all, first with those done before.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def write_studio_corpus(
         "seed": seed,
         "minutes": minutes,
         "stems": list(LAYERS) if with_stems else None,
-        **soundfonts.facts(soundfont),
+        **soundfonts.soundfont_parameters(soundfont),
     }
     if soundfont is not None:
         soundfonts.SoundFont(soundfont)  # fail before anything is written
@@ -107,9 +107,9 @@ def _render_shard(job: ShardJob) -> int:
 
 
 def render_with_margins(seed: int, index: int) -> Audio:
-    """Play one loop of a corpus without the corpus, (margin + loop + margin,)."""
+    """Render one loop as it is in a corpus, (margin + loop + margin,)."""
     bars = BEATS_PER_LOOP // 4
-    return _around(render_loop(seed, index, tempo_bpm=TEMPO_BPM, bars=bars).audio)
+    return _with_margins(render_loop(seed, index, tempo_bpm=TEMPO_BPM, bars=bars).audio)
 
 
 def _prepared(job: ShardJob, index: int) -> PreparedLoop:
@@ -123,17 +123,17 @@ def _prepared(job: ShardJob, index: int) -> PreparedLoop:
     )
     return PreparedLoop(
         id=f"studio-{job.seed}-{index:06d}",
-        audio=_around(loop.audio),
+        audio=_with_margins(loop.audio),
         beats=np.linspace(0.0, len(loop.audio), BEATS_PER_LOOP + 1).tolist(),
         held_out=is_held_out(job.seed, index),
         labels=loop.labels,
         provenance=_provenance(job, index),
-        stems=loop.stems and {layer: _around(stem) for layer, stem in loop.stems.items()},
+        stems=loop.stems and {layer: _with_margins(stem) for layer, stem in loop.stems.items()},
     )
 
 
-def _around(audio: Audio) -> Audio:
-    """The loop goes round, so its margins are its own other end."""
+def _with_margins(audio: Audio) -> Audio:
+    """Pad a loop with its own other end, because it repeats."""
     return np.pad(audio, MARGIN, mode="wrap")
 
 
@@ -141,16 +141,16 @@ def _provenance(job: ShardJob, index: int) -> dict[str, Any]:
     made_by = {"generator": GENERATOR, "seed": job.seed, "index": index}
     if job.soundfont is None:
         return {**made_by, "licence": LICENCE}
-    # Its recordings have an owner, and a sound font does not say under which terms.
+    # The recordings of a sound font have an owner, and it does not state their licence.
     return {**made_by, "licence": None, "soundfont": job.soundfont.name}
 
 
 def is_held_out(seed: int, index: int) -> bool:
     """Hold out one composition of every fifty, chosen by hash.
 
-    The choice falls among the first twenty of each fifty, so that a small corpus has one too and
-    an extended corpus keeps its split.
+    It is one of the first twenty of each fifty, so that a small corpus has one too and an extended
+    corpus keeps its split.
     """
-    fifty, place = divmod(index, _LOOPS_PER_HELD_OUT)
+    fifty, number = divmod(index, _LOOPS_PER_HELD_OUT)
     digest = sha256(f"studio-{seed}-{fifty}".encode()).digest()
-    return place == int.from_bytes(digest[:8], "big") % _SMALLEST_SPLIT
+    return number == int.from_bytes(digest[:8], "big") % _SMALLEST_SPLIT

@@ -18,11 +18,8 @@ from training.corpus.generator.signals import (
 )
 
 _KIT_RING = {"dusty": 0.45, "jazz": 0.2, "brushes": 0.6, "analogue": 0.95, "crisp": 0.05}
-
-
+"""How long the drums of a kit ring, from 0 (short) to 1 (long)."""
 _DRUM_SECONDS = 0.9
-
-
 _FADE_SECONDS = 0.1
 
 
@@ -58,11 +55,11 @@ def _rim(ring: float, rng: np.random.Generator) -> Signal:
 
 def _clap(ring: float, rng: np.random.Generator) -> Signal:
     time = time_axis(_DRUM_SECONDS)
-    hands = np.zeros(len(time))
+    claps = np.zeros(len(time))
     for delay_seconds, decay in ((0.0, 220.0), (0.011, 220.0), (0.022, 28.0)):
         since = time - delay_seconds
-        hands += np.where(since >= 0.0, np.exp(-decay * np.maximum(since, 0.0)), 0.0)
-    return hands * butterworth(rng.standard_normal(len(time)), [900.0, 3200.0], "bandpass")
+        claps += np.where(since >= 0.0, np.exp(-decay * np.maximum(since, 0.0)), 0.0)
+    return claps * butterworth(rng.standard_normal(len(time)), [900.0, 3200.0], "bandpass")
 
 
 def _cymbal_noise(rng: np.random.Generator, cutoff_hz: float) -> Signal:

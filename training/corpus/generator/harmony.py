@@ -1,6 +1,6 @@
 """Progressions and voicings: which notes sound in which half bar.
 
-Major progressions stand on C, minor ones on A, its relative: so every loop fits every other and a
+Major progressions are in C, minor ones in A, its relative: so every loop fits every other and a
 network that blends two loops never has to blend two keys.
 """
 
@@ -95,9 +95,9 @@ class Chord:
         """Its notes, root first, without their octaves."""
         return tuple((self.root + interval) % 12 for interval in QUALITIES[self.quality])
 
-    def degree(self, wanted: str) -> int:
+    def degree(self, name: str) -> int:
         """Semitones from the root to this chord's own "third" or "fifth"."""
-        candidates = {"third": (3, 4, 5), "fifth": (7, 6, 8)}[wanted]
+        candidates = {"third": (3, 4, 5), "fifth": (7, 6, 8)}[name]
         intervals = {interval % 12 for interval in QUALITIES[self.quality]}
         return next((c for c in candidates if c in intervals), candidates[0])
 
@@ -136,7 +136,7 @@ def place_chords(progression: str, bars: int, register: int) -> tuple[PlacedChor
 
 def _voice(chord: Chord, previous: tuple[int, ...], register: int) -> tuple[int, ...]:
     """Choose the close position that moves least and clusters least."""
-    # Rich chords leave the root to the bass: four or five voices are enough for one hand.
+    # Chords of more than four notes leave the root to the bass.
     classes = chord.pitch_classes[1:] if len(chord.pitch_classes) > 4 else chord.pitch_classes
     lowest = _LOWEST_VOICE + register
     positions = [

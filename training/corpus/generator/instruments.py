@@ -33,7 +33,7 @@ Voice = Callable[[float, float, float, np.random.Generator], Signal]
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """How an instrument sounds and how it is held."""
+    """The sound of an instrument and how its notes are held and released."""
 
     voice: Voice
     lowest_key: int
@@ -213,9 +213,6 @@ INSTRUMENTS: dict[str, Instrument] = {
 }
 
 
-"""How long a kit's skins ring, from 0 (tight) to 1 (booming)."""
-
-
 def play_note(instrument: str, key: int, velocity: int) -> Signal:
     """Return one held note at its level, (n_samples,)."""
     spec = INSTRUMENTS[instrument]
@@ -227,11 +224,11 @@ def play_note(instrument: str, key: int, velocity: int) -> Signal:
 def at_its_level(note: Signal, instrument: str, key: int, velocity: int) -> Signal:
     """Match a note in loudness with all other instruments, (n_samples,).
 
-    The loudest layer has an RMS of 0.1 over its first second, less above 500 Hz, where the ear
-    is keener.
+    The loudest layer has an RMS of 0.1 over its first second, less above 500 Hz, where hearing is
+    more sensitive.
     """
     loudness = float(np.sqrt(np.mean(note[:SAMPLE_RATE] ** 2)))
     softness = (velocity / INSTRUMENTS[instrument].velocity_layers[-1]) ** 0.8
-    ear = min(1.0, (500.0 / key_frequency(key)) ** 0.25)
-    levelled: Signal = note * (0.1 * softness * ear / loudness)
+    weight = min(1.0, (500.0 / key_frequency(key)) ** 0.25)
+    levelled: Signal = note * (0.1 * softness * weight / loudness)
     return levelled

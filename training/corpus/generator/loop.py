@@ -1,4 +1,4 @@
-"""One loop of the studio: plan, arrange, add up the notes, mix."""
+"""One generated loop: plan, arrange, add up the notes, mix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.corpus.generator.note_cache import NoteBank
 from training.corpus.generator.plan import LAYERS, Plan, draw_plan
 
 GENERATOR = "lo-fi studio 1"
-"""Name of what this package plays; a new number whenever the same seed sounds different."""
+"""Name of this generator; it gets a new number whenever the same seed sounds different."""
 
 BEATS_PER_BAR = 4
 _SHORTEST_NOTE_SECONDS = 0.04
@@ -30,7 +30,7 @@ class Loop:
 
     audio: Audio  # (n_samples,) at SAMPLE_RATE, beat 0 first
     labels: dict[str, Any]
-    stems: dict[str, Audio] | None = None  # what every layer brings, each (n_samples,)
+    stems: dict[str, Audio] | None = None  # the share of every layer in the mix, each (n_samples,)
 
 
 def render_loop(
@@ -43,12 +43,12 @@ def render_loop(
     soundfont: Path | None = None,
     with_stems: bool = False,
 ) -> Loop:
-    """Render one loop of the endless series that a seed stands for.
+    """Render one loop of the endless series of a seed.
 
     Parameters
     ----------
     seed, index
-        Which series, and which loop of it; together they decide everything.
+        Which series, and which loop of it; together they determine the loop.
     tempo_bpm, bars
         Length of the loop: ``bars * 4`` beats.
     fix
@@ -56,7 +56,7 @@ def render_loop(
     soundfont
         General MIDI sound font to play the instruments with; None: synthesise them.
     with_stems
-        Keep what every layer brings into the mix, too.
+        Keep the share of every layer in the mix, too.
 
     Returns
     -------
@@ -86,23 +86,23 @@ def render_loop(
 def render_layers(
     arrangement: Arrangement, plan: Plan, n_samples: int, *, soundfont: Path | None = None
 ) -> dict[str, Audio]:
-    """Add up the notes of every layer, each (n_samples,) and wrapped round; silent where off."""
+    """Add up the notes of every layer, each (n_samples,) and wrapped; silent where off."""
     bank = _bank(soundfont)
     layers = {layer: np.zeros(n_samples, dtype=np.float32) for layer in LAYERS}
     for layer, notes in arrangement.notes.items():
         for note in notes:
-            _add_round(layers[layer], _held(note, bank), note.start_seconds)
+            _add_wrapped(layers[layer], _held(note, bank), note.start_seconds)
     takes = {"kick": plan.kick_take, "snare": plan.snare_take, "ghost": plan.snare_take}
     for hit in arrangement.hits:
         stroke = bank.drum(plan.kit, hit.drum, takes.get(hit.drum, plan.hat_take))
         sound = stroke.samples * np.float32(hit.gain * stroke.scale)
-        _add_round(layers["drums"], sound, hit.start_seconds)
+        _add_wrapped(layers["drums"], sound, hit.start_seconds)
     return layers
 
 
 @lru_cache(maxsize=1)
 def _bank(soundfont: Path | None) -> NoteBank:
-    """Return this process's bank; it fills as loops ask for notes."""
+    """Return this process's bank, which is filled as loops need notes."""
     if soundfont is None:
         return NoteBank()
     from training.corpus.generator.soundfont import SoundFont
@@ -111,7 +111,7 @@ def _bank(soundfont: Path | None) -> NoteBank:
 
 
 def _held(note: Note, bank: NoteBank) -> Audio:
-    """Return a note held for its length and let go, (n_samples,)."""
+    """Return a note held for its length and released, (n_samples,)."""
     sample, gain = bank.note(note.instrument, note.key, note.velocity)
     length_seconds = max(note.length_seconds, _SHORTEST_NOTE_SECONDS)
     n_held = int(length_seconds * SAMPLE_RATE)
@@ -123,10 +123,10 @@ def _held(note: Note, bank: NoteBank) -> Audio:
     return sound
 
 
-def _add_round(layer: Audio, sound: Audio, start_seconds: float) -> None:
-    """Add a sound to a loop; what passes the end goes on at the beginning."""
-    place = round(start_seconds * SAMPLE_RATE) % len(layer)
+def _add_wrapped(layer: Audio, sound: Audio, start_seconds: float) -> None:
+    """Add a sound to a loop; what passes the end continues at the beginning."""
+    start = round(start_seconds * SAMPLE_RATE) % len(layer)
     while len(sound) > 0:
-        n_fitting = min(len(sound), len(layer) - place)
-        layer[place : place + n_fitting] += sound[:n_fitting]
-        sound, place = sound[n_fitting:], 0
+        n_fitting = min(len(sound), len(layer) - start)
+        layer[start : start + n_fitting] += sound[:n_fitting]
+        sound, start = sound[n_fitting:], 0

@@ -1,9 +1,9 @@
 """From layers to a dry mix: tone, tremolo, room, ducking, saturation, level.
 
-A loop is a circle. Every linear effect is therefore a product of Fourier transforms over the
-whole loop: the steady state that endless repetition would reach, with no seam to hide. What moves
-(tremolo) takes whole cycles, what does not remember (saturation, limiter) needs no care.
-Dry means: no hiss, no crackle, no wow. The box lays its tape on after the network.
+A loop is circular. Every linear effect is therefore a product of Fourier transforms over the
+whole loop: the steady state that endless repetition would reach, without a seam. Periodic effects
+(tremolo) have whole cycles, effects without memory (saturation, limiter) need nothing.
+Dry means: no hiss, no crackle, no wow. The device adds its tape effects after the network.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _tremolo(depth: float, tempo_bpm: float, n_samples: int) -> Audio:
 
 
 def _kick_envelope(hits: Sequence[Hit], n_samples: int) -> Audio:
-    """How much the kick has the floor, 0..1, (n_samples,)."""
+    """Envelope of the kick, which ducks the other layers, 0..1, (n_samples,)."""
     # A few milliseconds to open: a step in the gain of a held chord would click.
     n_attack = int(0.006 * SAMPLE_RATE)
     attack = 0.5 - 0.5 * np.cos(np.pi * np.arange(n_attack) / n_attack)
@@ -125,12 +125,12 @@ def _kick_envelope(hits: Sequence[Hit], n_samples: int) -> Audio:
     for hit in hits:
         if hit.drum == "kick":
             first = round(hit.start_seconds * SAMPLE_RATE) - n_attack
-            places = np.arange(first, first + len(pulse)) % n_samples
-            np.maximum.at(envelope, places, np.float32(min(hit.gain, 1.0)) * pulse)
+            samples = np.arange(first, first + len(pulse)) % n_samples
+            np.maximum.at(envelope, samples, np.float32(min(hit.gain, 1.0)) * pulse)
     return envelope
 
 
-# -- the desk -------------------------------------------------------------------------------
+# -- the mix --------------------------------------------------------------------------------
 
 
 def mix(layers: Mapping[str, Audio], hits: Sequence[Hit], plan: Plan, *, tempo_bpm: float) -> Audio:
@@ -141,7 +141,7 @@ def mix(layers: Mapping[str, Audio], hits: Sequence[Hit], plan: Plan, *, tempo_b
     layers
         Layer name to signal, each (n_samples,); all five layers, silent where off.
     hits
-        The drum hits; kicks push the others down.
+        The drum hits; kicks duck the other layers.
     plan
         Tone, room, ducking, drive and tremolo.
     tempo_bpm
@@ -162,10 +162,10 @@ def mix(layers: Mapping[str, Audio], hits: Sequence[Hit], plan: Plan, *, tempo_b
 def take_stems(
     layers: Mapping[str, Audio], hits: Sequence[Hit], plan: Plan, *, tempo_bpm: float
 ) -> dict[str, Audio]:
-    """Return what every layer brings into the mix, each (n_samples,), float32.
+    """Return the share of every layer in the mix, each (n_samples,), float32.
 
-    Tone, room, ducking, lid and the loop's level are in them. What does not add up is not:
-    saturation and limiter. So their sum is the mix of a loop without drive, but for its peaks.
+    With tone, room, ducking, final low-pass and the loop's level; without saturation and limiter,
+    which are not linear. Their sum is the mix of a loop without drive, except for its peaks.
 
     Parameters
     ----------
@@ -175,12 +175,13 @@ def take_stems(
     n_samples = len(layers["chords"])
     spectra = _played(layers, plan, tempo_bpm, n_samples)
     gain = _level(_taped(_balanced(spectra, plan, hits, n_samples), plan))
-    lid, silence = _lid(plan, n_samples), np.zeros(n_samples // 2 + 1, dtype=np.complex64)
+    low_passed = _final_low_pass(plan, n_samples)
+    silence = np.zeros(n_samples // 2 + 1, dtype=np.complex64)
     stems = {}
     for layer in layers:
         alone = {name: spectra[name] if name == layer else silence for name in layers}
-        brought = _spectrum(_balanced(alone, plan, hits, n_samples))
-        stems[layer] = _signal(brought * lid, n_samples) * gain
+        share = _spectrum(_balanced(alone, plan, hits, n_samples))
+        stems[layer] = _signal(share * low_passed, n_samples) * gain
     return stems
 
 
@@ -217,7 +218,7 @@ def _toned(layers: Mapping[str, Audio], plan: Plan, n_samples: int) -> dict[str,
 def _balanced(
     spectra: Mapping[str, Response], plan: Plan, hits: Sequence[Hit], n_samples: int
 ) -> Audio:
-    """Add the layers and the room; chords and pad make way for the kick, the bass a little."""
+    """Add the layers and the room; the kick ducks chords and pad, and the bass a little."""
     room = _reverb(spectra, plan.reverb, n_samples)
     held = _LEVELS["chords"] * spectra["chords"] + _LEVELS["pad"] * spectra["pad"] + 0.5 * room
     bass = _LEVELS["bass"] * spectra["bass"]
@@ -232,13 +233,13 @@ def _balanced(
 
 
 def _taped(signal: Audio, plan: Plan) -> Audio:
-    """Saturate softly, then close the lid."""
+    """Saturate softly, then apply the final low-pass."""
     gain = np.float32(0.8 + 1.7 * plan.drive)
     saturated: Audio = np.tanh(signal * gain) / gain
-    return _signal(_spectrum(saturated) * _lid(plan, len(signal)), len(signal))
+    return _signal(_spectrum(saturated) * _final_low_pass(plan, len(signal)), len(signal))
 
 
-def _lid(plan: Plan, n_samples: int) -> Response:
+def _final_low_pass(plan: Plan, n_samples: int) -> Response:
     return low_pass(n_samples, 3200.0 + 6300.0 * plan.brightness, order=3)
 
 
@@ -248,7 +249,7 @@ def _level(signal: Audio) -> np.float32:
 
 
 def _limited(signal: Audio) -> Audio:
-    """Bring the loop to its loudness and bend what would leave the range."""
+    """Bring the loop to its loudness and compress peaks that would leave the range."""
     levelled = signal * _level(signal)
     room = np.float32(PEAK_LIMIT - 0.01 - _KNEE)
     over = np.maximum(np.abs(levelled) - np.float32(_KNEE), np.float32(0.0))

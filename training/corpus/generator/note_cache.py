@@ -1,4 +1,4 @@
-"""The note bank: a note is synthesised once, when it is first wanted, then only added up."""
+"""The note bank: a note is synthesised once, when it is first needed, then only added up."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Sample:
 
 
 class NoteBank:
-    """Bounded memory of rendered notes and drums; the least recently used go first.
+    """Bounded cache of rendered notes and drums; the least recently used are dropped first.
 
-    What it returns depends only on what is asked, never on what was asked before: forgetting
-    changes the speed, not the sound.
+    What it returns does not depend on earlier requests: dropping notes changes the speed, not the
+    sound.
     """
 
     def __init__(self, max_bytes: int = 64 * 2**20, *, player: Player = play_note) -> None:

@@ -1,4 +1,4 @@
-"""Every decision about a loop, taken once: a plan is both the score's recipe and its labels."""
+"""Every decision about a loop: a plan determines the arrangement, and is its labels."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _CHOICES: dict[str, Sequence[str]] = {
     "hat_sound": tuple(HAT_SOUNDS),
 }
 
-# A drum has this many takes: same kit, slightly different skin.
+# A drum has this many takes: same kit, slightly different sound.
 N_DRUM_TAKES = 3
 
 
@@ -122,7 +122,7 @@ class Plan:
             raise PlanError(f"no layer is left to play; turn on one of: {', '.join(LAYERS)}")
 
     def plays(self, layer: str) -> bool:
-        """Say whether a layer is on."""
+        """Return whether a layer is on."""
         return bool(getattr(self, f"{layer}_on"))
 
     def labels(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class Plan:
 
 
 def draw_plan(seed: int, index: int, fix: Mapping[str, Any] | None = None) -> Plan:
-    """Draw the plan of a loop, then overrule what `fix` names; nothing else changes.
+    """Draw the plan of a loop, then replace what `fix` names; nothing else changes.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def draw_plan(seed: int, index: int, fix: Mapping[str, Any] | None = None) -> Pl
 
 
 def _draw(rng: np.random.Generator) -> Plan:
-    # The order of the draws is part of what a seed means: append, never insert.
+    # The order of the draws decides what a seed gives: append, never insert.
     chords_on, bass_on = _chance(rng, 0.94), _chance(rng, 0.84)
     drums_on, melody_on, pad_on = _chance(rng, 0.85), _chance(rng, 0.5), _chance(rng, 0.35)
     return Plan(

@@ -1,7 +1,7 @@
-"""Instruments out of a General MIDI sound font: better than synthesised, never needed.
+"""Instruments from a General MIDI sound font: optional, and better than the synthesised ones.
 
 FluidSynth plays them (LGPL, a system library, through pyfluidsynth). Drums and the sub bass stay
-synthesised: five kits are more than General MIDI has, and a sine is a sine.
+synthesised: General MIDI has fewer kits than five, and the sub bass is a sine.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SoundFont:
         check_sound_font(path)
         self._path = path
         # Never deleted: FluidSynth keeps the samples of a font that is loaded somewhere.
-        self._keeper = self._open()
+        self._keep_alive = self._open()
 
     def play_note(self, instrument: str, key: int, velocity: int) -> Signal:
         """Return one held note at its level, (n_samples,), as `instruments.play_note` does."""
@@ -60,7 +60,7 @@ class SoundFont:
     def _record(self, program: int, key: int, velocity: int, seconds: float) -> Signal:
         from scipy.signal import resample_poly
 
-        # A synth of its own: a used one remembers, and a note would depend on those before it.
+        # A new synth for every note: a used one has state from the notes before.
         synth, font = self._open()
         try:
             if synth.program_select(0, font, 0, program) != 0:
@@ -92,7 +92,7 @@ class SoundFont:
 
 
 def check_sound_font(path: Path) -> None:
-    """Refuse what is no sound font, in words, before a player does in its own."""
+    """Refuse a file that is no sound font, before FluidSynth prints errors of its own."""
     try:
         with path.open("rb") as file:
             head = file.read(12)
@@ -102,8 +102,8 @@ def check_sound_font(path: Path) -> None:
         raise SoundFontError(f"{path} is not a sound font: expected an .sf2 or .sf3 file")
 
 
-def facts(path: Path | None) -> Mapping[str, Any]:
-    """Say which sound font a corpus is played with, in JSON values; none for None."""
+def soundfont_parameters(path: Path | None) -> Mapping[str, Any]:
+    """Name and hash of the sound font that plays a corpus, in JSON values; null for None."""
     if path is None:
         return {"soundfont": None}
     check_sound_font(path)

@@ -1,4 +1,4 @@
-"""Audio files: what they hold, what they say about themselves, and where they are broken."""
+"""Audio files: their sound, their tags, and where they are damaged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SAMPLE_RATES = range(1000, 1_000_001)
 # Two decoders of the same lossless frames, each with a resampler of its own, differ by less.
 _SAME_SAMPLE = 0.01
 _LEAST_CONTINUED = SAMPLE_RATE // 4  # decoders differ by less in what they give of one file
-_NO_SEEK = 39  # libsndfile's SFE_BAD_SEEK: how a stream of unknown length says that it is over
+_NO_SEEK = 39  # libsndfile's SFE_BAD_SEEK: the end of a stream of unknown length
 
 LONGEST_HOURS = 12
 """Longest recording that is decoded."""
@@ -60,7 +60,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """What is known about who made a piece, and what may be done with it."""
+    """Artist, title and licence of a piece, where known."""
 
     artist: str | None = None
     title: str | None = None
@@ -68,22 +68,22 @@ class Tags:
 
 
 def decode(path: Path) -> Recording:
-    """Decode a file to mono at `SAMPLE_RATE`: what is really there, whatever its header says.
+    """Decode a file to mono at `SAMPLE_RATE`, to the end of its contents whatever its header says.
 
     Raises
     ------
     CorpusError
-        If no decoder takes it, or it holds what is no sound: samples that are not numbers or are
-        far beyond full scale, a sample rate of no recorder, more hours or bytes than fit.
+        If no decoder reads it, or it is no recording: samples that are not numbers or are far
+        beyond full scale, an implausible sample rate, more hours or bytes than fit.
     """
     try:
         return _decode(path)
     except CorpusError:
         raise
     except MemoryError as error:
-        raise CorpusError("takes more memory to decode than there is") from error
+        raise CorpusError("needs more memory to decode than there is") from error
     except Exception as error:
-        # A file may hold anything, and so may fail in any way.
+        # A file may hold anything, and decoders fail in many ways.
         raise CorpusError(f"unreadable ({type(error).__name__}: {error})") from error
 
 
@@ -91,7 +91,7 @@ def _decode(path: Path) -> Recording:
     import soundfile
 
     try:
-        with _hushed_decoders(), _opened(path) as (file, measurement):
+        with _quiet_decoders(), _opened(path) as (file, measurement):
             recording, continues = _read(file, measurement)
             is_lossless = file.format == "FLAC"
     except (soundfile.LibsndfileError, OSError) as error:
@@ -113,8 +113,8 @@ def _continued(path: Path, recording: Recording, is_lossless: bool) -> Recording
         return recording
     broken_after_seconds = recording.broken_after_seconds or 0.0
     if is_lossless:
-        # libsndfile notices the damage late. Before it, the two decoders agree to the bit; the
-        # resampler, which looks ahead, is why a little less is believed.
+        # libsndfile reports the damage late. Before it, the two decoders agree to the bit, except
+        # for what the resampler's look-ahead changes.
         n = min(len(whole.audio), len(recording.audio))
         differs = np.abs(whole.audio[:n] - recording.audio[:n]) > _SAME_SAMPLE
         n_same = int(np.argmax(differs)) if differs.any() else n
@@ -144,16 +144,16 @@ def _opened(path: Path) -> Iterator[tuple[Any, ContainerContents]]:
 
 
 @contextmanager
-def _hushed_decoders() -> Iterator[None]:
-    """Keep mpg123, which comments on every broken frame, away from the terminal."""
-    kept = os.dup(2)
+def _quiet_decoders() -> Iterator[None]:
+    """Suppress the messages of mpg123, which prints one for every broken frame."""
+    stderr = os.dup(2)
     try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        with Path(os.devnull).open("wb") as null:
+            os.dup2(null.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _read(file: Any, measurement: ContainerContents) -> tuple[Recording, bool]:
@@ -194,7 +194,7 @@ class _Blocks:
     Attributes
     ----------
     n_decoded
-        Sample frames given so far.
+        Sample frames decoded so far.
     failed
         Whether the decoder met what it could not read.
     """
@@ -204,8 +204,8 @@ class _Blocks:
         self.n_decoded, self.failed = 0, False
 
     def __iter__(self) -> Iterator[Audio]:
-        # Not soundfile's own blocks: at the end of a file that is shorter than its header says
-        # they give the last block again and again.
+        # Not soundfile's own blocks: they repeat the last block at the end of a file that is
+        # shorter than its header says.
         channels = self._file.channels
         n_tenths = _BLOCK_TENTHS * _USUAL_CHANNELS // max(channels, _USUAL_CHANNELS)
         n_block = max(n_tenths, 1) * (self._file.samplerate // 10)
@@ -223,19 +223,19 @@ class _Blocks:
         return max((self._n_most or 0) - self.n_decoded, 0)
 
     def _next(self, block: Audio) -> tuple[Audio, bool]:
-        """Fill a block of NaN; return what was decoded of it, and whether the decoder is over."""
+        """Fill a block of NaN; return what was decoded, and whether the decoder has ended."""
         import soundfile
 
         try:
             return self._file.read(len(block), out=block), False
         except soundfile.LibsndfileError as error:
-            # What was decoded before the error is there, but not its number.
-            n_given = len(block) - int(np.argmax(~np.isnan(block[::-1, 0])))
-            given = block[: n_given if not np.isnan(block[:, 0]).all() else 0]
-            if not (self.n_decoded or len(given)):
+            # The samples decoded before the error are in the block; how many is not reported.
+            n_decoded = len(block) - int(np.argmax(~np.isnan(block[::-1, 0])))
+            decoded = block[: n_decoded if not np.isnan(block[:, 0]).all() else 0]
+            if not (self.n_decoded or len(decoded)):
                 raise
             self.failed = self.failed or error.code != _NO_SEEK
-            return given, True
+            return decoded, True
 
 
 def _check_samples(block: Audio) -> None:
@@ -262,10 +262,10 @@ def _clipped_shares(block: Audio, sample_rate: int) -> NDArray[np.float32]:
 
 
 def _decode_with_ffmpeg(path: Path, cause: str) -> Recording:
-    """Try ffmpeg, which knows more kinds of files (m4a) but may not be installed."""
+    """Decode with ffmpeg, which reads more kinds of files (m4a) but may not be installed."""
     if shutil.which("ffmpeg") is None:
         raise CorpusError(f"unreadable ({cause}; ffmpeg, which might, is not installed)")
-    # From files only: a playlist in disguise could name anything.
+    # From files only: a file may be a playlist that names other sources.
     command = ["ffmpeg", "-v", "error", "-nostdin", "-protocol_whitelist", "file,pipe"]
     command += ["-i", f"file:{path}", "-vn", "-t", str(LONGEST_HOURS * 3600)]
     command += ["-f", "f32le", "-ac", "1", "-ar", str(SAMPLE_RATE), "-"]
@@ -286,7 +286,7 @@ def read_tags(path: Path) -> Tags:
 
     try:
         tag = TinyTag.get(path)
-    except Exception:  # noqa: BLE001 (what is no tag may fail in any way, and is no tag)
+    except Exception:  # noqa: BLE001 (damaged tags fail in many ways, and count as none)
         return Tags()
     licences = tag.other.get("license") or tag.other.get("copyright") or [""]
     return Tags(_text(tag.artist), _text(tag.title), _text(licences[0]))
@@ -300,6 +300,6 @@ def readable(text: str) -> str:
     r"""Return text that can be encoded: what is not UTF-8 in a name or tag becomes ``\xNN``."""
     try:
         raw = text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:  # surrogates that stand for no byte
+    except UnicodeEncodeError:  # surrogates that represent no byte
         raw = text.encode(errors="backslashreplace")
     return raw.decode(errors="backslashreplace")

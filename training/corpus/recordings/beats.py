@@ -1,9 +1,9 @@
-"""Where the beats and bars of a recording fall, and how steady they are.
+"""The beats and bars of a recording, and how steady they are.
 
-librosa's tracker (Ellis, "Beat Tracking by Dynamic Programming", 2007), held on a tight rein: it
-weighs onsets against an even tempo, and at its usual tightness it jumps wherever a bar is quiet.
-Bars are taken to have four beats. The first of them is where the low end strikes (kick, bass) and
-where the harmony moves.
+librosa's tracker (Ellis, "Beat Tracking by Dynamic Programming", 2007) with a high tightness: it
+weighs onsets against an even tempo, and at its default tightness it jumps wherever a bar is quiet.
+Bars are assumed to have four beats. The first of them is where the low frequencies have an onset
+(kick, bass) and where the harmony changes.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ _N_MELS, _N_LOW_MELS = 128, 5  # the lowest five reach up to 150 Hz
 _N_FFT = 2048
 _BLOCK_FRAMES = 4096
 _SLOW_FRAMES, _LOUD_PERCENTILE = 200, 98.0
-# How much the onset envelope of what has a beat moves, root mean square [dB a frame, mean of the
-# bands]. Steady tones, mains hum and held chords move by .02 at most, noise, vibrato and beating
-# tones by .05; pads without attack by .06, the studio's loops by .1 or more, drums by .4 or more.
+# Least movement of the onset envelope of music with a beat, root mean square [dB a frame, mean of
+# the bands]. Steady tones, mains hum and held chords move by .02 at most, noise, vibrato and
+# beating tones by .05; pads without attack by .06, the studio's loops by .1 or more, drums by .4 or
+# more.
 _LEAST_MOVEMENT_DB = 0.06
 
 Curve = NDArray[np.float32]
@@ -40,7 +41,7 @@ Curve = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Onsets:
-    """How much begins in every frame of `HOP` samples, over all bands and below 150 Hz."""
+    """Onset strength in every frame of `HOP` samples, over all bands and below 150 Hz."""
 
     all: Curve  # (n_frames,)
     low: Curve  # (n_frames,)
@@ -67,7 +68,7 @@ def find_onsets(audio: Audio) -> Onsets:
     import librosa
 
     # The mean over the bands, not librosa's median: with few instruments playing, most bands
-    # are empty, and their median hears nothing.
+    # are empty, and their median is 0.
     low, high = librosa.onset.onset_strength_multi(
         S=librosa.power_to_db(_mel_spectrogram(audio)),
         sr=SAMPLE_RATE,
@@ -177,7 +178,7 @@ def find_downbeat(beats: NDArray[np.int64], onsets: Onsets, chroma: Curve) -> in
 
 
 def _low_strokes(beats: NDArray[np.int64], onsets: Onsets) -> Curve:
-    """How hard the low end strikes around every beat, (n_beats,)."""
+    """Strength of the low-frequency onset around every beat, (n_beats,)."""
     frames = (beats + _TRACKER_DELAY) // HOP
     around = frames[:, None] + np.arange(-3, 4)
     strokes: Curve = onsets.low[np.clip(around, 0, len(onsets.low) - 1)].max(axis=1)
@@ -202,8 +203,8 @@ def pulse_clarity(onsets: Onsets, beats: NDArray[np.int64]) -> float:
     """Return how much a loop's onsets repeat after one, two or four beats, at most 1.
 
     The autocorrelation of the onset envelope at the best of these lags, so that swing, rests and
-    half-time drums count as steady, and free time, speech and a wrong tempo do not. 0 where nothing
-    begins: the ripple that a steady tone leaves in its frames repeats better than any music.
+    half-time drums count as steady, and free time, speech and a wrong tempo do not. 0 without
+    onsets: the ripple that a steady tone leaves in its frames repeats better than any music.
     """
     envelope = _flattened(onsets.all[beats[0] // HOP : beats[-1] // HOP])
     if not len(envelope) or float(envelope.std()) < _LEAST_MOVEMENT_DB:
@@ -214,7 +215,7 @@ def pulse_clarity(onsets: Onsets, beats: NDArray[np.int64]) -> float:
 
 
 def _flattened(envelope: Curve) -> Curve:
-    """Take out single bangs, ripple and what moves slower than two seconds."""
+    """Remove single loud onsets, ripple and changes slower than two seconds."""
     from scipy.ndimage import uniform_filter1d
 
     loud = np.minimum(envelope, np.percentile(envelope, _LOUD_PERCENTILE))
@@ -232,10 +233,9 @@ def _autocorrelation(envelope: Curve, lag: int) -> float:
 
 
 def smooth_beats(beats: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Let the tempo drift but not jitter.
+    """Fit a parabola, so that the tempo drifts but does not jitter.
 
-    A tracker is off by a hop or two from beat to beat; music speeds up and slows down smoothly,
-    which over sixteen beats is a parabola.
+    A tracker is off by a hop or two from beat to beat; the tempo of music changes smoothly.
     """
     numbers = np.arange(len(beats))
     fitted: NDArray[np.float64] = np.polynomial.Polynomial.fit(numbers, beats, deg=2)(numbers)

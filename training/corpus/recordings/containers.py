@@ -1,9 +1,9 @@
-"""What the header of a sound file claims, compared with what the file really holds.
+"""The length in the header of a sound file, compared with what the file holds.
 
-Decoders believe the headers, and headers are wrong: the file was cut off after they were written,
-or written to a pipe, where the length is not known yet. What is really there is counted here, from
-the frames (MPEG), pages (Ogg) or chunks (WAV, AIFF). Where a header claims too little, a decoder
-stops too early; it is then given a corrected header with the same sound after it.
+Decoders rely on headers, which may be wrong: the file was cut off after they were written, or
+written to a pipe, before the length was known. The contents are counted here, from the frames
+(MPEG), pages (Ogg) or chunks (WAV, AIFF). Where a header claims too little, a decoder stops too
+early; it is then given a corrected header with the same sound after it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Splice:
 
 @dataclass(frozen=True, slots=True)
 class ContainerContents:
-    """What a file holds. The default says: nothing is wrong, as far as can be seen.
+    """What a file holds. The default is a file without a visible fault.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class ContainerContents:
     continues
         Whether frames or pages follow the first damage, or may follow it.
     splice
-        What to change for a decoder that would stop too early.
+        The change for a decoder that would stop too early.
     """
 
     is_cut_off: bool = False
@@ -84,11 +84,11 @@ class SplicedFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return true."""
         return True
 
     def seekable(self) -> bool:
-        """Say yes."""
+        """Return true."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -103,13 +103,13 @@ class SplicedFile(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         """Fill a buffer and return how many bytes there were."""
-        wanted = memoryview(buffer).cast("B")
+        target = memoryview(buffer).cast("B")
         n_read = 0
-        while n_read < len(wanted):
-            part = self._part(len(wanted) - n_read)
+        while n_read < len(target):
+            part = self._part(len(target) - n_read)
             if not part:
                 break
-            wanted[n_read : n_read + len(part)] = part
+            target[n_read : n_read + len(part)] = part
             n_read += len(part)
             self._position += len(part)
         return n_read
@@ -151,7 +151,7 @@ class _MpegFrame(NamedTuple):
 
 class _MpegCount(NamedTuple):
     n_frames: int
-    n_gaps: int  # places where something else stands between frames
+    n_gaps: int  # places with other data between frames
     is_cut_off: bool
 
 
@@ -173,15 +173,15 @@ def _mpeg_frame(header: bytes) -> _MpegFrame | None:
 
 def _find_mpeg_frame(data: Data, start: int, kind: tuple[int, int, int] | None) -> int | None:
     """Return where a frame begins that another one, or the end of the file, follows."""
-    while (found := _CANDIDATE.search(data, start)) is not None:
-        start = found.start() + 1
-        frame = _mpeg_frame(data[found.start() : found.start() + 4])
+    while (candidate := _CANDIDATE.search(data, start)) is not None:
+        start = candidate.start() + 1
+        frame = _mpeg_frame(data[candidate.start() : candidate.start() + 4])
         if frame is None or kind not in {None, frame.kind}:
             continue
-        behind = found.start() + frame.n_bytes
-        after = _mpeg_frame(data[behind : behind + 4])
-        if behind == len(data) or (after is not None and after.kind == frame.kind):
-            return found.start()
+        end = candidate.start() + frame.n_bytes
+        after = _mpeg_frame(data[end : end + 4])
+        if end == len(data) or (after is not None and after.kind == frame.kind):
+            return candidate.start()
     return None
 
 
@@ -217,7 +217,7 @@ def _survey_mpeg(data: Data, _sample_rate: int, n_expected: int) -> ContainerCon
     n_missing = n_claimed - count.n_frames - 1 - 2 * count.n_gaps
     n_present = count.n_frames * frame.n_samples
     is_short = n_expected + _LARGEST_PADDING < n_present
-    # A decoder may give up at something else between frames; it loses a frame on either side.
+    # A decoder may stop at other data between frames; it loses a frame on either side.
     n_least = n_present - _LARGEST_PADDING - 2 * count.n_gaps * frame.n_samples
     return ContainerContents(
         is_cut_off=count.is_cut_off or 0 < n_missing < _UNKNOWN_MPEG_FRAMES // 2,
@@ -228,11 +228,11 @@ def _survey_mpeg(data: Data, _sample_rate: int, n_expected: int) -> ContainerCon
 
 
 def _find_info(data: Data, first: int, frame: _MpegFrame) -> int | None:
-    """Return where a Xing header that claims a number of frames stands in the first frame."""
-    found = re.compile(rb"(Xing|Info)...[\x01\x03\x05\x07\x09\x0b\x0d\x0f]", re.DOTALL).search(
+    """Return where in the first frame a Xing header with a number of frames begins."""
+    header = re.compile(rb"(Xing|Info)...[\x01\x03\x05\x07\x09\x0b\x0d\x0f]", re.DOTALL).search(
         data, first + 4, first + min(frame.n_bytes, 64)
     )
-    return found.start() if found else None
+    return header.start() if header else None
 
 
 def _info_splice(data: Data, first: int, info: int | None) -> Splice:
@@ -314,8 +314,8 @@ def _survey_ogg(data: Data, sample_rate: int, _n_expected: int) -> ContainerCont
     else:
         return ContainerContents(is_cut_off=last is None or not last.flags & _OGG_END)
     if last is not None and last.flags & _OGG_END:
-        return ContainerContents()  # what comes behind the last page is no sound
-    # Several streams each count from 0: how far the sound goes cannot be told.
+        return ContainerContents()  # what follows the last page is no sound
+    # Several streams each count from 0: the length of the sound is unknown.
     is_known = len(serials) == 1
     return ContainerContents(
         is_cut_off=True,
@@ -338,8 +338,8 @@ def _survey_flac(data: Data, _sample_rate: int, _n_expected: int) -> ContainerCo
     if n_claimed == 0:
         return ContainerContents(continues=True)
     unknown = (field - n_claimed).to_bytes(8, "big")
-    # Told that the total is unknown, the decoder goes on for as long as there is sound.
-    # Its frames are not counted here: whether sound follows a damage, a second decoder tells.
+    # With an unknown total, the decoder continues as long as there is sound.
+    # Frames are not counted here: a second decoder finds out whether sound follows a damage.
     return ContainerContents(
         n_claimed=n_claimed, splice=Splice(start + 18, 8, unknown), continues=True
     )
@@ -364,11 +364,11 @@ def _survey_chunks(data: Data, _sample_rate: int, _n_expected: int) -> Container
 
 
 def _survey_sound_chunk(data: Data, begin: int, size: int) -> ContainerContents:
-    n_there = len(data) - begin
-    if size == 0 and n_there > 0 and data[begin - 8 : begin - 4] == b"data":
+    n_present = len(data) - begin
+    if size == 0 and n_present > 0 and data[begin - 8 : begin - 4] == b"data":
         return ContainerContents(splice=Splice(begin - 4, 4, b"\xff\xff\xff\xff"))
     is_known = data[:4] != b"RF64" and not any(size in sizes for sizes in _UNKNOWN_SIZES)
-    return ContainerContents(is_cut_off=is_known and size > n_there)
+    return ContainerContents(is_cut_off=is_known and size > n_present)
 
 
 _SURVEYORS: dict[str, Callable[[Data, int, int], ContainerContents]] = {

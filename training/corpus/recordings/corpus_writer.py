@@ -1,6 +1,6 @@
-"""Recordings become shards: decode, find beats, bars and key, cut into loops, note what is left.
+"""Recordings become shards: decode, find beats, bars and key, cut into loops, list the rest.
 
-One piece makes one shard, so an interrupted run loses the pieces it was at and nothing else.
+One piece makes one shard, so an interrupted run loses only the pieces in progress.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ from training.corpus.writer import (
     write_shard,
 )
 
-# Where the studio's loops lie.
+# Those of the studio's loops.
 LOUDNESS_LUFS = -21.0
 PEAK_LIMIT = 0.92
-# What is below is rumble or an offset, which no speaker plays and every level counts.
+# Below is rumble or an offset, which no speaker plays and every level measurement includes.
 LOWEST_HZ = 20.0
 
-_CLEAR_KEY = 0.02  # margin below which a key is a guess, and no reason to move a piece
+_CLEAR_KEY = 0.02  # below this margin a key is uncertain, and its piece is not transposed
 _SHORTEST_SAMPLES = keys.HOP * 8
-# Ten times what an hour of music takes, at 32 kbit/s, and time for a slow machine to get going.
+# Ten times what an hour of music takes, at 32 kbit/s, and time for a slow machine to start.
 _LEAST_SECONDS, _SECONDS_PER_MB = 900.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Something that did not become a loop, and why."""
+    """A file, or a stretch of one, that did not become a loop, and why."""
 
     path: str
     reason: str
@@ -68,9 +68,9 @@ class Piece(NamedTuple):
     path: Path
     name: str
     tags: Tags | None = None
-    """Known from elsewhere; None: the file's own."""
-    facts: Mapping[str, Any] = {}
-    """More to keep with every loop."""
+    """From another source; None: the file's own."""
+    provenance: Mapping[str, Any] = {}
+    """Added to that of every loop."""
 
 
 class _Job(NamedTuple):
@@ -81,7 +81,7 @@ class _Job(NamedTuple):
 
 
 class _PieceAnalysis(NamedTuple):
-    """What is known about a whole piece when its loops are cut."""
+    """The analysis of a whole piece, from which its loops are cut."""
 
     recording: Recording
     key: keys.Key
@@ -106,25 +106,25 @@ def write_recordings(
 ) -> None:
     """Make a corpus of recordings, or what is missing of it.
 
-    What cannot be read and stretches that make no loop are skipped, each with its reason in
-    ``corpus.json``; nothing of the sort stops the run. With workers, that includes files that take
-    too much time or memory or end the process that reads them.
+    Unreadable files and stretches that make no loop are skipped, each with its reason in
+    ``corpus.json``; none of them stops the run. With workers, that includes files that take too
+    much time or memory or end the process that reads them.
 
     Parameters
     ----------
     directory
-        Where to; a corpus begun there from the same pieces is continued.
+        To write to; a corpus started there from the same pieces is continued.
     source, parameters
         See `training.corpus.reader.begin`.
     refused
         What was left out before.
     key
-        Major key to move every piece to (its relative minor is the same to us); None: leave them.
+        Major key to transpose every piece to (its relative minor counts as the same); None: none.
     n_workers
-        Number of processes, which does not change a sample; 0: this very process, which a file
-        that crashes a decoder takes with it.
+        Number of processes, which does not change a sample; 0: this process, which then ends with
+        a file that crashes a decoder.
     on_progress
-        Called with the numbers of pieces done and wanted, first with what was there before.
+        Called with the numbers of pieces done and in all, first with those done before.
 
     Raises
     ------
@@ -139,10 +139,10 @@ def write_recordings(
     missing = [job for job in jobs if n_loops_written(directory, job.shard) is None]
     n_done = len(jobs) - len(missing)
     on_progress(n_done, len(jobs))
-    # The longest first: no core waits for a last long one.
+    # The longest first, so that no core waits for a long one at the end.
     missing.sort(key=lambda job: -_n_bytes(job.piece.path))
     done = (
-        run_guarded(_cut_piece, missing, n_workers, lost=_give_up, seconds=_longest_seconds)
+        run_guarded(_cut_piece, missing, n_workers, lost=_write_lost, seconds=_longest_seconds)
         if n_workers
         else map(_cut_piece, missing)
     )
@@ -154,7 +154,7 @@ def write_recordings(
 
 
 def _n_bytes(path: Path) -> int:
-    """Return the size of a file; 0 if it went away since it was listed."""
+    """Return the size of a file; 0 if it was removed since it was listed."""
     try:
         return path.stat().st_size
     except OSError:
@@ -165,9 +165,9 @@ def _longest_seconds(job: _Job) -> float:
     return _LEAST_SECONDS + _SECONDS_PER_MB * _n_bytes(job.piece.path) / 1e6
 
 
-def _give_up(job: _Job, what_it_did: str) -> None:
+def _write_lost(job: _Job, worker_end: str) -> None:
     """Write the shard of a piece whose worker was lost: no loops, and the reason."""
-    skip = Skip(job.piece.name, f"unreadable (its worker {what_it_did})")
+    skip = Skip(job.piece.name, f"unreadable (its worker {worker_end})")
     write_json(_skips_path(job), [asdict(skip)])
     write_shard(job.directory, job.shard, [])
 
@@ -198,7 +198,7 @@ def _finish(jobs: Sequence[_Job], refused: Sequence[Skip]) -> None:
     records = [(shard, record) for shard in with_loops for record in read_records(directory, shard)]
     split_by = _split(directory, records)
     tempo_bpm = float(np.median([record["labels"]["tempo_bpm"] for _, record in records]))
-    finish(directory, len(jobs), tempo_bpm=tempo_bpm, skipped=skipped, facts={"split_by": split_by})
+    finish(directory, len(jobs), tempo_bpm=tempo_bpm, skipped=skipped, more={"split_by": split_by})
 
 
 def _split(directory: Path, records: Sequence[tuple[int, dict[str, Any]]]) -> str | None:
@@ -223,7 +223,7 @@ def _remove_corpus(jobs: Sequence[_Job]) -> None:
 
 
 def _cut_piece(job: _Job) -> None:
-    """Write the shard of one piece; whatever is wrong with it is noted, not raised."""
+    """Write the shard of one piece; its faults are listed, not raised."""
     skips: list[Skip] = []
     try:
         loops = list(_loops(job, skips))
@@ -232,7 +232,7 @@ def _cut_piece(job: _Job) -> None:
         skips.append(Skip(job.piece.name, str(error)))
     except MemoryError:
         loops = []
-        skips.append(Skip(job.piece.name, "takes more memory than there is"))
+        skips.append(Skip(job.piece.name, "needs more memory than there is"))
     except Exception as error:  # noqa: BLE001 (no file may end the others, whatever it holds)
         loops = []
         skips.append(Skip(job.piece.name, f"unreadable ({type(error).__name__}: {error})"))
@@ -259,7 +259,7 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
         used = (
             f"all that can be decoded, {seconds:.1f} s,"
             if recording.continues
-            else "what came before"
+            else "the part before it"
         )
         reason = f"broken after {recording.broken_after_seconds} s; {used} was used"
         skips.append(Skip(name, reason, recording.broken_after_seconds))
@@ -283,11 +283,11 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
 
 
 def _find_gap(recording: Recording, beats: NDArray[np.int64]) -> str | None:
-    """Return why a loop that holds the place of the damage is not used; None for others."""
+    """Return why a loop across the damage is not used; None for others."""
     if not recording.continues or recording.broken_after_seconds is None:
         return None
     gap = recording.broken_after_seconds * SAMPLE_RATE
-    margin = SAMPLE_RATE // 10  # the place is rounded to 0.1 s
+    margin = SAMPLE_RATE // 10  # the time is rounded to 0.1 s
     holds_gap = beats[0] - margin <= gap <= beats[-1] + margin
     return "damaged (sound is missing in it)" if holds_gap else None
 
@@ -299,7 +299,7 @@ def _analyse(job: _Job, recording: Recording, key: keys.Key) -> _PieceAnalysis:
     with job.piece.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     tags = job.piece.tags or read_tags(job.piece.path)
-    provenance = {"path": job.piece.name, "sha256": digest, **asdict(tags), **job.piece.facts}
+    provenance = {"path": job.piece.name, "sha256": digest, **asdict(tags), **job.piece.provenance}
     moved = keys.transpose(recording.audio, semitones)
     return _PieceAnalysis(recording, key, semitones, moved, provenance)
 
@@ -307,7 +307,7 @@ def _analyse(job: _Job, recording: Recording, key: keys.Key) -> _PieceAnalysis:
 def _loop(
     job: _Job, analysis: _PieceAnalysis, segment: rhythm.Segment, number: int
 ) -> PreparedLoop:
-    # Played faster or slower, all beats move alike.
+    # A change of speed scales all beats alike.
     speed = len(analysis.recording.audio) / len(analysis.moved)
     grid = rhythm.smooth_beats(segment.beats) / speed
     first, last = round(float(grid[0])), math.ceil(grid[-1])
@@ -333,7 +333,7 @@ def _seconds(sample: np.int64) -> float:
 
 
 def _with_margins(audio: Audio, first: int, last: int) -> Audio:
-    """Cut a stretch with its real surroundings; beyond the ends of the file there is silence."""
+    """Cut a stretch with the sound around it; beyond the ends of the file there is silence."""
     before, after = first - MARGIN, last + MARGIN
     inside = audio[max(before, 0) : after]
     return np.pad(inside, (max(-before, 0), max(after - len(audio), 0)))
@@ -347,7 +347,7 @@ def _without_offset(audio: Audio) -> Audio:
 
 
 def _levelled(audio: Audio) -> Audio:
-    """Make all loops as loud to the ear, or as loud as their peaks allow."""
+    """Bring a loop to `LOUDNESS_LUFS`, or as near as its peaks allow."""
     missing_lu = LOUDNESS_LUFS - integrated_lufs(audio[MARGIN:-MARGIN], SAMPLE_RATE)
     gain = min(10 ** (missing_lu / 20), PEAK_LIMIT / float(np.abs(audio).max()))
     levelled: Audio = audio * np.float32(gain)

@@ -1,9 +1,9 @@
 """A corpus out of the Free Music Archive as Defferrard et al. published it (ISMIR 2017).
 
-Beside each other lie ``fma_metadata/`` with ``tracks.csv`` and ``genres.csv``, and the audio of a
+One folder holds ``fma_metadata/`` with ``tracks.csv`` and ``genres.csv``, and the audio of a
 subset, ``fma_small/000/000002.mp3``. ``tracks.csv`` has two rows of column names, then a row that
-only names its index, then a row a track; ``genres_all`` is a list in text. The small subset lies
-within the medium one, and that within the large.
+only names its index, then a row a track; ``genres_all`` is a list in text. The medium subset
+includes the small one, and the large one includes both.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from training.corpus.recordings.licences import CODES, is_allowed
 SUBSETS = ("small", "medium", "large", "full")
 """In order of size; "full" has the tracks of "large", whole instead of thirty seconds each."""
 
-_LONGEST_FIELD = 2**24  # the lives of some artists are longer than csv expects
-_LONGEST_NUMBER = 18  # digits; what is longer is none of the archive's
-_SHOWN = 40  # characters of a cell that makes no sense
+_LONGEST_FIELD = 2**24  # some biographies are longer than csv's limit
+_LONGEST_NUMBER = 18  # digits; longer ones are invalid
+_SHOWN = 40  # characters of an invalid cell in a message
 _NEEDED = (
     ("set", "subset"),
     ("track", "genres_all"),
@@ -47,7 +47,7 @@ class Genre:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A row of ``tracks.csv``: what is needed of it."""
+    """The columns of a row of ``tracks.csv`` that are used."""
 
     id: int
     subset: str
@@ -61,7 +61,7 @@ class Track:
 
 
 class Chosen(NamedTuple):
-    """Tracks to cut, and what was left out of those asked for."""
+    """Tracks to cut, and those left out of what was requested."""
 
     pieces: list[Piece]
     refused: list[Skip]
@@ -87,7 +87,7 @@ def write_fma_corpus(
     subset
         One of `SUBSETS`.
     genres
-        Titles as in ``genres.csv``, in any case; what belongs to them counts too.
+        Titles as in ``genres.csv``, in any case; their subgenres are included.
     licences
         Codes of `licences.CODES` or names as in ``tracks.csv``; empty: all.
 
@@ -120,20 +120,20 @@ def write_fma_corpus(
 def choose_tracks(
     archive: Path, *, subset: str, genres: Sequence[str], licences: Sequence[str] = ()
 ) -> Chosen:
-    """Return the tracks of some genres that are there and may be used, and why others are not."""
+    """Return the tracks of some genres that exist and may be used, and why others are left out."""
     audio, metadata = archive / f"fma_{subset}", archive / "fma_metadata"
-    for needed in (audio, metadata):
-        if not needed.is_dir():
+    for folder in (audio, metadata):
+        if not folder.is_dir():
             raise CorpusError(
-                f"{needed} is not a directory: unpack {needed.name}.zip of the Free Music Archive "
+                f"{folder} is not a directory: unpack {folder.name}.zip of the Free Music Archive "
                 f"in {archive}"
             )
-    wanted = find_genres(read_genres(metadata / "genres.csv"), genres)
+    numbers = find_genres(read_genres(metadata / "genres.csv"), genres)
     refused: list[Skip] = []
     tracks = [
         track
         for track in read_tracks(metadata / "tracks.csv", refused)
-        if track.genres & wanted and track.subset in SUBSETS[: SUBSETS.index(subset) + 1]
+        if track.genres & numbers and track.subset in SUBSETS[: SUBSETS.index(subset) + 1]
     ]
     if not tracks:
         raise CorpusError(f"{audio} has no track of {', '.join(genres)}: try a larger subset")
@@ -155,7 +155,7 @@ def choose_tracks(
 
 def _refusal(track: Track, path: Path, licences: Collection[str]) -> str | None:
     if licences and not is_allowed(track.tags.licence, licences):
-        return f"licence {track.tags.licence or 'unknown'!r} is not among those asked for"
+        return f"licence {track.tags.licence or 'unknown'!r} is not among those requested"
     return None if path.is_file() else "missing from the archive"
 
 
@@ -191,13 +191,13 @@ def read_genres(path: Path) -> dict[int, Genre]:
 
 
 def _number(text: str) -> int | None:
-    """Read a number as the archive writes them; None: it is none."""
+    """Read a number as the archive writes them; None if it is not one."""
     is_number = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
     return int(text) if is_number else None
 
 
 def find_genres(genres: Mapping[int, Genre], titles: Sequence[str]) -> frozenset[int]:
-    """Return the numbers of genres by title, with all that belong to them.
+    """Return the numbers of genres by title, with those of their subgenres.
 
     Raises
     ------
@@ -208,8 +208,8 @@ def find_genres(genres: Mapping[int, Genre], titles: Sequence[str]) -> frozenset
     for title in titles:
         if title.casefold() not in by_title:
             raise CorpusError(f"unknown genre {title!r}{_suggestion(title, genres)}")
-    wanted = {by_title[title.casefold()] for title in titles}
-    return frozenset(number for number in genres if wanted & set(_lineage(genres, number)))
+    requested = {by_title[title.casefold()] for title in titles}
+    return frozenset(number for number in genres if requested & set(_lineage(genres, number)))
 
 
 def _suggestion(title: str, genres: Mapping[int, Genre]) -> str:
@@ -219,7 +219,7 @@ def _suggestion(title: str, genres: Mapping[int, Genre]) -> str:
 
 
 def _lineage(genres: Mapping[int, Genre], number: int) -> Iterator[int]:
-    """Yield a genre, the one it belongs to, and so on; a circle ends where it closes."""
+    """Yield a genre, its parent, and so on; a cycle ends where it closes."""
     seen: set[int] = set()
     while number in genres and number not in seen:
         yield number
@@ -231,7 +231,7 @@ def _lineage(genres: Mapping[int, Genre], number: int) -> Iterator[int]:
 
 
 def read_tracks(path: Path, skipped: list[Skip]) -> Iterator[Track]:
-    """Yield the rows of ``tracks.csv``; a row that makes no sense is noted and passed over."""
+    """Yield the rows of ``tracks.csv``; an invalid row is listed and skipped."""
     with _rows(path) as rows:
         groups, names = next(rows, []), next(rows, [])
         columns = {column: i for i, column in enumerate(zip(groups, names, strict=False))}
@@ -269,7 +269,7 @@ def _genre_numbers(text: str) -> frozenset[int]:
 
 
 class _Rows(Iterator[list[str]]):
-    """A csv reader whose complaints are ours."""
+    """A csv reader whose errors are `CorpusError`."""
 
     def __init__(self, path: Path, lines: Iterator[str]) -> None:
         self._path = path

@@ -30,28 +30,28 @@ def write_folder_corpus(
     CorpusError
         If there is no audio, no usable loop, or the directory holds something else.
     """
-    found = find_music(music)
-    pieces = [Piece(path, readable(str(path.relative_to(music)))) for path in found.paths]
+    files = find_music(music)
+    pieces = [Piece(path, readable(str(path.relative_to(music)))) for path in files.paths]
     write_recordings(
         directory,
         pieces,
         source="folder",
         parameters={"folder": str(music.resolve())},
-        refused=found.refused,
+        refused=files.refused,
         key=key,
         n_workers=n_workers,
         on_progress=on_progress,
     )
 
 
-class Found(NamedTuple):
-    """Audio files, in order of their paths, and what could not be looked into."""
+class MusicFiles(NamedTuple):
+    """Audio files, in order of their paths, and what could not be read."""
 
     paths: list[Path]
     refused: list[Skip]
 
 
-def find_music(music: Path) -> Found:
+def find_music(music: Path) -> MusicFiles:
     """Find all audio files under a folder, also in folders that it links to, each folder once.
 
     Raises
@@ -61,52 +61,52 @@ def find_music(music: Path) -> Found:
     """
     if not music.is_dir():
         raise CorpusError(f"{music} is not a directory: give the folder that holds the music")
-    found = Found([], [])
-    known: set[tuple[int, int]] = set()
-    # Links after all that is really there: a folder keeps the name it has without them.
-    waiting = deque([music])
-    while waiting:
-        waiting.extend(_look_into(waiting.popleft(), music, known, found))
-    if not found.paths:
+    files = MusicFiles([], [])
+    visited: set[tuple[int, int]] = set()
+    # Links after real folders: a folder keeps the name it has without them.
+    pending = deque([music])
+    while pending:
+        pending.extend(_walk(pending.popleft(), music, visited, files))
+    if not files.paths:
         endings = " ".join(sorted(SUFFIXES))
-        example = "; ".join(f"{skip.path}: {skip.reason}" for skip in found.refused[:1])
+        example = "; ".join(f"{skip.path}: {skip.reason}" for skip in files.refused[:1])
         raise CorpusError(
             f"{music} holds no audio files, expected some of {endings}"
             + (f"; for example {example}" if example else "")
         )
-    found.paths.sort()
-    return found
+    files.paths.sort()
+    return files
 
 
-def _look_into(
-    start: Path, music: Path, known: set[tuple[int, int]], found: Found
+def _walk(
+    start: Path, music: Path, visited: set[tuple[int, int]], files: MusicFiles
 ) -> Iterator[Path]:
-    """Go through a folder, and yield the links to other folders that are in it."""
+    """Collect the files of a folder, and yield the links to other folders that are in it."""
 
     def refuse(path: str | Path, reason: str) -> None:
-        found.refused.append(Skip(str(Path(path).relative_to(music)), reason))
+        files.refused.append(Skip(str(Path(path).relative_to(music)), reason))
 
     def refuse_folder(error: OSError) -> None:
-        refuse(error.filename, f"cannot be looked into ({error.strerror})")
+        refuse(error.filename, f"cannot be listed ({error.strerror})")
 
-    for name, folders, files in os.walk(start, onerror=refuse_folder):
+    for name, folders, names in os.walk(start, onerror=refuse_folder):
         folder = Path(name)
-        if not _is_new(folder, known):
+        if not _is_new(folder, visited):
             folders.clear()
             continue
         folders.sort()
         yield from (folder / each for each in folders if (folder / each).is_symlink())
-        for path in (folder / each for each in sorted(files)):
+        for path in (folder / each for each in sorted(names)):
             if path.is_symlink() and not os.access(path, os.F_OK):
-                refuse(path, "a link to nothing that can be reached")
+                refuse(path, "a link whose target cannot be reached")
             elif path.suffix.lower() in SUFFIXES and path.is_file():
-                found.paths.append(path)
+                files.paths.append(path)
 
 
-def _is_new(folder: Path, known: set[tuple[int, int]]) -> bool:
-    """Say whether a folder is seen for the first time, by whatever name."""
+def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
+    """Return whether a folder is visited for the first time, under any name."""
     status = folder.stat()
     identity = status.st_dev, status.st_ino
-    is_new = identity not in known
-    known.add(identity)
+    is_new = identity not in visited
+    visited.add(identity)
     return is_new

@@ -1,14 +1,14 @@
-"""The key of a recording, and moving it to another.
+"""The key of a recording, and its transposition to another.
 
 Pitch classes of spectral peaks are compared with the key profiles that Temperley ("Music and
-Probability", 2007, table 6.1) counted in the Kostka-Payne corpus, the way of Krumhansl ("Cognitive
-Foundations of Musical Pitch", 1990). A major key and its relative minor share their notes, and
-lo-fi lives between the two: what is moved is therefore the *signature*, C major and A minor to the
-same place.
+Probability", 2007, table 6.1) counted in the Kostka-Payne corpus, with Krumhansl's method
+("Cognitive Foundations of Musical Pitch", 1990). A major key and its relative minor share their
+notes, and lo-fi often alternates between the two: what is transposed is therefore the *signature*,
+the same for C major and A minor.
 
-A recording is moved like a tape: played faster or slower by a resampler. Pitch and tempo change
-together, and since frames are taken at positions in beats, the change of tempo is undone for free.
-No phase vocoder comes near the sound.
+A recording is transposed like a tape: a resampler plays it faster or slower. Pitch and tempo change
+together, and since frames are taken at positions in beats, the change of tempo has no effect. No
+phase vocoder is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from training.corpus.generator.harmony import PITCH_NAMES
 
 _OTHER_NAMES = {"Db": 1, "D#": 3, "Gb": 6, "G#": 8, "A#": 10}
 SIGNATURES = dict(zip(PITCH_NAMES, range(12), strict=True)) | _OTHER_NAMES
-"""Names a major key can be asked for by, and its tonic in semitones above C."""
+"""Names of major keys, and their tonics in semitones above C."""
 
 HOP = 1024
 """Samples from one column of chroma to the next."""

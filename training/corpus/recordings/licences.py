@@ -1,7 +1,7 @@
 """Licences as short codes: archives spell the same licence in a dozen ways.
 
-A licence gets a code only if all of its text was recognised, to the last word. A word that is not
-known may be a condition, so whatever holds one is "other": never freer than it says.
+A licence gets a code only if all of its text was recognised, to the last word. An unknown word may
+be a condition, so a text with one is "other": never freer than the text.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ADDRESS = re.compile(
     r"|licenses/(?P<old>publicdomain))"
     rf"(?:/{_VERSION})?(?:/(?:{_PORTS}))?(?:/(?:deed|legalcode)(?:\.[a-z_-]+)?)?/?"
 )
-# What a name is made of: the conditions in it, named by their group, and words that change nothing.
+# The parts of a name: the conditions in it, named by their group, and words without effect.
 _PART = re.compile(
     r"(?:"
     r"(?P<by>attribution)|(?P<nc>non ?commercial|nc)|(?P<sa>share ?alike|sa)"
@@ -73,12 +73,12 @@ def licence_code(licence: str | None) -> str:
         if address["public"] or address["old"]:
             conditions = {"cc0" if address["public"] == "zero" else "public-domain"}
         return _code(conditions)
-    found = _conditions(" ".join(re.sub(r"[-()\[\],:;/&_]", " ", text).split()).rstrip("."))
-    return "other" if found is None else _code(found)
+    named = _conditions(" ".join(re.sub(r"[-()\[\],:;/&_]", " ", text).split()).rstrip("."))
+    return "other" if named is None else _code(named)
 
 
 def _plain(character: str) -> str:
-    """Return a character as its plainest likeness: any dash as "-", none for what is not seen."""
+    """Return a character in its plain form: any dash as "-", none for invisible ones."""
     category = unicodedata.category(character)
     return (
         "-" if category == "Pd" or character == "\u2212" else "" if category == "Cf" else character
@@ -86,21 +86,21 @@ def _plain(character: str) -> str:
 
 
 def _conditions(words: str) -> set[str] | None:
-    """Return the conditions that a name spells out; None if there is more to it."""
-    found: set[str] = set()
+    """Return the conditions that a name spells out; None if it holds other words."""
+    conditions: set[str] = set()
     position = 0
     while position < len(words):
         part = _PART.match(words, position)
         if part is None:
             return None
         if part.lastgroup == "short":
-            found |= set(re.findall("cc|by|nc|nd|sa", part["short"]))
+            conditions |= set(re.findall("cc|by|nc|nd|sa", part["short"]))
         elif part.lastgroup:
-            found |= _SPELT[part.lastgroup]
-            found |= {"cc"} if part.lastgroup in {"by", "sharing"} else set()
+            conditions |= _SPELT[part.lastgroup]
+            conditions |= {"cc"} if part.lastgroup in {"by", "sharing"} else set()
         position = part.end()
     # "by" alone is a word like any other.
-    return found - {"cc"} if "cc" in found or not found & {"by"} else None
+    return conditions - {"cc"} if "cc" in conditions or "by" not in conditions else None
 
 
 def _code(conditions: set[str]) -> str:
@@ -111,5 +111,5 @@ def _code(conditions: set[str]) -> str:
 
 
 def is_allowed(licence: str | None, allowed: Collection[str]) -> bool:
-    """Say whether a licence is among those allowed, by its code or by its very name."""
+    """Return whether a licence is among those allowed, by its code or by its exact name."""
     return licence_code(licence) in allowed or (licence or "").strip() in allowed

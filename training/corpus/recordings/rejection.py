@@ -11,7 +11,7 @@ from training.corpus.recordings.beats import BEATS_PER_BAR
 _SILENCE_DB = -50.0
 _CLIPPED_SHARE = 1e-3  # of all samples at full scale, in runs: the master was cut off
 _STEADY_CLARITY = 0.4
-_SPEECH_CLARITY = 0.5  # speech never comes near this; what does has a beat, and is music
+_SPEECH_CLARITY = 0.5  # speech stays below this; what exceeds it has a beat, and is music
 _SPEECH_STEADINESS = 0.25
 _N_FFT, _HOP = 4096, 1024
 _LOWEST_HZ, _HIGHEST_HZ = 100.0, 1300.0
@@ -21,7 +21,7 @@ _HELD_FRAMES = 9  # 0.42 s, longer than a syllable
 def find_fault(
     audio: Audio, beats: NDArray[np.int64], clarity: float, clipped: NDArray[np.float32]
 ) -> str | None:
-    """Say why sixteen beats of a recording make no loop; None if they do.
+    """Return why sixteen beats of a recording make no loop; None if they do.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ def find_fault(
     if clipped_share > _CLIPPED_SHARE:
         return f"clipped ({clipped_share:.1%} of its samples at full scale)"
     if clarity < _SPEECH_CLARITY:
-        return _find_no_music(audio[beats[0] : beats[-1]], clarity)
+        return _find_unmusical(audio[beats[0] : beats[-1]], clarity)
     return None
 
 
-def _find_no_music(loop: Audio, clarity: float) -> str | None:
+def _find_unmusical(loop: Audio, clarity: float) -> str | None:
     steadiness = pitch_steadiness(loop)
     if steadiness < _SPEECH_STEADINESS:
         return f"speech-like (pulse clarity {clarity:.2f}, pitch steadiness {steadiness:.2f})"
@@ -63,9 +63,9 @@ def _find_no_music(loop: Audio, clarity: float) -> str | None:
 def pitch_steadiness(loop: Audio) -> float:
     """Return the share of energy between 100 and 1,300 Hz that holds its pitch, 0 to 1.
 
-    What is left of every bin by a median over 0.42 s: notes stay, gliding voices and drums go
-    (the horizontal half of Fitzgerald, "Harmonic/Percussive Separation using Median Filtering",
-    2010).
+    The share that a median over 0.42 s leaves of every bin: it keeps notes and removes gliding
+    voices and drums (the horizontal half of Fitzgerald, "Harmonic/Percussive Separation using
+    Median Filtering", 2010).
     """
     import librosa
     from scipy.ndimage import median_filter

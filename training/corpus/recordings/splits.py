@@ -1,4 +1,4 @@
-"""What is held out of a corpus of recordings: whole artists, or whole pieces, never a stretch."""
+"""The held-out split of a corpus of recordings: whole artists or whole pieces, never a stretch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 LOOPS_PER_HELD_OUT = 50
 SMALLEST_SPLIT = 20
-"""A corpus of fewer loops has none to spare."""
+"""A corpus of fewer loops has no held-out split."""
 _LARGEST_ARTIST = 0.1  # of all loops, where no artist has fewer
 _LARGEST_PIECE = 0.25
 
@@ -68,5 +68,5 @@ def _choose_groups(
 
 
 def _shuffled(name: str) -> str:
-    """Return a hash: an order that has nothing to do with the music."""
+    """Return a hash, whose order is independent of the music."""
     return sha256(name.encode(errors="surrogateescape")).hexdigest()

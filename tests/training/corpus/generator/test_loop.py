@@ -1,4 +1,4 @@
-"""The studio plays music that is the same every time, seamless, and never too loud."""
+"""The loop generator is deterministic, its loops are seamless and have one loudness."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_loop_without_onsets_at_the_seam_has_no_click_there():
 
 
 @pytest.mark.parametrize("removed", LAYERS)
-def test_taking_one_layer_out_leaves_the_others_identical(removed):
+def test_removing_one_layer_leaves_the_others_identical(removed):
     everything = {f"{layer}_on": True for layer in LAYERS}
     for index in (0, 4):
         full = layers_of(index, **everything)
@@ -97,7 +97,7 @@ def test_brightness_opens_the_highs():
     assert share[1] > 10.0 * share[0]
 
 
-def test_somebody_always_carries_the_harmony():
+def test_some_layer_always_carries_the_harmony():
     for index in range(400):
         plan = draw_plan(SEED, index)
         assert plan.chords_on or plan.melody_on or plan.pad_on
@@ -131,7 +131,7 @@ def test_labels_are_plain_json_values(loops):
         assert len(loop.labels["chord_names"]) in {4, 8}
 
 
-def test_every_progression_is_voiced_in_the_middle_and_moves_little():
+def test_every_progression_is_voiced_in_the_middle_with_little_movement():
     for progression in PROGRESSIONS:
         placed = place_chords(progression, 4, 0)
         for chord in placed:
@@ -154,7 +154,7 @@ def test_instruments_play_in_tune(instrument):
     assert abs(1200 * np.log2(peak_hz / harmonic / key_frequency(key))) < 17.0
 
 
-def test_the_note_bank_stays_within_its_memory_and_forgetting_changes_nothing():
+def test_the_note_bank_stays_within_its_memory_and_dropping_notes_changes_no_sample():
     small = NoteBank(max_bytes=400_000)
     first, _ = small.note("tine piano", 60, 90.0)
     for key in range(48, 72):
@@ -164,7 +164,7 @@ def test_the_note_bank_stays_within_its_memory_and_forgetting_changes_nothing():
     assert np.array_equal(first.samples, again.samples)
 
 
-def test_filters_have_their_corner_where_they_say():
+def test_filters_have_their_corner_at_their_cutoff():
     bins = np.array([1000, 100]) * N_SAMPLES // SAMPLE_RATE
     for order in (2, 3):
         response = np.abs(low_pass(N_SAMPLES, 1000.0, order))
@@ -174,7 +174,7 @@ def test_filters_have_their_corner_where_they_say():
 
 
 @pytest.mark.parametrize(("tempo_bpm", "bars"), [(73.3, 4), (90.0, 2), (120.0, 1), (60.0, 8)])
-def test_other_tempos_and_lengths_play_too(tempo_bpm, bars):
+def test_other_tempos_and_lengths_can_be_rendered(tempo_bpm, bars):
     loop = render_loop(SEED, 1, tempo_bpm=tempo_bpm, bars=bars)
     assert len(loop.audio) == round(bars * 240.0 / tempo_bpm * SAMPLE_RATE)
     assert np.all(np.isfinite(loop.audio))
@@ -202,14 +202,14 @@ def test_the_stem_of_a_layer_that_is_off_is_silent_and_that_of_one_that_is_on_is
 # -- a sound font ---------------------------------------------------------------------------
 
 
-def test_what_is_no_sound_font_is_refused_in_one_line(tmp_path):
+def test_a_file_that_is_no_sound_font_is_refused_in_one_line(tmp_path):
     (tmp_path / "text.sf2").write_text("not a sound font")
     for path, message in (("text.sf2", "is not a sound font"), ("none.sf2", "cannot be read")):
         with pytest.raises(SoundFontError, match=message):
             SoundFont(tmp_path / path)
 
 
-def test_a_sound_font_without_a_player_says_what_to_install(tmp_path, monkeypatch):
+def test_a_sound_font_without_a_player_is_reported_with_what_to_install(tmp_path, monkeypatch):
     write_sound_font(tmp_path / "sine.sf2")
     monkeypatch.setitem(sys.modules, "fluidsynth", None)
     with pytest.raises(SoundFontError, match=r"lofi-switchboard\[soundfont\]"):

@@ -1,4 +1,4 @@
-"""The Free Music Archive as it was published, with its broken files and its licences."""
+"""The Free Music Archive as published, with its broken files and its licences."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def test_a_genre_is_found_in_any_case_with_all_that_belong_to_it(archive):
         find_genres(genres, ["LoFi"])
 
 
-def test_genres_in_a_circle_end_where_they_began():
-    circle = {1: Genre("A", 2), 2: Genre("B", 1), 3: Genre("C", 0)}
-    assert find_genres(circle, ["A"]) == {1, 2}
+def test_a_cycle_of_genres_ends():
+    cycle = {1: Genre("A", 2), 2: Genre("B", 1), 3: Genre("C", 0)}
+    assert find_genres(cycle, ["A"]) == {1, 2}
 
 
 def test_a_subset_holds_the_smaller_ones(archive):
@@ -81,7 +81,7 @@ def test_licences_are_refused_on_request(archive):
     free = choose_tracks(archive, subset="small", genres=["Lo-Fi"], licences=["by", "cc0"])
     assert names(free.pieces) == ["000/000002.mp3", "001/001005.mp3"]
     reasons = {skip.path: skip.reason for skip in free.refused}
-    assert reasons["001/001002.mp3"] == f"licence {BY_NC_SA!r} is not among those asked for"
+    assert reasons["001/001002.mp3"] == f"licence {BY_NC_SA!r} is not among those requested"
     assert "'unknown'" in reasons["001/001006.mp3"]
     by_name = choose_tracks(archive, subset="small", genres=["Lo-Fi"], licences=[BY_NC_SA])
     assert names(by_name.pieces) == ["001/001002.mp3"]
@@ -89,7 +89,7 @@ def test_licences_are_refused_on_request(archive):
         choose_tracks(archive, subset="small", genres=["Lo-Fi"], licences=["GPL"])
 
 
-# Names as they stand in the published table, and other ways to say the same.
+# Names as in the published table, and other spellings.
 @pytest.mark.parametrize(
     ("licence", "code"),
     [
@@ -160,7 +160,7 @@ def test_licences_are_refused_on_request(archive):
         ("CC", "other"),
         ("Creative Commons", "other"),
         ("by chance", "other"),
-        ("Recorded by nobody", "other"),
+        ("Recorded by Ann", "other"),
         ("", "other"),
         (None, "other"),
     ],
@@ -172,14 +172,14 @@ def test_a_licence_has_one_code_however_it_is_spelt(licence, code):
     assert not is_allowed(licence, set(CODES) - {code})
 
 
-FREEDOMS = {"by": set(), "by-nc": {"nc"}, "by-sa": {"sa"}, "by-nd": {"nd"}}
-FREEDOMS |= {"by-nc-sa": {"nc", "sa"}, "by-nc-nd": {"nc", "nd"}}
+CONDITIONS = {"by": set(), "by-nc": {"nc"}, "by-sa": {"sa"}, "by-nd": {"nd"}}
+CONDITIONS |= {"by-nc-sa": {"nc", "sa"}, "by-nc-nd": {"nc", "nd"}}
 NAMES = {"by": "Attribution", "nc": "NonCommercial", "sa": "ShareAlike", "nd": "NoDerivs"}
 
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(
-    code=st.sampled_from(sorted(FREEDOMS)),
+    code=st.sampled_from(sorted(CONDITIONS)),
     is_spelt_out=st.booleans(),
     dash=st.sampled_from(["-", " ", "\u2010", "\u2014", " - ", "_", "/"]),
     version=st.sampled_from(
@@ -193,12 +193,12 @@ def test_no_spelling_makes_a_licence_freer(code, is_spelt_out, dash, version, ty
     if typo is None:
         assert licence_code(text) == code
         return
-    place, letter = typo  # one letter replaced, or dropped
-    found = licence_code(text[:place] + letter + text[place + 1 :])
-    if place >= len(text):
-        assert found in {code, "other"}
+    position, letter = typo  # one letter replaced, or dropped
+    result = licence_code(text[:position] + letter + text[position + 1 :])
+    if position >= len(text):
+        assert result in {code, "other"}
     else:
-        assert found == "other" or FREEDOMS[found] >= FREEDOMS[code]
+        assert result == "other" or CONDITIONS[result] >= CONDITIONS[code]
 
 
 def test_the_command_makes_loops_with_artist_title_and_licence(archive, tmp_path):
@@ -244,18 +244,18 @@ def test_tables_that_are_not_as_published_are_refused(tmp_path, name, content, m
         choose_tracks(tmp_path, subset="small", genres=["Lo-Fi"])
 
 
-ODD = ["[Infinity]", "[-Infinity]", "[NaN]", "[1e400]", "[27.9]", "[true]", "27", '"27"']
-ODD += ['{"27": 1}', '["27"]', "[[27]]", "null", "", "[27", "[" * 100_000, f"[{'9' * 5_000}]"]
+INVALID = ["[Infinity]", "[-Infinity]", "[NaN]", "[1e400]", "[27.9]", "[true]", "27", '"27"']
+INVALID += ['{"27": 1}', '["27"]', "[[27]]", "null", "", "[27", "[" * 100_000, f"[{'9' * 5_000}]"]
 
 
-def test_a_track_of_odd_genres_is_listed_and_the_others_are_read(tmp_path):
-    tracks = {number: ("Ann", "small", odd, BY, "Odd") for number, odd in enumerate(ODD, 1)}
+def test_a_track_with_invalid_genres_is_listed_and_the_others_are_read(tmp_path):
+    tracks = {n: ("Ann", "small", genres, BY, "Odd") for n, genres in enumerate(INVALID, 1)}
     write_tables(tmp_path, tracks | {900: ("Bob", "small", "[27]", BY, "Good")})
     skipped = []
     table = tmp_path / "fma_metadata" / "tracks.csv"
     assert [track.id for track in read_tracks(table, skipped)] == [900]
     # The last is the archive's own short row.
-    assert len(skipped) == len(ODD) + 1
+    assert len(skipped) == len(INVALID) + 1
     assert all(len(skip.reason) < 200 for skip in skipped)
 
 
@@ -270,7 +270,7 @@ def test_numbers_are_plain_digits_in_both_tables(tmp_path, number):
     assert read_genres(genres) == {27: Genre("Lo-Fi", 0)}
 
 
-def test_an_archive_that_is_not_all_there_says_what_to_unpack(archive, tmp_path):
+def test_an_incomplete_archive_is_reported_with_what_to_unpack(archive, tmp_path):
     with pytest.raises(CorpusError, match=r"fma_large is not a directory: unpack fma_large\.zip"):
         choose_tracks(archive, subset="large", genres=["Lo-Fi"])
     (tmp_path / "fma_small").mkdir()
@@ -278,6 +278,6 @@ def test_an_archive_that_is_not_all_there_says_what_to_unpack(archive, tmp_path)
         choose_tracks(tmp_path, subset="small", genres=["Lo-Fi"])
 
 
-def test_a_choice_that_leaves_nothing_says_so(archive):
+def test_a_choice_without_any_track_is_reported(archive):
     with pytest.raises(CorpusError, match=r"none of the 5 tracks of Lo-Fi in .* is left"):
         choose_tracks(archive, subset="small", genres=["Lo-Fi"], licences=["cc0"])

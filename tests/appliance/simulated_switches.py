@@ -1,4 +1,4 @@
-"""The panel of the box under rehearsal: switches that keep their position whoever dies."""
+"""Simulated switches, whose positions outlive every process on the device."""
 
 import mmap
 import time
@@ -11,7 +11,7 @@ from device.switches.bits import Bits
 N_PINS = 28
 
 
-class Panel(Closeable):
+class SimulatedSwitches(Closeable):
     """A file of pin levels, one byte a pin by its BCM number; a closed switch is low.
 
     Parameters
@@ -28,20 +28,20 @@ class Panel(Closeable):
             self._levels = mmap.mmap(file.fileno(), 0)
 
     def set(self, bits: Bits) -> None:
-        """Put every switch into its position, free of bounce."""
+        """Put every switch into its position, without bounce."""
         for pin, closed in zip(self._pins, bits, strict=True):
             self._levels[pin] = not closed
 
     def chatter(self, switch: int, *, seconds: float, hertz: float = 1000.0) -> None:
-        """Let one contact open and close; it ends as it began."""
+        """Open and close one contact repeatedly; it ends as it began."""
         pin = self._pins[switch]
-        resting = self._levels[pin]
+        level = self._levels[pin]
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self._levels[pin] ^= 1
             time.sleep(0.5 / hertz)
-        self._levels[pin] = resting
+        self._levels[pin] = level
 
     def close(self) -> None:
-        """Let go of the file; may be called again."""
+        """Close the file; may be called again."""
         self._levels.close()
