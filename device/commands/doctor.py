@@ -190,7 +190,7 @@ def _packages() -> Finding:
 
 
 def _portaudio() -> Finding:
-    from device.audio.sound_card import portaudio_problem
+    from device.audio.port_audio import portaudio_problem
 
     problem = portaudio_problem()
     if problem is None:
@@ -200,7 +200,7 @@ def _portaudio() -> Finding:
 
 
 def _cards(speaker: str) -> Finding:
-    from device.audio.sound_card import list_cards, portaudio_problem
+    from device.audio.port_audio import list_cards, portaudio_problem
 
     cards = [] if portaudio_problem() else list_cards()
     if not cards:

@@ -96,7 +96,7 @@ def play(
     """Play, live and endless, until Ctrl-C."""
     del config  # its values have become the other options' defaults
     if speaker == "list":
-        from device.audio.sound_card import list_cards
+        from device.audio.port_audio import list_cards
 
         say(*(list_cards() or ["no card at all: look with `aplay -l`"]))
         return

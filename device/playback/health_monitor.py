@@ -44,28 +44,26 @@ class HealthMonitor:
     def __init__(self, first: InstrumentState, *, seconds: float = MONITOR_SECONDS) -> None:
         self._first = self._window = first
         self._seconds = seconds
-        self._n_blocks = 0
 
     def is_over(self, state: InstrumentState) -> bool:
         """Whether the model has played for the whole time."""
         return state.seconds - self._first.seconds >= self._seconds
 
     def check(self, state: InstrumentState) -> Fault | None:
-        """The model's fault, None without one; called once per block, by the audio loop."""
+        """The model's fault, None without one; for every snapshot, by the audio loop."""
         if state.failure is not None:
             return Fault(state.failure, at_once=True)
         # Nothing is subtracted: the counter is the network's own and starts when it is loaded.
         if state.n_not_finite:
             return self._fault(state, f"{state.n_not_finite} frames not finite", True)
-        self._n_blocks += 1
         n_underruns = state.n_underruns - self._window.n_underruns
         if n_underruns > MOST_UNDERRUNS:
             return self._fault(state, f"{n_underruns} underruns", True)
         n_late = state.n_late - self._window.n_late
-        if n_late > max(MOST_LATE, LATE_SHARE * self._n_blocks):
+        if n_late > max(MOST_LATE, LATE_SHARE * (state.n_blocks - self._window.n_blocks)):
             return self._fault(state, f"{n_late} blocks late", False)
         if state.seconds - self._window.seconds >= WINDOW_SECONDS:
-            self._window, self._n_blocks = state, 0
+            self._window = state
         return None
 
     def _fault(self, state: InstrumentState, what: str, at_once: bool) -> Fault:

@@ -16,6 +16,7 @@ from device.closeable import Closeable
 from device.errors import Interrupted
 from device.model.network import Network
 from device.playback.governor import Governor
+from device.playback.queue_guard import QueueGuard
 from device.playback.state import InstrumentState
 from device.playback.statistics import Percentiles, level_db
 from device.playback.transition import VoiceSwitcher
@@ -27,6 +28,11 @@ from device.synthesis.voice import Voice
 from device.system.threads import THREADS
 
 Listener = Callable[[InstrumentState], None]
+
+# From one snapshot to the next while nothing changes.
+SNAPSHOT_SECONDS = 0.058
+# Of the end of the music.
+FADE_SECONDS = 0.058
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,15 @@ class Report:
         Added until the new score is the larger part of the sound.
     inversion_latency_ms, speaker_latency_ms : float
         Added until nothing of the old score is heard.
+    guard_ms : float
+        Left in the speaker's queue when the switches are read.
     block_p50_ms, block_p99_ms, block_max_ms : float
         Time to make a block.
     block_deadline_ms : float
         Time to play it.
     missed_deadlines : int
-        Blocks that took longer to make than to play.
+        Blocks that took longer to make than what was queued took to play; of a recording: than
+        they themselves take to play.
     passes_lowered : int
         How often the governor removed an iteration of the inversion.
     underruns : int
@@ -63,6 +72,7 @@ class Report:
     inversion_halfway_ms: float
     inversion_latency_ms: float
     speaker_latency_ms: float
+    guard_ms: float
     block_p50_ms: float
     block_p99_ms: float
     block_max_ms: float
@@ -84,15 +94,19 @@ class Report:
 class Instrument(Closeable):
     """Plays until `stop` is set, the switches have finished or the time is up.
 
+    In real time the switches are read as late as possible: when the speaker's queue is down to a
+    guard, which `QueueGuard` adapts. What is queued is what a flip must wait for.
+
     Parameters
     ----------
     ahead : bool
         Compose ahead on a helper thread; for playing in real time.
     listeners : iterable of callable
-        Each is called with the same snapshot once a block, as soon as the speaker has taken the
-        block: a call means that the loop goes on. They are independent of each other, run in the
-        audio loop, and so must return at once: keep the snapshot, or set a flag, and work in a
-        `SupervisedThread`. An error of one is recorded in `THREADS`, and the music goes on.
+        Each is called with the same snapshot, every 58 ms and at every flip, as soon as the speaker
+        has taken the block: a call means that the loop goes on. They are independent of each other,
+        run in the audio loop, and so must return at once: keep the snapshot, or set a flag, and
+        work in a `SupervisedThread`. An error of one is recorded in `THREADS`, and the music goes
+        on.
     governed : bool
         Lower the inversion's iterations while blocks are late. Not for a recording, which must not
         depend on the load of the machine.
@@ -124,7 +138,12 @@ class Instrument(Closeable):
         self._sample_rate = network.card.sample_rate
         self._card = network.card
         self._clock = clock
+        self._guard = QueueGuard()
+        self._n_blocks = 0
         self._n_samples = 0
+        self._unreported: list[NDArray[np.float32]] = []
+        self._reported: tuple[Any, ...] = ()
+        self._governed_ms = [0.0, 0.0]
         self._bits: Bits | None = None
         self._flipped_at: float | None = None
         self._n_flips = 0
@@ -159,7 +178,7 @@ class Instrument(Closeable):
         )
 
     def play(self, seconds: float | None = None) -> Report:
-        """Play for `seconds` of music, without an end by default, and end with a fade of one block.
+        """Play for `seconds` of music, without an end by default, and end with a fade of 58 ms.
 
         Without the fade if the network was interrupted: it computes no more samples.
 
@@ -174,25 +193,27 @@ class Instrument(Closeable):
 
     def _play(self, total: int | None) -> None:
         while not self.stop.is_set() and not self.switches.finished:
-            if total is not None and self._n_samples + self._block_samples >= total:
+            if total is not None and self._n_samples + self._end_samples >= total:
                 break
             self._play_block()
             self.voice_switcher.check()
-        rest = self._block_samples if total is None else total - self._n_samples
-        self._fade_out(max(min(rest, self._block_samples), 0))
+        rest = self._end_samples if total is None else total - self._n_samples
+        self._fade_out(max(min(rest, self._end_samples), 0))
 
     def _play_block(self) -> None:
+        overslept = self.speaker.wait(self._guard.seconds) if self.speaker.is_live else 0.0
         started = self._clock()
         switch_states = self._read(started)
         samples = self.voice_switcher.block(switch_states)
         ready = self._clock()
-        self._time_block(1e3 * (ready - started), len(samples))
+        self._time_block(ready - started, overslept, len(samples))
         if self._flipped_at is not None and self.voice.sounding == self._bits:
             self._switch_ms.add(1e3 * (ready - self._flipped_at))
             self._switch_p50_p99 = (self._switch_ms.at(50), self._switch_ms.at(99))
             self._flipped_at = None
         self._write(samples)
         self._notify(switch_states, samples)
+        self._adapt_guard(overslept + ready - started, ready)
 
     def _read(self, now: float) -> Bits:
         """The states of all switches; a flip is a change of those that the model has."""
@@ -217,9 +238,22 @@ class Instrument(Closeable):
         self.speaker.write(samples)
         self._n_samples += len(samples)
 
+    def _adapt_guard(self, used_seconds: float, now: float) -> None:
+        if self.speaker.is_live:
+            self._guard.update(used_seconds, self.speaker.n_underruns, now)
+
     def _notify(self, switch_states: Bits, samples: NDArray[np.float32]) -> None:
-        if self.listeners:
-            state = self._snapshot(switch_states, samples)
+        """Give the listeners a snapshot, if it is time or there is something new in it."""
+        if not self.listeners:
+            return
+        self._unreported.append(samples)
+        voice = self.voice
+        news = (switch_states, voice.sounding, voice.network.digest, voice.failure)
+        n_samples = sum(map(len, self._unreported))
+        if news != self._reported or n_samples >= SNAPSHOT_SECONDS * self._sample_rate:
+            self._reported = news
+            state = self._snapshot(switch_states, np.concatenate(self._unreported))
+            self._unreported.clear()
             for listener in self.listeners:
                 name = getattr(listener, "__qualname__", type(listener).__name__)
                 with THREADS.guard(f"listener {name}"):
@@ -238,20 +272,37 @@ class Instrument(Closeable):
         samples *= np.linspace(1, 0, len(samples), dtype=np.float32)
         self._write(samples)
 
-    def _time_block(self, milliseconds: float, n_samples: int) -> None:
+    def _time_block(self, seconds: float, overslept: float, n_samples: int) -> None:
         if n_samples == 0:
             return  # A resampler may keep a short block: nothing plays, so nothing is late.
-        self._block_ms.add(milliseconds)
-        self._block_max_ms = max(self._block_max_ms, milliseconds)
-        playing_ms = 1e3 * n_samples / self._sample_rate
-        self._n_late += milliseconds > playing_ms
-        if self._governor is not None:
+        playing_seconds = n_samples / self._sample_rate
+        self._n_blocks += 1
+        self._block_ms.add(1e3 * seconds)
+        self._block_max_ms = max(self._block_max_ms, 1e3 * seconds)
+        # In real time, late is what came after the queue had been played.
+        deadline = self._guard.seconds - overslept if self.speaker.is_live else playing_seconds
+        self._n_late += seconds > deadline
+        self._govern(1e3 * seconds, 1e3 * playing_seconds)
+
+    def _govern(self, making_ms: float, playing_ms: float) -> None:
+        """Let the governor judge some blocks together: one hop is too short to say much."""
+        if self._governor is None:
+            return
+        self._governed_ms[0] += making_ms
+        self._governed_ms[1] += playing_ms
+        if self._governed_ms[1] >= 1e3 * SNAPSHOT_SECONDS:
             inversion = self.voice.vocoder.inversion
-            inversion.n_iterations = self._governor.update(milliseconds, playing_ms)
+            inversion.n_iterations = self._governor.update(*self._governed_ms)
+            self._governed_ms = [0.0, 0.0]
 
     @property
     def _n_lowered(self) -> int:
         return 0 if self._governor is None else self._governor.n_lowered
+
+    @property
+    def _end_samples(self) -> int:
+        """Length of the last block, which is faded, in samples at the speaker's rate."""
+        return max(self._block_samples, round(FADE_SECONDS * self._sample_rate))
 
     @property
     def _block_samples(self) -> int:
@@ -280,6 +331,7 @@ class Instrument(Closeable):
             switch_p99_ms=self._switch_p50_p99[1],
             latency_ms=1e3 * (voice.vocoder.latency_seconds + self.speaker.latency_seconds),
             n_underruns=self.speaker.n_underruns,
+            n_blocks=self._n_blocks,
             n_late=self._n_late,
             n_iterations=voice.vocoder.inversion.n_iterations,
             n_lowered=self._n_lowered,
@@ -297,6 +349,7 @@ class Instrument(Closeable):
             inversion_halfway_ms=1e3 * self.voice.vocoder.halfway_seconds,
             inversion_latency_ms=1e3 * self.voice.vocoder.latency_seconds,
             speaker_latency_ms=1e3 * self.speaker.latency_seconds,
+            guard_ms=1e3 * self._guard.seconds if self.speaker.is_live else math.nan,
             block_p50_ms=self._block_ms.at(50),
             block_p99_ms=self._block_ms.at(99),
             block_max_ms=self._block_max_ms,

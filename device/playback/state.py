@@ -1,4 +1,4 @@
-"""The state of the instrument: one immutable snapshot per block."""
+"""The state of the instrument: immutable snapshots."""
 
 from dataclasses import dataclass
 
@@ -45,8 +45,10 @@ class InstrumentState:
         What inversion and speaker add after that.
     n_underruns : int
         Counted by the speaker.
+    n_blocks : int
+        Blocks written so far.
     n_late : int
-        Blocks that took longer to make than to play.
+        Blocks that were made after the speaker's queue had been played.
     n_iterations : int
         Of the inversion, as the governor sets it.
     n_lowered : int
@@ -80,6 +82,7 @@ class InstrumentState:
     switch_p99_ms: float
     latency_ms: float
     n_underruns: int
+    n_blocks: int
     n_late: int
     n_iterations: int
     n_lowered: int

@@ -29,6 +29,7 @@ _SNAPSHOT = InstrumentState(
     switch_p99_ms=9.0,
     latency_ms=118.0,
     n_underruns=0,
+    n_blocks=100,
     n_late=0,
     n_iterations=1,
     n_lowered=0,

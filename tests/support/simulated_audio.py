@@ -4,7 +4,8 @@ import wave
 
 import numpy as np
 
-from device.audio.sound_card import Card, CardSpeaker
+from device.audio.port_audio import Card
+from device.audio.sound_card import CardSpeaker
 
 RATE = 22_050
 BLOCK = np.zeros(441, np.float32)  # 20 ms

@@ -2,9 +2,9 @@
 
 import pytest
 
-from device.audio import sound_card
+from device.audio import port_audio, sound_card
 from device.audio.open_speaker import open_speaker
-from device.audio.sound_card import list_cards
+from device.audio.port_audio import list_cards
 from device.audio.speaker import SilentSpeaker
 from device.errors import OutputError, SpeakerUnavailable
 from tests.support.simulated_audio import BLOCK, BUILTIN, RATE, SimulatedPortAudio, read_wav
@@ -54,6 +54,6 @@ def test_a_missing_portaudio_names_the_package_to_install(monkeypatch):
 
     real_import = __import__
     monkeypatch.setattr("builtins.__import__", missing)
-    assert "sudo apt install libportaudio2" in sound_card.portaudio_problem()
+    assert "sudo apt install libportaudio2" in port_audio.portaudio_problem()
     with pytest.raises(SpeakerUnavailable, match="PortAudio library not found"):
         list_cards()

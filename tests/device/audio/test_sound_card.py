@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from device.audio.sound_card import Card, list_cards
+from device.audio.port_audio import Card, list_cards
 from device.errors import SpeakerUnavailable
 from tests.support.simulated_audio import (
     BLOCK,

@@ -61,7 +61,7 @@ def test_the_silent_speaker_keeps_real_time_and_has_a_latency(run_json, script):
 
 
 def test_the_cards_are_listed_by_name(run, monkeypatch):
-    monkeypatch.setattr("device.audio.sound_card.list_cards", lambda: ["Headphones", "USB DAC"])
+    monkeypatch.setattr("device.audio.port_audio.list_cards", lambda: ["Headphones", "USB DAC"])
     assert run("play", "--speaker", "list").splitlines() == ["Headphones", "USB DAC"]
 
 

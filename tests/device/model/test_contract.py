@@ -27,7 +27,7 @@ from device.model.contract import (
 from device.model.metadata import Golden
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.score_cache import MOST_SCORES
-from device.synthesis.spectrogram import DRAWN_AHEAD_FRAMES
+from device.synthesis.frame_cache import AHEAD_FRAMES
 from tests.support.model_cards import CARD, REMEDY, metadata
 
 OLD_GOLDEN = replace(CARD.golden, magnitude=())
@@ -141,7 +141,7 @@ def test_accepted_sizes_bound_the_memory_that_a_device_allocates():
     assert len(cards) > 100
     for card in cards:
         ahead = MOST_SCORES * 4 * card.n_slots * card.n_channels
-        drawn = 4 * DRAWN_AHEAD_FRAMES * card.n_bins
+        drawn = 4 * AHEAD_FRAMES * card.n_bins
         assert ahead <= 32 * 2**20
         assert drawn <= 2 * 2**20
     for n_fft, hop in {(card.n_fft, card.hop_length) for card in cards}:

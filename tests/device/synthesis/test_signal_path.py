@@ -24,7 +24,7 @@ from device.playback.transition import VoiceSwitcher
 from device.switches.base import FixedSwitches
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.performance import Performance
-from device.synthesis.spectrogram import MagnitudeSmoother
+from device.synthesis.smoother import MagnitudeSmoother
 from device.synthesis.tape import Tape, TapeTransport, limit
 from device.synthesis.vocoder import Vocoder
 from device.synthesis.voice import Voice

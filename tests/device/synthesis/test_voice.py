@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from device.audio.loudness import true_peak_db
 from device.model.network import Network
 from device.synthesis.performance import Performance
-from device.synthesis.spectrogram import MagnitudeSmoother
+from device.synthesis.smoother import MagnitudeSmoother
 from device.synthesis.tape import CEILING
 from device.synthesis.transport import Quantize
 from device.synthesis.vocoder import INVERSION_PRESET

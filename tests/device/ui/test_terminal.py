@@ -40,6 +40,7 @@ STATE = snapshot(
     switch_p99_ms=31.2,
     latency_ms=92.0,
     n_underruns=0,
+    n_blocks=100,
     n_late=0,
 )
 SIZES = [(80, 24), (120, 40), (60, 24), (44, 20), (30, 24), (20, 24)]

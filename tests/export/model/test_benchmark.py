@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from device.synthesis.spectrogram import DRAWN_AHEAD_FRAMES
+from device.synthesis.frame_cache import AHEAD_FRAMES
 from export.model.benchmark import BOARDS, Board, Speed, measure_speed
 from export.model.graph import Weights, nodes_behind, weights
 from tests.support.tiny_model import Sizes, describe
@@ -33,8 +33,8 @@ def test_each_half_is_timed_in_turns_and_the_median_is_taken(network):
     # Compose and render of one, compose and render of the other, three times.
     clock = Ticks(1, 2, 3, 4, 9, 9, 9, 9, 1, 2, 3, 4)
     one, other = measure_speed([network, network], rounds=3, clock=clock)
-    assert one == Speed(1e3, 2e3 / DRAWN_AHEAD_FRAMES)
-    assert other == Speed(3e3, 4e3 / DRAWN_AHEAD_FRAMES)
+    assert one == Speed(1e3, 2e3 / AHEAD_FRAMES)
+    assert other == Speed(3e3, 4e3 / AHEAD_FRAMES)
 
 
 def test_what_is_measured_is_the_networks_own_time(network):
@@ -55,7 +55,7 @@ def test_a_board_takes_twice_as_long_for_twice_the_weights():
     share = board.core_percent(CARD, few, few)
     assert board.core_percent(CARD, many, many) == pytest.approx(2 * share)
     products = 1000 * (16 * 4 / 2.0 + 22050 / 64)
-    fetched = 4000 * (4 / 2.0 + 22050 / 64 / DRAWN_AHEAD_FRAMES)
+    fetched = 4000 * (4 / 2.0 + 22050 / 64 / AHEAD_FRAMES)
     assert share == pytest.approx(100 * (2 * products + fetched) / 1e9)
 
 
@@ -65,7 +65,7 @@ def test_rounded_weights_only_count_as_fetched_faster():
     saved = board.core_percent(CARD, none, floats) - board.core_percent(
         CARD, none, replace(floats, n_bytes=1000)
     )
-    assert saved == pytest.approx(100 * 3000 * 22050 / 64 / DRAWN_AHEAD_FRAMES / 1e9)
+    assert saved == pytest.approx(100 * 3000 * 22050 / 64 / AHEAD_FRAMES / 1e9)
 
 
 def test_the_smaller_board_is_the_slower_one():
