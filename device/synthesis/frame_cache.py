@@ -68,6 +68,7 @@ class FrameCache(Closeable):
         self.helper_seconds = 0.0
         self._network = network
         self._transport = transport
+        self._no_frames = np.zeros((0, network.card.n_bins), np.float32)
         self._chunk: _Chunk | None = None
         self._next: _Chunk | None = None
         self._requests: SimpleQueue[_Chunk | None] = SimpleQueue()
@@ -89,6 +90,13 @@ class FrameCache(Closeable):
             n = min(len(out) - done, len(frames) - at)
             out[done : done + n] = frames[at : at + n]
             done += n
+
+    def rows_from(self, score: Score, frame: int) -> Magnitudes:
+        """The frames from one on that are drawn already, (n, n_bins), n from 0 on."""
+        chunk = self._chunk
+        if chunk is None or chunk.frames is None or not chunk.contains(score, frame):
+            return self._no_frames
+        return chunk.frames[frame - chunk.first :]
 
     def _frames_from(self, score: Score, frame: int) -> tuple[int, Magnitudes]:
         """The first frame of the chunk with a frame, and the chunk's frames."""

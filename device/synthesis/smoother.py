@@ -41,6 +41,15 @@ class MagnitudeSmoother:
             self.resume_from(magnitude[-1])
             self._begun = True
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the frames from now on are those of the score alone."""
+        return self._left == 0
+
+    def hold(self, frame: Magnitudes) -> None:
+        """Take (n_bins,) as the last frame, and keep it: it is not written to."""
+        self._last = frame
+
     def resume_from(self, frame: Magnitudes) -> None:
-        """Take (n_bins,) as the last frame: those after it have been dropped."""
-        self._last[:] = frame
+        """Take a copy of (n_bins,) as the last frame: those after it have been dropped."""
+        self._last = frame.copy()

@@ -18,6 +18,7 @@ from device.synthesis.transport import Transport
 from device.synthesis.vocoder import Vocoder, shape_of
 
 Samples = NDArray[np.float32]
+Magnitudes = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -185,20 +186,33 @@ class Voice(Closeable):
         return samples
 
     def _sound(self, switch_states: Bits, n_frames: int) -> Samples:
-        n_stale = self._spectrogram.update_switches(fit(switch_states, self.card.n_switches))
+        bits = fit(switch_states, self.card.n_switches)
+        frame = self._spectrogram.next_frame(bits) if n_frames == 1 else None
+        return self._inverted(self._drawn(bits, n_frames) if frame is None else frame)
+
+    def _drawn(self, bits: Bits, n_frames: int) -> Magnitudes:
+        """The next magnitudes, (n_frames, n_bins), after the open frames were replaced if need be.
+
+        The buffer is overwritten by the next call.
+        """
+        n_stale = self._spectrogram.update_switches(bits)
         if n_stale:
             open_frames = self.vocoder.drop_last(n_stale)
             self._spectrogram.draw(open_frames[-n_stale:])
-            drawn = time.thread_time()
+            started = time.perf_counter()
             self.vocoder.inversion.revise(open_frames)
-            self._inversion_seconds += time.thread_time() - drawn
+            self._inversion_seconds += time.perf_counter() - started
         if n_frames > len(self._magnitude):
             self._magnitude = np.zeros((n_frames, self.card.n_bins), np.float32)
         magnitude = self._magnitude[:n_frames]
         self._spectrogram.draw(magnitude)
-        drawn = time.thread_time()
+        return magnitude
+
+    def _inverted(self, magnitude: Magnitudes) -> Samples:
+        # By the clock on the wall, which is read sooner than the processor's.
+        started = time.perf_counter()
         samples = self.vocoder.process(magnitude)
-        self._inversion_seconds += time.thread_time() - drawn
+        self._inversion_seconds += time.perf_counter() - started
         return samples
 
 

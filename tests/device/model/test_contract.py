@@ -25,9 +25,9 @@ from device.model.contract import (
     check_tensors,
 )
 from device.model.metadata import Golden
+from device.synthesis.frame_cache import AHEAD_FRAMES
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.score_cache import MOST_SCORES
-from device.synthesis.frame_cache import AHEAD_FRAMES
 from tests.support.model_cards import CARD, REMEDY, metadata
 
 OLD_GOLDEN = replace(CARD.golden, magnitude=())
