@@ -113,7 +113,14 @@ class Pacer:
 
     def wait(self, queued_seconds: float) -> float:
         """Sleep until no more than so much is queued; by how many seconds too late."""
-        return wait_for_queue(self, queued_seconds, self._sleep)
+        if self._played_at is None:
+            return 0.0
+        due = self._played_at - queued_seconds
+        surplus = due - self._clock()
+        if surplus <= 0:
+            return 0.0
+        self._sleep(surplus)
+        return max(self._clock() - due, 0.0)
 
     def restart(self) -> None:
         """Begin with an empty queue that has not run dry."""

@@ -29,8 +29,11 @@ from device.system.threads import THREADS
 
 Listener = Callable[[InstrumentState], None]
 
-# From one snapshot to the next while nothing changes.
-SNAPSHOT_SECONDS = 0.058
+# Seconds to make a block, seconds by which it was begun too late, and its samples.
+Block = tuple[float, float, NDArray[np.float32]]
+
+# From one snapshot to the next while no switch is flipped.
+PERIOD_SECONDS = 0.058
 # Of the end of the music.
 FADE_SECONDS = 0.058
 
@@ -141,9 +144,10 @@ class Instrument(Closeable):
         self._guard = QueueGuard()
         self._n_blocks = 0
         self._n_samples = 0
-        self._unreported: list[NDArray[np.float32]] = []
-        self._reported: tuple[Any, ...] = ()
-        self._governed_ms = [0.0, 0.0]
+        self._end_samples = self._samples_of_end()
+        self._period: list[Block] = []
+        self._reported: Bits = ()
+        self._report_at = 0
         self._bits: Bits | None = None
         self._flipped_at: float | None = None
         self._n_flips = 0
@@ -196,7 +200,6 @@ class Instrument(Closeable):
             if total is not None and self._n_samples + self._end_samples >= total:
                 break
             self._play_block()
-            self.voice_switcher.check()
         rest = self._end_samples if total is None else total - self._n_samples
         self._fade_out(max(min(rest, self._end_samples), 0))
 
@@ -206,54 +209,52 @@ class Instrument(Closeable):
         switch_states = self._read(started)
         samples = self.voice_switcher.block(switch_states)
         ready = self._clock()
-        self._time_block(ready - started, overslept, len(samples))
         if self._flipped_at is not None and self.voice.sounding == self._bits:
             self._switch_ms.add(1e3 * (ready - self._flipped_at))
             self._switch_p50_p99 = (self._switch_ms.at(50), self._switch_ms.at(99))
             self._flipped_at = None
         self._write(samples)
-        self._notify(switch_states, samples)
-        self._adapt_guard(overslept + ready - started, ready)
+        self._period.append((ready - started, overslept, samples))
+        if switch_states != self._reported or self._n_samples >= self._report_at:
+            self._end_period(switch_states, ready)
 
     def _read(self, now: float) -> Bits:
         """The states of all switches; a flip is a change of those that the model has."""
-        self._follow_model()
         switch_states = self.switches.read(self.seconds)
         bits = fit(switch_states, self._card.n_switches)
-        if self._bits is not None and bits != self._bits:
-            self._n_flips += 1
-            if self._flipped_at is None:
-                self._flipped_at = now
-        self._bits = bits
+        if bits != self._bits:
+            if self._bits is not None:
+                self._n_flips += 1
+                if self._flipped_at is None:
+                    self._flipped_at = now
+            self._bits = bits
         return switch_states
-
-    def _follow_model(self) -> None:
-        card = self.voice.card
-        if card is not self._card:
-            self._card = card
-            self.switches.fit(card.n_switches)
-            self._bits = None  # a change that comes with the model is no flip
 
     def _write(self, samples: NDArray[np.float32]) -> None:
         self.speaker.write(samples)
         self._n_samples += len(samples)
 
-    def _adapt_guard(self, used_seconds: float, now: float) -> None:
-        if self.speaker.is_live:
-            self._guard.update(used_seconds, self.speaker.n_underruns, now)
+    def _end_period(self, switch_states: Bits, now: float) -> None:
+        """Do for some blocks together what need not be done for each: a block is short."""
+        period, self._period = self._period, []
+        self._reported = switch_states
+        self._report_at = self._n_samples + round(PERIOD_SECONDS * self._sample_rate)
+        self._time_blocks([block for block in period if len(block[2])], now)
+        self._notify(switch_states, np.concatenate([samples for _, _, samples in period]))
+        self.voice_switcher.check()
+        self._follow_model()
+
+    def _follow_model(self) -> None:
+        card = self.voice.card
+        if card is not self._card:
+            self._card = card
+            self._end_samples = self._samples_of_end()
+            self.switches.fit(card.n_switches)
+            self._bits = None  # a change that comes with the model is no flip
 
     def _notify(self, switch_states: Bits, samples: NDArray[np.float32]) -> None:
-        """Give the listeners a snapshot, if it is time or there is something new in it."""
-        if not self.listeners:
-            return
-        self._unreported.append(samples)
-        voice = self.voice
-        news = (switch_states, voice.sounding, voice.network.digest, voice.failure)
-        n_samples = sum(map(len, self._unreported))
-        if news != self._reported or n_samples >= SNAPSHOT_SECONDS * self._sample_rate:
-            self._reported = news
-            state = self._snapshot(switch_states, np.concatenate(self._unreported))
-            self._unreported.clear()
+        if self.listeners:
+            state = self._snapshot(switch_states, samples)
             for listener in self.listeners:
                 name = getattr(listener, "__qualname__", type(listener).__name__)
                 with THREADS.guard(f"listener {name}"):
@@ -272,35 +273,33 @@ class Instrument(Closeable):
         samples *= np.linspace(1, 0, len(samples), dtype=np.float32)
         self._write(samples)
 
-    def _time_block(self, seconds: float, overslept: float, n_samples: int) -> None:
-        if n_samples == 0:
-            return  # A resampler may keep a short block: nothing plays, so nothing is late.
-        playing_seconds = n_samples / self._sample_rate
-        self._n_blocks += 1
-        self._block_ms.add(1e3 * seconds)
-        self._block_max_ms = max(self._block_max_ms, 1e3 * seconds)
-        # In real time, late is what came after the queue had been played.
-        deadline = self._guard.seconds - overslept if self.speaker.is_live else playing_seconds
-        self._n_late += seconds > deadline
-        self._govern(1e3 * seconds, 1e3 * playing_seconds)
-
-    def _govern(self, making_ms: float, playing_ms: float) -> None:
-        """Let the governor judge some blocks together: one hop is too short to say much."""
-        if self._governor is None:
-            return
-        self._governed_ms[0] += making_ms
-        self._governed_ms[1] += playing_ms
-        if self._governed_ms[1] >= 1e3 * SNAPSHOT_SECONDS:
+    def _time_blocks(self, period: list[Block], now: float) -> None:
+        """Count and time blocks; a resampler may keep a short one, which is left out."""
+        for seconds, overslept, samples in period:
+            self._block_ms.add(1e3 * seconds)
+            self._block_max_ms = max(self._block_max_ms, 1e3 * seconds)
+            # In real time, late is what came after the queue had been played.
+            deadline = len(samples) / self._sample_rate
+            if self.speaker.is_live:
+                deadline = self._guard.seconds - overslept
+            self._n_late += seconds > deadline
+        self._n_blocks += len(period)
+        if self.speaker.is_live and period:
+            longest = max(seconds + overslept for seconds, overslept, _ in period)
+            self._guard.update(longest, self.speaker.n_underruns, now)
+        if self._governor is not None and period:
+            making_seconds = sum(seconds for seconds, _, _ in period)
+            playing_seconds = sum(len(samples) for _, _, samples in period) / self._sample_rate
             inversion = self.voice.vocoder.inversion
-            inversion.n_iterations = self._governor.update(*self._governed_ms)
-            self._governed_ms = [0.0, 0.0]
+            inversion.n_iterations = self._governor.update(
+                1e3 * making_seconds, 1e3 * playing_seconds
+            )
 
     @property
     def _n_lowered(self) -> int:
         return 0 if self._governor is None else self._governor.n_lowered
 
-    @property
-    def _end_samples(self) -> int:
+    def _samples_of_end(self) -> int:
         """Length of the last block, which is faded, in samples at the speaker's rate."""
         return max(self._block_samples, round(FADE_SECONDS * self._sample_rate))
 

@@ -28,6 +28,8 @@ def format_bits(bits: Bits) -> str:
 
 def fit(bits: Bits, n_switches: int) -> Bits:
     """Switch states for a model with more or fewer switches: extra ignored, missing off."""
+    if len(bits) == n_switches:
+        return bits
     return bits[:n_switches] + (False,) * (n_switches - len(bits))
 
 

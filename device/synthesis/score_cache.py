@@ -22,6 +22,8 @@ MOST_SCORES = 64
 MOST_BYTES = 32 * 2**20
 WAIT_SECONDS = 5.0
 IDLE_PASSES = 2
+# What takes less is composed when a flip needs it: the sound that is queued bridges that.
+SLOW_SECONDS = 0.006
 # The block that asked is made first: the helper takes the interpreter and a core from it.
 START_SECONDS = 0.003
 
@@ -29,10 +31,10 @@ START_SECONDS = 0.003
 class ScoreCache(Closeable):
     """The score of any bits in any pass of the loop, usually without waiting.
 
-    A helper thread composes all bits one flip away from those that play, for this pass of the
-    loop, and the bits themselves for the next pass. Once no switch was flipped for
-    `IDLE_PASSES` passes, it composes the next pass alone. A score that is not there yet is composed
-    in the caller's thread, so the samples never depend on how fast the helper was.
+    A helper thread composes the bits that play for the next pass of the loop. Where composing is
+    slow, it also composes all bits one flip away for this pass, unless no switch was flipped for
+    `IDLE_PASSES` passes. A score that is not there yet is composed in the caller's thread, so the
+    samples never depend on how fast the helper was.
 
     Parameters
     ----------
@@ -45,8 +47,8 @@ class ScoreCache(Closeable):
         Scores that were composed in the caller's thread.
     helper_seconds : float
         Processor time of the helper.
-    compose_seconds : float
-        How long the latest score took, by the clock on the wall.
+    is_slow : bool
+        Whether the latest score took so long that a block had better not wait for one.
     """
 
     def __init__(self, network: Network, variation: VariationWalk, *, ahead: bool = True) -> None:
@@ -63,7 +65,7 @@ class ScoreCache(Closeable):
         self._helper: SupervisedThread | None = None
         self.n_misses = 0
         self.helper_seconds = 0.0
-        self.compose_seconds = 0.0
+        self.is_slow = False
         self._flipped_in = 0
         if ahead:
             self._helper = SupervisedThread("scores", self._compose_ahead)
@@ -105,9 +107,9 @@ class ScoreCache(Closeable):
 
     def _compose(self, key: ScoreKey) -> Score:
         bits, loop_index = key
-        started = time.perf_counter()
+        started = time.thread_time()
         score = self._network.compose(np.array(bits, np.float32), self._variation.at(loop_index))
-        self.compose_seconds = time.perf_counter() - started
+        self.is_slow = time.thread_time() - started > SLOW_SECONDS
         return score
 
     def _compose_ahead(self) -> None:
@@ -116,7 +118,9 @@ class ScoreCache(Closeable):
             return
         started = time.thread_time()
         is_idle = key[1] - self._flipped_in >= IDLE_PASSES
-        nearest = [(key[0], key[1] + 1)] if is_idle else _neighbours(key, self._capacity - 1)
+        next_pass = [(key[0], key[1] + 1)]
+        all_nearest = self.is_slow and not is_idle
+        nearest = _neighbours(key, self._capacity - 1) if all_nearest else next_pass
         for near in [key, *nearest]:
             if not self._requests.empty():  # a newer request, or None for the end
                 break

@@ -18,9 +18,8 @@ from device.synthesis.variation import VariationWalk
 
 Magnitudes = NDArray[np.float32]
 
-# A score that takes longer to compose than this is composed by the helper alone, and the flip waits
-# for it: so long, and then it is composed in the caller's thread after all.
-MOST_COMPOSE_SECONDS = 0.004
+# Where composing is slow, a flip waits so long for the helper's score; then it is composed in the
+# caller's thread after all.
 MOST_WAIT_SECONDS = 0.25
 
 
@@ -206,11 +205,7 @@ class Spectrogram(Closeable):
     def _must_wait(self, key: ScoreKey) -> bool:
         """Whether a flip is to be heard at once, and its score is not there and takes long."""
         is_at_once = self._ahead and self._grid == 0
-        if (
-            not is_at_once
-            or self.scores.has(key)
-            or self.scores.compose_seconds < MOST_COMPOSE_SECONDS
-        ):
+        if not is_at_once or not self.scores.is_slow or self.scores.has(key):
             self._waiting_since = None
             return False
         now = self.n_frames * self.transport.hop_seconds

@@ -47,7 +47,9 @@ class Vocoder:
         self.tape = tape
         self._to_samples = connect(self.inversion, tape)
         self._model_rate = card.sample_rate
-        self._resampler = Resampler(card.sample_rate, sample_rate)
+        self._resampler: Resampler | None = None
+        if sample_rate != card.sample_rate:
+            self._resampler = Resampler(card.sample_rate, sample_rate)
 
     @property
     def delay_seconds(self) -> float:
@@ -84,10 +86,12 @@ class Vocoder:
 
     def process(self, magnitude: NDArray[np.float32]) -> Samples:
         """Turn (n_frames, n_bins) into samples: n_frames * hop_length, before the resampler."""
-        return self._resampler.process(self._to_samples(magnitude))
+        samples = self._to_samples(magnitude)
+        return samples if self._resampler is None else self._resampler.process(samples)
 
     def _seconds(self, inversion_samples: int) -> float:
-        return inversion_samples / self._model_rate + self._resampler.delay_seconds
+        delay_seconds = 0.0 if self._resampler is None else self._resampler.delay_seconds
+        return inversion_samples / self._model_rate + delay_seconds
 
 
 def shape_of(card: ModelCard) -> tuple[int, int, int, str]:

@@ -74,15 +74,12 @@ class CompiledGriffinLim(GriffinLim):
             self._library.inversion_revise(self._reference, self._revision.ctypes.data)
 
     def _process(self, magnitudes: Magnitudes, tape: Any) -> Samples:
-        if len(magnitudes) <= _MOST_FRAMES:
-            return self._process_some(magnitudes, tape)
-        pieces = range(0, len(magnitudes), _MOST_FRAMES)
-        return np.concatenate(
-            [self._process_some(magnitudes[i : i + _MOST_FRAMES], tape) for i in pieces]
-        )
-
-    def _process_some(self, magnitudes: Magnitudes, tape: Any) -> Samples:
         n_frames = len(magnitudes)
+        if n_frames > _MOST_FRAMES:
+            pieces = range(0, n_frames, _MOST_FRAMES)
+            return np.concatenate(
+                [self._process(magnitudes[i : i + _MOST_FRAMES], tape) for i in pieces]
+            )
         # Buffers of our own, whose addresses are known: asking an array for its address costs as
         # much as a third of a hop.
         self._input[:n_frames] = magnitudes
@@ -114,7 +111,7 @@ class CompiledGriffinLim(GriffinLim):
             "radices": np.array(radices, np.int32),
             "twiddles": _twiddles(n_half, radices),
             "initial_windows": _even_and_odd(np.stack(self._initial_windows)),
-            "iteration_windows": _even_and_odd(self._iteration_windows),
+            "iteration_windows": _even_and_odd(self._windows_by_missing_successors()),
             "synthesis": _even_and_odd(self._synthesis / np.float32(n_half)),
             "turns": _planes(turns),
             "seed_in_silence": _planes(self._seed_in_silence),
@@ -139,6 +136,12 @@ class CompiledGriffinLim(GriffinLim):
             **at,
         )
         self._reference = ctypes.byref(self._state)
+
+    def _windows_by_missing_successors(self) -> Samples:
+        """Of the places of the queue, (n_overlap, n_fft); those at its end lack successors."""
+        n_overlap, n_active = self.n_fft // self.hop_length, self.look_ahead + 1
+        places = np.maximum(np.arange(n_overlap) + n_active - n_overlap, 0)
+        return self._iteration_windows[places]
 
 
 def _radices(n_points: int) -> list[int] | None:

@@ -21,7 +21,7 @@ typedef struct {
     float pull;           /* part of the previous estimate in the over-relaxed step */
     float silence;        /* energy of samples per energy of bins below which a frame is silent */
     const float *initial_windows;   /* (n_active, 2, n_half) */
-    const float *iteration_windows; /* (n_active, 2, n_half) */
+    const float *iteration_windows; /* (n_overlap, 2, n_half), by successors that are missing */
     const float *synthesis;         /* (2, n_half), divided by n_half */
     const float *turns;             /* (2, n_half / 2 + 1): e^{-2 pi i k / n_fft} */
     const float *seed_in_silence;   /* (2, n_half + 1) */
