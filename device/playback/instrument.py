@@ -209,11 +209,11 @@ class Instrument(Closeable):
         switch_states = self._read(started)
         samples = self.voice_switcher.block(switch_states)
         ready = self._clock()
+        self._write(samples)
         if self._flipped_at is not None and self.voice.sounding == self._bits:
             self._switch_ms.add(1e3 * (ready - self._flipped_at))
             self._switch_p50_p99 = (self._switch_ms.at(50), self._switch_ms.at(99))
             self._flipped_at = None
-        self._write(samples)
         self._period.append((ready - started, overslept, samples))
         if switch_states != self._reported or self._n_samples >= self._report_at:
             self._end_period(switch_states, ready)

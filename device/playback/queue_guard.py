@@ -7,14 +7,14 @@ MOST_SECONDS = 0.060
 _STEP_SECONDS = 0.004
 # The longest block of so long counts.
 _MEMORY_SECONDS = 60.0
-_FACTOR, _MARGIN_SECONDS = 1.5, 0.003
+_FACTOR, _MARGIN_SECONDS = 1.25, 0.003
 
 
 class QueueGuard:
     """Follows the longest block: late enough that a flip is heard soon, early enough for no gap.
 
     The switches are read, and the next block is made, when the queue is down to the guard. It is
-    1.5 times what the longest block of the last one to two minutes took, and 3 ms, from 5 to
+    1.25 times what the longest block of the last one to two minutes took, and 3 ms, from 5 to
     60 ms. It starts with 12 ms. An underrun adds 4 ms, of which every quiet minute takes 1 ms back.
 
     Attributes

@@ -18,8 +18,7 @@ from device.synthesis.variation import VariationWalk
 
 Magnitudes = NDArray[np.float32]
 
-# Where composing is slow, a flip waits so long for the helper's score; then it is composed in the
-# caller's thread after all.
+# So long a flip waits for a score of the helper; then it is composed in the caller's thread.
 MOST_WAIT_SECONDS = 0.25
 
 
@@ -203,9 +202,10 @@ class Spectrogram(Closeable):
             self._pending = None
 
     def _must_wait(self, key: ScoreKey) -> bool:
-        """Whether a flip is to be heard at once, and its score is not there and takes long."""
-        is_at_once = self._ahead and self._grid == 0
-        if not is_at_once or not self.scores.is_slow or self.scores.has(key):
+        """Whether a flip is to be heard at once, and a block had better not wait for its score."""
+        # Across the turn of the loop, the open frames need the scores of two passes.
+        is_costly = self.scores.is_slow or key[1] != self._loop_index(self.beat)
+        if not self._ahead or self._grid > 0 or not is_costly or self.scores.has(key):
             self._waiting_since = None
             return False
         now = self.n_frames * self.transport.hop_seconds
