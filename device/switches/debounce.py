@@ -36,6 +36,10 @@ class _Contact:
             self._bucket = 0.0
         return self._rest if self.chatters else level
 
+    @property
+    def is_settled(self) -> bool:
+        return self._bucket == 0.0 and not self.chatters
+
     def _record_change(self, level: bool, now: float) -> None:
         if self._bucket == 0.0 and not self.chatters:
             self._rest = not level
@@ -62,6 +66,11 @@ class ChatterFilter:
     def chattering(self) -> Bits:
         """Which switches are held."""
         return tuple(contact.chatters for contact in self._contacts)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the same levels would be returned unfiltered however often they are given."""
+        return all(contact.is_settled for contact in self._contacts)
 
     def update(self, levels: Sequence[bool], now: float) -> Bits:
         """Return the filtered levels at `now` (seconds of a monotonic clock)."""

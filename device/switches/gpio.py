@@ -70,6 +70,8 @@ class GpioSwitches(SwitchesBase):
         self._report = None if report is None else without_errors(report)
         self._active_high = active_high
         self._pulled_outside = pulled_outside
+        self._closed = active_high
+        self._settled: Bits | None = None
         self._contacts: list[InputDevice] = []
         self._open(pins)
 
@@ -91,12 +93,21 @@ class GpioSwitches(SwitchesBase):
 
     def read(self, seconds: float) -> Bits:
         """Read every pin's level, without bounce and chatter."""
+        levels = self.levels()
+        if levels == self._settled:
+            return levels  # as nearly always: what follows is for changes
         now = self._clock()
-        return self._chatter_filter.update(self._debounce.update(self.levels(), now), now)
+        filtered = self._chatter_filter.update(self._debounce.update(levels, now), now)
+        is_settled = filtered == levels and self._chatter_filter.is_settled
+        self._settled = levels if is_settled else None
+        return filtered
 
     def levels(self) -> Bits:
         """The raw levels of all switches."""
-        return tuple(bool(contact.value) for contact in self._contacts)
+        # Of the pins and not of the devices around them: read once a hop, eight devices take as
+        # long as the inversion.
+        closed = self._closed
+        return tuple(bool(contact.pin.state) == closed for contact in self._contacts)
 
     @property
     def chattering(self) -> Bits:
