@@ -4,7 +4,7 @@ import io
 import os
 import sys
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import Any
 
 import click
@@ -51,8 +51,23 @@ class Verbs(click.Group):
         return command
 
 
+def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from device.synthesis.implementation import describe_kernel
+
+        click.echo(f"switchboard, version {version('lofi-switchboard')}; {describe_kernel()}")
+        ctx.exit()
+
+
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="lofi-switchboard", prog_name="switchboard")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version, and what computes the sound, and exit.",
+)
 def switchboard() -> None:
     """Lo-Fi Switchboard: toggle switches in, endless lo-fi music out."""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from device.synthesis.voice import Voice
 
 _FLIP_SECONDS = 4.0
+_LEAST_FLIPS = 10
 
 
 @click.command()
@@ -32,9 +33,14 @@ _FLIP_SECONDS = 4.0
 @options.seed
 @options.as_json
 def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
-    """Play in real time, without sound, with a random flip every 4 s, and report the cost."""
+    """Play in real time, without sound; report the cost, and how soon flips are heard.
+
+    The cost with a random flip every 4 s; then one flip for every second of that, at random
+    moments, each found in the sound that a simulated card was given.
+    """
     from device.audio.speaker import SilentSpeaker
     from device.commands.build_instrument import build_instrument
+    from device.commands.flip_latency import measure_flips
     from device.model.network import interrupt
     from device.system.termination import TerminationHandler
 
@@ -53,7 +59,12 @@ def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
             report = instrument.play(seconds)
         termination.check()
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall
-    figures = {**_costs(instrument.voice, cpu, wall), **report.to_dict(), **_machine()}
+        costs = _costs(instrument.voice, cpu, wall)
+        n_flips = max(int(seconds), _LEAST_FLIPS)
+        flips = measure_flips(
+            instrument.voice.network, settings.performance, n_flips=n_flips, seed=seed
+        )
+    figures = {**costs, **report.to_dict(), **flips.figures(), **_machine()}
     if as_json:
         say_json(figures)
     else:
@@ -76,8 +87,10 @@ def _costs(voice: "Voice", cpu_seconds: float, wall_seconds: float) -> dict[str,
 
 def _machine() -> dict[str, Any]:
     from device.playback.statistics import resident_mb
+    from device.synthesis.implementation import describe_kernel
 
     return {
+        "kernel": describe_kernel(),
         "resident_mb": round(resident_mb(), 1),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
@@ -115,11 +128,17 @@ def _table(figures: dict[str, Any]) -> str:
             f"  the rest         {number('rest_percent')} %",
             f"block              p50 {number('block_p50_ms')} ms, p99 {number('block_p99_ms')} ms, "
             f"max {number('block_max_ms')} ms, deadline {number('block_deadline_ms')} ms",
-            f"missed deadlines   {figures['missed_deadlines']}",
-            f"switch to sample   p50 {number('switch_to_sample_p50_ms')} ms, "
-            f"p99 {number('switch_to_sample_p99_ms')} ms ({figures['n_flips']} flips), "
-            f"then {number('inversion_latency_ms')} ms of inversion (half of it new after "
-            f"{number('inversion_halfway_ms')} ms) and the card's buffer",
+            f"missed deadlines   {figures['missed_deadlines']}, underruns {figures['underruns']}",
+            f"flip to heard      p50 {number('flip_to_heard_p50_ms')} ms, "
+            f"p99 {number('flip_to_heard_p99_ms')} ms until half of the sound is new "
+            f"({figures['n_timed_flips']} flips, a card of 44,100 Hz)",
+            f"  read             p50 {number('flip_to_read_p50_ms')} ms, "
+            f"p99 {number('flip_to_read_p99_ms')} ms",
+            f"  first sample     p50 {number('flip_to_first_sample_p50_ms')} ms, "
+            f"p99 {number('flip_to_first_sample_p99_ms')} ms",
+            f"  nine tenths new  p50 {number('flip_to_heard_90_percent_p50_ms')} ms, "
+            f"p99 {number('flip_to_heard_90_percent_p99_ms')} ms",
+            f"computed by        {figures['kernel']}",
             f"resident memory    {number('resident_mb')} MB",
         ]
     )

@@ -29,6 +29,8 @@ from device.switches.bits import format_bits, size_mismatch_warning
 from device.switches.gpio import GpioSwitches
 from device.switches.keyboard import KeyboardSwitches
 from device.switches.script import demo_switches, load_script
+from device.synthesis.implementation import describe_kernel
+from device.synthesis.kernel.library import load_kernel
 from device.system.account import is_root_elsewhere, switch_to_owner_of
 from device.system.host import Host
 from device.system.realtime import RealtimeGuard, lock_memory, set_realtime_priority
@@ -79,6 +81,10 @@ def build_instrument(
         report = display.print_line
         store = _open_store(settings, report)
         network = _open_network(settings, store, report)
+        if not settings.standalone and load_kernel().library is None:
+            report(
+                f"the sound is computed with {describe_kernel()}: it costs more, and is the same"
+            )
         make_switches = make_switches or partial(_open_switches, settings, display)
         switches = stack.enter_context(make_switches(network.card.n_switches))
         if warning := size_mismatch_warning(switches.n_switches, network.card.n_switches):

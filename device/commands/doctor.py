@@ -63,7 +63,13 @@ def doctor(
         return _draw(_labelled(settings.wiring, model), wiring, as_json=as_json)
     if pins:
         return _watch_pins(_labelled(settings.wiring, model), seconds, as_json=as_json)
-    findings = [_python(), _packages(), configuration, *_findings(settings, model, Host())]
+    findings = [
+        _python(),
+        _packages(),
+        _kernel(),
+        configuration,
+        *_findings(settings, model, Host()),
+    ]
     _print(findings, as_json=as_json)
     return int(any(finding.verdict == BAD for finding in findings))
 
@@ -187,6 +193,22 @@ def _packages() -> Finding:
         remedy = f"pip install {' '.join(missing)}"
         return Finding("packages", BAD, f"no {', '.join(missing)}", remedy)
     return Finding("packages", GOOD, ", ".join(installed))
+
+
+def _kernel() -> Finding:
+    """Which implementation computes the sound, and whether it does so as on every processor."""
+    from device.synthesis.implementation import describe_kernel
+    from device.synthesis.kernel.fingerprint import deviating_sizes
+    from device.synthesis.kernel.library import load_kernel
+
+    library = load_kernel().library
+    if library is None:
+        remedy = "install a C compiler and install again; numpy takes three to four times as long"
+        return Finding("kernel", NOTE, describe_kernel(), remedy)
+    if sizes := deviating_sizes(library):
+        found = f"other samples than on other processors, for windows of {sizes}"
+        return Finding("kernel", BAD, found, "install the wheel for this processor")
+    return Finding("kernel", GOOD, "compiled; the samples are those of every processor")
 
 
 def _portaudio() -> Finding:

@@ -56,6 +56,8 @@ class InstrumentSettings:
         In dB; lowers the limiter's ceiling.
     quantize : str
         Value of a `Quantize`.
+    glide : int
+        Frames that lead from the score before a flip into the one after it.
     as_json : bool
         The terminal shows plain lines instead of the live view.
     standalone : bool
@@ -87,6 +89,7 @@ class InstrumentSettings:
     gain: float = Performance.gain_db
     volume_limit: float = Performance.volume_limit_db
     quantize: str = Performance.quantize.value
+    glide: int = Performance.glide_frames
     as_json: bool = False
     standalone: bool = False
     ahead: bool = True
@@ -119,6 +122,7 @@ class InstrumentSettings:
             seed=self.seed,
             tempo_bpm=self.tempo,
             quantize=Quantize(self.quantize),
+            glide_frames=self.glide,
             still=self.still,
             tape=self.tape,
             gain_db=self.gain,

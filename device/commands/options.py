@@ -114,6 +114,14 @@ quantize = click.option(
     show_default=True,
     help="When a flip sounds: at once, or on the next 16th, beat or bar.",
 )
+glide = click.option(
+    "--glide",
+    type=click.IntRange(0, 8),
+    default=InstrumentSettings.glide,
+    show_default=True,
+    help="Frames that lead from the sound before a flip into the sound after it: more is softer "
+    "and later.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 
 

@@ -89,6 +89,7 @@ def _apply_config(
 @options.music
 @options.volume_limit
 @options.quantize
+@options.glide
 @options.as_json
 def play(
     config: Path | None, seconds: float | None, as_json: bool, speaker: str, **parameters: Any

@@ -33,3 +33,9 @@ def fingerprint(library: ctypes.CDLL, n_fft: int, hop_length: int, window: str) 
             inversion.revise(magnitudes[i : i + 1].repeat(inversion.look_ahead, axis=0))
         digest.update(inversion.process(magnitude[np.newaxis]).astype("<f4").tobytes())
     return digest.hexdigest()
+
+
+def deviating_sizes(library: ctypes.CDLL) -> str:
+    """The window lengths whose samples are other ones here; empty where all are as expected."""
+    sizes = [size for size, expected in EXPECTED.items() if fingerprint(library, *size) != expected]
+    return ", ".join(str(n_fft) for n_fft, _, _ in sizes)
