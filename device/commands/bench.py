@@ -42,6 +42,7 @@ def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
     from device.commands.build_instrument import build_instrument
     from device.commands.flip_latency import measure_flips
     from device.model.network import interrupt
+    from device.playback.statistics import resident_mb
     from device.system.termination import TerminationHandler
 
     settings = InstrumentSettings(model=model, seed=seed, standalone=True)
@@ -59,7 +60,7 @@ def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
             report = instrument.play(seconds)
         termination.check()
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall
-        costs = _costs(instrument.voice, cpu, wall)
+        costs = {**_costs(instrument.voice, cpu, wall), "resident_mb": round(resident_mb(), 1)}
         n_flips = max(int(seconds), _LEAST_FLIPS)
         flips = measure_flips(
             instrument.voice.network, settings.performance, n_flips=n_flips, seed=seed
@@ -86,12 +87,10 @@ def _costs(voice: "Voice", cpu_seconds: float, wall_seconds: float) -> dict[str,
 
 
 def _machine() -> dict[str, Any]:
-    from device.playback.statistics import resident_mb
     from device.synthesis.implementation import describe_kernel
 
     return {
         "kernel": describe_kernel(),
-        "resident_mb": round(resident_mb(), 1),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),

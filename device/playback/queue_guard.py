@@ -1,6 +1,6 @@
 """How much sound is left in the speaker's queue when the switches are read for the next block."""
 
-START_SECONDS = 0.012
+START_SECONDS = 0.010
 LEAST_SECONDS = 0.005
 MOST_SECONDS = 0.060
 # After an underrun, at once; given back a quarter at a time.
@@ -15,7 +15,7 @@ class QueueGuard:
 
     The switches are read, and the next block is made, when the queue is down to the guard. It is
     1.25 times what the longest block of the last one to two minutes took, and 3 ms, from 5 to
-    60 ms. It starts with 12 ms. An underrun adds 4 ms, of which every quiet minute takes 1 ms back.
+    60 ms. It starts with 10 ms. An underrun adds 4 ms, of which every quiet minute takes 1 ms back.
 
     Attributes
     ----------
@@ -46,7 +46,8 @@ class QueueGuard:
         """
         if self._renewed_at is None:
             self._renewed_at = now
-        self._longest = max(self._longest, used_seconds)
+        # Step by step: one block that was held up for long is no measure of the others.
+        self._longest = max(self._longest, min(used_seconds, self.seconds + _STEP_SECONDS))
         if now - self._renewed_at >= _MEMORY_SECONDS:
             self._renewed_at = now
             self._longest_before, self._longest = self._longest, 0.0
