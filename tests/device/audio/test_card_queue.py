@@ -122,6 +122,16 @@ def test_stale_reports_never_make_it_believe_less_than_is_queued(steps):
         assert card.queue.seconds < card.queue.capacity_seconds + 1e-9
 
 
+def test_a_report_of_more_room_than_believed_is_followed_at_once():
+    card = CardWithQueue(speed=1.5)
+    for _ in range(20):
+        card.write(HOP // 2)
+        # A second has not passed; only what a sample plays may be wrong.
+        assert card.queue.seconds <= 1.5 * card.buffer.queued_seconds + SAMPLE
+        card.time.now += 0.003
+    assert card.time.now < 1.0
+
+
 @pytest.mark.parametrize("age", [0.0, PERIOD])
 def test_after_an_underrun_only_what_is_written_then_is_queued(age):
     card = CardWithQueue(age=lambda: age)
