@@ -34,6 +34,7 @@ class CardQueue:
         self._played_at = clock()
         self._renewed_at = self._played_at
         self._least_error = float("inf")
+        self._has_reports = True
 
     def start(self, n_free: int, otherwise: float) -> None:
         """Begin with an empty buffer.
@@ -43,9 +44,10 @@ class CardQueue:
         n_free : int
             Samples that it takes now.
         otherwise : float
-            Capacity in seconds, where the card reports no room.
+            Capacity in seconds, where the card reports no room. Its reports are ignored then.
         """
-        self.capacity_seconds = n_free / self._rate if n_free > 0 else otherwise
+        self._has_reports = n_free > 0
+        self.capacity_seconds = n_free / self._rate if self._has_reports else otherwise
         self._played_at = self._renewed_at = self._clock()
 
     @property
@@ -59,6 +61,8 @@ class CardQueue:
 
     def correct(self, n_free: int) -> None:
         """Compare with the room that the card reports, in samples."""
+        if not self._has_reports:
+            return
         now = self._clock()
         most = max(self.capacity_seconds - n_free / self._rate, 0.0)
         error = most - (self._played_at - now)

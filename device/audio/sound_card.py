@@ -156,7 +156,8 @@ class CardSpeaker(Closeable):
         self._output = None
         try:
             self._output = self._open()
-        except SpeakerUnavailable:
+        except SpeakerUnavailable as error:
+            self._report(f"{error}; the music goes on unheard until then")
             self._retry_at = self._clock() + REOPEN_SECONDS
             self._pacer.restart()
 

@@ -17,6 +17,7 @@ REPORT_KEYS = {
     "inversion_halfway_ms",
     "inversion_latency_ms",
     "speaker_latency_ms",
+    "guard_ms",
     "block_p50_ms",
     "block_p99_ms",
     "block_max_ms",

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -12,8 +13,10 @@ from device.closeable import Closeable
 from device.model.network import Network
 from device.playback.model_loader import ModelLoader
 from device.store.store import ModelStore
+from device.synthesis.frame_cache import FrameCache
 from device.synthesis.performance import Performance
 from device.synthesis.score_cache import ScoreCache
+from device.synthesis.transport import Transport
 from device.synthesis.variation import VariationWalk
 from device.synthesis.voice import Voice
 from device.system.threads import THREADS
@@ -125,6 +128,29 @@ class ScoresAhead(HelperWithFault):
         return (OFF, self.bar + 1) in self.helper._scores
 
 
+class FramesAhead(HelperWithFault):
+    def make(self):
+        network = Network.open(tiny.build(self.tmp_path / "tiny.onnx"))
+        magnitude = network.magnitude
+
+        def drawn(score, beats):
+            if threading.current_thread().name == "frames":
+                self.fault()
+            return magnitude(score, beats)
+
+        network.magnitude = drawn
+        self.score = network.compose(np.array(OFF, np.float32), np.zeros(2, np.float32))
+        self.frame = 0
+        self.out = np.zeros((1, network.card.n_bins), np.float32)
+        return FrameCache(network, Transport.of(network.card, None), ahead=True)
+
+    def works(self):
+        self.frame += 1000
+        self.helper.draw(self.score, self.frame, self.out)
+        time.sleep(0.05)
+        return self.helper._next.frames is not None
+
+
 class LoaderWithFault(HelperWithFault):
     """The model loader; each subclass has the fault in another part."""
 
@@ -192,6 +218,7 @@ HELPERS = [
     LedsOnPins,
     LiveDisplay,
     ScoresAhead,
+    FramesAhead,
     LoaderThatReports,
     LoaderThatMakesAVoice,
     LoaderThatReadsTheStore,

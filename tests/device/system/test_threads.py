@@ -38,7 +38,16 @@ def test_every_thread_of_the_device_is_a_supervised_thread():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "SupervisedThread"
     }
-    assert names == {"loader", "scores", "status", "leds", "display", "messages", "signals"}
+    assert names == {
+        "loader",
+        "scores",
+        "frames",
+        "status",
+        "leds",
+        "display",
+        "messages",
+        "signals",
+    }
 
 
 def test_a_fault_is_reported_once_and_an_ended_helper_is_started_again():
