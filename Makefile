@@ -21,7 +21,7 @@ TORCH_INDEX ?=
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-SOURCES := pyproject.toml constraints.txt $(wildcard device/synthesis/kernel/*.[ch]) device/synthesis/kernel/build_hook.py
+SOURCES := pyproject.toml constraints.txt $(wildcard device/synthesis/kernel/source/*)
 
 .PHONY: play wheels test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse lock clean
 

@@ -55,7 +55,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
     if value and not ctx.resilient_parsing:
         from device.synthesis.implementation import describe_kernel
 
-        click.echo(f"switchboard, version {version('lofi-switchboard')}; {describe_kernel()}")
+        say(f"switchboard, version {version('lofi-switchboard')}; {describe_kernel()}")
         ctx.exit()
 
 

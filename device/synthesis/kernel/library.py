@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-# `build_hook.py` compiles it, beside its sources.
-PATH = Path(__file__).with_name("_kernel.so")
+# `source/build_hook.py` compiles it. Python imports nothing with such a name.
+PATH = Path(__file__).with_name("kernel.native.so")
 # Set to "numpy", it leaves the library alone.
 VARIABLE = "SWITCHBOARD_KERNEL"
 

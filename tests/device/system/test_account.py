@@ -117,9 +117,7 @@ def as_root(words, umask, sent=b""):
     Forked, because that account need not be allowed to read what a new process would import.
     """
     for module in pkgutil.walk_packages(device.__path__, "device."):
-        # The compiled kernel has the ending of an extension module, and is none.
-        if not module.name.endswith("._kernel"):
-            import_module(module.name)
+        import_module(module.name)
     codecs.lookup("ascii")
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as output:
         stdin.write(sent)

@@ -44,7 +44,7 @@ def test_with_a_compiler_the_wheel_is_for_this_processor_and_every_python(checko
         pytest.skip("no C compiler")
     wheel = built_wheel(checkout, CC="cc")
     assert wheel.name.endswith(f"-py3-none-linux_{os.uname().machine}.whl")
-    assert libraries_in(wheel) == [f"{FOLDER}/_kernel.so"]
+    assert libraries_in(wheel) == [f"{FOLDER}/kernel.native.so"]
     assert not list(checkout.rglob("*.so"))
 
 

@@ -54,7 +54,7 @@ def library_of_another_version(path):
     ("make", "reason"),
     [
         (no_file, "not compiled"),
-        (no_library, "_kernel.so"),
+        (no_library, "kernel.native.so"),
         (other_library, "synthesis_process"),
         (library_of_another_version, "of another version"),
     ],
@@ -65,13 +65,13 @@ def test_without_a_library_that_fits_numpy_plays_and_the_reason_is_given(
     if make is not no_file and make is not no_library:
         compiled_or_skip()  # there is a compiler
         load_kernel.cache_clear()
-    monkeypatch.setattr(library, "PATH", tmp_path / "_kernel.so")
-    make(tmp_path / "_kernel.so")
+    monkeypatch.setattr(library, "PATH", tmp_path / "kernel.native.so")
+    make(tmp_path / "kernel.native.so")
     assert type(make_griffin_lim(**SIZE)) is GriffinLim
     assert type(make_tape(22_050, wear=0.0)) is Tape
     assert describe_kernel().startswith("numpy (")
     assert reason in describe_kernel()
-    with pytest.raises(OSError, match=r"_kernel\.so: "):
+    with pytest.raises(OSError, match=r"kernel\.native\.so: "):
         load_library()
 
 

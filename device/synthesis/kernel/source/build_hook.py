@@ -18,9 +18,9 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FOLDER = "device/synthesis/kernel"
+FOLDER = "device/synthesis/kernel"  # of the library
 SOURCES = ("fft.c", "inversion.c", "tape.c", "synthesis.c")
-LIBRARY = "_kernel.so"
+LIBRARY = "kernel.native.so"
 # No fused multiply-add and no reordered sums: the samples are the same on every processor.
 FLAGS = (
     *("-O3", "-std=c11", "-fPIC", "-shared", "-s"),
@@ -32,7 +32,7 @@ PROCESSORS = {"aarch64": ("-mcpu=cortex_a53",), "x86_64": ()}
 
 
 class KernelBuildHook(BuildHookInterface[Any]):
-    """Adds the compiled library to a wheel; an editable installation has it beside its sources."""
+    """Adds the compiled library to a wheel, or to the checkout of an editable installation."""
 
     def dependencies(self) -> list[str]:
         """What a build for another processor needs."""
@@ -40,11 +40,11 @@ class KernelBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and name the wheel after the processor."""
-        sources = Path(self.root, FOLDER)
+        folder = Path(self.root, FOLDER)
         self._scratch = tempfile.mkdtemp(prefix="switchboard-kernel-")
         is_editable = version == "editable"
-        library = (sources if is_editable else Path(self._scratch)) / LIBRARY
-        if not compile_kernel(sources, library, _target()):
+        library = (folder if is_editable else Path(self._scratch)) / LIBRARY
+        if not compile_kernel(library, _target()):
             self.app.display_warning("no C compiler: the instrument will play with numpy alone")
             return
         if is_editable:
@@ -60,8 +60,8 @@ class KernelBuildHook(BuildHookInterface[Any]):
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-def compile_kernel(sources: Path, library: Path, target: str = "") -> bool:
-    """Compile the sources in a folder into a library; whether that was possible.
+def compile_kernel(library: Path, target: str = "") -> bool:
+    """Compile the sources beside this file into a library; whether that was possible.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def compile_kernel(sources: Path, library: Path, target: str = "") -> bool:
         One of `PROCESSORS`; empty for this machine, where a compiler that fails is as good as none.
     """
     partial = library.with_name(f".{LIBRARY}.{os.getpid()}")
-    files = [str(sources / name) for name in SOURCES]
+    files = [str(Path(__file__).with_name(name)) for name in SOURCES]
     try:
         command = [*_compiler(target), *FLAGS, "-o", str(partial), *files, "-lm"]
         subprocess.run(command, check=True)
