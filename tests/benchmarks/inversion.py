@@ -29,6 +29,8 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from device.synthesis.griffin_lim import PRESETS, GriffinLim, Preset
+from device.synthesis.kernel.griffin_lim import CompiledGriffinLim
+from device.synthesis.kernel.library import load_kernel
 from training.corpus.generator.loop import render_loop
 from training.metrics.reconstruction import (
     log_spectral_distance_db,
@@ -83,13 +85,16 @@ class Row:
 # -- the methods ----------------------------------------------------------------------------
 
 
-def ours(name: str, preset: Preset) -> Method:
+def ours(name: str, preset: Preset, implementation: type[GriffinLim]) -> Method:
     def prepare(signal: Samples) -> Job:
         magnitude = stft_magnitude(signal, preset.n_fft, preset.hop_length)
-        return lambda: streamed(GriffinLim.of(preset), magnitude, len(signal))
+        return lambda: streamed(implementation.of(preset), magnitude, len(signal))
 
     latency_ms = 1e3 * preset.latency_samples / SAMPLE_RATE
-    return Method(f"ours, {name}", preset.n_fft, preset.hop_length, "hann", prepare, latency_ms)
+    how = "numpy" if implementation is GriffinLim else "kernel"
+    return Method(
+        f"ours, {name}, {how}", preset.n_fft, preset.hop_length, "hann", prepare, latency_ms
+    )
 
 
 def librosa_griffin_lim(n_fft: int, hop_length: int, n_iter: int) -> Method:
@@ -168,7 +173,16 @@ def phase_gradient_heap(n_fft: int, hop_length: int) -> Method:
 
 def all_methods() -> list[Method]:
     """Ours; then the others at 512/128, and those with the same target at each of our windows."""
-    methods = [ours(name, preset) for name, preset in PRESETS.items()]
+    implementations = [GriffinLim]
+    if load_kernel().library is None:
+        click.echo(f"the kernel is left out: {load_kernel().reason}", err=True)
+    else:
+        implementations.append(CompiledGriffinLim)
+    methods = [
+        ours(name, preset, implementation)
+        for implementation in implementations
+        for name, preset in PRESETS.items()
+    ]
     methods.append(librosa_mel_to_audio(512, 128, 16))
     for preset in PRESETS.values():
         shape = preset.n_fft, preset.hop_length
@@ -270,8 +284,14 @@ def verdicts(rows: list[Row]) -> list[str]:
         ("ours, default", "librosa griffinlim(16) 720/180"),
         ("ours, best", "librosa griffinlim(32) 512/128"),
         ("ours, best", "librosa griffinlim(32) 1024/256"),
+        ("ours, closest", "librosa griffinlim(32) 1024/256"),
     ]
-    return [_verdict(_find(rows, own), _find(rows, peer)) for own, peer in pairs]
+    return [
+        _verdict(row, _find(rows, peer))
+        for own, peer in pairs
+        for row in rows
+        if row.name.startswith(own)
+    ]
 
 
 def _find(rows: list[Row], name: str) -> Row:
