@@ -9,12 +9,15 @@ from pathlib import Path
 import click
 
 from device.errors import MissingExtra, SwitchboardError
+from device.files import read_regular
 from device.plain_text import one_line
 from export.remote.box_client import Box
 from export.remote.ssh import Host, Line, explain
 
 _SCRIPT = Path(__file__).with_name("pair.sh")
 _SECONDS = 120.0
+_KEYGEN_SECONDS = 60.0
+_MOST_KEY_BYTES = 64 * 1024
 _PUBLIC_KEY = re.compile(r"((?:ssh|ecdsa|sk)-[\w@.-]+) ([A-Za-z0-9+/=]+)(?: .*)?", re.ASCII)
 # It becomes part of a command in authorized_keys, which has quotes of its own.
 _PLAIN_PATH = re.compile(r"/[\w./+-]*", re.ASCII)
@@ -119,8 +122,10 @@ def make_identity(identity: Path) -> bool:
     PairingError
         If it cannot be made.
     """
-    if identity.exists():
+    if identity.is_file():
         return False
+    if identity.exists():
+        raise PairingError(f"{identity}: found no regular file, expected a key; see --identity")
     try:
         identity.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -141,7 +146,10 @@ def public_half(identity: Path) -> str:
     """
     beside = identity.with_name(identity.name + ".pub")
     if beside.is_file():
-        text = beside.read_text(errors="replace")
+        try:
+            text = read_regular(beside, _MOST_KEY_BYTES).decode(errors="replace")
+        except OSError as error:
+            raise PairingError(f"{beside}: cannot be read ({error}); see --identity") from error
     else:
         # An empty passphrase, so that ssh-keygen does not ask for one.
         text = _keygen("-y", "-P", "", "-f", str(identity))
@@ -161,8 +169,15 @@ def _keygen(*arguments: str) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
+            timeout=_KEYGEN_SECONDS,
         )
+    except subprocess.TimeoutExpired as error:
+        raise PairingError(
+            f"ssh-keygen: found no answer within {_KEYGEN_SECONDS:.0f} s, expected a key; see "
+            "--identity"
+        ) from error
     except FileNotFoundError as error:
         raise MissingExtra(
             "this verb needs ssh-keygen, which is not installed; install it with: "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.corpus.format import SAMPLE_RATE, CorpusError
-from training.corpus.recordings.audio_files import decode
+from training.corpus.recordings.guarded import decode_guarded
 from training.inversion_study.methods import (
     N_MELS,
     OVERLAP,
@@ -169,7 +169,7 @@ def read_music(path: Path, *, at_most_seconds: float | None = None) -> Samples:
         raise CorpusError(f"{path}: found {what}, expected one piece of music")
     try:
         with np.errstate(invalid="ignore"):  # reported below
-            samples = decode(path).audio
+            samples = decode_guarded(path).audio
     except CorpusError as error:
         raise CorpusError(f"{path}: {error}; expected an audio file") from error
     if at_most_seconds is not None:

@@ -1,5 +1,7 @@
 """Pairing: what it prints, what it refuses, and the keys it makes."""
 
+import os
+
 import pytest
 
 from device.cli import main
@@ -146,6 +148,33 @@ def test_a_key_that_is_none_is_refused(tmp_path):
     (tmp_path / "key").write_text("no key\n")
     with pytest.raises(PairingError, match=r"ssh-keygen: .*see --identity"):
         public_half(tmp_path / "key")
+
+
+def test_a_pipe_in_the_place_of_a_key_or_of_its_public_half_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PairingError, match="found no regular file"):
+        make_identity(tmp_path / "pipe")
+    make_identity(tmp_path / "key")
+    (tmp_path / "key.pub").unlink()
+    os.mkfifo(tmp_path / "key.pub")
+    assert public_half(tmp_path / "key").startswith("ssh-ed25519 ")
+
+
+def test_a_public_half_without_an_end_is_refused(tmp_path):
+    make_identity(tmp_path / "key")
+    (tmp_path / "key.pub").write_bytes(b"ssh-ed25519 " + bytes(10**7))
+    with pytest.raises(PairingError, match="more than 65,536 bytes"):
+        public_half(tmp_path / "key")
+
+
+def test_a_keygen_that_does_not_answer_is_not_waited_for(tmp_path, monkeypatch):
+    program = tmp_path / "ssh-keygen"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("export.remote.pairing._KEYGEN_SECONDS", 0.2)
+    with pytest.raises(PairingError, match="no answer within"):
+        make_identity(tmp_path / "key")
 
 
 def test_a_key_that_cannot_be_made_is_refused(tmp_path):

@@ -29,6 +29,7 @@ from training.corpus.parallel import run_guarded
 from training.corpus.recordings import beats as rhythm
 from training.corpus.recordings import keys
 from training.corpus.recordings.audio_files import Recording, Tags, decode, read_tags
+from training.corpus.recordings.guarded import longest_seconds
 from training.corpus.recordings.rejection import find_fault
 from training.corpus.recordings.splits import LoopOrigin, choose_held_out
 from training.corpus.records import n_loops_written, read_records, remove_shard
@@ -49,8 +50,6 @@ LOWEST_HZ = 20.0
 
 _CLEAR_KEY = 0.02  # below this margin a key is uncertain, and its piece is not transposed
 _SHORTEST_SAMPLES = keys.HOP * 8
-# Ten times what an hour of music takes, at 32 kbit/s, and time for a slow machine to start.
-_LEAST_SECONDS, _SECONDS_PER_MB = 900.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ def _n_bytes(path: Path) -> int:
 
 
 def _longest_seconds(job: _Job) -> float:
-    return _LEAST_SECONDS + _SECONDS_PER_MB * _n_bytes(job.piece.path) / 1e6
+    return longest_seconds(job.piece.path)
 
 
 def _write_lost(job: _Job, worker_end: str) -> None:
