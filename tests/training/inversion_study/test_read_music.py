@@ -55,3 +55,12 @@ def test_sound_that_is_no_music_is_rejected_by_name(tmp_path, samples, words):
     soundfile.write(tmp_path / "bad.wav", samples, SAMPLE_RATE, subtype="FLOAT")
     with pytest.raises(CorpusError, match=rf"bad\.wav: .*{words}"):
         read_music(tmp_path / "bad.wav")
+
+
+def test_a_file_that_takes_too_long_to_decode_is_rejected_by_name(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "chord.wav", music(), SAMPLE_RATE)
+    # Less than a worker takes to start.
+    monkeypatch.setattr("training.corpus.recordings.guarded._LEAST_SECONDS", 0.01)
+    monkeypatch.setattr("training.corpus.recordings.guarded._SECONDS_PER_MB", 0.0)
+    with pytest.raises(CorpusError, match=r"chord\.wav: unreadable \(its worker took longer than"):
+        read_music(tmp_path / "chord.wav")
