@@ -200,6 +200,8 @@ class Instrument(Closeable):
             if total is not None and self._n_samples + self._end_samples >= total:
                 break
             self._play_block()
+        if self._period:
+            self._end_period(self._reported, self._clock())
         rest = self._end_samples if total is None else total - self._n_samples
         self._fade_out(max(min(rest, self._end_samples), 0))
 
@@ -261,17 +263,12 @@ class Instrument(Closeable):
                     listener(state)
 
     def _fade_out(self, n_samples: int) -> None:
-        """Write the last block, faded to silence so that the end does not click."""
-        if n_samples == 0:
-            return
-        samples = np.zeros(0, np.float32)
-        while len(samples) < n_samples:
-            samples = np.concatenate(
-                [samples, self.voice_switcher.block(self._read(self._clock()))]
-            )
-        samples = samples[:n_samples]
-        samples *= np.linspace(1, 0, len(samples), dtype=np.float32)
-        self._write(samples)
+        """Write the end, faded to silence so that it does not click."""
+        gain, done = np.linspace(1, 0, n_samples, dtype=np.float32), 0
+        while done < n_samples:
+            samples = self.voice_switcher.block(self._read(self._clock()))[: n_samples - done]
+            self._write(samples * gain[done : done + len(samples)])
+            done += len(samples)
 
     def _time_blocks(self, period: list[Block], now: float) -> None:
         """Count and time blocks; a resampler may keep a short one, which is left out."""
@@ -300,7 +297,7 @@ class Instrument(Closeable):
         return 0 if self._governor is None else self._governor.n_lowered
 
     def _samples_of_end(self) -> int:
-        """Length of the last block, which is faded, in samples at the speaker's rate."""
+        """Length of the end, which is faded, in samples at the speaker's rate."""
         return max(self._block_samples, round(FADE_SECONDS * self._sample_rate))
 
     @property

@@ -83,7 +83,7 @@ class ScoreCache(Closeable):
         score = self._scores.get(key)
         if score is None:
             self.n_misses += 1
-            score = self._scores[key] = self._compose(key)
+            score = self._keep(key)
             self._evict({key})
         if key != self._latest:
             if self._latest is None or bits != self._latest[0]:
@@ -104,6 +104,10 @@ class ScoreCache(Closeable):
         if key != self._latest_request:
             self._latest_request = key
             self._requests.put(key)
+
+    def _keep(self, key: ScoreKey) -> Score:
+        """Compose a score; where the other thread has done so meanwhile, that one stays."""
+        return self._scores.setdefault(key, self._compose(key))
 
     def _compose(self, key: ScoreKey) -> Score:
         bits, loop_index = key
@@ -127,7 +131,7 @@ class ScoreCache(Closeable):
             if near not in self._scores:
                 # It fails again, and is reported, when `get` composes it.
                 with suppress(ModelFailed):
-                    self._scores[near] = self._compose(near)
+                    self._keep(near)
                 self._evict({key, *nearest})
         self._evict({key, *nearest})
         self.helper_seconds += time.thread_time() - started

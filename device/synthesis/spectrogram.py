@@ -87,6 +87,7 @@ class Spectrogram(Closeable):
         self._ahead = ahead
         self._waiting_since: float | None = None
         self._score: Score | None = None
+        self._score_key: ScoreKey | None = None
         self._first_row = 0
         self._rows = np.zeros((0, network.card.n_bins), np.float32)
         self._pending: tuple[Bits, float] | None = None
@@ -111,7 +112,7 @@ class Spectrogram(Closeable):
         self.n_frames = self._first_frame = frame
         self._n_replaced = 0
         self._rows = self._rows[:0]
-        self.sounding = self._pending = self._score = None
+        self.sounding = self._pending = self._score = self._score_key = None
 
     def replace_open_frames(self, frame: int) -> None:
         """Draw from another frame on, and count all open frames as stale."""
@@ -199,7 +200,7 @@ class Spectrogram(Closeable):
             if not self._must_wait((bits, self._loop_index(beat))):
                 self._pending = (bits, next_boundary(beat, self._grid))
         if bits == self.sounding:
-            self._pending = None
+            self._pending = self._waiting_since = None
 
     def _must_wait(self, key: ScoreKey) -> bool:
         """Whether a flip is to be heard at once, and a block had better not wait for its score."""
@@ -211,8 +212,11 @@ class Spectrogram(Closeable):
         now = self.n_frames * self.transport.hop_seconds
         if self._waiting_since is None:
             self._waiting_since = now
-        self.scores.request(key)
-        return now - self._waiting_since < MOST_WAIT_SECONDS
+        if now - self._waiting_since < MOST_WAIT_SECONDS:
+            self.scores.request(key)
+            return True
+        self._waiting_since = None
+        return False
 
     def _key(self, beat: float) -> ScoreKey:
         """The bits and loop index of the score that a frame at `beat` belongs to."""
@@ -236,11 +240,12 @@ class Spectrogram(Closeable):
 
     def _draw_score(self, key: ScoreKey, first_frame: int, out: Magnitudes) -> None:
         started = time.thread_time()
-        score = self.scores.get(*key)
-        composed = time.thread_time()
-        if score is not self._score:
+        score = self._score
+        if score is None or key != self._score_key:
+            score = self.scores.get(*key)
             self._smoother.start()
-        self._score = score
+        composed = time.thread_time()
+        self._score, self._score_key = score, key
         self._frame_cache.draw(score, first_frame, out)
         self.drawing_seconds.compose += composed - started
         self.drawing_seconds.render += time.thread_time() - composed

@@ -13,9 +13,10 @@ from device.switches.bits import Bits, format_bits
 from device.switches.state_sampling import sample_states
 from device.synthesis.frame_cache import AHEAD_FRAMES
 from device.synthesis.implementation import make_griffin_lim
-from device.synthesis.performance import Performance
 
 MOST_STATES = 64
+# A speaker's queue can grow to about so many: while they play, a block waits for what it needs.
+QUEUED_FRAMES = 5
 # RMS of a state in dB of full scale: a full-scale sine has -3. The limiter is for single peaks; a
 # model whose RMS is as high is broken.
 LOUDEST_DB = 0.0
@@ -88,15 +89,15 @@ def check_speed(
     Parameters
     ----------
     deadline_share : float
-        Part of a block's duration that drawing and inverting it may take. While music plays, the
-        caches go cold between blocks, and a block takes two to three times as long as here.
+        Of what `QUEUED_FRAMES` play: so long drawing a chunk ahead and inverting so many frames may
+        take. While music plays, the caches go cold between blocks, and all takes two to three times
+        as long as here.
 
     Raises
     ------
     ModelTooSlow
     """
-    card, performance = network.card, Performance()
-    n_frames = performance.block_frames
+    card = network.card
     rng = np.random.default_rng(_SEED)
     switches = rng.integers(0, 2, card.n_switches).astype(np.float32)
     variation = rng.standard_normal(card.n_variation).astype(np.float32)
@@ -106,12 +107,12 @@ def check_speed(
     speed = Speed(
         compose_ms=_median_ms(lambda: network.compose(switches, variation), clock),
         block_ms=_median_ms(
-            lambda: inversion.process(network.magnitude(score, positions)[:n_frames]), clock
+            lambda: inversion.process(network.magnitude(score, positions)[:QUEUED_FRAMES]), clock
         ),
-        deadline_ms=1000 * n_frames * card.hop_length / card.sample_rate,
+        deadline_ms=1000 * QUEUED_FRAMES * card.hop_length / card.sample_rate,
     )
     _check("block", speed.block_ms, deadline_share * speed.deadline_ms)
-    # Usually composed ahead; where it is not, the card's buffer bridges one block.
+    # Usually composed ahead; where it is not, the speaker's queue bridges it.
     _check("compose half", speed.compose_ms, speed.deadline_ms)
     return speed
 

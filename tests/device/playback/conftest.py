@@ -2,8 +2,10 @@
 
 import pytest
 
+from device.playback.instrument import Instrument
 from device.store.store import ModelStore
 from device.switches.base import FixedSwitches
+from device.synthesis.performance import Performance
 from device.updates.validation import validate
 from tests.support import tiny_model as tiny
 from tests.support.playing_device import OFF, PlayingDevice
@@ -50,3 +52,26 @@ def add_faulty(store, tmp_path):
         return store.add(path)
 
     return add
+
+
+@pytest.fixture
+def make_instrument(network):
+    """Makes instruments that play the tiny model; their blocks have eight frames."""
+    opened = []
+
+    def make(speaker, switches=None, *, ahead=False, listeners=(), clock=None, **performance):
+        instrument = Instrument(
+            network,
+            switches or FixedSwitches((True,) * 3),
+            speaker,
+            Performance(**{"block_frames": 8, **performance}),
+            ahead=ahead,
+            listeners=listeners,
+            **({"clock": clock} if clock else {}),
+        )
+        opened.append(instrument)
+        return instrument
+
+    yield make
+    for instrument in opened:
+        instrument.close()

@@ -52,11 +52,29 @@ def test_rare_underruns_do_not_add_up():
         assert monitor.check(state) is None
 
 
-def test_a_small_share_of_late_blocks_is_no_fault_of_the_model():
+def faults_with_one_late_block_in(n_blocks, blocks_per_snapshot):
     monitor = HealthMonitor(FIRST)
-    for n in range(300):
-        state = snapshot(seconds=100 + 0.01 * n, n_underruns=7, n_late=9 + n // 20)
-        assert monitor.check(state) is None
+    for n in range(0, 1200, blocks_per_snapshot):
+        state = snapshot(
+            seconds=100 + 0.01 * n,
+            n_underruns=7,
+            n_late=9 + n // n_blocks,
+            n_blocks=FIRST.n_blocks + n,
+        )
+        if fault := monitor.check(state):
+            yield fault
+
+
+@pytest.mark.parametrize("blocks_per_snapshot", [1, 5, 20])
+def test_a_small_share_of_late_blocks_is_no_fault_of_the_model(blocks_per_snapshot):
+    assert not list(faults_with_one_late_block_in(20, blocks_per_snapshot))
+
+
+@pytest.mark.parametrize("blocks_per_snapshot", [1, 5, 20])
+def test_a_large_share_of_late_blocks_is_a_fault_of_the_model(blocks_per_snapshot):
+    fault = next(faults_with_one_late_block_in(5, blocks_per_snapshot))
+    assert "blocks late" in fault.reason
+    assert not fault.at_once
 
 
 def test_the_monitor_is_over_after_its_seconds_of_music():

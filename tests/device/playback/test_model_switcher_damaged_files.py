@@ -53,17 +53,20 @@ def test_a_model_that_cannot_be_read_at_the_start_is_retried_while_the_one_befor
     assert store.active() == store.path(second)
     assert store.refusal(second) is None
 
+    def left_aside():
+        return [line for line in device.messages if "is left aside" in line]
+
     def readable():
+        until(lambda: len(left_aside()) == 2)
         unreadable.clear()
         until(lambda: not device.loader._ready.empty())
 
     device.at(0.5, readable)
     device.play(3.0)
     assert device.models_heard() == [first, second]
-    messages = [line for line in device.messages if "is left aside" in line]
     # Once at the start, and once by the loader, however often it tries.
-    assert len(messages) == 2
-    assert all("Input/output error" in line for line in messages)
+    assert len(left_aside()) == 2
+    assert all("Input/output error" in line for line in left_aside())
 
 
 def test_a_model_that_cannot_be_read_is_not_refused_and_the_music_goes_on(

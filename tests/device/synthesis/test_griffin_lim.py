@@ -6,68 +6,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from device.model.contract import WINDOWS
-from device.synthesis.griffin_lim import PRESETS, GriffinLim
-from device.synthesis.kernel.griffin_lim import CompiledGriffinLim
-from device.synthesis.windows import analysis_window, window_peak
-from tests.support.kernel import compiled_or_skip
-
-SAMPLE_RATE = 22050
-SIZES = [(256, 64), (1024, 256)]
-N_FFT, HOP = 256, 64
-N_BINS = N_FFT // 2 + 1
-
-magnitudes = hnp.arrays(
-    np.float32,
-    st.tuples(st.integers(1, 24), st.just(N_BINS)),
-    elements=st.floats(0, 2.0**20, width=32, allow_subnormal=False),
-    fill=st.sampled_from([np.float32(0), np.float32(1e-3), np.float32(1e6)]),
+from device.synthesis.griffin_lim import PRESETS
+from device.synthesis.windows import window_peak
+from tests.support.inversion import (
+    HOP,
+    N_BINS,
+    N_FFT,
+    SAMPLE_RATE,
+    SIZES,
+    Chosen,
+    chord,
+    inversion,
+    inversion_of,
+    magnitudes,
+    noise_magnitude,
+    seconds,
+    sine,
+    stft,
+    stft_magnitude,
 )
 
-
-@pytest.fixture(scope="module", autouse=True, params=["numpy", "compiled"])
-def _implementation(request):
-    """Both implementations stand every test of the one."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "compiled":
-            compiled_or_skip()
-            patch.setitem(globals(), "GriffinLim", CompiledGriffinLim)
-        yield
-
-
-def seconds(n):
-    return np.arange(round(n * SAMPLE_RATE)) / SAMPLE_RATE
-
-
-def sine(hertz, amplitude=0.5, length=2.0):
-    return amplitude * np.sin(2 * np.pi * hertz * seconds(length))
-
-
-def chord(*hertz, length=2.0):
-    return sum(sine(h, 0.2, length) for h in hertz)
-
-
-def stft(signal, n_fft, hop, window="hann"):
-    """As the contract has it, the position of the first frame at the first sample."""
-    peak = window_peak(window, n_fft)
-    padded = np.pad(signal, (peak, n_fft - peak))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
-    return np.fft.rfft(frames * analysis_window(window, n_fft), axis=1)
-
-
-def stft_magnitude(signal, n_fft, hop, window="hann"):
-    return np.abs(stft(signal, n_fft, hop, window)).astype(np.float32)
-
-
-def noise_magnitude(n_frames, seed=0):
-    noise = 0.1 * np.random.default_rng(seed).standard_normal(n_frames * HOP)
-    return stft_magnitude(noise, N_FFT, HOP)[:n_frames]
-
-
-def inversion(n_fft=N_FFT, hop=HOP, **options):
-    return GriffinLim(n_fft=n_fft, hop_length=hop, **options)
+pytestmark = pytest.mark.usefixtures("every_implementation")
 
 
 def spectral_convergence_db(signal, n_fft, hop, window="hann"):
@@ -180,18 +141,6 @@ def test_a_chord_with_clicks_has_nearly_its_target_magnitudes(shape):
     assert spectral_convergence_db(signal, *shape) < -20
 
 
-@pytest.mark.parametrize(("n_fft", "hop"), SIZES)
-def test_an_abrupt_change_of_target_does_not_click(n_fft, hop):
-    one = stft_magnitude(chord(220, 277.2, 329.6, 440), n_fft, hop)
-    other = stft_magnitude(chord(246.9, 311, 392, 587), n_fft, hop)
-    change = len(one) // 2
-    stream = inversion(n_fft, hop)
-    samples = stream.process(np.concatenate([one[:change], other[change:]]))
-    # A click is a burst of curvature. Neither chord has less of it than the way between them.
-    late = stream.look_ahead * hop
-    assert curvature_at_change(samples, change * hop + late, stream) < 1.25
-
-
 @pytest.mark.parametrize("look_ahead", [0, 1, 2, 3])
 @pytest.mark.parametrize(("n_fft", "hop"), SIZES)
 def test_a_click_arrives_with_the_documented_delay(n_fft, hop, look_ahead):
@@ -228,118 +177,6 @@ def test_frames_with_their_true_phases_add_up_to_the_signal(window):
     np.testing.assert_allclose(rebuilt[768:5000], signal[768 - peak : 5000 - peak], atol=1e-5)
 
 
-def halfway(stream):
-    """Samples from a sine's end until half of it is left, as measured."""
-    # Four samples a period: the larger of two that follow each other is within 3 dB of its height.
-    tone = sine(SAMPLE_RATE / 4, amplitude=1.0)
-    stream.process(stft_magnitude(tone, stream.n_fft, stream.hop_length, stream.window)[:150])
-    stream.revise(np.zeros((stream.look_ahead, stream.n_bins), np.float32))
-    tail = stream.process(np.zeros((10, stream.n_bins), np.float32))
-    height = np.hypot(tail[:-1], tail[1:])
-    return np.flatnonzero(height > 0.5)[-1]
-
-
-@pytest.mark.parametrize("window", WINDOWS)
-@pytest.mark.parametrize(("n_fft", "hop"), [*SIZES, (768, 128), (768, 192)])
-def test_a_change_is_halfway_after_the_stated_samples(n_fft, hop, window):
-    stream = inversion(n_fft, hop, window=window, look_ahead=1, n_iterations=2)
-    assert halfway(stream) == pytest.approx(stream.halfway_samples, abs=n_fft // 50)
-
-
-def test_a_change_is_halfway_after_half_the_latency_of_a_symmetric_window():
-    stream = inversion(768, 192)
-    assert stream.halfway_samples == pytest.approx(stream.latency_samples / 2, abs=1)
-
-
-def test_a_change_is_heard_sooner_under_the_asymmetric_window():
-    hann, asymmetric = (inversion(768, 128, window=window) for window in WINDOWS)
-    assert halfway(asymmetric) < halfway(hann) - 60
-    assert asymmetric.delay_samples == hann.delay_samples - 128
-    assert asymmetric.latency_samples == hann.latency_samples
-
-
-def curvature_at_change(samples, change, stream):
-    """Largest second difference around a change, relative to the usual after it."""
-    curvature = np.abs(np.diff(samples, 2))
-    around = slice(change - stream.n_fft, change + stream.latency_samples + stream.n_fft)
-    return curvature[around].max() / np.percentile(curvature[around.stop : -stream.n_fft], 99.9)
-
-
-@pytest.mark.parametrize("n_iterations", [0, 1, 3])
-@pytest.mark.parametrize("look_ahead", [0, 1, 2, 3, 5])
-def test_a_revised_change_is_whole_after_the_stated_latency(look_ahead, n_iterations):
-    stream = inversion(look_ahead=look_ahead, n_iterations=n_iterations)
-    stream.process(noise_magnitude(40))
-    stream.revise(np.zeros((look_ahead, N_BINS), np.float32))
-    after = stream.process(np.zeros((30, N_BINS), np.float32))
-    assert stream.latency_samples == N_FFT - HOP
-    assert not after[stream.latency_samples :].any()
-    assert after[: stream.latency_samples - HOP].any()
-
-
-@pytest.mark.parametrize("look_ahead", [0, 2, 3])
-def test_a_change_without_a_revision_waits_for_the_frames_before_it(look_ahead):
-    stream = inversion(look_ahead=look_ahead)
-    stream.process(noise_magnitude(40))
-    after = stream.process(np.zeros((30, N_BINS), np.float32))
-    whole = stream.latency_samples + look_ahead * HOP
-    assert not after[whole:].any()
-    assert after[: whole - HOP].any()
-
-
-def test_a_revision_begins_with_the_next_hop():
-    target = noise_magnitude(40)
-    one, other = inversion(), inversion()
-    assert one.process(target).tobytes() == other.process(target).tobytes()
-    other.revise(0.5 * target[-other.look_ahead :])
-    after, revised = (stream.process(target) for stream in (one, other))
-    assert np.flatnonzero(after != revised)[0] < HOP
-
-
-def test_a_revision_comes_as_near_to_a_change_as_no_look_ahead_at_all():
-    one, other = noise_magnitude(60, seed=1), noise_magnitude(60, seed=2)
-    expected = np.concatenate([one[:30], other[30:]])
-
-    def error(stream, samples):
-        start = stream.delay_samples - stream.look_ahead * HOP
-        actual = stft_magnitude(samples[start:], N_FFT, HOP)
-        return np.linalg.norm(actual[30:36] - expected[30:36])
-
-    ahead, without = inversion(), inversion(look_ahead=0)
-    before = ahead.process(one[: 30 + ahead.look_ahead])[ahead.look_ahead * HOP :]
-    ahead.revise(other[30 : 30 + ahead.look_ahead])
-    revised = np.concatenate([before, ahead.process(other[30 + ahead.look_ahead :])])
-    assert error(ahead, revised) < error(without, without.process(expected))
-
-
-@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
-def test_a_revised_change_does_not_click(preset):
-    stream = GriffinLim.of(preset)
-    one, other = (
-        stft_magnitude(chord(*hertz), preset.n_fft, preset.hop_length)
-        for hertz in ((220, 277.2, 329.6, 440), (246.9, 311, 392, 587))
-    )
-    change = len(one) // 2
-    before = stream.process(one[:change])
-    stream.revise(other[change - stream.look_ahead : change])
-    samples = np.concatenate([before, stream.process(other[change:])])
-    assert curvature_at_change(samples, len(before), stream) < 1.5
-
-
-def test_a_revision_of_another_length_is_refused():
-    with pytest.raises(ValueError, match="found 2 frames to revise, expected 7"):
-        inversion().revise(np.zeros((2, N_BINS), np.float32))
-
-
-@given(magnitudes, magnitudes)
-@settings(max_examples=20)
-def test_a_revised_stream_survives_anything(before, after):
-    stream = inversion()
-    stream.process(before)
-    stream.revise(np.resize(after, (stream.look_ahead, N_BINS)))
-    assert np.isfinite(stream.process(after)).all()
-
-
 def test_a_frame_sounds_between_its_step_and_the_end_of_the_look_ahead():
     target = noise_magnitude(60)
     changed = target.copy()
@@ -350,7 +187,7 @@ def test_a_frame_sounds_between_its_step_and_the_end_of_the_look_ahead():
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 def test_a_preset_makes_the_stream_it_describes(preset):
-    stream = GriffinLim.of(preset)
+    stream = inversion_of(preset)
     assert stream.latency_samples == preset.latency_samples
     assert (stream.look_ahead, stream.n_iterations) == (preset.look_ahead, preset.n_iterations)
 
@@ -392,7 +229,7 @@ def test_more_iterations_have_a_smaller_error():
 )
 def test_invalid_sizes_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
-        GriffinLim(**{"n_fft": N_FFT, "hop_length": HOP, **options})
+        Chosen.implementation(**{"n_fft": N_FFT, "hop_length": HOP, **options})
 
 
 def test_steps_allocate_no_memory_that_stays():

@@ -62,6 +62,25 @@ def make_scores(counting):
         scores.close()
 
 
+@pytest.fixture
+def slow_composing(monkeypatch):
+    """Whatever it takes, composing counts as slow."""
+    monkeypatch.setattr("device.synthesis.score_cache.SLOW_SECONDS", -1.0)
+
+
+@pytest.fixture
+def fast_composing(monkeypatch):
+    """Whatever it takes, composing counts as fast."""
+    monkeypatch.setattr("device.synthesis.score_cache.SLOW_SECONDS", 1e9)
+
+
+def until(condition):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not become true"
+        time.sleep(0.001)
+
+
 def helpers():
     return [thread for thread in threading.enumerate() if thread.name == "scores"]
 
@@ -84,7 +103,8 @@ def test_without_a_helper_only_requested_scores_are_composed(make_scores, counti
     assert counting.composed == [OFF] * 4
 
 
-def test_every_flip_and_the_next_pass_are_ready(make_scores, counting):
+@pytest.mark.usefixtures("slow_composing")
+def test_where_composing_is_slow_every_flip_and_the_next_pass_are_ready(make_scores, counting):
     scores = make_scores(ahead=True)
     scores.get(OFF, 0)
     assert counting.wait_for(5)  # the state itself, three flips, the next pass
@@ -96,6 +116,100 @@ def test_every_flip_and_the_next_pass_are_ready(make_scores, counting):
     assert scores.n_misses == 1
 
 
+@pytest.mark.usefixtures("fast_composing")
+def test_where_composing_is_fast_the_next_pass_alone_is_ready(make_scores, counting):
+    scores = make_scores(ahead=True)
+    for loop_index in range(3):
+        scores.get(OFF, loop_index)
+        until(lambda index=loop_index: scores.has((OFF, index + 1)))
+    assert counting.composed == [OFF] * 4
+    assert scores.n_misses == 1
+    scores.get((True, False, False), 2)
+    until(lambda: scores.has(((True, False, False), 3)))
+    assert counting.composed == [OFF] * 4 + [(True, False, False)] * 2
+    assert not scores.is_slow
+
+
+@pytest.mark.usefixtures("slow_composing")
+def test_without_a_flip_for_two_passes_the_flips_are_not_composed_any_more(make_scores, counting):
+    scores = make_scores(ahead=True)
+    n_composed = 1
+    for loop_index, n_ahead in enumerate((4, 4, 1, 1)):
+        scores.get(OFF, loop_index)
+        n_composed += n_ahead
+        assert counting.wait_for(n_composed)
+        until(lambda index=loop_index: scores.has((OFF, index + 1)))
+    assert len(counting.composed) == n_composed
+    assert not any(scores.has((flip, 3)) for flip in flips_of(OFF))
+
+
+@pytest.mark.usefixtures("slow_composing")
+def test_the_first_flip_after_a_pause_has_its_neighbours_composed_again(make_scores):
+    scores = make_scores(ahead=True)
+    for loop_index in range(4):
+        scores.get(OFF, loop_index)
+        until(lambda index=loop_index: scores.has((OFF, index + 1)))
+    flipped = (True, False, False)
+    scores.get(flipped, 3)
+    for key in [*((flip, 3) for flip in flips_of(flipped)), (flipped, 4)]:
+        until(lambda key=key: scores.has(key))
+    assert scores.is_slow
+
+
+def test_a_score_that_is_requested_is_composed_by_the_helper(make_scores, counting):
+    scores = make_scores(ahead=True)
+    key = ((True, True, True), 3)
+    assert not scores.has(key)
+    scores.request(key)
+    until(lambda: scores.has(key))
+    scores.get(*key)
+    assert scores.n_misses == 0
+
+
+def test_a_request_comes_before_what_is_composed_ahead(network, slow_composing):
+    begun, released = threading.Event(), threading.Event()
+
+    class WaitingNetwork(CountingNetwork):
+        def compose(self, switches, variation):
+            if threading.current_thread().name == "scores" and not begun.is_set():
+                begun.set()
+                assert released.wait(PATIENCE_SECONDS)
+            return super().compose(switches, variation)
+
+    waiting = WaitingNetwork(network)
+    with ScoreCache(waiting, VariationWalk(2, seed=0), ahead=True) as scores:
+        scores.get(OFF, 0)
+        assert begun.wait(PATIENCE_SECONDS)
+        scores.request(((True, True, True), 0))
+        released.set()
+        assert waiting.wait_for(3)
+    # The one that had begun is finished; the other flips come after the request.
+    assert waiting.composed[:3] == [OFF, flips_of(OFF)[0], (True, True, True)]
+
+
+def test_a_score_that_both_threads_compose_at_once_stays_the_same(network, slow_composing):
+    """Another one with the same numbers would be taken for a change of score."""
+    begun, released = threading.Event(), threading.Event()
+
+    class WaitingNetwork(CountingNetwork):
+        def compose(self, switches, variation):
+            if threading.current_thread().name == "scores":
+                begun.set()
+                assert released.wait(PATIENCE_SECONDS)
+            return super().compose(switches, variation)
+
+    waiting = WaitingNetwork(network)
+    first_flip = flips_of(OFF)[0]
+    with ScoreCache(waiting, VariationWalk(2, seed=0), ahead=True) as scores:
+        scores.get(OFF, 0)
+        assert begun.wait(PATIENCE_SECONDS)  # the helper composes the first flip
+        score = scores.get(first_flip, 0)
+        released.set()
+        until(lambda: scores.has((first_flip, 1)))
+        assert scores.get(first_flip, 0) is score
+
+
+@pytest.mark.usefixtures("slow_composing")
 def test_a_change_of_several_switches_is_a_miss_with_the_right_score(
     make_scores, counting, network
 ):
@@ -114,17 +228,19 @@ def test_scores_do_not_depend_on_the_helper(make_scores, counting):
         assert np.array_equal(on_demand.get(bits, loop_index), ahead.get(bits, loop_index))
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_scores_of_past_passes_are_evicted(make_scores, ahead):
+@pytest.mark.parametrize(
+    ("ahead", "slow_seconds", "n_kept"), [(False, -1.0, 1), (True, -1.0, 5), (True, 1e9, 2)]
+)
+def test_scores_of_past_passes_are_evicted(make_scores, monkeypatch, ahead, slow_seconds, n_kept):
+    monkeypatch.setattr("device.synthesis.score_cache.SLOW_SECONDS", slow_seconds)
     scores = make_scores(ahead=ahead)
     states = list(product((False, True), repeat=3))
     for loop_index in range(50):
         scores.get(states[loop_index % 8], loop_index)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while ahead and (states[1], 50) not in scores._scores and time.monotonic() < deadline:
-        time.sleep(0.01)
+    if ahead:
+        until(lambda: (states[1], 50) in scores._scores and len(scores._scores) == n_kept)
     assert {loop_index for _, loop_index in scores._scores} == ({49, 50} if ahead else {49})
-    assert len(scores._scores) == (5 if ahead else 1)
+    assert len(scores._scores) == n_kept
 
 
 @pytest.mark.parametrize("ahead", [False, True])
@@ -147,6 +263,7 @@ def test_scores_of_a_pass_that_never_ends_are_evicted_too(make_scores, counting,
     assert scores.n_misses == len(states)
 
 
+@pytest.mark.usefixtures("slow_composing")
 def test_closing_does_not_wait_for_scores_that_will_not_be_played(network):
     released, begun = threading.Event(), threading.Event()
 
@@ -188,6 +305,7 @@ class LargeNetwork:
 
 @pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("mebibytes", [1, 3, 8, 16, 31, 100])
+@pytest.mark.usefixtures("slow_composing")
 def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes, ahead):
     n_bytes = mebibytes * 2**20
     rng = np.random.default_rng(mebibytes)
@@ -201,11 +319,8 @@ def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes,
             playing = scores.get(bits, loop_index)
             if ahead:
                 scores._requests.put((bits, loop_index))
-                deadline = time.monotonic() + PATIENCE_SECONDS
-                room = MOST_BYTES // n_bytes
-                while room > 1 and (bits, loop_index + 1) not in scores._scores:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.001)
+                if MOST_BYTES // n_bytes > 1:
+                    until(lambda key=(bits, loop_index + 1): scores.has(key))
             # One more is there for a moment, before the oldest goes.
             n_used = sum(score.nbytes for score in list(scores._scores.values()))
             assert n_used <= max(MOST_BYTES, n_bytes) + n_bytes * ahead

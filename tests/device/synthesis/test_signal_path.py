@@ -86,7 +86,7 @@ class Gliding:
     """A `MagnitudeSmoother` through a first score and a second one."""
 
     def __init__(self):
-        self._smoother = MagnitudeSmoother(N_BINS)
+        self._smoother = MagnitudeSmoother(N_BINS, n_smoothed=3)
         self._at = 0
 
     def process(self, magnitude):
@@ -117,7 +117,10 @@ OF_FRAMES = {
     "inversion": (lambda: inversion(look_ahead=7), HOP),
     "inversion that looks at nothing to come": (lambda: inversion(look_ahead=0), HOP),
     "inversion without a pass": (lambda: inversion(n_iterations=0), HOP),
-    "vocoder": (lambda: Vocoder(CARD, deepcopy(tape(Performance().tape)), RATE), HOP),
+    "vocoder": (
+        lambda: Vocoder(CARD, deepcopy(tape(Performance().tape)), RATE, glide_frames=1),
+        HOP,
+    ),
 }
 
 

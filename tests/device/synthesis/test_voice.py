@@ -50,19 +50,20 @@ LOOK_AHEAD = INVERSION_PRESET.look_ahead
 
 
 class MagnitudeRecorder:
-    """Wraps the inversion and keeps the magnitudes, as last revised."""
+    """Wraps the vocoder's inversion and keeps the magnitudes, as last revised."""
 
     def __init__(self, voice):
         self.magnitudes = []
-        self._inversion = voice.vocoder.inversion
+        self._inversion, self._process = voice.vocoder.inversion, voice.vocoder.process
         voice.vocoder.inversion = self
+        voice.vocoder.process = self.process
 
     def __getattr__(self, name):
         return getattr(self._inversion, name)
 
     def process(self, magnitudes):
         self.magnitudes.extend(magnitudes.copy())
-        return self._inversion.process(magnitudes)
+        return self._process(magnitudes)
 
     def revise(self, magnitudes):
         self.magnitudes[-len(magnitudes) :] = magnitudes.copy()
@@ -138,11 +139,13 @@ def test_every_switch_is_heard_in_the_block_that_reads_it(play, switch):
 
 
 def test_a_switch_turned_off_again_leaves_no_trace_in_the_frames(network):
-    voice, plain = (Voice(network, Performance(**clean)) for _ in range(2))
+    voice, plain = (Voice(network, Performance(block_frames=8, **clean)) for _ in range(2))
     recorded, expected = MagnitudeRecorder(voice), MagnitudeRecorder(plain)
     for number in range(40):
         voice.block(ALL if 10 <= number < 20 else OFF)
         plain.block(OFF)
+    assert len(recorded.magnitudes) == len(expected.magnitudes) == 320
+    assert not np.array_equal(recorded.magnitudes[80:160], expected.magnitudes[80:160])
     assert np.array_equal(recorded.magnitudes[200:], expected.magnitudes[200:])
 
 
@@ -202,7 +205,7 @@ def test_without_freezing_no_two_passes_are_equal(network):
 
 
 def test_a_change_of_score_is_smoothed_from_the_last_frame():
-    glide = MagnitudeSmoother(2)
+    glide = MagnitudeSmoother(2, n_smoothed=3)
     glide.apply(np.zeros((1, 2), np.float32))
     glide.start()
     frames = np.ones((5, 2), np.float32)
@@ -212,7 +215,7 @@ def test_a_change_of_score_is_smoothed_from_the_last_frame():
 
 
 def test_a_flip_during_smoothing_starts_from_the_smoothed_frame():
-    glide = MagnitudeSmoother(1)
+    glide = MagnitudeSmoother(1, n_smoothed=3)
     glide.apply(np.zeros((1, 1), np.float32))
     glide.start()
     first = np.ones((2, 1), np.float32)
@@ -289,4 +292,4 @@ def test_closing_ends_the_helper_and_may_be_repeated(network):
     voice.block(ALL)
     voice.close()
     voice.close()
-    assert "scores" not in {thread.name for thread in threading.enumerate()}
+    assert not {"scores", "frames"} & {thread.name for thread in threading.enumerate()}

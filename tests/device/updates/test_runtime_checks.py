@@ -120,7 +120,7 @@ class FixedTimes:
 
 
 def test_a_block_that_takes_too_long_is_refused(network):
-    # A block of the tiny model sounds for 14.5 ms.
+    # Five frames of the tiny model sound for 14.5 ms, whatever the length of a block.
     speed = check_speed(network, deadline_share=0.5, clock=FixedTimes(0.014, 0.007))
     assert (speed.compose_ms, speed.block_ms) == (14.0, 7.0)
     assert speed.deadline_ms == pytest.approx(14.5, abs=0.1)
