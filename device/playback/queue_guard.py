@@ -46,8 +46,7 @@ class QueueGuard:
         """
         if self._renewed_at is None:
             self._renewed_at = now
-        # Step by step: one block that was held up for long is no measure of the others.
-        self._longest = max(self._longest, min(used_seconds, self.seconds + _STEP_SECONDS))
+        self._longest = max(self._longest, used_seconds)
         if now - self._renewed_at >= _MEMORY_SECONDS:
             self._renewed_at = now
             self._longest_before, self._longest = self._longest, 0.0

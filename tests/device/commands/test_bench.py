@@ -17,7 +17,8 @@ def test_bench_measures_the_load_of_the_instrument(run_json):
     assert figures["resident_mb"] > 10
 
 
-def test_bench_as_a_table_has_a_dash_for_what_was_not_measured(run):
+def test_bench_as_a_table_says_how_soon_flips_are_heard(run):
     output = run("bench", "--seconds", 1)
     assert "missed deadlines   " in output
-    assert "switch to sample   p50 - ms, p99 - ms (0 flips)" in output
+    assert "flip to heard      p50 " in output
+    assert "until half of the sound is new (10 flips" in output

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 def test_doctor_checks_everything_and_finds_the_model_good(run_json):
     findings = {finding["what"]: finding for finding in run_json("doctor")}
-    assert list(findings)[:3] == ["Python", "packages", "configuration"]
+    assert list(findings)[:4] == ["Python", "packages", "kernel", "configuration"]
     assert list(findings)[-4:] == ["PortAudio", "sound cards", "pins", "model"]
     assert findings["model"]["verdict"] == "good"
     assert "3 switches, 22050 Hz" in findings["model"]["found"]

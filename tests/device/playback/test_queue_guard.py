@@ -28,8 +28,8 @@ class Device:
         return self.play(used_seconds)
 
 
-def test_it_starts_with_twelve_milliseconds():
-    assert QueueGuard().seconds == START_SECONDS == 0.012
+def test_it_starts_with_ten_milliseconds():
+    assert QueueGuard().seconds == START_SECONDS == 0.010
 
 
 def test_short_blocks_leave_the_start_as_it_is_for_a_minute():
@@ -48,8 +48,8 @@ def test_it_follows_the_longest_block_at_once(used_seconds):
 
 def test_a_block_that_is_a_little_longer_than_the_start_allows_for_counts():
     device = Device()
-    assert device.play(0.0072) == pytest.approx(START_SECONDS)
-    assert device.play(0.0074) > START_SECONDS
+    assert device.play(0.0055) == pytest.approx(START_SECONDS)
+    assert device.play(0.0057) > START_SECONDS
 
 
 @pytest.mark.parametrize("after_seconds", [1.0, 30.0, 58.0])

@@ -1,11 +1,15 @@
 """Any audio file can be studied; what cannot is rejected by name."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import soundfile
 
 from tests.support.study_music import music
 from training.corpus.format import SAMPLE_RATE, CorpusError
+from training.corpus.recordings.guarded import longest_seconds
 from training.inversion_study.experiment import read_music
 
 
@@ -57,10 +61,20 @@ def test_sound_that_is_no_music_is_rejected_by_name(tmp_path, samples, words):
         read_music(tmp_path / "bad.wav")
 
 
-def test_a_file_that_takes_too_long_to_decode_is_rejected_by_name(tmp_path, monkeypatch):
+def die(_path):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_file_that_kills_its_decoder_is_rejected_by_name(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "chord.wav", music(), SAMPLE_RATE)
-    # Less than a worker takes to start.
-    monkeypatch.setattr("training.corpus.recordings.guarded._LEAST_SECONDS", 0.01)
-    monkeypatch.setattr("training.corpus.recordings.guarded._SECONDS_PER_MB", 0.0)
-    with pytest.raises(CorpusError, match=r"chord\.wav: unreadable \(its worker took longer than"):
+    monkeypatch.setattr("training.corpus.recordings.guarded.decode", die)
+    with pytest.raises(CorpusError, match=r"chord\.wav: unreadable .*was killed by signal 9"):
         read_music(tmp_path / "chord.wav")
+
+
+def test_a_larger_file_may_take_longer_to_decode(tmp_path):
+    (tmp_path / "small").write_bytes(b"x")
+    (tmp_path / "large").write_bytes(bytes(10**6))
+    seconds = [longest_seconds(tmp_path / name) for name in ("missing", "small", "large")]
+    assert seconds == sorted(seconds)
+    assert seconds[2] - seconds[0] == pytest.approx(60.0)
