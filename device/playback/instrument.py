@@ -15,7 +15,7 @@ from device.audio.speaker import Speaker
 from device.closeable import Closeable
 from device.errors import Interrupted
 from device.model.network import Network
-from device.playback.governor import Governor
+from device.playback.governor import Governor, qualities
 from device.playback.queue_guard import QueueGuard
 from device.playback.state import InstrumentState
 from device.playback.statistics import Percentiles, level_db
@@ -63,7 +63,7 @@ class Report:
         Blocks that took longer to make than what was queued took to play; of a recording: than
         they themselves take to play.
     passes_lowered : int
-        How often the governor removed an iteration of the inversion.
+        How often the governor chose less work for a hop.
     underruns : int
         Gaps the speaker counted.
     """
@@ -111,7 +111,7 @@ class Instrument(Closeable):
         work in a `SupervisedThread`. An error of one is recorded in `THREADS`, and the music goes
         on.
     governed : bool
-        Lower the inversion's iterations while blocks are late. Not for a recording, which must not
+        Do less work for a hop while blocks are late. Not for a recording, which must not
         depend on the load of the machine.
     clock : callable
         Seconds, monotonic.
@@ -136,7 +136,8 @@ class Instrument(Closeable):
         self.speaker = speaker
         self.stop = threading.Event()
         self.listeners = list(listeners)
-        self._governor = Governor(self.voice.vocoder.inversion.n_iterations) if governed else None
+        self._qualities = qualities(self.voice.vocoder.inversion.n_iterations)
+        self._governor = Governor(len(self._qualities) - 1) if governed else None
         # The speaker keeps the rate of the first model.
         self._sample_rate = network.card.sample_rate
         self._card = network.card
@@ -287,9 +288,9 @@ class Instrument(Closeable):
         if self._governor is not None and period:
             making_seconds = sum(seconds for seconds, _, _ in period)
             playing_seconds = sum(len(samples) for _, _, samples in period) / self._sample_rate
-            inversion = self.voice.vocoder.inversion
-            inversion.n_iterations = self._governor.update(
-                1e3 * making_seconds, 1e3 * playing_seconds
+            level = self._governor.update(1e3 * making_seconds, 1e3 * playing_seconds)
+            self.voice.set_quality(
+                self._qualities[level].n_iterations, self._qualities[level].held_frames
             )
 
     @property
@@ -330,6 +331,7 @@ class Instrument(Closeable):
             n_blocks=self._n_blocks,
             n_late=self._n_late,
             n_iterations=voice.vocoder.inversion.n_iterations,
+            held_frames=voice.held_frames,
             n_lowered=self._n_lowered,
             n_not_finite=voice.network.n_not_finite,
             failure=None if voice.failure is None else str(voice.failure),

@@ -51,8 +51,10 @@ class InstrumentState:
         Blocks that were made after the speaker's queue had been played.
     n_iterations : int
         Of the inversion, as the governor sets it.
+    held_frames : int
+        Hops for which a frame is held, as the governor sets it.
     n_lowered : int
-        How often the governor removed an iteration.
+        How often the governor chose less work.
     n_not_finite : int
         Frames of this model that were not finite and are silent instead.
     failure : str or None
@@ -85,6 +87,7 @@ class InstrumentState:
     n_blocks: int
     n_late: int
     n_iterations: int
+    held_frames: int
     n_lowered: int
     n_not_finite: int
     failure: str | None

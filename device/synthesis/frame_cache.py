@@ -62,10 +62,13 @@ class FrameCache(Closeable):
     ----------
     helper_seconds : float
         Processor time of the helper.
+    held_frames : int
+        1, or 2: every other frame is drawn, and held for two hops.
     """
 
     def __init__(self, network: Network, transport: Transport, *, ahead: bool) -> None:
         self.helper_seconds = 0.0
+        self.held_frames = 1
         self._network = network
         self._transport = transport
         self._no_frames = np.zeros((0, network.card.n_bins), np.float32)
@@ -114,8 +117,10 @@ class FrameCache(Closeable):
         return chunk.first, chunk.frames
 
     def _drawn(self, chunk: _Chunk) -> Magnitudes:
-        beats = self._transport.beats(chunk.first, chunk.n_frames)
-        return self._network.magnitude(chunk.score, self._transport.in_loop(beats))
+        held = self.held_frames
+        positions = self._transport.in_loop(self._transport.beats(chunk.first, chunk.n_frames))
+        frames = self._network.magnitude(chunk.score, positions[::held])
+        return frames if held == 1 else np.repeat(frames, held, axis=0)
 
     def _draw_ahead(self) -> None:
         chunk = None

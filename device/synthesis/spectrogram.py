@@ -103,6 +103,15 @@ class Spectrogram(Closeable):
         return DrawingSeconds(self.scores.helper_seconds, self._frame_cache.helper_seconds)
 
     @property
+    def held_frames(self) -> int:
+        """Hops for which a frame that the network draws is held; from the next chunk on."""
+        return self._frame_cache.held_frames
+
+    @held_frames.setter
+    def held_frames(self, n: int) -> None:
+        self._frame_cache.held_frames = n
+
+    @property
     def beat(self) -> float:
         """Position of the next frame in beats since the start."""
         return self.transport.beat_at(self.n_frames)

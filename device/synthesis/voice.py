@@ -112,6 +112,16 @@ class Voice(Closeable):
         return self._spectrogram.scores.n_misses
 
     @property
+    def held_frames(self) -> int:
+        """Hops for which a frame that the network draws is held."""
+        return self._spectrogram.held_frames
+
+    def set_quality(self, n_iterations: int, held_frames: int) -> None:
+        """Set the iterations of the inversion, and for how many hops a frame is held: 1 or 2."""
+        self.vocoder.inversion.n_iterations = n_iterations
+        self._spectrogram.held_frames = held_frames
+
+    @property
     def compose_seconds(self) -> float:
         """Processor time of composing, on the helper thread or not, in s."""
         return self.stage_seconds.compose + self._spectrogram.helper_seconds.compose

@@ -179,7 +179,11 @@ def status_of(state: InstrumentState, *, origin: str) -> StateFields:
         "switch_to_sound_p99_ms": _rounded(state.switch_p99_ms + state.latency_ms),
         "underruns": state.n_underruns,
         "late_blocks": state.n_late,
-        "governor": {"n_passes": state.n_iterations, "n_lowered": state.n_lowered},
+        "governor": {
+            "n_passes": state.n_iterations,
+            "held_frames": state.held_frames,
+            "n_lowered": state.n_lowered,
+        },
         "share": position_of(state).code,
     }
 

@@ -32,6 +32,7 @@ _SNAPSHOT = InstrumentState(
     n_blocks=100,
     n_late=0,
     n_iterations=1,
+    held_frames=1,
     n_lowered=0,
     n_not_finite=0,
     failure=None,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from device.playback.governor import Governor
+from device.playback.governor import Governor, Quality, qualities
 
 BLOCK = 0.05  # seconds
 BLOCK_MS = 50.0
@@ -15,8 +15,8 @@ def play(governor, load, seconds):
 
 
 def seconds_until_raised(governor):
-    n_iterations, n_blocks = governor.n_iterations, 0
-    while governor.update(CALM * BLOCK_MS, BLOCK_MS) == n_iterations:
+    level, n_blocks = governor.level, 0
+    while governor.update(CALM * BLOCK_MS, BLOCK_MS) == level:
         n_blocks += 1
     return n_blocks * BLOCK
 
@@ -84,5 +84,10 @@ def test_a_long_low_load_resets_the_wait():
 
 
 def test_a_negative_number_of_iterations_is_refused():
-    with pytest.raises(ValueError, match="most_iterations -1: expected at least 0"):
+    with pytest.raises(ValueError, match="most -1: expected at least 0"):
         Governor(-1)
+
+
+def test_frames_are_held_before_iterations_are_left_out():
+    assert qualities(1) == [Quality(0, 2), Quality(1, 2), Quality(1, 1)]
+    assert qualities(0) == [Quality(0, 2), Quality(0, 1)]

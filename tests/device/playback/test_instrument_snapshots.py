@@ -138,15 +138,18 @@ class LoadClock:
         return self.now
 
 
-@pytest.mark.parametrize(("governed", "expected"), [(True, [0, 1]), (False, [1, 1])])
-def test_a_governed_instrument_has_fewer_iterations_while_blocks_are_late(
-    network, governed, expected
+@pytest.mark.parametrize(
+    ("governed", "expected", "n_lowered"),
+    [(True, [(0, 2), (1, 1)], 2), (False, [(1, 1), (1, 1)], 0)],
+)
+def test_a_governed_instrument_holds_frames_and_leaves_out_iterations_while_blocks_are_late(
+    network, governed, expected, n_lowered
 ):
-    clock, iterations = LoadClock(), []
+    clock, qualities = LoadClock(), []
 
     def record(state):
         clock.step = 1.0 if state.seconds < 1 else 0.0
-        iterations.append(state.n_iterations)
+        qualities.append((state.n_iterations, state.held_frames))
 
     switches = FixedSwitches(ALL)
     with Instrument(
@@ -159,6 +162,6 @@ def test_a_governed_instrument_has_fewer_iterations_while_blocks_are_late(
         governed=governed,
         clock=clock,
     ) as instrument:
-        report = instrument.play(12.0)
-    assert [iterations[30], iterations[-1]] == expected
-    assert report.passes_lowered == int(governed)
+        report = instrument.play(24.0)
+    assert [qualities[15], qualities[-1]] == expected
+    assert report.passes_lowered == n_lowered

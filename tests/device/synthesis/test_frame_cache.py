@@ -214,3 +214,22 @@ def test_a_closed_cache_still_draws(make_cache, network, score):
     cache, _ = make_cache(ahead=True)
     cache.close()
     assert np.array_equal(drawn(cache, score, 0, 70), expected_frames(network, score, 0, 70))
+
+
+def test_held_frames_are_drawn_half_as_often_and_last_two_hops(make_cache, network, score):
+    cache, watched = make_cache()
+    cache.held_frames = 2
+    frames = drawn(cache, score, 100, 64)
+    assert watched.sizes == [4, 4, 24]
+    assert np.array_equal(frames[::2], frames[1::2])
+    transport = Transport.of(network.card)
+    positions = transport.in_loop(transport.beats(100, 64))[::2]
+    np.testing.assert_allclose(frames[::2], network.magnitude(score, positions), rtol=1e-4)
+
+
+def test_frames_are_held_from_the_next_chunk_on(make_cache, network, score):
+    cache, watched = make_cache()
+    drawn(cache, score, 100, 2)
+    cache.held_frames = 2
+    drawn(cache, score, 102, 30)
+    assert watched.sizes == [8, 4, 24]

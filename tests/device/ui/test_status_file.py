@@ -59,6 +59,7 @@ def test_it_has_all_fields_of_a_playing_instrument(open_file, path):
             n_underruns=3,
             n_late=4,
             n_iterations=0,
+            held_frames=2,
             n_lowered=2,
             fixed_tempo_bpm=76.0,
             position=67.25,
@@ -73,7 +74,7 @@ def test_it_has_all_fields_of_a_playing_instrument(open_file, path):
     assert status["switch_to_sound_p50_ms"] == 5.0 + 118.0
     assert status["switch_to_sound_p99_ms"] == 9.0 + 118.0
     assert (status["underruns"], status["late_blocks"]) == (3, 4)
-    assert status["governor"] == {"n_passes": 0, "n_lowered": 2}
+    assert status["governor"] == {"n_passes": 0, "held_frames": 2, "n_lowered": 2}
     assert (status["temperature_celsius"], status["seconds_played"]) == (48.5, 53.4)
     assert status["last_refusal"]["reason"] == "too loud"
     assert (status["written_at"], status["uptime_seconds"]) == (1000.0, 0.0)
