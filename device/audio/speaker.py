@@ -136,7 +136,7 @@ class Pacer:
         return self._played_at
 
 
-class SilentSpeaker(Closeable):
+class SilentSpeaker(Pacer, Closeable):
     """Plays nothing, in real time."""
 
     name = "silent"
@@ -150,27 +150,13 @@ class SilentSpeaker(Closeable):
         clock: Clock = time.monotonic,
         sleep: Sleep = time.sleep,
     ) -> None:
-        self._pacer = Pacer(sample_rate, buffer_seconds=buffer_seconds, clock=clock, sleep=sleep)
-
-    @property
-    def n_underruns(self) -> int:
-        """How often the sound broke off because a block came too late."""
-        return self._pacer.n_underruns
-
-    @property
-    def queued_seconds(self) -> float:
-        """How long what is queued plays."""
-        return self._pacer.queued_seconds
+        super().__init__(sample_rate, buffer_seconds=buffer_seconds, clock=clock, sleep=sleep)
 
     @property
     def latency_seconds(self) -> float:
         """From now until what was written last would have been heard."""
-        return self._pacer.queued_seconds
-
-    def wait(self, queued_seconds: float) -> float:
-        """Return when no more than so much is queued; by how many seconds too late."""
-        return self._pacer.wait(queued_seconds)
+        return self.queued_seconds
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Wait as a card with this buffer would."""
-        self._pacer.advance(len(samples))
+        self.advance(len(samples))

@@ -212,7 +212,8 @@ class Instrument(Closeable):
         switch_states = self._read(started)
         samples = self.voice_switcher.block(switch_states)
         ready = self._clock()
-        self._write(samples)
+        self.speaker.write(samples)
+        self._n_samples += len(samples)
         if self._flipped_at is not None and self.voice.sounding == self._bits:
             self._switch_ms.add(1e3 * (ready - self._flipped_at))
             self._switch_p50_p99 = (self._switch_ms.at(50), self._switch_ms.at(99))
@@ -223,7 +224,7 @@ class Instrument(Closeable):
 
     def _read(self, now: float) -> Bits:
         """The states of all switches; a flip is a change of those that the model has."""
-        switch_states = self.switches.read(self.seconds)
+        switch_states = self.switches.read(self._n_samples / self._sample_rate)
         bits = fit(switch_states, self._card.n_switches)
         if bits != self._bits:
             if self._bits is not None:
@@ -232,10 +233,6 @@ class Instrument(Closeable):
                     self._flipped_at = now
             self._bits = bits
         return switch_states
-
-    def _write(self, samples: NDArray[np.float32]) -> None:
-        self.speaker.write(samples)
-        self._n_samples += len(samples)
 
     def _end_period(self, switch_states: Bits, now: float) -> None:
         """Do for some blocks together what need not be done for each: a block is short."""
@@ -268,7 +265,8 @@ class Instrument(Closeable):
         gain, done = np.linspace(1, 0, n_samples, dtype=np.float32), 0
         while done < n_samples:
             samples = self.voice_switcher.block(self._read(self._clock()))[: n_samples - done]
-            self._write(samples * gain[done : done + len(samples)])
+            self.speaker.write(samples * gain[done : done + len(samples)])
+            self._n_samples += len(samples)
             done += len(samples)
 
     def _time_blocks(self, period: list[Block], now: float) -> None:

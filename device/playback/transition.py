@@ -207,8 +207,10 @@ class VoiceSwitcher(Closeable):
 
     def block(self, switch_states: Bits) -> Samples:
         """The next block of samples for the states of all switches."""
-        samples = self._transition.block(switch_states)
-        self._transition = self._transition.next_transition
+        transition = self._transition
+        samples = transition.block(switch_states)
+        if type(transition) is not NoTransition:
+            self._transition = transition.next_transition
         return samples
 
     def schedule(self, voice: Voice, *, at_once: bool = False) -> None:

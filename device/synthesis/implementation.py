@@ -1,9 +1,9 @@
 """Which implementation computes the sound: the compiled kernel where it fits, else numpy."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
+from device.audio.resampler import Resampler
 from device.synthesis.griffin_lim import GriffinLim, Magnitudes, Samples
 from device.synthesis.kernel.griffin_lim import CompiledGriffinLim, fits
 from device.synthesis.kernel.library import load_kernel
@@ -25,11 +25,20 @@ def make_tape(sample_rate: int, **options: Any) -> Tape:
     return Tape(sample_rate, **options)
 
 
-def connect(inversion: GriffinLim, tape: Tape) -> Callable[[Magnitudes], Samples]:
-    """What inverts magnitudes, (n_frames, n_bins), and plays the samples on the tape."""
+def connect(
+    inversion: GriffinLim, tape: Tape, resampler: Resampler | None
+) -> Callable[[Magnitudes], Samples]:
+    """What turns magnitudes, (n_frames, n_bins), into samples, in as few calls as possible."""
     if isinstance(inversion, CompiledGriffinLim) and isinstance(tape, CompiledTape):
-        return partial(inversion.process_onto, tape)
-    return lambda magnitudes: tape.process(inversion.process(magnitudes))
+        to_samples = inversion.processor_onto(tape)
+    else:
+
+        def to_samples(magnitudes: Magnitudes) -> Samples:
+            return tape.process(inversion.process(magnitudes))
+
+    if resampler is None:
+        return to_samples
+    return lambda magnitudes: resampler.process(to_samples(magnitudes))
 
 
 def describe_kernel() -> str:

@@ -13,7 +13,7 @@ from device.synthesis.tape import Tape
 Samples = NDArray[np.float32]
 
 # Look-ahead and iterations; the window comes from the model.
-INVERSION_PRESET = PRESETS["best"]
+INVERSION_PRESET = PRESETS["played"]
 
 
 class Vocoder:
@@ -31,6 +31,12 @@ class Vocoder:
         Of the output; that of the first model that plays.
     glide_frames : int
         Frames that lead from one score into the next.
+
+    Attributes
+    ----------
+    process : callable
+        Turns magnitudes, (n_frames, n_bins), into samples: n_frames * hop_length, before the
+        resampler.
     """
 
     def __init__(self, card: ModelCard, tape: Tape, sample_rate: int, *, glide_frames: int) -> None:
@@ -45,11 +51,11 @@ class Vocoder:
         )
         self.smoother = MagnitudeSmoother(card.n_bins, glide_frames)
         self.tape = tape
-        self._to_samples = connect(self.inversion, tape)
         self._model_rate = card.sample_rate
         self._resampler: Resampler | None = None
         if sample_rate != card.sample_rate:
             self._resampler = Resampler(card.sample_rate, sample_rate)
+        self.process = connect(self.inversion, tape, self._resampler)
 
     @property
     def delay_seconds(self) -> float:
@@ -83,11 +89,6 @@ class Vocoder:
         targets = self.inversion.targets
         self.smoother.resume_from(targets[len(targets) - 1 - n_frames])
         return targets[1:].copy()
-
-    def process(self, magnitude: NDArray[np.float32]) -> Samples:
-        """Turn (n_frames, n_bins) into samples: n_frames * hop_length, before the resampler."""
-        samples = self._to_samples(magnitude)
-        return samples if self._resampler is None else self._resampler.process(samples)
 
     def _seconds(self, inversion_samples: int) -> float:
         delay_seconds = 0.0 if self._resampler is None else self._resampler.delay_seconds

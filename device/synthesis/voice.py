@@ -197,8 +197,14 @@ class Voice(Closeable):
 
     def _sound(self, switch_states: Bits, n_frames: int) -> Samples:
         bits = fit(switch_states, self.card.n_switches)
-        frame = self._spectrogram.next_frame(bits) if n_frames == 1 else None
-        return self._inverted(self._drawn(bits, n_frames) if frame is None else frame)
+        frames = self._spectrogram.next_frame(bits) if n_frames == 1 else None
+        if frames is None:
+            frames = self._drawn(bits, n_frames)
+        # By the clock on the wall, which is read sooner than the processor's.
+        started = time.perf_counter()
+        samples = self.vocoder.process(frames)
+        self._inversion_seconds += time.perf_counter() - started
+        return samples
 
     def _drawn(self, bits: Bits, n_frames: int) -> Magnitudes:
         """The next magnitudes, (n_frames, n_bins), after the open frames were replaced if need be.
@@ -217,13 +223,6 @@ class Voice(Closeable):
         magnitude = self._magnitude[:n_frames]
         self._spectrogram.draw(magnitude)
         return magnitude
-
-    def _inverted(self, magnitude: Magnitudes) -> Samples:
-        # By the clock on the wall, which is read sooner than the processor's.
-        started = time.perf_counter()
-        samples = self.vocoder.process(magnitude)
-        self._inversion_seconds += time.perf_counter() - started
-        return samples
 
 
 def _vocoder(

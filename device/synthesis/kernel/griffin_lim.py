@@ -1,6 +1,8 @@
 """`GriffinLim` whose inner loops are compiled: the same interface, and the same sound."""
 
 import ctypes
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,9 +60,9 @@ class CompiledGriffinLim(GriffinLim):
         """Invert (n_frames, n_bins) into (n_frames * hop_length,)."""
         return self._process(magnitudes, None)
 
-    def process_onto(self, tape: CompiledTape, magnitudes: Magnitudes) -> Samples:
-        """Invert (n_frames, n_bins), and process the samples with the tape, in one call."""
-        return self._process(magnitudes, tape.reference)
+    def processor_onto(self, tape: CompiledTape) -> Callable[[Magnitudes], Samples]:
+        """What inverts (n_frames, n_bins), and plays the samples on the tape, in one call."""
+        return partial(self._process, tape=tape.reference)
 
     def step(self, magnitude: Magnitudes, out: Samples) -> None:
         """Take one frame's magnitude, (n_bins,), and write one hop of samples into `out`."""

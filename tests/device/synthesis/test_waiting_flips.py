@@ -150,7 +150,7 @@ def test_where_composing_is_fast_a_flip_is_heard_in_the_block_that_reads_it(make
     assert held.n_composed_by_caller == 2
 
 
-@pytest.mark.parametrize("blocks_after_the_turn", [1, 3, 6])
+@pytest.mark.parametrize("blocks_after_the_turn", [1, 2, 3])
 def test_just_after_a_turn_of_the_loop_any_flip_waits_for_two_scores(
     make_voice, held, blocks_after_the_turn
 ):
