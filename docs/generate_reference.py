@@ -50,7 +50,7 @@ An error is one line on standard error, and its cause is the exit status.
 """
 # These three are not errors of the project: click and the shell define them.
 GENERAL = {
-    0: "The command did what was asked; `play` was told to stop",
+    0: "The command did its work; `play` was ended by the player",
     1: "Unexpected error: the log has a traceback. From `doctor`: the instrument could not play",
     2: "Wrong usage: unknown verb, option or value",
     130: "Interrupted before it played",

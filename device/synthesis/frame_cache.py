@@ -50,8 +50,8 @@ class FrameCache(Closeable):
     """The frames of one score; any other score or position is drawn anew.
 
     Which frames are drawn in one call depends on the score and its first frame alone. So the
-    frames are the same to the bit whoever draws them: the caller, or the helper thread, which
-    draws the chunk after the one that is being read.
+    frames are the same to the bit, drawn by the caller or by the helper thread, which draws
+    the chunk after the one that is being read.
 
     Parameters
     ----------

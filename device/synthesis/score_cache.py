@@ -24,7 +24,7 @@ WAIT_SECONDS = 5.0
 IDLE_PASSES = 2
 # What takes less is composed when a flip needs it: the sound that is queued bridges that.
 SLOW_SECONDS = 0.006
-# The block that asked is made first: the helper takes the interpreter and a core from it.
+# The block is made first: the helper takes the interpreter and a core from it.
 START_SECONDS = 0.003
 
 

@@ -1,4 +1,4 @@
-"""Where a person asked for output: one way to write to any name.
+"""Output to a name that a person gave: one way to write to any.
 
 A regular file is written beside its place and takes its name when it is complete. A link is
 followed: its target is what is written, the link stays. A pipe or a character device is written
@@ -148,7 +148,7 @@ def is_standard_output(path: Path) -> bool:
 
 
 def not_written(path: Path, error: OSError) -> OutputError:
-    """What is said of an output that cannot be written."""
+    """The error for an output that cannot be written."""
     return OutputError(
         f"{path}: found {error.strerror or error}, expected a writable folder with room; "
         "free some space or choose another file"

@@ -176,7 +176,7 @@ class SupervisedThread(Closeable):
 
     @property
     def has_ended(self) -> bool:
-        """Whether it was asked to end."""
+        """Whether `end` was called."""
         return self._ended.is_set()
 
     def end(self) -> None:
@@ -248,7 +248,7 @@ class ThreadMonitor:
     Parameters
     ----------
     report : callable
-        Takes one line for the player; each trouble is said once, until there is another.
+        Takes one line for the player; each fault is reported once, until there is another.
     """
 
     def __init__(

@@ -91,7 +91,7 @@ def validate_in_fork(path: Path, report: Any = lambda check: None) -> Validation
 
 
 def run_command(folder: Path, args: list[str], marker: Any) -> None:
-    """Run a command of the box in a folder, where ``said`` takes what it prints.
+    """Run a command of the device in a folder, where the file ``said`` takes what it prints.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Frames drawn in chunks: the same whoever draws them, and in whatever pieces they are read."""
+"""Frames drawn in chunks: the same from the caller and the helper, and in any pieces."""
 
 import threading
 import time
