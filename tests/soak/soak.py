@@ -41,14 +41,19 @@ REST_SECONDS = 4.0
 
 
 class Pin:
-    """In place of gpiozero's InputDevice: a level that is read from shared memory."""
+    """In place of gpiozero's InputDevice and its pin: a level that is read from shared memory."""
 
     def __init__(self, levels, index):
         self._levels, self._index = levels, index
 
     @property
-    def value(self):
-        return self._levels[self._index]
+    def pin(self):
+        return self
+
+    @property
+    def state(self):
+        # A closed switch connects the pin to ground.
+        return not self._levels[self._index]
 
     def close(self):
         self._levels = None
@@ -172,11 +177,13 @@ def stretch(seconds, has_bursts, seed):
     ):
         flipping.start()
         begun.wait()
-        set_realtime_priority(messages.append)
-        _like_the_service()
-        report = instrument.play(seconds + 1.0)
-        ended.set()
-        flipping.join()
+        try:
+            set_realtime_priority(messages.append)
+            _like_the_service()
+            report = instrument.play(seconds + 1.0)
+        finally:
+            ended.set()
+            flipping.join()
     # Caches and the memory that threads reserve fill up first.
     settled = monitor.memory_mb[len(monitor.memory_mb) // 2 :]
     result = Stretch(
