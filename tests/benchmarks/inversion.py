@@ -184,8 +184,7 @@ def all_methods() -> list[Method]:
         for name, preset in PRESETS.items()
     ]
     methods.append(librosa_mel_to_audio(512, 128, 16))
-    for preset in PRESETS.values():
-        shape = preset.n_fft, preset.hop_length
+    for shape in dict.fromkeys((p.n_fft, p.hop_length) for p in PRESETS.values()):
         methods += [librosa_griffin_lim(*shape, n_iter) for n_iter in (16, 32)]
     methods += [torch_griffin_lim(512, 128, n_iter) for n_iter in (16, 32)]
     try:
