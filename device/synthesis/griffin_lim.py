@@ -173,8 +173,8 @@ class GriffinLim:
         Parameters
         ----------
         share : float
-            Such as 0.5, which a Hann window has after half of `latency_samples`, and one that rises
-            faster than it falls has sooner.
+            Below 1, such as 0.5, which a Hann window has after half of `latency_samples`, and one
+            that rises faster than it falls has sooner.
         n_smoothed : int
             Frames that lead from the old target to the new one, in equal steps. Measured on a sine,
             half is then reached up to 3 % of `n_fft` sooner: within a frame, too, the level falls.
