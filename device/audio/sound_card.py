@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from device.audio.card_output import CardOutput
 from device.audio.port_audio import AudioBackend, Card, PortAudio
-from device.audio.speaker import BUFFER_SECONDS, Clock, Pacer, Report, Sleep, wait_for_queue
+from device.audio.speaker import BUFFER_SECONDS, Clock, Pacer, Report, Sleep
 from device.closeable import Closeable
 from device.console import without_errors
 from device.errors import SpeakerUnavailable
@@ -89,7 +89,11 @@ class CardSpeaker(Closeable):
             return self._pacer.wait(queued_seconds)
         if self._output.capacity_seconds < queued_seconds + self._block_seconds:
             self._enlarge(self._output)
-        return wait_for_queue(self, queued_seconds, self._sleep)
+        surplus = self.queued_seconds - queued_seconds
+        if surplus <= 0:
+            return 0.0
+        self._sleep(surplus)
+        return max(queued_seconds - self.queued_seconds, 0.0)
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Queue samples of shape (n,); blocks while the card's buffer is full."""

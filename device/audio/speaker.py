@@ -65,24 +65,6 @@ class Speaker(Protocol):
     def __exit__(self, kind: object, error: object, trace: object, /) -> None: ...
 
 
-class Queue(Protocol):
-    """Something that plays what is queued."""
-
-    @property
-    def queued_seconds(self) -> float:
-        """How long what is queued plays."""
-        ...
-
-
-def wait_for_queue(queue: Queue, queued_seconds: float, sleep: Sleep) -> float:
-    """Sleep until no more than so much is queued; return by how many seconds that was too late."""
-    surplus = queue.queued_seconds - queued_seconds
-    if surplus <= 0:
-        return 0.0
-    sleep(surplus)
-    return max(queued_seconds - queue.queued_seconds, 0.0)
-
-
 class Pacer:
     """A simulated queue: only the time at which it will have been played is kept."""
 

@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.audio.doubler import RateDoubler
-from device.audio.speaker import BUFFER_SECONDS, Pacer
-from device.closeable import Closeable
+from device.audio.speaker import SilentSpeaker
 from device.model.network import Network, Score
 from device.playback.instrument import Instrument
 from device.switches.base import SwitchesBase
-from device.switches.bits import Bits
+from device.switches.bits import Bits, flipped
 from device.synthesis.performance import Performance
 from device.synthesis.windows import analysis_window
 
@@ -125,14 +124,14 @@ class RandomFlips(SwitchesBase):
         now = time.perf_counter()
         if now >= self._next_at and len(self.flipped_at) < self._n_flips:
             i = int(self._rng.integers(self.n_switches))
-            self._bits = (*self._bits[:i], not self._bits[i], *self._bits[i + 1 :])
+            self._bits = flipped(self._bits, i)
             self.flipped_at.append(self._next_at)
             self.read_at.append(now)
             self._next_at += float(self._rng.uniform(*_INTERVAL_SECONDS))
         return self._bits
 
 
-class RecordingCard(Closeable):
+class RecordingCard(SilentSpeaker):
     """A card of twice the instrument's rate that plays in real time, and keeps what it was given.
 
     Attributes
@@ -143,7 +142,6 @@ class RecordingCard(Closeable):
     """
 
     name = "simulated"
-    is_live = True
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = 2 * sample_rate
@@ -151,38 +149,19 @@ class RecordingCard(Closeable):
         self.written_at: list[float] = []
         self.played_at: list[float] = []
         self._doubler = RateDoubler()
-        self._pacer = Pacer(
-            self.sample_rate,
-            buffer_seconds=BUFFER_SECONDS,
-            clock=time.perf_counter,
-            sleep=time.sleep,
-        )
-
-    @property
-    def n_underruns(self) -> int:
-        """How often the sound broke off because a block came too late."""
-        return self._pacer.n_underruns
-
-    @property
-    def queued_seconds(self) -> float:
-        """How long what is queued plays."""
-        return self._pacer.queued_seconds
+        super().__init__(self.sample_rate, clock=time.perf_counter)
 
     @property
     def latency_seconds(self) -> float:
         """From now until what was written last has been heard."""
         return self.queued_seconds + self._doubler.delay_samples / self.sample_rate
 
-    def wait(self, queued_seconds: float) -> float:
-        """Return when no more than so much is queued; by how many seconds too late."""
-        return self._pacer.wait(queued_seconds)
-
     def write(self, samples: Samples) -> None:
         """Queue samples of shape (n,)."""
         self.sound.append(self._doubler.process(samples))
         self.written_at.append(time.perf_counter())
-        self.played_at.append(self.written_at[-1] + self._pacer.queued_seconds)
-        self._pacer.advance(len(self.sound[-1]))
+        self.played_at.append(self.written_at[-1] + self.queued_seconds)
+        super().write(self.sound[-1])
 
 
 def measure_flips(

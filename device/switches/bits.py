@@ -26,6 +26,11 @@ def format_bits(bits: Bits) -> str:
     return "".join("1" if bit else "0" for bit in bits)
 
 
+def flipped(bits: Bits, i: int) -> Bits:
+    """The same states with one switch flipped, counted from 0."""
+    return (*bits[:i], not bits[i], *bits[i + 1 :])
+
+
 def fit(bits: Bits, n_switches: int) -> Bits:
     """Switch states for a model with more or fewer switches: extra ignored, missing off."""
     if len(bits) == n_switches:

@@ -10,7 +10,7 @@ import numpy as np
 from device.closeable import Closeable
 from device.errors import ModelFailed
 from device.model.network import Network, Score
-from device.switches.bits import Bits
+from device.switches.bits import Bits, flipped
 from device.synthesis.variation import VariationWalk
 from device.system.threads import SupervisedThread
 
@@ -164,6 +164,6 @@ def _neighbours(key: ScoreKey, most: int) -> list[ScoreKey]:
     played.
     """
     bits, loop_index = key
-    flips = [(*bits[:i], not bits[i], *bits[i + 1 :]) for i in range(len(bits))]
+    flips = [flipped(bits, i) for i in range(len(bits))]
     nearest = [(flip, loop_index) for flip in flips[: max(most - 1, 0)]]
     return [*nearest, (bits, loop_index + 1)][:most]

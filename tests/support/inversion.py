@@ -22,16 +22,6 @@ magnitudes = hnp.arrays(
 )
 
 
-def spectral_convergence_db(signal, n_fft, hop, window="hann"):
-    """Magnitude error of the inverted signal relative to the target, its start left out."""
-    stream = inversion(n_fft, hop, window=window)
-    target = stft_magnitude(signal, n_fft, hop, window)
-    actual = stft_magnitude(stream.process(target)[stream.delay_samples :], n_fft, hop, window)
-    settled = slice(n_fft // hop, len(actual) - n_fft // hop)
-    error = np.linalg.norm(actual[settled] - target[settled])
-    return 20 * np.log10(error / np.linalg.norm(target[settled]))
-
-
 class Chosen:
     """The implementation that `inversion` makes; see the fixture `every_implementation`."""
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 
 import numpy as np
 
@@ -14,19 +15,14 @@ from device.playback.model_switcher import ModelSwitcher
 from device.switches.script import ScriptSwitches
 from device.synthesis.performance import Performance
 from tests.support import faulty_models
+from tests.support.waiting import wait_until
 
 RATE = 22050
 BLOCK_SECONDS = Performance().block_frames * 64 / RATE
 PATIENCE_SECONDS = 20.0
+until = partial(wait_until, limit_seconds=PATIENCE_SECONDS)
 MONITOR_SECONDS = 3.0
 OFF, FAULTY_STATE = (False,) * 8, faulty_models.FAULTY_STATE
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true"
-        time.sleep(0.005)
 
 
 class ProcessorClock:

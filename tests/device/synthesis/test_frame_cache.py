@@ -1,7 +1,7 @@
 """Frames drawn in chunks: the same from the caller and the helper, and in any pieces."""
 
 import threading
-import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from device.errors import ModelFailed
 from device.synthesis.frame_cache import AHEAD_FRAMES, FIRST_FRAMES, FrameCache
 from device.synthesis.transport import Transport
+from tests.support.waiting import wait_until
 
 PATIENCE_SECONDS = 10.0
+until = partial(wait_until, limit_seconds=PATIENCE_SECONDS)
 
 
 class WatchedNetwork:
@@ -40,13 +42,6 @@ class WatchedNetwork:
     @property
     def sizes(self):
         return [n_frames for _, n_frames in self.calls]
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true"
-        time.sleep(0.001)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Scores composed ahead: which are ready, which are evicted, and how the helper ends."""
 
 import threading
-import time
+from functools import partial
 from itertools import product
 from types import SimpleNamespace
 
@@ -12,9 +12,11 @@ from device.model.network import BUNDLED_MODEL
 from device.model.summary import read_card
 from device.synthesis.score_cache import MOST_BYTES, ScoreCache
 from device.synthesis.variation import VariationWalk
+from tests.support.waiting import wait_until
 
 OFF = (False, False, False)
 PATIENCE_SECONDS = 10.0
+until = partial(wait_until, limit_seconds=PATIENCE_SECONDS)
 
 
 def flips_of(bits):
@@ -72,13 +74,6 @@ def slow_composing(monkeypatch):
 def fast_composing(monkeypatch):
     """Whatever it takes, composing counts as fast."""
     monkeypatch.setattr("device.synthesis.score_cache.SLOW_SECONDS", 1e9)
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true"
-        time.sleep(0.001)
 
 
 def helpers():

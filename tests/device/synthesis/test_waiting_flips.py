@@ -2,7 +2,7 @@
 
 import math
 import threading
-import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import MOST_WAIT_SECONDS
 from device.synthesis.transport import Quantize
 from device.synthesis.voice import Voice
+from tests.support.waiting import wait_until
 
 OFF, FIRST, ALL = (False,) * 3, (True, False, False), (True,) * 3
 HOP_SECONDS = 64 / 22050
@@ -19,13 +20,7 @@ HOP_SECONDS = 64 / 22050
 MOST_BLOCKS = math.ceil(MOST_WAIT_SECONDS / HOP_SECONDS)
 FRAMES_PER_LOOP = 689.0625
 PATIENCE_SECONDS = 10.0
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not become true"
-        time.sleep(0.001)
+until = partial(wait_until, limit_seconds=PATIENCE_SECONDS)
 
 
 class HeldNetwork:
