@@ -19,7 +19,7 @@ from typing import Any, Self
 from device.errors import SwitchboardError
 from device.model.contract import WINDOWS
 from training.corpus.format import MARGIN
-from training.features.analysis import Analysis
+from training.features.analysis import SCALES, Analysis
 from training.features.bands import KINDS, most_mel_bands
 from training.networks.composer import N_HEADS
 
@@ -38,7 +38,7 @@ _KINDS: Mapping[Any, tuple[Any, str]] = {
     str: (str, "a text"),
 }
 # Settings that a codec's weights and codes depend on.
-CODEC_SETTINGS = ("n_codes", "n_levels", "width", "n_channels", "hidden", "analysis")
+CODEC_SETTINGS = ("n_codes", "n_levels", "width", "n_channels", "hidden", "advance_hidden", "analysis")
 # Settings that the other networks depend on.
 COMPOSER_SETTINGS = (
     "composer_width",
@@ -73,8 +73,9 @@ class Config:
     ----------
     n_codes, n_levels : int
         The code of one slot; `n_levels` is odd, so that 0 is among them.
-    width, n_channels, hidden : int
-        Channels of the codec: over slots, of the score, inside the frame decoder.
+    width, n_channels, hidden, advance_hidden : int
+        Channels of the codec: over slots, of the score, inside the frame decoder, and inside its
+        head for the phase advance.
     composer_width, composer_layers, reader_width : int
     n_switches, n_variation : int
     switches : str
@@ -92,6 +93,8 @@ class Config:
         trained: the composer continues on its codes.
     modulation_weight : float
         Weight of `modulation_loss`; 0 leaves it out.
+    advance_weight : float
+        Weight of `advance_loss`; without effect where no bins are guided.
     composer_loops : int
     codec_rate, composer_rate : float
         Peak learning rates.
@@ -119,11 +122,12 @@ class Config:
         If a value cannot work.
     """
 
-    n_codes: int = 16
+    n_codes: int = 20
     n_levels: int = 5
     width: int = 192
     n_channels: int = 384
     hidden: int = 640
+    advance_hidden: int = 512
     composer_width: int = 144
     composer_layers: int = 4
     reader_width: int = 128
@@ -136,6 +140,7 @@ class Config:
     codec_slots: int = 96
     continues: bool = False
     modulation_weight: float = 0.3
+    advance_weight: float = 1.0
     composer_loops: int = 32
     codec_rate: float = 1e-3
     composer_rate: float = 8e-4
@@ -180,7 +185,7 @@ class Config:
             renamed = {RENAMED_SETTINGS.get(name, name): value for name, value in raw.items()}
             if len(renamed) < len(raw):
                 raise KeyError("a setting under its old and its new name")
-            return cls(**{**renamed, "analysis": Analysis(**raw["analysis"])})
+            return cls(**{**renamed, "analysis": Analysis.from_dict(raw["analysis"])})
         except (KeyError, TypeError) as error:
             raise TrainingError(f"settings of another version: {error}; train again") from error
 
@@ -229,7 +234,7 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
 
 def _of_ranges(config: Config) -> dict[str, tuple[bool, str]]:
     """The same for settings of which several have one range: sizes, rates and weights."""
-    codec_sizes = ("n_codes", "n_channels", "hidden", "codec_loops")
+    codec_sizes = ("n_codes", "n_channels", "hidden", "advance_hidden", "codec_loops")
     composer_sizes = ("composer_layers", "composer_loops", "panel_variations", "panel_states")
     rates = ("codec_rate", "composer_rate")
     weights = [each.name for each in fields(config) if each.name.endswith("_weight")]
@@ -265,10 +270,19 @@ def _of_analysis(config: Config) -> dict[str, tuple[bool, str]]:
             _is_multiple(n_fft, hop_length) and n_fft >= 4 * hop_length,
             f"a part of n_fft {n_fft}, a quarter of it at most",
         ),
+        "analysis.scale": (analysis.scale in SCALES, " or ".join(SCALES)),
+        "analysis.n_guided": _guided_fit(analysis),
         "analysis.floor": (0 < analysis.floor < math.inf, "a positive number"),
         "analysis.frames_per_slot": (analysis.frames_per_slot >= 2, "2 or more"),
     }
     return checks | _band_sizes(analysis)
+
+
+def _guided_fit(analysis: Analysis) -> tuple[bool, str]:
+    # The frame a hop earlier must lie within the margin of a loop.
+    reaches = analysis.peak + analysis.hop_length <= MARGIN
+    most = analysis.n_bins if reaches else 0
+    return 0 <= analysis.n_guided <= most, f"0 to {most} bins"
 
 
 def _band_sizes(analysis: Analysis) -> dict[str, tuple[bool, str]]:

@@ -58,6 +58,8 @@ class Networks:
             width=config.width,
             n_channels=config.n_channels,
             hidden=config.hidden,
+            n_guided=config.analysis.n_guided,
+            advance_hidden=config.advance_hidden,
             **code,
         )
         composer = Composer(
