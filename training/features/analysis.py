@@ -24,8 +24,8 @@ from training.corpus.format import MARGIN
 from training.features.bands import mel_centres, warped_centres
 
 SCALES = ("shifted", "clipped")
-# Of the scatter of Gaussian noise. True magnitudes of loops, through the bands and back, are as flat
-# as the loops with .9, .3 standard deviations flatter with 1.
+# Of the scatter of Gaussian noise. True magnitudes of loops, through the bands and back, are 0.3
+# standard deviations flatter than the loops with 1.
 MOST_SCATTER = 0.9
 
 
@@ -145,7 +145,9 @@ class Analysis:
 
         Bins that are bands have theirs drawn by the network; bins that share a band have none.
         """
-        widths = np.interp(np.arange(self.n_bins), self.band_centres, np.gradient(self.band_centres))
+        widths = np.interp(
+            np.arange(self.n_bins), self.band_centres, np.gradient(self.band_centres)
+        )
         share = np.clip(widths - 1, 0, MOST_SCATTER) * (self.scale == "shifted")
         return np.asarray(share, dtype=np.float32)
 
@@ -189,7 +191,8 @@ class Analysis:
 
     def _spectrum(self, frames: NDArray[np.float32]) -> Tensor:
         window = torch.from_numpy(analysis_window(self.window, self.n_fft)).to(torch.float32)
-        return torch.fft.rfft(torch.from_numpy(frames) * window)
+        spectrum: Tensor = torch.fft.rfft(torch.from_numpy(frames) * window)
+        return spectrum
 
     def _log_bands(self, spectrum: Tensor) -> NDArray[np.float32]:
         reduction = torch.from_numpy(self.reduction).T

@@ -1,9 +1,9 @@
 """The analysed corpus, computed once and memory-mapped, for the trainer.
 
 Beside the shards of a corpus lies ``features-KEY.npy``, (n_loops, n_frames) records of two fields:
-``log_bands``, float16 (n_bands,), and ``advance``, int8 (n_guided,), the phase advance of the lowest
-bins in 1/256 of a turn. KEY names the analysis. Each loop's grid is shifted by a random part of its
-own step, so that over a corpus every position in a slot is seen.
+``log_bands``, float16 (n_bands,), and ``advance``, int8 (n_guided,), the phase advance of the
+lowest bins in 1/256 of a turn. KEY names the analysis. Each loop's grid is shifted by a random part
+of its own step, so that over a corpus every position in a slot is seen.
 """
 
 import fcntl

@@ -256,9 +256,7 @@ class FrameDecoder(nn.Module):
             x = block(x, features)
         normed: Tensor = self.norm(x)
         # No gradient from the spread to the blocks: else they would explain errors as noise.
-        advance = rows.new_zeros(len(rows), 0)
-        if self.advance is not None:
-            advance = self.advance(x, features)
+        advance = rows[:, :0] if self.advance is None else self.advance(x, features)
         return Prediction(self.out(normed), self.spread(normed.detach()), advance)
 
 
@@ -306,8 +304,8 @@ class PhaseAdvanceHead(nn.Module):
 class BinScatter(nn.Module):
     """The scatter of noise over the bins that share a band, as a function of row and phase alone.
 
-    A band knows the energy of its bins, not how it is distributed over them. In noise the magnitudes
-    are those of a complex Gaussian field; equal ones sound like a buzz.
+    A band knows the energy of its bins, not how it is distributed over them. In noise the
+    magnitudes are those of a complex Gaussian field; equal ones sound like a buzz.
 
     Parameters
     ----------

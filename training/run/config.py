@@ -38,12 +38,21 @@ _KINDS: Mapping[Any, tuple[Any, str]] = {
     str: (str, "a text"),
 }
 # Settings that a codec's weights and codes depend on.
-CODEC_SETTINGS = ("n_codes", "n_levels", "width", "n_channels", "hidden", "advance_hidden", "analysis")
+CODEC_SETTINGS = (
+    "n_codes",
+    "n_levels",
+    "width",
+    "n_channels",
+    "hidden",
+    "advance_hidden",
+    "analysis",
+)
 # Settings that the other networks depend on.
 COMPOSER_SETTINGS = (
     "composer_width",
     "composer_layers",
     "reader_width",
+    "n_rounds",
     "n_switches",
     "n_variation",
     "switches",
@@ -57,6 +66,10 @@ RENAMED_SETTINGS: Mapping[str, str] = {
     "reach": "switch_range",
     "echo_weight": "variation_reconstruction_weight",
 }
+
+
+# Of runs of versions in which these could not be set.
+_BEFORE: Mapping[str, Any] = {"n_rounds": 1, "temperature": 0.0}
 
 
 class TrainingError(SwitchboardError, ValueError):
@@ -77,6 +90,10 @@ class Config:
         Channels of the codec: over slots, of the score, inside the frame decoder, and inside its
         head for the phase advance.
     composer_width, composer_layers, reader_width : int
+    n_rounds : int
+        Rounds in which a loop is composed.
+    temperature : float
+        Of the random choice among what the logits leave open; 0 plays the most likely code.
     n_switches, n_variation : int
     switches : str
         Where switches get their meaning from, one of `SWITCH_AXES`.
@@ -131,6 +148,8 @@ class Config:
     composer_width: int = 144
     composer_layers: int = 4
     reader_width: int = 128
+    n_rounds: int = 4
+    temperature: float = 0.7
     n_switches: int = 8
     n_variation: int = 16
     switches: str = "discovered"
@@ -185,7 +204,7 @@ class Config:
             renamed = {RENAMED_SETTINGS.get(name, name): value for name, value in raw.items()}
             if len(renamed) < len(raw):
                 raise KeyError("a setting under its old and its new name")
-            return cls(**{**renamed, "analysis": Analysis.from_dict(raw["analysis"])})
+            return cls(**{**_BEFORE, **renamed, "analysis": Analysis.from_dict(raw["analysis"])})
         except (KeyError, TypeError) as error:
             raise TrainingError(f"settings of another version: {error}; train again") from error
 
@@ -227,6 +246,7 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
             f"a stretch of {STRETCH_SLOTS} or more",
         ),
         "codec_share": (0 <= config.codec_share < 1, "0 to less than 1"),
+        "temperature": (0 <= config.temperature <= 2, "0 to 2"),
         "precision": (config.precision in PRECISIONS, " or ".join(PRECISIONS)),
         "seed": (config.seed >= 0, "0 or more"),
     }
@@ -235,7 +255,13 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
 def _of_ranges(config: Config) -> dict[str, tuple[bool, str]]:
     """The same for settings of which several have one range: sizes, rates and weights."""
     codec_sizes = ("n_codes", "n_channels", "hidden", "advance_hidden", "codec_loops")
-    composer_sizes = ("composer_layers", "composer_loops", "panel_variations", "panel_states")
+    composer_sizes = (
+        "composer_layers",
+        "n_rounds",
+        "composer_loops",
+        "panel_variations",
+        "panel_states",
+    )
     rates = ("codec_rate", "composer_rate")
     weights = [each.name for each in fields(config) if each.name.endswith("_weight")]
     return {

@@ -19,7 +19,6 @@ from training.networks.composer import (
     composer_loss,
     descriptor_loss,
     frozen,
-    straight_through_argmax,
 )
 from training.networks.discriminator import HIDDEN, discriminator_loss, generator_loss
 from training.networks.modulation_loss import modulation_loss
@@ -31,6 +30,8 @@ from training.run.networks import Networks
 _BATCH = 64
 # Of the magnitude: loud bins count more, and quiet partials still count.
 ADVANCE_EXPONENT = 0.7
+# Share of the loops of which the composer is to predict all codes: it begins with none.
+ALL_UNKNOWN = 0.4
 
 
 class Stage(Protocol):
@@ -277,14 +278,29 @@ class ComposerStage:
         chosen, noise = rng.choice(len(self.train), size, replace=False), self._noise(rng, size)
         own, weight = self.process_group.shard(size), self.process_group.shard_weight(size)
         loops = self.train[self._tensor(chosen[own])]
-        posterior, logits = self._recompose(loops, noise[own])
-        parts = composer_loss(logits, self.code_indices[loops].long(), posterior)
+        unknown = self._unknown(rng, size)[own]
+        posterior, logits = self._recompose(loops, noise[own], unknown)
+        parts = composer_loss(logits, self.code_indices[loops].long(), posterior, unknown)
         return loops, {name: part * weight for name, part in vars(parts).items()}
 
-    def _recompose(self, loops: Tensor, noise: Tensor | None) -> tuple[Posterior, Tensor]:
-        posterior = self.posterior_encoder(self.code_indices[loops].long())
+    def _unknown(self, rng: np.random.Generator, size: int) -> Tensor:
+        """Which codes of a batch are to be predicted: of some loops all, else a random part."""
+        shares = np.where(rng.random(size) < ALL_UNKNOWN, 1.0, rng.random(size))
+        if self.config.n_rounds == 1:
+            shares[:] = 1.0
+        drawn = rng.random((size, *self.code_indices.shape[1:]))
+        return self._tensor(drawn <= shares[:, None, None])
+
+    def _recompose(
+        self, loops: Tensor, noise: Tensor | None, unknown: Tensor | None = None
+    ) -> tuple[Posterior, Tensor]:
+        code_indices, known = self.code_indices[loops].long(), None
+        posterior = self.posterior_encoder(code_indices)
         variation = posterior.mean if noise is None else posterior.sample(noise)
-        return posterior, self.composer(self._latent(loops, variation))
+        if unknown is not None:
+            known = F.one_hot(code_indices, self.config.n_levels) * ~unknown[..., None]
+            known = known.to(variation)
+        return posterior, self.composer(self._latent(loops, variation), known)
 
     def _latent(self, loops: Tensor, variation: Tensor) -> Tensor:
         position = self.axes.project(self.described[loops], self.labels[loops])
@@ -300,7 +316,7 @@ class ComposerStage:
         own, weight = process_group.shard(n_variations), process_group.shard_weight(n_variations)
         states = self._tensor(bits[own].astype(np.float32)).flatten(0, 1)
         variation = variation[own].repeat_interleave(n_states, dim=0)
-        codes = straight_through_argmax(self.composer(self.axes.latent(states, variation)))
+        codes = self.composer.compose(self.axes.latent(states, variation), variation)
         with frozen(self.networks.codec, self.posterior_encoder):
             described = describe_codes(self.networks, codes, self.config, shift=shift)
             inferred = self.posterior_encoder.encode(codes).mean
