@@ -143,8 +143,8 @@ class Config:
     n_levels: int = 5
     width: int = 192
     n_channels: int = 384
-    hidden: int = 640
-    advance_hidden: int = 512
+    hidden: int = 576
+    advance_hidden: int = 384
     composer_width: int = 144
     composer_layers: int = 4
     reader_width: int = 128
