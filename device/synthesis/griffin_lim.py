@@ -59,8 +59,8 @@ _SEED_OF_PHASES = 0
 RELAXATION = 0.5
 PULL = -RELAXATION / (1 + RELAXATION)
 _TINY = np.float32(1e-9)
-# A guided bin's phase goes on where the advance is at least as certain as this, and the magnitude is
-# less than this multiple of the one before.
+# A guided bin's phase goes on where the advance is at least as certain as this, and the magnitude
+# is no larger multiple of the one before.
 CERTAIN = 0.3
 ONSET = 2.0
 # What is certain weighs so much more than what an iteration measures, times how certain it is.

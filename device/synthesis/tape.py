@@ -5,14 +5,15 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
 
-# The limiter is transparent below the knee. The ceiling leaves headroom for the peaks that a
-# converter reconstructs between samples.
-KNEE = 0.5
-CEILING = 0.8
+# The limiter is transparent below the knee. Inverted phases undo what the limiter of a recording
+# did: peaks are 4 dB higher for the same loudness. At -21 LUFS these bounds bring them back to those
+# of the loops that models are trained on.
+KNEE = 0.25
+CEILING = 0.45
 
 _HISS_SECONDS = 7
 _CRACKLE_SECONDS = 11
-_HISS_LEVEL = 0.004
+_HISS_LEVEL = 0.0016
 _CRACKLE_LEVEL = 0.05
 _POPS_PER_SECOND = 6.0
 # Of a worn tape: hertz and share of the speed, from an eccentric reel and from a capstan.

@@ -14,6 +14,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from torch import Tensor, nn
 
 from device.model.contract import SLOTS_PER_BEAT
+from training.networks.codec import BinScatter
 from training.run.run_folder import FinishedRun
 
 OPSET = 20
@@ -22,7 +23,7 @@ IR_VERSION = 10
 # Not part of the contract: the digits, for comparing torch with onnxruntime before release.
 CODES = "codes"
 _INPUTS = ("switches", "variation", "score_in", "position")
-_OUTPUTS = ("score", "log_magnitude", CODES)
+RENDER_OUTPUTS = ("log_magnitude", "phase_advance")
 
 
 class ComposeHalf(nn.Module):
@@ -49,21 +50,32 @@ class ComposeHalf(nn.Module):
 
 
 class RenderHalf(nn.Module):
-    """Score (n_slots, n_channels) and position (n_frames,) in beats → (n_frames, n_bins)."""
+    """Score (n_slots, n_channels) and position (n_frames,) in beats → log magnitudes, advances.
+
+    Shape: (n_frames, n_bins), (n_frames, 2 * n_guided).
+    """
 
     def __init__(self, run: FinishedRun) -> None:
         super().__init__()
         self.n_slots = run.n_slots
         self.renderer = run.networks.codec.renderer
         self.to_bins = _to_bins(run)
+        analysis = run.config.analysis
+        share = torch.from_numpy(analysis.scatter)
+        self.scatter = None
+        if share.any():
+            self.scatter = BinScatter(run.config.n_channels, share, analysis.floor)
 
-    def forward(self, score: Tensor, position: Tensor) -> Tensor:
+    def forward(self, score: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """Each frame from the row of its slot."""
         steps = position * SLOTS_PER_BEAT
         slot = steps.floor()
         rows = score[slot.long() % self.n_slots]
-        bins: Tensor = self.to_bins(self.renderer(rows, steps - slot))
-        return bins
+        bands, advance = self.renderer.draw(rows, steps - slot)
+        bins: Tensor = self.to_bins(bands)
+        if self.scatter is not None:
+            bins = self.scatter(bins, rows, steps - slot)
+        return bins, advance
 
 
 class BoxGraph(nn.Module):
@@ -73,13 +85,16 @@ class BoxGraph(nn.Module):
         super().__init__()
         self.compose = ComposeHalf(run)
         self.render = RenderHalf(run)
+        # Without guided bins there is no output of their phase advance.
+        self.n_outputs = 2 if run.config.analysis.n_guided else 1
 
     def forward(
         self, switches: Tensor, variation: Tensor, score_in: Tensor, position: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """In the order of the contract, the digits last."""
         score, digits = self.compose(switches, variation)
-        return score, self.render(score_in, position), digits
+        frames = self.render(score_in, position)
+        return score, *frames[: self.n_outputs], digits
 
 
 class _Scale(nn.Module):
@@ -126,7 +141,7 @@ def to_onnx(run: FinishedRun, graph: BoxGraph) -> ModelProto:
             graph,
             example,
             input_names=list(_INPUTS),
-            output_names=list(_OUTPUTS),
+            output_names=["score", *RENDER_OUTPUTS[: graph.n_outputs], CODES],
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -235,17 +250,17 @@ class Weights:
     n_bytes: int
 
 
-def weights(graph: GraphProto, output_name: str) -> Weights:
-    """Count the constants that an output depends on."""
-    read = {name for node in nodes_behind(graph, output_name) for name in node.input}
+def weights(graph: GraphProto, *output_names: str) -> Weights:
+    """Count the constants that outputs depend on."""
+    read = {name for node in nodes_behind(graph, *output_names) for name in node.input}
     tensors = [tensor for tensor in graph.initializer if tensor.name in read]
     n_bytes = [tensor.ByteSize() for tensor in tensors]
     return Weights(sum(math.prod(tensor.dims) for tensor in tensors), sum(n_bytes))
 
 
-def nodes_behind(graph: GraphProto, output_name: str) -> list[NodeProto]:
-    """List the nodes that an output depends on, in their order."""
-    behind = _ancestors(graph, [output_name])
+def nodes_behind(graph: GraphProto, *output_names: str) -> list[NodeProto]:
+    """List the nodes that outputs depend on, in their order."""
+    behind = _ancestors(graph, list(output_names))
     return [node for node in graph.node if node.output[0] in behind]
 
 
