@@ -22,6 +22,8 @@ _DRIVE = 1.5
 # A worn head passes half the power at this frequency, in Hz, and half the amplitude an octave up.
 _CUTOFF_HERTZ = 4_500.0
 _N_TAPS = 8
+# From one gain to another: long enough that no step is heard, short enough to follow a knob.
+_GAIN_SECONDS = 0.02
 
 
 def limit(samples: Samples, scale: float = 1.0) -> None:
@@ -129,7 +131,7 @@ class Tape:
         0 for no tape, which leaves every sample below the limiter unchanged, to 1.
     seed : int
     gain : float
-        Linear, before the limiter.
+        Linear, before the limiter; `set_gain` changes it while it plays.
     volume_limit : float
         Linear, times the limiter's ceiling: no sample is louder.
     """
@@ -144,7 +146,11 @@ class Tape:
         volume_limit: float = 1.0,
     ) -> None:
         self._volume_limit = volume_limit
+        self._sample_rate = sample_rate
         self.gain = np.float32(gain)
+        self._n_ramp = round(_GAIN_SECONDS * sample_rate)
+        self._ramp_left = 0
+        self._gain_step = np.float32(0)
         self._at = 0
         self._noise_loops: list[Samples] = []
         self._transport: TapeTransport | None = None
@@ -160,11 +166,27 @@ class Tape:
         """Go on as after `n_samples`."""
         self._at = n_samples
 
+    @property
+    def delay_seconds(self) -> float:
+        """Mean delay of the uneven speed."""
+        return self._transport.middle / self._sample_rate if self._transport else 0.0
+
+    def set_gain(self, gain: float) -> None:
+        """Change the gain, linear, along a straight line of 20 ms from the next sample on."""
+        now = self.gain - self._gain_step * np.float32(self._ramp_left)
+        self.gain, self._ramp_left = np.float32(gain), self._n_ramp
+        self._gain_step = (self.gain - now) / np.float32(self._n_ramp)
+
     def process(self, samples: Samples) -> Samples:
         """Process (n,), n from 0 on → the same array, changed in place."""
         if self._transport:
             self._transport.process(samples, self._at)
-        samples *= self.gain
+        n_ramp = min(self._ramp_left, len(samples))
+        if n_ramp:
+            left = np.arange(self._ramp_left, self._ramp_left - n_ramp, -1, dtype=np.float32)
+            samples[:n_ramp] *= self.gain - self._gain_step * left
+            self._ramp_left -= n_ramp
+        samples[n_ramp:] *= self.gain
         for loop in self._noise_loops:
             _add_wrapped(samples, loop, self._at)
         self._at += len(samples)

@@ -71,6 +71,8 @@ class TapeState(ctypes.Structure):
         ("gain", _FLOAT),
         ("knee", _FLOAT),
         ("room", _FLOAT),
+        ("gain_step", _FLOAT),
+        ("ramp_left", _INT),
         ("n_before", _INT),
         ("loop_length", _INT * N_LOOPS),
         ("loop", _POINTER * N_LOOPS),

@@ -52,6 +52,14 @@ class CompiledTape(Tape):
         """Go on as after `n_samples`."""
         self._state.at = n_samples
 
+    def set_gain(self, gain: float) -> None:
+        """Change the gain, linear, along a straight line of 20 ms from the next sample on."""
+        self._ramp_left = self._state.ramp_left
+        super().set_gain(gain)
+        state = self._state
+        state.gain, state.gain_step = self.gain, self._gain_step
+        state.ramp_left = self._ramp_left
+
     def process(self, samples: Samples) -> Samples:
         """Process (n,), n from 0 on → the same array, changed in place."""
         known = np.ascontiguousarray(samples, np.float32)

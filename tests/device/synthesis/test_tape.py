@@ -223,3 +223,28 @@ def test_less_wear_does_less():
 def test_the_seed_sets_the_phase_of_wow_and_flutter():
     assert np.array_equal(played(sine(440.0), seed=1), played(sine(440.0), seed=1))
     assert not np.array_equal(played(sine(440.0), seed=1), played(sine(440.0), seed=2))
+
+
+@given(st.lists(st.tuples(st.integers(0, 600), st.floats(0.001, 4)), max_size=5))
+def test_a_gain_that_changes_follows_straight_lines_however_the_stream_is_cut(changes):
+    tape, whole = Tape(RATE, wear=0, gain=0.01), np.float32(0.01)
+    gains = []
+    for n, gain in changes:
+        gains.append(tape.process(np.full(n, whole)) / whole)
+        tape.set_gain(gain)
+    gains.append(tape.process(np.full(1000, whole)) / whole)
+    most_step = 4 / round(0.02 * RATE)
+    assert np.abs(np.diff(np.concatenate(gains))).max() <= most_step + 1e-4
+    assert gains[-1][-1] == pytest.approx(changes[-1][1] if changes else 0.01, rel=1e-4)
+
+
+def test_both_implementations_have_the_same_gain_sample_by_sample():
+    compiled_or_skip()
+    sounds = []
+    for implementation in (Tape, CompiledTape):
+        tape, parts = implementation(RATE, wear=0), []
+        for gain, n in ((0.3, 100), (0.9, 700), (0.1, 13), (0.4, 2000)):
+            tape.set_gain(gain)
+            parts.append(tape.process(np.linspace(-0.4, 0.4, n, dtype=np.float32)))
+        sounds.append(np.concatenate(parts))
+    assert np.array_equal(*sounds)
