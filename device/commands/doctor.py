@@ -42,7 +42,12 @@ _REINSTALL = "train and export one, or reinstall"
 )
 @options.model
 @click.option("--pins", is_flag=True, help="Show every switch live while you flip it.")
-@click.option("--seconds", type=Finite(min=0.1), help="With --pins: seconds to watch.  [no limit]")
+@click.option(
+    "--midi", is_flag=True, help="Print what arrives on the MIDI ports, and the map for the file."
+)
+@click.option(
+    "--seconds", type=Finite(min=0.1), help="With --pins or --midi: seconds to watch.  [no limit]"
+)
 @click.option(
     "--wiring",
     type=click.Path(path_type=Path),
@@ -53,6 +58,7 @@ def doctor(
     config: Path | None,
     model: Path | None,
     pins: bool,
+    midi: bool,
     seconds: float | None,
     wiring: Path | None,
     as_json: bool,
@@ -63,6 +69,10 @@ def doctor(
         return _draw(_labelled(settings.wiring, model), wiring, as_json=as_json)
     if pins:
         return _watch_pins(_labelled(settings.wiring, model), seconds, as_json=as_json)
+    if midi:
+        from device.commands.midi_learn import learn
+
+        return learn(settings, seconds, as_json=as_json)
     findings = [
         _python(),
         _packages(),

@@ -12,6 +12,7 @@ from device.synthesis.transport import Quantize
 
 if TYPE_CHECKING:
     from device.playback.share_code import SharedPosition
+    from device.switches.midi.mapping import MidiMapping
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,20 @@ class InstrumentSettings:
         Where the pull resistors are: ``inside`` the Pi or ``outside``, on the board.
     led_playing, led_fault, led_beat : int or None
         BCM numbers of the status LEDs; None: there is no such LED.
+    midi : str or None
+        ``auto``, a part of a MIDI port's name or the path of its device file; None: no MIDI.
+    midi_channel : int or None
+        1 to 16; None: every channel.
+    midi_map : tuple of str
+        What messages do, as `device.switches.midi.mapping.MidiMapping` takes it.
+    midi_lights : bool
+        Send the states of the switches back as notes.
+    midi_clock : str
+        ``off``; ``in`` follows the clock of a port, ``out`` sends one.
+    pulse_pin : int or None
+        BCM number of a pin with two pulses a beat; None: there is none.
+    scenes : tuple of str
+        ``NAME=CODE`` each, as `device.commands.open_hands.parse_scenes` takes them.
     speaker : str
         As `device.audio.open_speaker.open_speaker` takes it.
     status : Path or None
@@ -78,6 +93,13 @@ class InstrumentSettings:
     led_playing: int | None = None
     led_fault: int | None = None
     led_beat: int | None = None
+    midi: str | None = None
+    midi_channel: int | None = None
+    midi_map: tuple[str, ...] = ()
+    midi_lights: bool = False
+    midi_clock: str = "off"
+    pulse_pin: int | None = None
+    scenes: tuple[str, ...] = ()
     speaker: str = "auto"
     status: Path | None = None
     position: "SharedPosition | None" = None
@@ -114,6 +136,20 @@ class InstrumentSettings:
             pulled_outside=self.pull == "outside",
             leds={name: bcm for name, bcm in leds.items() if bcm is not None},
         )
+
+    @property
+    def midi_mapping(self) -> "MidiMapping":
+        """What MIDI messages do.
+
+        Raises
+        ------
+        SettingsError
+            If an entry is none.
+        """
+        from device.switches.midi.mapping import MidiMapping
+
+        names = [text.partition("=")[0].strip() for text in self.scenes]
+        return MidiMapping(self.midi_map, channel=self.midi_channel, scenes=names)
 
     @property
     def performance(self) -> Performance:

@@ -136,4 +136,32 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
+midi = click.option(
+    "--midi",
+    metavar="auto|NAME|FILE",
+    help="Take notes, controllers and programs from MIDI: auto is every port, NAME a part of "
+    "a port's name, FILE its device file.  [default: no MIDI]",
+)
+_midi_channel = click.option(
+    "--midi-channel", type=click.IntRange(1, 16), help="Take this channel alone.  [default: all]"
+)
+_midi_map = click.option(
+    "--midi-map",
+    multiple=True,
+    metavar="'MESSAGE = WHAT'",
+    help="What a message does, one option each, such as 'note 48 = switch 3' or 'cc 21 = tempo'; "
+    "`doctor --midi` prints what arrives.  [default: notes from 36 are the switches, cc 7 is the "
+    "volume, programs are the scenes]",
+)
+_midi_lights = click.option(
+    "--midi-lights", is_flag=True, help="Send the states of the switches back as notes."
+)
+_scenes = click.option(
+    "--scenes",
+    multiple=True,
+    metavar="NAME=CODE",
+    help="A share code to recall by MIDI, one option each: its switches, tempo and model.",
+)
+
+hands = together(midi, _midi_channel, _midi_map, _midi_lights, _scenes)
 music = together(seed, tempo, still, tape, gain)

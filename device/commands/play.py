@@ -64,6 +64,7 @@ def _apply_config(
 @click.option("--led-playing", type=int, help="BCM number of an LED that is lit while it plays.")
 @click.option("--led-fault", type=int, help="BCM number of an LED that is lit at a fault.")
 @click.option("--led-beat", type=int, help="BCM number of an LED that flashes on the beat.")
+@options.hands
 @click.option(
     "--speaker",
     default=InstrumentSettings.speaker,

@@ -127,8 +127,10 @@ def _switches(status: Status) -> str:
 
 
 def _holders(status: Status) -> str:
+    if not status["held_by"]:
+        return "the panel, all switches"
     held = [f"{switch} by {source}" for switch, source in status["held_by"].items()]
-    return f"{', '.join(held)}; the others by the panel" if held else "the panel, all switches"
+    return f"{', '.join(held)}; the others by the panel"
 
 
 def _latency(status: Status) -> str:

@@ -24,7 +24,6 @@ from device.switches.commands import (
 )
 from device.switches.remote import RemoteSwitches
 from device.synthesis.performance import Performance
-from device.synthesis.voice import Voice
 from device.system.threads import THREADS
 
 # The ranges of --tempo and --gain.
@@ -96,8 +95,8 @@ class Control:
             tempo_bpm = self.performance.tempo_bpm
             self._voices.adjust("tempo", lambda voice: voice.set_tempo(tempo_bpm))
         if self.performance.gain_db != before.gain_db:
-            gain = 10 ** (self.performance.gain_db / 20)
-            self._voices.adjust("gain", lambda voice: _set_gain(voice, gain))
+            gain_db = self.performance.gain_db
+            self._voices.adjust("gain", lambda voice: voice.set_gain(gain_db))
 
     def _apply(self, command: Command) -> None:
         match command:
@@ -141,7 +140,3 @@ class Control:
         is_other = not self._voices.voice.network.digest.startswith(position.digest)
         if is_other and self.play_model is not None:
             self.play_model(position.digest)
-
-
-def _set_gain(voice: Voice, gain: float) -> None:
-    voice.vocoder.tape.set_gain(gain)

@@ -153,6 +153,10 @@ class Voice(Closeable):
         """Go on at another tempo from the next frame on; None for the model's own."""
         self._spectrogram.set_tempo(tempo_bpm or self.card.tempo_bpm)
 
+    def set_gain(self, gain_db: float) -> None:
+        """Change the gain before the limiter within 20 ms."""
+        self.vocoder.tape.set_gain(10 ** (gain_db / 20))
+
     def seek(self, beat: float) -> None:
         """Go on with the first frame that is not before `beat`."""
         self._unused = self._unused[:0]
