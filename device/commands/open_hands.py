@@ -6,9 +6,14 @@ from contextlib import ExitStack, contextmanager
 from device.commands.instrument_settings import InstrumentSettings
 from device.errors import SettingsError, ShareCodeError
 from device.plain_text import visible
+from device.playback.beat_clock import BeatClock
+from device.playback.clock_in import ClockIn
+from device.playback.clock_out import ClockOut
 from device.playback.control import Scene
 from device.playback.instrument import Instrument, Listener
 from device.playback.share_code import SharedPosition
+from device.switches.midi.controller import MidiController
+from device.switches.panel_parts import PulsePin
 
 Report = Callable[[str], None]
 
@@ -26,23 +31,44 @@ def open_hands(
     SettingsError
         If a scene or an entry of the MIDI map is none.
     """
+    instrument.control.scenes = parse_scenes(settings.scenes)
+    if settings.midi is None and settings.midi_clock != "off":
+        raise SettingsError(
+            f"midi_clock: found {settings.midi_clock!r} without a port, expected `midi` beside it; "
+            'add midi = "auto"'
+        )
     with ExitStack() as stack:
         listeners: list[Listener] = []
-        instrument.control.scenes = parse_scenes(settings.scenes)
-        if settings.midi is not None and not settings.standalone:
-            # Imported here: most devices have no MIDI.
-            from device.switches.midi.controller import MidiController
-
-            controller = MidiController(
-                settings.midi,
-                settings.midi_mapping,
-                instrument.control.queue,
-                report=report,
-                has_lights=settings.midi_lights,
-            )
-            stack.enter_context(controller)
-            listeners.append(lambda state: controller.show(state.bits))
+        if settings.midi is not None or settings.pulse_pin is not None:
+            # What leaves the speaker when; the clocks need it.
+            beats = BeatClock(instrument.speaker)
+            listeners.append(beats)
+            send = None
+            if settings.midi is not None:
+                controller = stack.enter_context(_open_midi(settings, instrument, beats, report))
+                listeners.append(lambda state: controller.show(state.bits))
+                send = controller.ports.send if settings.midi_clock == "out" else None
+            set_pin = None
+            if settings.pulse_pin is not None:
+                set_pin = stack.enter_context(PulsePin(settings.pulse_pin)).set
+            if send is not None or set_pin is not None:
+                stack.enter_context(ClockOut(beats, send=send, set_pin=set_pin))
         yield listeners
+
+
+def _open_midi(
+    settings: InstrumentSettings, instrument: Instrument, beats: BeatClock, report: Report
+) -> MidiController:
+    assert settings.midi is not None
+    queue = instrument.control.queue
+    return MidiController(
+        settings.midi,
+        settings.midi_mapping,
+        queue,
+        report=report,
+        has_lights=settings.midi_lights,
+        real_time=ClockIn(beats, queue) if settings.midi_clock == "in" else None,
+    )
 
 
 def parse_scenes(texts: Sequence[str]) -> list[Scene]:

@@ -156,6 +156,16 @@ _midi_map = click.option(
 _midi_lights = click.option(
     "--midi-lights", is_flag=True, help="Send the states of the switches back as notes."
 )
+_midi_clock = click.option(
+    "--midi-clock",
+    type=click.Choice(["off", "in", "out"]),
+    default=InstrumentSettings.midi_clock,
+    show_default=True,
+    help="in: follow the tempo and the beats of a MIDI clock, from 40 to 200 bpm; out: send one.",
+)
+_pulse_pin = click.option(
+    "--pulse-pin", type=int, help="BCM number of a pin with two pulses a beat, for sequencers."
+)
 _scenes = click.option(
     "--scenes",
     multiple=True,
@@ -163,5 +173,5 @@ _scenes = click.option(
     help="A share code to recall by MIDI, one option each: its switches, tempo and model.",
 )
 
-hands = together(midi, _midi_channel, _midi_map, _midi_lights, _scenes)
+hands = together(midi, _midi_channel, _midi_map, _midi_lights, _midi_clock, _pulse_pin, _scenes)
 music = together(seed, tempo, still, tape, gain)

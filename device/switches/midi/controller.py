@@ -7,10 +7,10 @@ from device.closeable import Closeable
 from device.switches.bits import Bits
 from device.switches.commands import CommandQueue
 from device.switches.midi.mapping import MidiMapping
-from device.switches.midi.parser import REAL_TIME, Message
+from device.switches.midi.parser import REAL_TIME, SONG_POSITION, Message
 from device.switches.midi.ports import DEVICES, MidiPorts
 
-RealTime = Callable[[int, float], None]
+RealTime = Callable[[Message, float, str], None]
 
 
 class MidiController(Closeable):
@@ -23,7 +23,8 @@ class MidiController(Closeable):
     has_lights : bool
         Send note messages for the states of the switches.
     real_time : callable or None
-        Takes the status of a real-time message, and when it came, in s of `time.monotonic`.
+        Takes a real-time message or a song position, when it came, in s of `time.monotonic`, and
+        the port's name.
     """
 
     def __init__(
@@ -62,10 +63,9 @@ class MidiController(Closeable):
             self.ports.wake(self._changed_lights)
 
     def _receive(self, message: Message, at: float, port: str) -> None:
-        del port
-        if message.status >= REAL_TIME:
+        if message.status >= REAL_TIME or message.status == SONG_POSITION:
             if self._real_time is not None:
-                self._real_time(message.status, at)
+                self._real_time(message, at, port)
             return
         command = self._mapping.command(message)
         if command is not None:

@@ -136,7 +136,7 @@ def test_without_lights_nothing_is_sent(folder, connect):
 
 def test_real_time_messages_come_with_their_time(folder, connect):
     received = []
-    connect(real_time=lambda status, at: received.append((status, at)))
+    connect(real_time=lambda message, at, _: received.append((message.status, at)))
     with MidiPort(folder) as port:
         before = time.monotonic()
         port.play(0xFA, 0xF8)
