@@ -41,7 +41,7 @@ _REINSTALL = "train and export one, or reinstall"
     help="Configuration file.  [default: as `play` finds it]",
 )
 @options.model
-@click.option("--pins", is_flag=True, help="Show every switch live while you flip it.")
+@click.option("--pins", is_flag=True, help="Show every switch, knob and button live.")
 @click.option(
     "--midi", is_flag=True, help="Print what arrives on the MIDI ports, and the map for the file."
 )
@@ -135,15 +135,23 @@ def _watch_pins(wiring: Wiring, seconds: float | None, *, as_json: bool) -> int:
 
     from device.switches.pin_monitor import Watch, table, watch
 
-    with _open_pins(wiring) as switches, Live(console=Console(quiet=as_json)) as live:
+    pins = (*wiring.pins, *wiring.contacts.values())
+    labels = [wiring.label(i) for i in range(len(wiring.pins))] + list(wiring.contacts)
+    with (
+        _open_pins(wiring) as switches,
+        _open_pins(Wiring(tuple(wiring.contacts.values()))) as parts,
+        Live(console=Console(quiet=as_json)) as live,
+    ):
         rows: list[dict[str, Any]] = []
 
         def show(contacts: Watch) -> None:
-            rows[:] = contacts.rows(wiring.pins, wiring.labels)
+            rows[:] = contacts.rows(pins, labels)
             live.update(table(rows))
 
         with suppress(KeyboardInterrupt):
-            show(watch(switches.levels, show, len(wiring.pins), seconds=seconds))
+            show(
+                watch(lambda: switches.levels() + parts.levels(), show, len(pins), seconds=seconds)
+            )
     if as_json:
         say_json(rows)
     return 0

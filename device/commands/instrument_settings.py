@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device.errors import SettingsError
+from device.switches.panel_parts import NEXT_MODEL, SHUT_DOWN, TEMPO, VOLUME, PanelPins
 from device.switches.pinout import DEFAULT_PINS
 from device.switches.wiring import Wiring
 from device.synthesis.performance import Performance
@@ -35,6 +37,12 @@ class InstrumentSettings:
         Where the pull resistors are: ``inside`` the Pi or ``outside``, on the board.
     led_playing, led_fault, led_beat : int or None
         BCM numbers of the status LEDs; None: there is no such LED.
+    volume_encoder, tempo_encoder : tuple of int
+        BCM numbers of the contacts A and B; empty: there is no such encoder.
+    volume_channel, tempo_channel : int or None
+        Channel of an MCP3008 with a potentiometer; None: there is none.
+    next_pin, shutdown_pin : int or None
+        BCM numbers of the buttons; None: there is no such button.
     midi : str or None
         ``auto``, a part of a MIDI port's name or the path of its device file; None: no MIDI.
     midi_channel : int or None
@@ -93,6 +101,12 @@ class InstrumentSettings:
     led_playing: int | None = None
     led_fault: int | None = None
     led_beat: int | None = None
+    volume_encoder: tuple[int, ...] = ()
+    tempo_encoder: tuple[int, ...] = ()
+    volume_channel: int | None = None
+    tempo_channel: int | None = None
+    next_pin: int | None = None
+    shutdown_pin: int | None = None
     midi: str | None = None
     midi_channel: int | None = None
     midi_map: tuple[str, ...] = ()
@@ -127,14 +141,41 @@ class InstrumentSettings:
         return "keyboard" if sys.stdin is not None and sys.stdin.isatty() else "demo"
 
     @property
+    def panel_pins(self) -> PanelPins:
+        """Where knobs and buttons are connected.
+
+        Raises
+        ------
+        SettingsError
+            If an encoder has not two contacts.
+        """
+        encoders = {VOLUME: self.volume_encoder, TEMPO: self.tempo_encoder}
+        for name, contacts in encoders.items():
+            if len(contacts) not in (0, 2):
+                raise SettingsError(
+                    f"{name}_encoder: found {len(contacts)} pins, expected two, of the contacts A "
+                    "and B; the third contact goes to ground"
+                )
+        channels = {VOLUME: self.volume_channel, TEMPO: self.tempo_channel}
+        buttons = {NEXT_MODEL: self.next_pin, SHUT_DOWN: self.shutdown_pin}
+        return PanelPins(
+            encoders={name: contacts for name, contacts in encoders.items() if contacts},
+            channels={name: n for name, n in channels.items() if n is not None},
+            buttons={name: bcm for name, bcm in buttons.items() if bcm is not None},
+        )
+
+    @property
     def wiring(self) -> Wiring:
-        """How the switches and the LEDs are connected to the pins."""
+        """How the switches and all other parts are connected to the pins."""
         leds = {"playing": self.led_playing, "fault": self.led_fault, "beat": self.led_beat}
         return Wiring(
             self.pins,
             active_high=self.active_high,
             pulled_outside=self.pull == "outside",
             leds={name: bcm for name, bcm in leds.items() if bcm is not None},
+            contacts=self.panel_pins.contacts,
+            has_converter=bool(self.panel_pins.channels),
+            pulse_pin=self.pulse_pin,
         )
 
     @property

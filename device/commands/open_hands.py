@@ -1,4 +1,4 @@
-"""Connects what acts on a playing instrument beside the panel's switches: MIDI, scenes."""
+"""Connects what acts on a playing instrument beside its switches: knobs, buttons, MIDI."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +13,7 @@ from device.playback.control import Scene
 from device.playback.instrument import Instrument, Listener
 from device.playback.share_code import SharedPosition
 from device.switches.midi.controller import MidiController
-from device.switches.panel_parts import PulsePin
+from device.switches.panel_parts import PanelParts, PulsePin
 
 Report = Callable[[str], None]
 
@@ -39,6 +39,9 @@ def open_hands(
         )
     with ExitStack() as stack:
         listeners: list[Listener] = []
+        if settings.panel_pins and not settings.standalone:
+            panel = stack.enter_context(PanelParts(settings.panel_pins, instrument.control.queue))
+            instrument.control.is_ending = lambda: panel.is_ending
         if settings.midi is not None or settings.pulse_pin is not None:
             # What leaves the speaker when; the clocks need it.
             beats = BeatClock(instrument.speaker)

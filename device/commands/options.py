@@ -173,5 +173,40 @@ _scenes = click.option(
     help="A share code to recall by MIDI, one option each: its switches, tempo and model.",
 )
 
-hands = together(midi, _midi_channel, _midi_map, _midi_lights, _midi_clock, _pulse_pin, _scenes)
+_volume_encoder = click.option(
+    "--volume-encoder",
+    type=int,
+    multiple=True,
+    help="BCM numbers of a rotary encoder's contacts A and B, one option each: 1 dB a detent.",
+)
+_tempo_encoder = click.option(
+    "--tempo-encoder",
+    type=int,
+    multiple=True,
+    help="BCM numbers of a rotary encoder's contacts A and B, one option each: 1 bpm a detent.",
+)
+_volume_channel = click.option(
+    "--volume-channel",
+    type=click.IntRange(0, 7),
+    help="Channel of an MCP3008 with a potentiometer.",
+)
+_tempo_channel = click.option(
+    "--tempo-channel", type=click.IntRange(0, 7), help="The same for the tempo, 40 to 200 bpm."
+)
+_next_pin = click.option(
+    "--next-pin", type=int, help="BCM number of a button for the next model of the store."
+)
+_shutdown_pin = click.option(
+    "--shutdown-pin",
+    type=int,
+    help="BCM number of a button that ends the music when it is held for 3 s; a service switches "
+    "the device off.",
+)
+
+knobs = together(
+    _volume_encoder, _tempo_encoder, _volume_channel, _tempo_channel, _next_pin, _shutdown_pin
+)
+hands = together(
+    knobs, midi, _midi_channel, _midi_map, _midi_lights, _midi_clock, _pulse_pin, _scenes
+)
 music = together(seed, tempo, still, tape, gain)

@@ -65,6 +65,8 @@ class Control:
         Takes the first digits of a model's SHA-256 that a scene needs; returns at once.
     is_shut_down : bool
         Whether the device is to be switched off after the music.
+    is_ending : callable
+        Whether the button is pressed that shuts down once it was held long enough.
     """
 
     def __init__(
@@ -81,8 +83,14 @@ class Control:
         self.handlers: dict[type[Command], Callable[[Any], object]] = {}
         self.play_model: Callable[[str], object] | None = None
         self.is_shut_down = False
+        self.is_ending: Callable[[], bool] = bool
         self._voices = voices
         self._end = end
+
+    @property
+    def ends_soon(self) -> bool:
+        """Whether the music ends, or will if the button stays pressed."""
+        return self.is_shut_down or self.is_ending()
 
     def apply(self) -> None:
         """Do what is queued; of several tempos and volumes, the last."""

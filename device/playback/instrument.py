@@ -349,6 +349,7 @@ class Instrument(Closeable):
             held_frames=voice.held_frames,
             n_lowered=self._n_lowered,
             n_not_finite=voice.network.n_not_finite,
+            ends_soon=self.control.ends_soon,
             failure=None if voice.failure is None else str(voice.failure),
         )
 

@@ -64,6 +64,8 @@ class InstrumentState:
         How often the governor chose less work.
     n_not_finite : int
         Frames of this model that were not finite and are silent instead.
+    ends_soon : bool
+        Whether the button is pressed that shuts down, or the music ends because it was held.
     failure : str or None
         Why the model plays only silence from now on.
     """
@@ -100,4 +102,5 @@ class InstrumentState:
     held_frames: int
     n_lowered: int
     n_not_finite: int
+    ends_soon: bool
     failure: str | None

@@ -67,6 +67,16 @@ class PanelPins:
     channels: Mapping[str, int]
     buttons: Mapping[str, int]
 
+    @property
+    def contacts(self) -> dict[str, int]:
+        """Every contact to ground by its name, in the order in which tables show them."""
+        encoders = {
+            f"{name} encoder {contact}": bcm
+            for name, pins in self.encoders.items()
+            for contact, bcm in zip("AB", pins, strict=True)
+        }
+        return {**encoders, **{f"button {name}": bcm for name, bcm in self.buttons.items()}}
+
     def __bool__(self) -> bool:
         return bool(self.encoders or self.channels or self.buttons)
 

@@ -38,6 +38,7 @@ _SNAPSHOT = InstrumentState(
     held_frames=1,
     n_lowered=0,
     n_not_finite=0,
+    ends_soon=False,
     failure=None,
 )
 

@@ -80,3 +80,11 @@ def test_settings_that_are_missing_or_not_text_are_refused():
     Path("bytes.toml").write_bytes(b"seed = \xff")
     with pytest.raises(SettingsError, match=r"bytes\.toml: not TOML"):
         load_settings(Path("bytes.toml"), play)
+
+
+def test_an_encoder_with_one_contact_is_an_error_of_the_configuration():
+    from device.commands.instrument_settings import InstrumentSettings
+    from device.errors import SettingsError
+
+    with pytest.raises(SettingsError, match="volume_encoder: found 1 pins, expected two"):
+        _ = InstrumentSettings(volume_encoder=(17,)).panel_pins
