@@ -48,11 +48,12 @@ STATUSES = """\
 
 An error is one line on standard error, and its cause is the exit status.
 """
-# These three are not errors of the project: click and the shell define them.
+# These are not errors of the project: click and the shell define them.
 GENERAL = {
     0: "The command did its work; `play` was ended by the player",
     1: "Unexpected error: the log has a traceback. From `doctor`: the instrument could not play",
     2: "Wrong usage: unknown verb, option or value",
+    60: "The button that shuts down was held: the unit switches the device off",
     130: "Interrupted before it played",
 }
 

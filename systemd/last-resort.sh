@@ -7,7 +7,10 @@ here=$(dirname "$0")
 config=${1:-/etc/switchboard/switchboard.toml}
 
 play() {
-    "$here/../bin/switchboard" play --service --model bundled "$@" && exit 0
+    "$here/../bin/switchboard" play --service --model bundled "$@"
+    status=$?
+    # 60: the button that shuts down was held.
+    case $status in 0 | 60) exit $status ;; esac
     echo "last resort: could not play with: $*" >&2
 }
 

@@ -13,6 +13,7 @@ from device.audio.open_speaker import open_speaker
 from device.audio.speaker import Speaker
 from device.audio.wav_file import WavSpeaker
 from device.commands.instrument_settings import InstrumentSettings
+from device.commands.open_hands import open_hands
 from device.model.network import BUNDLED_MODEL, Network, interrupt
 from device.playback.instrument import Instrument, Listener
 from device.playback.model_loader import ModelLoader
@@ -26,6 +27,7 @@ from device.playback.model_switcher import ModelSwitcher
 from device.store.store import ModelStore
 from device.switches.base import FixedSwitches, Switches
 from device.switches.bits import format_bits, size_mismatch_warning
+from device.switches.commands import NextModel
 from device.switches.gpio import GpioSwitches
 from device.switches.keyboard import KeyboardSwitches
 from device.switches.script import demo_switches, load_script
@@ -102,6 +104,7 @@ def build_instrument(
         instrument.listeners += stack.enter_context(
             _late_listeners(settings, instrument, store, termination, report)
         )
+        instrument.listeners += stack.enter_context(open_hands(settings, instrument, report))
         termination.check()
         yield instrument
 
@@ -225,6 +228,8 @@ def _late_listeners(
         if store and not (settings.standalone or settings.model or settings.position):
             playing = instrument.voice.network.digest
             loader = ModelLoader(store, instrument.voice_of, playing=playing, report=report)
+            instrument.control.handlers[NextModel] = lambda _: loader.activate_next()
+            instrument.control.play_model = loader.activate
             listeners.append(stack.enter_context(ModelSwitcher(instrument.voice_switcher, loader)))
         path = None if settings.standalone else _status_path(settings)
         if path is not None:

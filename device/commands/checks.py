@@ -84,7 +84,7 @@ def wiring(host: Host, connected: Wiring) -> Finding:
     if problems := connected.problems():
         remedy = "choose pins with `pins = […]` in switchboard.toml; doctor --wiring draws them"
         return Finding("wiring", BAD, "; ".join(problems), remedy)
-    used = {*connected.pins, *connected.leds.values()}
+    used = set(connected.used)
     if _sound_on_header(host) and used & set(I2S_PINS):
         shared = ", ".join(str(bcm) for bcm in sorted(used & set(I2S_PINS)))
         remedy = "move those wires to other pins and name them in switchboard.toml"

@@ -41,8 +41,13 @@ _REINSTALL = "train and export one, or reinstall"
     help="Configuration file.  [default: as `play` finds it]",
 )
 @options.model
-@click.option("--pins", is_flag=True, help="Show every switch live while you flip it.")
-@click.option("--seconds", type=Finite(min=0.1), help="With --pins: seconds to watch.  [no limit]")
+@click.option("--pins", is_flag=True, help="Show every switch, knob and button live.")
+@click.option(
+    "--midi", is_flag=True, help="Print what arrives on the MIDI ports, and the map for the file."
+)
+@click.option(
+    "--seconds", type=Finite(min=0.1), help="With --pins or --midi: seconds to watch.  [no limit]"
+)
 @click.option(
     "--wiring",
     type=click.Path(path_type=Path),
@@ -53,6 +58,7 @@ def doctor(
     config: Path | None,
     model: Path | None,
     pins: bool,
+    midi: bool,
     seconds: float | None,
     wiring: Path | None,
     as_json: bool,
@@ -63,6 +69,10 @@ def doctor(
         return _draw(_labelled(settings.wiring, model), wiring, as_json=as_json)
     if pins:
         return _watch_pins(_labelled(settings.wiring, model), seconds, as_json=as_json)
+    if midi:
+        from device.commands.midi_learn import learn
+
+        return learn(settings, seconds, as_json=as_json)
     findings = [
         _python(),
         _packages(),
@@ -125,15 +135,23 @@ def _watch_pins(wiring: Wiring, seconds: float | None, *, as_json: bool) -> int:
 
     from device.switches.pin_monitor import Watch, table, watch
 
-    with _open_pins(wiring) as switches, Live(console=Console(quiet=as_json)) as live:
+    pins = (*wiring.pins, *wiring.contacts.values())
+    labels = [wiring.label(i) for i in range(len(wiring.pins))] + list(wiring.contacts)
+    with (
+        _open_pins(wiring) as switches,
+        _open_pins(Wiring(tuple(wiring.contacts.values()))) as parts,
+        Live(console=Console(quiet=as_json)) as live,
+    ):
         rows: list[dict[str, Any]] = []
 
         def show(contacts: Watch) -> None:
-            rows[:] = contacts.rows(wiring.pins, wiring.labels)
+            rows[:] = contacts.rows(pins, labels)
             live.update(table(rows))
 
         with suppress(KeyboardInterrupt):
-            show(watch(switches.levels, show, len(wiring.pins), seconds=seconds))
+            show(
+                watch(lambda: switches.levels() + parts.levels(), show, len(pins), seconds=seconds)
+            )
     if as_json:
         say_json(rows)
     return 0

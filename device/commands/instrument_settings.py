@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device.errors import SettingsError
+from device.switches.panel_parts import NEXT_MODEL, SHUT_DOWN, TEMPO, VOLUME, PanelPins
 from device.switches.pinout import DEFAULT_PINS
 from device.switches.wiring import Wiring
 from device.synthesis.performance import Performance
@@ -12,6 +14,7 @@ from device.synthesis.transport import Quantize
 
 if TYPE_CHECKING:
     from device.playback.share_code import SharedPosition
+    from device.switches.midi.mapping import MidiMapping
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,26 @@ class InstrumentSettings:
         Where the pull resistors are: ``inside`` the Pi or ``outside``, on the board.
     led_playing, led_fault, led_beat : int or None
         BCM numbers of the status LEDs; None: there is no such LED.
+    volume_encoder, tempo_encoder : tuple of int
+        BCM numbers of the contacts A and B; empty: there is no such encoder.
+    volume_channel, tempo_channel : int or None
+        Channel of an MCP3008 with a potentiometer; None: there is none.
+    next_pin, shutdown_pin : int or None
+        BCM numbers of the buttons; None: there is no such button.
+    midi : str or None
+        ``auto``, a part of a MIDI port's name or the path of its device file; None: no MIDI.
+    midi_channel : int or None
+        1 to 16; None: every channel.
+    midi_map : tuple of str
+        What messages do, as `device.switches.midi.mapping.MidiMapping` takes it.
+    midi_lights : bool
+        Send the states of the switches back as notes.
+    midi_clock : str
+        ``off``; ``in`` follows the clock of a port, ``out`` sends one.
+    pulse_pin : int or None
+        BCM number of a pin with two pulses a beat; None: there is none.
+    scenes : tuple of str
+        ``NAME=CODE`` each, as `device.commands.open_hands.parse_scenes` takes them.
     speaker : str
         As `device.audio.open_speaker.open_speaker` takes it.
     status : Path or None
@@ -78,6 +101,19 @@ class InstrumentSettings:
     led_playing: int | None = None
     led_fault: int | None = None
     led_beat: int | None = None
+    volume_encoder: tuple[int, ...] = ()
+    tempo_encoder: tuple[int, ...] = ()
+    volume_channel: int | None = None
+    tempo_channel: int | None = None
+    next_pin: int | None = None
+    shutdown_pin: int | None = None
+    midi: str | None = None
+    midi_channel: int | None = None
+    midi_map: tuple[str, ...] = ()
+    midi_lights: bool = False
+    midi_clock: str = "off"
+    pulse_pin: int | None = None
+    scenes: tuple[str, ...] = ()
     speaker: str = "auto"
     status: Path | None = None
     position: "SharedPosition | None" = None
@@ -105,15 +141,56 @@ class InstrumentSettings:
         return "keyboard" if sys.stdin is not None and sys.stdin.isatty() else "demo"
 
     @property
+    def panel_pins(self) -> PanelPins:
+        """Where knobs and buttons are connected.
+
+        Raises
+        ------
+        SettingsError
+            If an encoder has not two contacts.
+        """
+        encoders = {VOLUME: self.volume_encoder, TEMPO: self.tempo_encoder}
+        for name, contacts in encoders.items():
+            if len(contacts) not in (0, 2):
+                raise SettingsError(
+                    f"{name}_encoder: found {len(contacts)} pins, expected two, of the contacts A "
+                    "and B; the third contact goes to ground"
+                )
+        channels = {VOLUME: self.volume_channel, TEMPO: self.tempo_channel}
+        buttons = {NEXT_MODEL: self.next_pin, SHUT_DOWN: self.shutdown_pin}
+        return PanelPins(
+            encoders={name: contacts for name, contacts in encoders.items() if contacts},
+            channels={name: n for name, n in channels.items() if n is not None},
+            buttons={name: bcm for name, bcm in buttons.items() if bcm is not None},
+        )
+
+    @property
     def wiring(self) -> Wiring:
-        """How the switches and the LEDs are connected to the pins."""
+        """How the switches and all other parts are connected to the pins."""
         leds = {"playing": self.led_playing, "fault": self.led_fault, "beat": self.led_beat}
         return Wiring(
             self.pins,
             active_high=self.active_high,
             pulled_outside=self.pull == "outside",
             leds={name: bcm for name, bcm in leds.items() if bcm is not None},
+            contacts=self.panel_pins.contacts,
+            has_converter=bool(self.panel_pins.channels),
+            pulse_pin=self.pulse_pin,
         )
+
+    @property
+    def midi_mapping(self) -> "MidiMapping":
+        """What MIDI messages do.
+
+        Raises
+        ------
+        SettingsError
+            If an entry is none.
+        """
+        from device.switches.midi.mapping import MidiMapping
+
+        names = [text.partition("=")[0].strip() for text in self.scenes]
+        return MidiMapping(self.midi_map, channel=self.midi_channel, scenes=names)
 
     @property
     def performance(self) -> Performance:

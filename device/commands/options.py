@@ -136,4 +136,77 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
+midi = click.option(
+    "--midi",
+    metavar="auto|NAME|FILE",
+    help="Take notes, controllers and programs from MIDI: auto is every port, NAME a part of "
+    "a port's name, FILE its device file.  [default: no MIDI]",
+)
+_midi_channel = click.option(
+    "--midi-channel", type=click.IntRange(1, 16), help="Take this channel alone.  [default: all]"
+)
+_midi_map = click.option(
+    "--midi-map",
+    multiple=True,
+    metavar="'MESSAGE = WHAT'",
+    help="What a message does, one option each, such as 'note 48 = switch 3' or 'cc 21 = tempo'; "
+    "`doctor --midi` prints what arrives.  [default: notes from 36 are the switches, cc 7 is the "
+    "volume, programs are the scenes]",
+)
+_midi_lights = click.option(
+    "--midi-lights", is_flag=True, help="Send the states of the switches back as notes."
+)
+_midi_clock = click.option(
+    "--midi-clock",
+    type=click.Choice(["off", "in", "out"]),
+    default=InstrumentSettings.midi_clock,
+    show_default=True,
+    help="in: follow the tempo and the beats of a MIDI clock, from 40 to 200 bpm; out: send one.",
+)
+_pulse_pin = click.option(
+    "--pulse-pin", type=int, help="BCM number of a pin with two pulses a beat, for sequencers."
+)
+_scenes = click.option(
+    "--scenes",
+    multiple=True,
+    metavar="NAME=CODE",
+    help="A share code to recall by MIDI, one option each: its switches, tempo and model.",
+)
+
+_volume_encoder = click.option(
+    "--volume-encoder",
+    type=int,
+    multiple=True,
+    help="BCM numbers of a rotary encoder's contacts A and B, one option each: 1 dB a detent.",
+)
+_tempo_encoder = click.option(
+    "--tempo-encoder",
+    type=int,
+    multiple=True,
+    help="BCM numbers of a rotary encoder's contacts A and B, one option each: 1 bpm a detent.",
+)
+_volume_channel = click.option(
+    "--volume-channel",
+    type=click.IntRange(0, 7),
+    help="Channel of an MCP3008 with a potentiometer.",
+)
+_tempo_channel = click.option(
+    "--tempo-channel", type=click.IntRange(0, 7), help="The same for the tempo, 40 to 200 bpm."
+)
+_next_pin = click.option(
+    "--next-pin", type=int, help="BCM number of a button for the next model of the store."
+)
+_shutdown_pin = click.option(
+    "--shutdown-pin",
+    type=int,
+    help="BCM number of a button that ends the music when it is held for 3 s; a service switches "
+    "the device off.",
+)
+
+knobs = together(
+    _volume_encoder, _tempo_encoder, _volume_channel, _tempo_channel, _next_pin, _shutdown_pin
+)
+hands = together(
+    knobs, midi, _midi_channel, _midi_map, _midi_lights, _midi_clock, _pulse_pin, _scenes
+)
 music = together(seed, tempo, still, tape, gain)

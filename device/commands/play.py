@@ -12,6 +12,9 @@ from device.config import find_settings, load_settings
 from device.console import say, say_json
 from device.system.outputs import is_standard_output
 
+# Of a service whose button was held: the unit switches the device off.
+POWER_OFF_STATUS = 60
+
 
 def _apply_config(
     ctx: click.Context, _parameter: click.Parameter, path: Path | None
@@ -64,6 +67,7 @@ def _apply_config(
 @click.option("--led-playing", type=int, help="BCM number of an LED that is lit while it plays.")
 @click.option("--led-fault", type=int, help="BCM number of an LED that is lit at a fault.")
 @click.option("--led-beat", type=int, help="BCM number of an LED that flashes on the beat.")
+@options.hands
 @click.option(
     "--speaker",
     default=InstrumentSettings.speaker,
@@ -93,14 +97,14 @@ def _apply_config(
 @options.as_json
 def play(
     config: Path | None, seconds: float | None, as_json: bool, speaker: str, **parameters: Any
-) -> None:
+) -> int:
     """Play, live and endless, until Ctrl-C."""
     del config  # its values have become the other options' defaults
     if speaker == "list":
         from device.audio.port_audio import list_cards
 
         say(*(list_cards() or ["no card at all: look with `aplay -l`"]))
-        return
+        return 0
     settings = InstrumentSettings(as_json=as_json, speaker=speaker, **parameters)
     options.check_share_code_alone(settings.position)
     from device.commands.build_instrument import build_instrument
@@ -118,12 +122,14 @@ def play(
         with termination.stopping(instrument.stop.set, status=0):
             report = instrument.play(seconds)
         name = instrument.speaker.name
+        is_shut_down = instrument.control.is_shut_down
     figures = {**report.to_dict(), "speaker": name, "switches": source}
     if as_json:
         say_json(figures)
     else:
         # After a recording on standard output it would be taken for samples.
         say(_summary(figures), err=is_standard_output(Path(name)))
+    return POWER_OFF_STATUS if is_shut_down and settings.service else 0
 
 
 def _summary(figures: dict[str, Any]) -> str:

@@ -99,7 +99,9 @@ def _rows(status: Status) -> list[tuple[str, str]]:
     rows = [
         ("model", f"{model['title']}  ({model['origin']}, {model['digest'][:_DIGITS]})"),
         ("switches", _switches(status)),
+        ("held by", _holders(status)),
         ("position", f"bar {status['bar']}.{status['beat']} at {status['tempo_bpm']:g} bpm"),
+        ("volume", f"{status['gain_db']:+g} dB"),
         ("a flip is heard", _latency(status)),
         ("trouble", f"{status['underruns']} underruns, {status['late_blocks']} late blocks"),
         ("governor", f"{governor['n_passes']} passes, lowered {governor['n_lowered']} times"),
@@ -122,6 +124,13 @@ def _switches(status: Status) -> str:
     ]
     waiting = "" if status["switches"] == status["sounding"] else f", still {status['sounding']}"
     return f"{status['switches']}{waiting}  ({', '.join(on) or 'all off'})"
+
+
+def _holders(status: Status) -> str:
+    if not status["held_by"]:
+        return "the panel, all switches"
+    held = [f"{switch} by {source}" for switch, source in status["held_by"].items()]
+    return f"{', '.join(held)}; the others by the panel"
 
 
 def _latency(status: Status) -> str:

@@ -15,6 +15,7 @@ from device.audio.speaker import Speaker
 from device.closeable import Closeable
 from device.errors import Interrupted
 from device.model.network import Network
+from device.playback.control import Control
 from device.playback.governor import Governor, qualities
 from device.playback.queue_guard import QueueGuard
 from device.playback.state import InstrumentState
@@ -22,6 +23,7 @@ from device.playback.statistics import Percentiles, level_db
 from device.playback.transition import VoiceSwitcher
 from device.switches.base import Switches
 from device.switches.bits import Bits, fit
+from device.switches.remote import RemoteSwitches
 from device.synthesis.performance import Performance
 from device.synthesis.transport import BEATS_PER_BAR
 from device.synthesis.voice import Voice
@@ -115,6 +117,11 @@ class Instrument(Closeable):
         depend on the load of the machine.
     clock : callable
         Seconds, monotonic.
+
+    Attributes
+    ----------
+    control : Control
+        Takes commands for the music that plays, from any thread.
     """
 
     def __init__(
@@ -129,12 +136,13 @@ class Instrument(Closeable):
         governed: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.performance = performance
         self._ahead = ahead
         self.voice_switcher = VoiceSwitcher(Voice(network, performance, ahead=ahead))
         self.switches = switches
         self.speaker = speaker
         self.stop = threading.Event()
+        self._remote = RemoteSwitches(switches)
+        self.control = Control(performance, self.voice_switcher, self._remote, self.stop.set)
         self.listeners = list(listeners)
         self._qualities = qualities(self.voice.vocoder.inversion.n_iterations)
         self._governor = Governor(len(self._qualities) - 1) if governed else None
@@ -166,6 +174,11 @@ class Instrument(Closeable):
     def voice(self) -> Voice:
         """The voice that is heard."""
         return self.voice_switcher.voice
+
+    @property
+    def performance(self) -> Performance:
+        """How it plays now; commands change the tempo and the gain."""
+        return self.control.performance
 
     @property
     def seconds(self) -> float:
@@ -224,7 +237,9 @@ class Instrument(Closeable):
 
     def _read(self, now: float) -> Bits:
         """The states of all switches; a flip is a change of those that the model has."""
-        switch_states = self.switches.read(self._n_samples / self._sample_rate)
+        if self.control.queue:
+            self.control.apply()
+        switch_states = self._remote.read(self._n_samples / self._sample_rate)
         bits = fit(switch_states, self._card.n_switches)
         if bits != self._bits:
             if self._bits is not None:
@@ -313,10 +328,12 @@ class Instrument(Closeable):
             labels=card.switch_labels,
             switch_states=switch_states,
             bits=bits,
+            holders=self._remote.holders,
             sounding=voice.sounding or bits,
             **_position_of(voice),
             tempo_bpm=voice.transport.tempo_bpm,
             fixed_tempo_bpm=self.performance.tempo_bpm,
+            gain_db=self.performance.gain_db,
             seed=self.performance.seed,
             still=self.performance.still,
             level_db=level_db(samples),
@@ -332,6 +349,7 @@ class Instrument(Closeable):
             held_frames=voice.held_frames,
             n_lowered=self._n_lowered,
             n_not_finite=voice.network.n_not_finite,
+            ends_soon=self.control.ends_soon,
             failure=None if voice.failure is None else str(voice.failure),
         )
 
@@ -359,9 +377,11 @@ class Instrument(Closeable):
 def _position_of(voice: Voice) -> dict[str, Any]:
     """The fields of a snapshot that say where in the music the next frame is."""
     bar, beat = divmod(voice.beat, BEATS_PER_BAR)
+    tape_seconds = voice.vocoder.tape.delay_seconds
     bars_per_loop = max(1, voice.card.beats_per_loop // BEATS_PER_BAR)
     return {
         "position": voice.beat,
+        "heard_position": voice.heard_beat - tape_seconds * voice.transport.beats_per_second,
         "bar": int(bar),
         "beat": int(beat),
         "n_beats": BEATS_PER_BAR,

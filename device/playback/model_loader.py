@@ -103,6 +103,14 @@ class ModelLoader(Closeable):
         if warning := size_mismatch_warning(len(state.switch_states), len(state.bits)):
             self._jobs.put(lambda: self._report(warning))
 
+    def activate_next(self) -> None:
+        """Activate the next model of the store; after the last one, the bundled one."""
+        self._jobs.put(self._activate_next)
+
+    def activate(self, digest: str) -> None:
+        """Activate the model whose SHA-256 begins with these digits, where it is here."""
+        self._jobs.put(lambda: self._activate(digest))
+
     def confirm_running(self) -> None:
         """Record that the active model can be trusted."""
         self._jobs.put(self._store.confirm_running)
@@ -124,6 +132,25 @@ class ModelLoader(Closeable):
             Digest of the model that plays in its place.
         """
         self._jobs.put(lambda: self._reject(digest, reason, instead))
+
+    def _activate_next(self) -> None:
+        playable = [model.digest for model in self._store.models() if not model.refused]
+        active = self._store.active()
+        order = [None, *playable]
+        current = active.stem if active is not None else None
+        place = order.index(current) if current in order else 0
+        if not playable:
+            self._report("next model: found no model in the store, expected one; push one")
+        self._store.activate(order[(place + 1) % len(order)])
+
+    def _activate(self, digest: str) -> None:
+        stored = (model.digest for model in self._store.models() if not model.refused)
+        if bundled_digest().startswith(digest):
+            self._store.activate(None)
+        elif found := next((known for known in stored if known.startswith(digest)), None):
+            self._store.activate(found)
+        else:
+            self._report(f"scene: found no model {digest} here, expected one; push it")
 
     def _attend(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """The state of the instrument: immutable snapshots."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from device.switches.bits import Bits
@@ -19,6 +20,8 @@ class InstrumentState:
         Of all switches of the hardware.
     bits : Bits
         The switch states fitted to the model.
+    holders : mapping of int to str
+        Switch, counted from 0 → the remote hand that flipped it; others are as on the panel.
     sounding : Bits
         The bits that are heard; they differ from `bits` while a flip waits for its beat or bar.
     bar, beat : int
@@ -28,9 +31,13 @@ class InstrumentState:
     bar_in_loop, bars_per_loop : int
     position : float
         Beats since the start, of the next frame to be drawn.
+    heard_position : float
+        Beats since the start, of the next sample to be written.
     tempo_bpm : float
     fixed_tempo_bpm : float or None
         The tempo set instead of the model's own.
+    gain_db : float
+        Before the limiter.
     seed : int
     still : bool
         Whether the variation is frozen.
@@ -57,6 +64,8 @@ class InstrumentState:
         How often the governor chose less work.
     n_not_finite : int
         Frames of this model that were not finite and are silent instead.
+    ends_soon : bool
+        Whether the button is pressed that shuts down, or the music ends because it was held.
     failure : str or None
         Why the model plays only silence from now on.
     """
@@ -66,6 +75,7 @@ class InstrumentState:
     labels: tuple[str, ...]
     switch_states: Bits
     bits: Bits
+    holders: Mapping[int, str]
     sounding: Bits
     bar: int
     beat: int
@@ -73,8 +83,10 @@ class InstrumentState:
     bar_in_loop: int
     bars_per_loop: int
     position: float
+    heard_position: float
     tempo_bpm: float
     fixed_tempo_bpm: float | None
+    gain_db: float
     seed: int
     still: bool
     level_db: float
@@ -90,4 +102,5 @@ class InstrumentState:
     held_frames: int
     n_lowered: int
     n_not_finite: int
+    ends_soon: bool
     failure: str | None

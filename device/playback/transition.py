@@ -7,6 +7,7 @@ does not wait for the bar and replaces the open frames. Voices of different shap
 """
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -45,6 +46,11 @@ class Transition(Protocol):
         """Whether two voices play, so that it must be completed."""
         ...
 
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """Those that are heard, or will be."""
+        ...
+
     def block(self, switch_states: Bits) -> Samples:
         """The next block of sound."""
         ...
@@ -62,6 +68,11 @@ class NoTransition:
     def next_transition(self) -> Transition:
         """The same one: it is never over."""
         return self
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """The one voice."""
+        return (self.voice,)
 
     def block(self, switch_states: Bits) -> Samples:
         """The voice's next block."""
@@ -82,6 +93,11 @@ class BarTransition:
     def next_transition(self) -> Transition:
         """The next voice alone, once the beat has come."""
         return NoTransition(self.voice) if self.voice is self._new else self
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """The current voice and the next one."""
+        return self.voice, self._new
 
     def block(self, switch_states: Bits) -> Samples:
         """The frames of the old voice up to the beat, then those of the new one."""
@@ -108,6 +124,11 @@ class ImmediateTransition:
     def next_transition(self) -> Transition:
         """The next voice alone: this takes one block."""
         return NoTransition(self.voice)
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """The current voice and the next one."""
+        return self.voice, self._new
 
     def block(self, switch_states: Bits) -> Samples:
         """The rest of the old voice's last block, and one block of the new voice."""
@@ -138,6 +159,11 @@ class Crossfade:
     def next_transition(self) -> Transition:
         """The next voice alone, once the fade is over."""
         return NoTransition(self._new) if self._left == 0 else self
+
+    @property
+    def voices(self) -> tuple[Voice, ...]:
+        """The current voice and the next one."""
+        return self._old, self._new
 
     @property
     def begun(self) -> bool:
@@ -190,6 +216,7 @@ class VoiceSwitcher(Closeable):
 
     def __init__(self, voice: Voice) -> None:
         self._transition: Transition = NoTransition(voice)
+        self._adjustments: dict[str, Callable[[Voice], None]] = {}
 
     @property
     def voice(self) -> Voice:
@@ -216,6 +243,8 @@ class VoiceSwitcher(Closeable):
     def schedule(self, voice: Voice, *, at_once: bool = False) -> None:
         """Let a voice take over, at the next bar or at once; replaces an earlier call."""
         old = self.voice
+        for adjust in self._adjustments.values():
+            adjust(voice)
         if voice.vocoder is not old.vocoder:
             lead_beats = lead_seconds(voice) * old.transport.beats_per_second
             beat = max(old.heard_beat, 0.0) + lead_beats
@@ -225,6 +254,12 @@ class VoiceSwitcher(Closeable):
             self._transition = ImmediateTransition(old, voice)
         else:
             self._transition = BarTransition(old, voice, next_boundary(old.beat, BEATS_PER_BAR))
+
+    def adjust(self, name: str, adjustment: Callable[[Voice], None]) -> None:
+        """Adjust every voice that is heard now or later; replaces an adjustment of that name."""
+        self._adjustments[name] = adjustment
+        for voice in self._transition.voices:
+            adjustment(voice)
 
     def check(self) -> None:
         """Check that the voice that is heard can play, or that another one is scheduled.

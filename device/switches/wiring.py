@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from device.switches.pinout import OTHER_USES, header_pin
 
+# gpiozero's defaults: what it reads an MCP3008 by.
+CONVERTER_PINS = {"CLK": 11, "DOUT": 9, "DIN": 10, "CS": 8}
 LED_NAMES = ("playing", "fault", "beat")
 
 
@@ -24,6 +26,12 @@ class Wiring:
         The resistors are on the board.
     leds : mapping of str to int
         BCM number of each status LED there is.
+    contacts : mapping of str to int
+        BCM number of each contact of an encoder or a button, by name; all close to ground.
+    has_converter : bool
+        Whether an MCP3008 is at the SPI pins.
+    pulse_pin : int or None
+        BCM number of the pin with two pulses a beat.
     """
 
     pins: tuple[int, ...]
@@ -31,6 +39,9 @@ class Wiring:
     active_high: bool = False
     pulled_outside: bool = False
     leds: Mapping[str, int] = field(default_factory=dict)
+    contacts: Mapping[str, int] = field(default_factory=dict)
+    has_converter: bool = False
+    pulse_pin: int | None = None
 
     @property
     def supply(self) -> str:
@@ -41,9 +52,15 @@ class Wiring:
         """Label of a switch, counted from 0; empty where there is none."""
         return self.labels[i] if i < len(self.labels) else ""
 
+    @property
+    def used(self) -> list[int]:
+        """BCM numbers of all pins in use, but for the converter's; some may be there twice."""
+        pulse = [] if self.pulse_pin is None else [self.pulse_pin]
+        return [*self.pins, *self.leds.values(), *self.contacts.values(), *pulse]
+
     def problems(self) -> list[str]:
         """Configuration errors, in words: pins that do not exist or are used twice."""
-        used = [*self.pins, *self.leds.values()]
+        used = [*self.used, *(CONVERTER_PINS.values() if self.has_converter else ())]
         absent = sorted({bcm for bcm in used if header_pin(bcm) is None})
         twice = sorted({bcm for bcm in used if used.count(bcm) > 1})
         return [
@@ -53,7 +70,7 @@ class Wiring:
 
     def conflicts(self) -> list[str]:
         """Other uses of the pins in use, in words."""
-        used = [*self.pins, *self.leds.values()]
+        used = self.used
         return [f"BCM {bcm}: {OTHER_USES[bcm]}" for bcm in used if bcm in OTHER_USES]
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -67,6 +84,12 @@ class Wiring:
             for name in LED_NAMES
             if name in self.leds
         ]
+        parts = [(name, bcm, "GND") for name, bcm in self.contacts.items()]
+        if self.has_converter:
+            parts += [(f"MCP3008 {name}", bcm, "the chip") for name, bcm in CONVERTER_PINS.items()]
+        if self.pulse_pin is not None:
+            parts.append(("pulse", self.pulse_pin, "1 kΩ, sync input"))
         return [
-            (part, str(bcm), str(header_pin(bcm) or "–"), end) for part, bcm, end in switches + leds
+            (part, str(bcm), str(header_pin(bcm) or "–"), end)
+            for part, bcm, end in switches + leds + parts
         ]

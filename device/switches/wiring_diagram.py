@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape
 
 from device.plain_text import visible
 from device.switches.pinout import FUNCTIONS, N_PINS, header_pin, nearest
-from device.switches.wiring import Wiring
+from device.switches.wiring import CONVERTER_PINS, Wiring
 
 # Geometry of the diagram, in pixels.
 _ROW = 34
@@ -19,16 +19,25 @@ _WIDTH = 2 * _MIDDLE
 _HEIGHT = _TOP + N_PINS // 2 * _ROW + 50
 
 _COLOURS = {"3V3": "#d97706", "5V": "#b91c1c", "GND": "#475569"}
-_SWITCH, _LED, _FREE = "#2563eb", "#059669", "#cbd5e1"
+_SWITCH, _LED, _PART_COLOUR, _FREE = "#2563eb", "#059669", "#7c3aed", "#cbd5e1"
 
 
 def diagram(wiring: Wiring) -> str:
     """The header, every wire, switch and LED, as an SVG document."""
     parts = [*_frame(wiring), *_rails(wiring), *_header(wiring)]
     for i, bcm in enumerate(wiring.pins):
-        parts += _switch(wiring, i, bcm)
+        label = f"{i + 1}  {wiring.label(i)}".rstrip()
+        parts += _contact(wiring.supply, _RAIL, label, bcm, _SWITCH)
     for name, bcm in wiring.leds.items():
         parts += _led(name, bcm, wiring)
+    rail = _LED_RAIL if wiring.active_high else _RAIL
+    for name, bcm in wiring.contacts.items():
+        parts += _contact("GND", rail, name, bcm, _PART_COLOUR)
+    if wiring.has_converter:
+        for name, bcm in CONVERTER_PINS.items():
+            parts += _terminal(f"MCP3008 {name}", bcm)
+    if wiring.pulse_pin is not None:
+        parts += _terminal("pulse, 1 kΩ, sync input", wiring.pulse_pin)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -65,6 +74,9 @@ def _header(wiring: Wiring) -> list[str]:
     )
     colours = {header_pin(bcm): _SWITCH for bcm in wiring.pins}
     colours |= {header_pin(bcm): _LED for bcm in wiring.leds.values()}
+    others = wiring.used[len(wiring.pins) + len(wiring.leds) :]
+    others += CONVERTER_PINS.values() if wiring.has_converter else ()
+    colours |= {header_pin(bcm): _PART_COLOUR for bcm in others}
     return [board, *(line for pin in range(1, N_PINS + 1) for line in _pad(pin, colours.get(pin)))]
 
 
@@ -84,23 +96,38 @@ def _pad(pin: int, used: str | None) -> list[str]:
     ]  # fmt: skip
 
 
-def _switch(wiring: Wiring, i: int, bcm: int) -> list[str]:
+def _contact(supply: str, rail: int, label: str, bcm: int, colour: str) -> list[str]:
     pin = header_pin(bcm)
     if pin is None:
         return []
     side, y = _side(pin), _y(pin)
     near, far = _x(pin, _PART), _x(pin, _PART + 44)
-    label = f"{i + 1}  {wiring.label(i)}".rstrip()
     return [
-        _wire(_x(pin, _COLUMN + 12), y, near, y, _SWITCH),
-        _wire(far, y, _x(pin, _RAIL), y, _COLOURS[wiring.supply]),
-        _wire(near, y, far - 6 * side, y - 14, _SWITCH),
-        _dot(near, y, _SWITCH),
-        _dot(far, y, _COLOURS[wiring.supply]),
-        _joint(_x(pin, _RAIL), y, _COLOURS[wiring.supply]),
+        _wire(_x(pin, _COLUMN + 12), y, near, y, colour),
+        _wire(far, y, _x(pin, rail), y, _COLOURS[supply]),
+        _wire(near, y, far - 6 * side, y - 14, colour),
+        _dot(near, y, colour),
+        _dot(far, y, _COLOURS[supply]),
+        _joint(_x(pin, rail), y, _COLOURS[supply]),
         _text(
             _x(pin, _PART + 58), y - 6, label, size=14, bold=True,
             anchor="start" if side > 0 else "end",
+        ),
+    ]  # fmt: skip
+
+
+def _terminal(name: str, bcm: int) -> list[str]:
+    """The end of a wire that leads to a part with a circuit of its own."""
+    pin = header_pin(bcm)
+    if pin is None:
+        return []
+    y, end = _y(pin), _x(pin, _PART)
+    return [
+        _wire(_x(pin, _COLUMN + 12), y, end, y, _PART_COLOUR),
+        _dot(end, y, _PART_COLOUR),
+        _text(
+            _x(pin, _PART + 14), y + 5, name, size=14, bold=True,
+            anchor="start" if _side(pin) > 0 else "end",
         ),
     ]  # fmt: skip
 
@@ -131,7 +158,8 @@ def _led(name: str, bcm: int, wiring: Wiring) -> list[str]:
 
 def _rails(wiring: Wiring) -> list[str]:
     pins = [pin for bcm in wiring.pins if (pin := header_pin(bcm))]
-    leds = [pin for bcm in wiring.leds.values() if (pin := header_pin(bcm))]
+    grounded = [*wiring.leds.values(), *wiring.contacts.values()]
+    leds = [pin for bcm in grounded if (pin := header_pin(bcm))]
     if wiring.active_high:
         return _rail("3V3", pins, _RAIL, _TOP - 34) + _rail("GND", leds, _LED_RAIL, _TOP - 48)
     return _rail("GND", pins + leds, _RAIL, _TOP - 34)

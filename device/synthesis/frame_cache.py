@@ -33,21 +33,24 @@ class _Chunk:
     score: Score
     number: int
     first: int
+    transport: Transport
     frames: Magnitudes | None = None
 
     @property
     def n_frames(self) -> int:
         return FIRST_FRAMES[self.number] if self.number < len(FIRST_FRAMES) else AHEAD_FRAMES
 
-    def contains(self, score: Score, frame: int) -> bool:
-        return score is self.score and 0 <= frame - self.first < self.n_frames
+    def contains(self, score: Score, frame: int, transport: Transport) -> bool:
+        is_of_these = score is self.score and transport is self.transport
+        return is_of_these and 0 <= frame - self.first < self.n_frames
 
     def next(self) -> "_Chunk":
-        return _Chunk(self.score, self.number + 1, self.first + self.n_frames)
+        first = self.first + self.n_frames
+        return _Chunk(self.score, self.number + 1, first, self.transport)
 
 
 class FrameCache(Closeable):
-    """The frames of one score; any other score or position is drawn anew.
+    """The frames of one score at one tempo; any other score or position is drawn anew.
 
     Which frames are drawn in one call depends on the score and its first frame alone. So the
     frames are the same to the bit, drawn by the caller or by the helper thread, which draws
@@ -64,13 +67,15 @@ class FrameCache(Closeable):
         Processor time of the helper.
     held_frames : int
         1, or 2: every other frame is drawn, and held for two hops.
+    transport : Transport
+        The positions of the frames that are not drawn yet; may be replaced.
     """
 
     def __init__(self, network: Network, transport: Transport, *, ahead: bool) -> None:
         self.helper_seconds = 0.0
         self.held_frames = 1
         self._network = network
-        self._transport = transport
+        self.transport = transport
         self._no_frames = np.zeros((0, network.card.frame_size), np.float32)
         self._chunk: _Chunk | None = None
         self._next: _Chunk | None = None
@@ -97,17 +102,18 @@ class FrameCache(Closeable):
     def rows_from(self, score: Score, frame: int) -> Magnitudes:
         """The frames from one on that are drawn already, (n, frame_size), n from 0 on."""
         chunk = self._chunk
-        if chunk is None or chunk.frames is None or not chunk.contains(score, frame):
+        transport = self.transport
+        if chunk is None or chunk.frames is None or not chunk.contains(score, frame, transport):
             return self._no_frames
         return chunk.frames[frame - chunk.first :]
 
     def _frames_from(self, score: Score, frame: int) -> tuple[int, Magnitudes]:
         """The first frame of the chunk with a frame, and the chunk's frames."""
-        chunk = self._chunk
-        if chunk is None or not chunk.contains(score, frame):
+        chunk, transport = self._chunk, self.transport
+        if chunk is None or not chunk.contains(score, frame, transport):
             chunk = self._next
-            if chunk is None or not chunk.contains(score, frame):
-                chunk = _Chunk(score, 0, frame)
+            if chunk is None or not chunk.contains(score, frame, transport):
+                chunk = _Chunk(score, 0, frame, transport)
             if chunk.frames is None:
                 chunk.frames = self._drawn(chunk)
             self._chunk, self._next = chunk, chunk.next()
@@ -118,7 +124,8 @@ class FrameCache(Closeable):
 
     def _drawn(self, chunk: _Chunk) -> Magnitudes:
         held = self.held_frames
-        positions = self._transport.in_loop(self._transport.beats(chunk.first, chunk.n_frames))
+        beats = chunk.transport.beats(chunk.first, chunk.n_frames)
+        positions = chunk.transport.in_loop(beats)
         frames = self._network.frames(chunk.score, positions[::held])
         return frames if held == 1 else np.repeat(frames, held, axis=0)
 

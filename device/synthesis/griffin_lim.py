@@ -64,7 +64,7 @@ _TINY = np.float32(1e-9)
 CERTAIN = 0.3
 ONSET = 2.0
 # What is certain weighs so much more than what an iteration measures, times how certain it is.
-HOLD = 30.0
+HOLD = 3.0
 # And so much more than what the frames before overlap into the bin.
 _OVERRIDE = 1e4
 

@@ -116,6 +116,13 @@ class Spectrogram(Closeable):
         """Position of the next frame in beats since the start."""
         return self.transport.beat_at(self.n_frames)
 
+    def set_tempo(self, tempo_bpm: float) -> None:
+        """Advance at another tempo from the next frame on; what was drawn ahead is drawn again."""
+        if tempo_bpm != self.transport.tempo_bpm:
+            self.transport = self.transport.with_tempo(tempo_bpm, self.n_frames)
+            self._frame_cache.transport = self.transport
+            self._rows = self._rows[:0]
+
     def seek(self, frame: int) -> None:
         """Draw from another frame on, with the bits of the next `update_switches`."""
         self.n_frames = self._first_frame = frame

@@ -5,11 +5,15 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
 
-# The limiter is transparent below the knee. Inverted phases undo what the limiter of a recording
-# did: peaks are 4 dB higher for the same loudness. At -21 LUFS these bounds bring them back to those
-# of the loops that models are trained on.
-KNEE = 0.25
-CEILING = 0.45
+# The limiter is transparent below the knee. The ceiling leaves headroom for the peaks that a
+# converter reconstructs between samples.
+KNEE = 0.5
+CEILING = 0.8
+# Inverted phases undo what the limiter of a recording did: peaks are 4 dB higher for the same
+# loudness. So they are limited before all else, to those of the loops that models are trained on,
+# which have -21 LUFS.
+MUSIC_KNEE = 0.25
+MUSIC_CEILING = 0.45
 
 _HISS_SECONDS = 7
 _CRACKLE_SECONDS = 11
@@ -23,11 +27,13 @@ _DRIVE = 1.5
 # A worn head passes half the power at this frequency, in Hz, and half the amplitude an octave up.
 _CUTOFF_HERTZ = 4_500.0
 _N_TAPS = 8
+# From one gain to another: long enough that no step is heard, short enough to follow a knob.
+_GAIN_SECONDS = 0.02
 
 
-def limit(samples: Samples, scale: float = 1.0) -> None:
-    """Compress what exceeds `KNEE` towards `CEILING`, both times `scale`: in place, no delay."""
-    knee, room = KNEE * scale, (CEILING - KNEE) * scale
+def limit(samples: Samples, knee: float = KNEE, ceiling: float = CEILING) -> None:
+    """Compress what exceeds `knee` towards `ceiling`: in place, no delay."""
+    room = ceiling - knee
     level = np.abs(samples)
     if level.max(initial=0.0) <= knee:
         return
@@ -116,7 +122,7 @@ def _lowpass_taps(sample_rate: int, wear: float) -> Samples:
 
 
 class Tape:
-    """Wow, flutter, saturation and a low-pass head; hiss and crackle; then the limiter.
+    """A limiter; wow, flutter, saturation and a low-pass head; hiss and crackle; a limiter.
 
     The network is trained on dry music, because in a spectrogram hiss is as loud as a drum kit, and
     a spectrogram cannot hold wow and crackle: they are added here. Hiss and crackle are two loops
@@ -127,10 +133,10 @@ class Tape:
     sample_rate : int
         Hz.
     wear : float
-        0 for no tape, which leaves every sample below the limiter unchanged, to 1.
+        0 for no tape, which leaves every sample below the limiters unchanged, to 1.
     seed : int
     gain : float
-        Linear, before the limiter.
+        Linear, before the limiter; `set_gain` changes it while it plays.
     volume_limit : float
         Linear, times the limiter's ceiling: no sample is louder.
     """
@@ -145,7 +151,11 @@ class Tape:
         volume_limit: float = 1.0,
     ) -> None:
         self._volume_limit = volume_limit
+        self._sample_rate = sample_rate
         self.gain = np.float32(gain)
+        self._n_ramp = round(_GAIN_SECONDS * sample_rate)
+        self._ramp_left = 0
+        self._gain_step = np.float32(0)
         self._at = 0
         self._noise_loops: list[Samples] = []
         self._transport: TapeTransport | None = None
@@ -161,15 +171,32 @@ class Tape:
         """Go on as after `n_samples`."""
         self._at = n_samples
 
+    @property
+    def delay_seconds(self) -> float:
+        """Mean delay of the uneven speed."""
+        return self._transport.middle / self._sample_rate if self._transport else 0.0
+
+    def set_gain(self, gain: float) -> None:
+        """Change the gain, linear, along a straight line of 20 ms from the next sample on."""
+        now = self.gain - self._gain_step * np.float32(self._ramp_left)
+        self.gain, self._ramp_left = np.float32(gain), self._n_ramp
+        self._gain_step = (self.gain - now) / np.float32(self._n_ramp)
+
     def process(self, samples: Samples) -> Samples:
         """Process (n,), n from 0 on → the same array, changed in place."""
+        limit(samples, MUSIC_KNEE, MUSIC_CEILING)
         if self._transport:
             self._transport.process(samples, self._at)
-        samples *= self.gain
+        n_ramp = min(self._ramp_left, len(samples))
+        if n_ramp:
+            left = np.arange(self._ramp_left, self._ramp_left - n_ramp, -1, dtype=np.float32)
+            samples[:n_ramp] *= self.gain - self._gain_step * left
+            self._ramp_left -= n_ramp
+        samples[n_ramp:] *= self.gain
         for loop in self._noise_loops:
             _add_wrapped(samples, loop, self._at)
         self._at += len(samples)
-        limit(samples, self._volume_limit)
+        limit(samples, KNEE * self._volume_limit, CEILING * self._volume_limit)
         return samples
 
 

@@ -1,7 +1,7 @@
 """Musical time: which frame is at which beat, and when a flip is heard."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from device.model.contract import ModelCard
 
 BEATS_PER_BAR = 4
+# So many frames before a change of tempo keep their positions: more than wait to be heard.
+_MOST_KEPT_FRAMES = 32
 
 
 class Quantize(StrEnum):
@@ -28,7 +30,7 @@ class Quantize(StrEnum):
 
 @dataclass(frozen=True)
 class Transport:
-    """Frames to beats.
+    """Frames to beats: a line, or several with one corner at each change of the tempo.
 
     Attributes
     ----------
@@ -37,11 +39,18 @@ class Transport:
     tempo_bpm : float
         How fast the position advances.
     beats_per_loop : int
+    first_frame : int
+        From which on this tempo applies; `first_beat` is its position.
+    before : Transport or None
+        What applies to the frames before that.
     """
 
     hop_seconds: float
     tempo_bpm: float
     beats_per_loop: int
+    first_frame: int = 0
+    first_beat: float = 0.0
+    before: "Transport | None" = None
 
     @classmethod
     def of(cls, card: ModelCard, tempo_bpm: float | None = None) -> "Transport":
@@ -63,16 +72,52 @@ class Transport:
     def beats(self, first_frame: int, n_frames: int) -> NDArray[np.float64]:
         """Positions of frames, (n_frames,), in beats since the start; they do not wrap."""
         # From whole frames each time: a running sum would drift.
+        n_before = min(max(self.first_frame - first_frame, 0), n_frames)
+        if self.before is not None and n_before:
+            rest = self.beats(first_frame + n_before, n_frames - n_before)
+            return np.concatenate([self.before.beats(first_frame, n_before), rest])
+        first_frame -= self.first_frame
         frames = np.arange(first_frame, first_frame + n_frames, dtype=np.float64)
-        return frames * self.beats_per_frame
+        return self.first_beat + frames * self.beats_per_frame
 
     def beat_at(self, frame: float) -> float:
         """Position of one frame, or of a moment between two."""
-        return frame * self.beats_per_frame
+        if self.before is not None and frame < self.first_frame:
+            return self.before.beat_at(frame)
+        return self.first_beat + (frame - self.first_frame) * self.beats_per_frame
+
+    def beat_earlier(self, frame: float, seconds: float) -> float:
+        """Position so many seconds before a frame."""
+        if self.before is not None:
+            n_seconds = (frame - self.first_frame) * self.hop_seconds
+            if n_seconds < seconds:
+                return self.before.beat_earlier(self.first_frame, seconds - n_seconds)
+        return self.beat_at(frame) - seconds * self.beats_per_second
 
     def frame_at(self, beat: float) -> int:
         """The first frame that is not before `beat`."""
-        return math.ceil(beat / self.beats_per_frame - 1e-6)
+        if self.before is not None and beat < self.first_beat:
+            return min(self.before.frame_at(beat), self.first_frame)
+        beats = beat - self.first_beat
+        return self.first_frame + math.ceil(beats / self.beats_per_frame - 1e-6)
+
+    def with_tempo(self, tempo_bpm: float, frame: int) -> "Transport":
+        """The same positions up to a frame, and another tempo from it on; beats have no gap."""
+        kept = self.before if frame == self.first_frame else self
+        return replace(
+            self,
+            tempo_bpm=tempo_bpm,
+            first_frame=frame,
+            first_beat=self.beat_at(frame),
+            before=None if kept is None else kept._since(frame - _MOST_KEPT_FRAMES),
+        )
+
+    def _since(self, frame: int) -> "Transport":
+        """Without the corners that come before a frame."""
+        if self.before is None:
+            return self
+        kept = None if self.first_frame <= frame else self.before._since(frame)
+        return replace(self, before=kept)
 
     def in_loop(self, beats: NDArray[np.float64]) -> NDArray[np.float32]:
         """Positions within the loop, as the network takes them: 0 to beats_per_loop."""

@@ -147,7 +147,15 @@ class Voice(Closeable):
         """Position of the next sample that `block` returns."""
         unused_seconds = len(self._unused) / self.vocoder.sample_rate
         delay_seconds = self.vocoder.delay_seconds + unused_seconds
-        return self.beat - delay_seconds * self.transport.beats_per_second
+        return self.transport.beat_earlier(self.n_frames, delay_seconds)
+
+    def set_tempo(self, tempo_bpm: float | None) -> None:
+        """Go on at another tempo from the next frame on; None for the model's own."""
+        self._spectrogram.set_tempo(tempo_bpm or self.card.tempo_bpm)
+
+    def set_gain(self, gain_db: float) -> None:
+        """Change the gain before the limiter within 20 ms."""
+        self.vocoder.tape.set_gain(10 ** (gain_db / 20))
 
     def seek(self, beat: float) -> None:
         """Go on with the first frame that is not before `beat`."""

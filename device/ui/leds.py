@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PLAYING, FAULT, BEAT = "playing", "fault", "beat"
 BEAT_SECONDS = 0.12
+# On, and off, while the button that shuts down is held.
+BLINK_SECONDS = 0.125
 WAIT_SECONDS = 5.0
 
 LedStates = tuple[bool, bool, bool]
@@ -64,7 +66,9 @@ class StatusLeds(Closeable):
         beat = state.bar * state.n_beats + state.beat
         if beat != self._beat:
             self._beat, self._beat_until = beat, state.seconds + BEAT_SECONDS
-        states = (True, self._is_faulty(), state.seconds < self._beat_until)
+        # While the button that shuts down is held, the LED of playing blinks.
+        is_lit = not state.ends_soon or int(state.seconds / BLINK_SECONDS) % 2 == 0
+        states = (is_lit, self._is_faulty(), state.seconds < self._beat_until)
         if states != self._requested:
             self._requested = states
             self._queue.put((self._clock() + state.latency_ms / 1e3, states))

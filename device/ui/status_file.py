@@ -33,8 +33,10 @@ _AHEAD_SECONDS = 1.0
 class StateFields(TypedDict):
     """The fields of a status that come from a snapshot; bars and beats are counted from 1.
 
-    `switches` and `sounding` are written one 0 or 1 per switch; levels are in dB below full scale,
-    null for silence; latencies include inversion and speaker, null before the first flip.
+    `switches` and `sounding` are written one 0 or 1 per switch; `held_by` names, by the number of
+    the switch from 1, the remote hand that holds it, and has no entry for the panel's. Levels are
+    in dB below full scale, null for silence; latencies include inversion and speaker, null before
+    the first flip.
     """
 
     seconds_played: float
@@ -42,9 +44,11 @@ class StateFields(TypedDict):
     labels: list[str]
     switches: str
     sounding: str
+    held_by: dict[str, str]
     bar: int
     beat: int
     tempo_bpm: float
+    gain_db: float
     level_db: float | None
     n_flips: int
     switch_to_sound_p50_ms: float | None
@@ -170,9 +174,11 @@ def status_of(state: InstrumentState, *, origin: str) -> StateFields:
         "labels": list(state.labels),
         "switches": format_bits(state.bits),
         "sounding": format_bits(state.sounding),
+        "held_by": {str(i + 1): source for i, source in sorted(state.holders.items())},
         "bar": state.bar + 1,
         "beat": state.beat + 1,
         "tempo_bpm": round(state.tempo_bpm, 2),
+        "gain_db": round(state.gain_db, 1),
         "level_db": _rounded(state.level_db),
         "n_flips": state.n_flips,
         "switch_to_sound_p50_ms": _rounded(state.switch_p50_ms + state.latency_ms),

@@ -55,7 +55,8 @@ def accepted_types(option):
     if option.is_flag:
         return {"true"}
     if option.multiple:
-        return {"list"}
+        is_of_numbers = isinstance(option.type, click.types.IntParamType)
+        return {"list" if is_of_numbers else "list of texts"}
     if isinstance(option.type, click.types.IntParamType):
         return {"integer", "negative", "huge integer"}
     return NUMBERS if isinstance(option.type, click.types.FloatParamType) else TEXTS

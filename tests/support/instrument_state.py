@@ -11,6 +11,7 @@ _SNAPSHOT = InstrumentState(
     labels=("warmth", "drums"),
     switch_states=(True, False),
     bits=(True, False),
+    holders={},
     sounding=(True, False),
     bar=0,
     beat=0,
@@ -18,8 +19,10 @@ _SNAPSHOT = InstrumentState(
     bar_in_loop=0,
     bars_per_loop=4,
     position=1.5,
+    heard_position=1.45,
     tempo_bpm=76.0,
     fixed_tempo_bpm=None,
+    gain_db=0.0,
     seed=1,
     still=False,
     level_db=-20.0,
@@ -35,6 +38,7 @@ _SNAPSHOT = InstrumentState(
     held_frames=1,
     n_lowered=0,
     n_not_finite=0,
+    ends_soon=False,
     failure=None,
 )
 

@@ -1,6 +1,8 @@
 """The units: systemd accepts all of them, they permit little, and what they name exists."""
 
+import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +11,7 @@ import click
 import pytest
 
 from device.commands import checks as checkup
-from device.commands.play import play
+from device.commands.play import POWER_OFF_STATUS, play
 from device.config import load_settings
 from device.errors import SwitchboardError
 from device.switches.wiring import Wiring
@@ -113,12 +115,30 @@ def test_nothing_waits_for_the_network():
 
 
 def test_after_errors_that_a_restart_cannot_repair_the_fallback_plays_at_once():
-    (line,) = [v for key, v in lines_of(SERVICES[0]) if key == "RestartPreventExitStatus"]
-    permanent = {int(word) for word in line.split()}
+    lines = [v for key, v in lines_of(SERVICES[0]) if key == "RestartPreventExitStatus"]
+    permanent = {int(word) for line in lines for word in line.split()} - {POWER_OFF_STATUS}
     assert permanent <= {2, *checkup.causes()}
     # A pin or card that is not there yet may be there a second later.
     names = {error.__name__: error.exit_code for error in SwitchboardError.__subclasses__()}
     assert not permanent & {names["SwitchesUnavailable"], names["SpeakerUnavailable"]}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_button_that_shuts_down_ends_either_service_for_good_and_switches_off(service):
+    lines = list(lines_of(service))
+    for name in ("RestartPreventExitStatus", "SuccessExitStatus"):
+        words = [word for key, value in lines if key == name for word in value.split()]
+        assert str(POWER_OFF_STATUS) in words
+    (command,) = [value for key, value in lines if key == "ExecStopPost"]
+    # As root, and outside the sandbox: the instrument itself has no such right.
+    assert command.startswith("+/bin/sh -c ")
+    script = shlex.split(command)[-1].replace("systemctl", "echo")
+    for status, expected in (("60", "--no-block poweroff\n"), ("0", ""), ("143", ""), ("", "")):
+        done = subprocess.run(
+            ["sh", "-c", script], env={"EXIT_STATUS": status, "PATH": os.environ["PATH"]},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == expected
 
 
 def test_the_shipped_configuration_is_valid():

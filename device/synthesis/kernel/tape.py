@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from device.synthesis.kernel.library import MAX_CHUNK, N_LOOPS, N_TAPS, TapeState, load_library
-from device.synthesis.tape import CEILING, KNEE, Samples, Tape
+from device.synthesis.tape import CEILING, KNEE, MUSIC_CEILING, MUSIC_KNEE, Samples, Tape
 
 
 class CompiledTape(Tape):
@@ -39,6 +39,8 @@ class CompiledTape(Tape):
         self._library = library or load_library()
         self._state = TapeState(
             gain=self.gain,
+            music_knee=MUSIC_KNEE,
+            music_room=MUSIC_CEILING - MUSIC_KNEE,
             knee=KNEE * self._volume_limit,
             room=(CEILING - KNEE) * self._volume_limit,
         )
@@ -51,6 +53,14 @@ class CompiledTape(Tape):
     def seek(self, n_samples: int) -> None:
         """Go on as after `n_samples`."""
         self._state.at = n_samples
+
+    def set_gain(self, gain: float) -> None:
+        """Change the gain, linear, along a straight line of 20 ms from the next sample on."""
+        self._ramp_left = self._state.ramp_left
+        super().set_gain(gain)
+        state = self._state
+        state.gain, state.gain_step = self.gain, self._gain_step
+        state.ramp_left = self._ramp_left
 
     def process(self, samples: Samples) -> Samples:
         """Process (n,), n from 0 on → the same array, changed in place."""

@@ -80,3 +80,30 @@ def test_settings_that_are_missing_or_not_text_are_refused():
     Path("bytes.toml").write_bytes(b"seed = \xff")
     with pytest.raises(SettingsError, match=r"bytes\.toml: not TOML"):
         load_settings(Path("bytes.toml"), play)
+
+
+def test_an_encoder_with_one_contact_is_an_error_of_the_configuration():
+    from device.commands.instrument_settings import InstrumentSettings
+    from device.errors import SettingsError
+
+    with pytest.raises(SettingsError, match="volume_encoder: found 1 pins, expected two"):
+        _ = InstrumentSettings(volume_encoder=(17,)).panel_pins
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 0), (("--service",), 60)])
+def test_a_service_that_the_button_has_ended_says_so_by_its_status(
+    command_folder, monkeypatch, options, status
+):
+    from device.cli import main
+    from device.commands import build_instrument, open_hands
+    from device.switches.commands import ShutDown
+
+    def held(settings, instrument, report):
+        instrument.control.queue.put(ShutDown())
+        return open_hands.open_hands(settings, instrument, report)
+
+    monkeypatch.setattr(build_instrument, "open_hands", held)
+    monkeypatch.setattr(build_instrument, "lock_memory", lambda report: None)
+    monkeypatch.setattr(build_instrument, "set_realtime_priority", lambda report: None)
+    arguments = ["play", "--switches", "demo", "--speaker", "silent", "--seconds", "9", *options]
+    assert main(arguments) == status

@@ -104,3 +104,27 @@ def test_no_thread_is_left_after_the_end(make_device, second):
     device.play(3.0)
     helpers = {"loader", "scores", "frames"}
     until(lambda: not helpers & {thread.name for thread in threading.enumerate()})
+
+
+def test_next_model_plays_the_models_of_the_store_and_the_bundled_one_in_turn(
+    make_device, store, first, second
+):
+    device = make_device()
+    order = []
+    for _ in range(3):
+        device.loader.activate_next()
+        device.settle()
+        order.append(store.active().stem if store.active() else None)
+    assert set(order) == {None, first, second}
+    assert order[-1] == first
+
+
+def test_a_scene_activates_the_model_that_its_code_names(make_device, store, first, second):
+    device = make_device()
+    device.loader.activate(second[:6])
+    device.settle()
+    assert store.active().stem == second
+    device.loader.activate("0" * 6)
+    device.settle()
+    assert store.active().stem == second
+    assert device.messages[-1] == "scene: found no model 000000 here, expected one; push it"

@@ -74,3 +74,32 @@ def test_wrong_pins_and_other_uses_of_pins_are_reported():
     assert wiring.conflicts() == ["BCM 19: a sound card on the header (I2S)"]
     assert WIRING.problems() == WIRING.conflicts() == []
     assert "BCM 40" not in texts(wiring)
+
+
+PARTS = replace(
+    WIRING,
+    contacts={"volume encoder A": 27, "volume encoder B": 17, "button shut down": 4},
+    has_converter=True,
+    pulse_pin=23,
+)
+
+
+def test_knobs_buttons_and_pulses_are_in_the_table_and_in_the_diagram():
+    assert PARTS.rows()[-8:] == [
+        ("volume encoder A", "27", "13", "GND"),
+        ("volume encoder B", "17", "11", "GND"),
+        ("button shut down", "4", "7", "GND"),
+        ("MCP3008 CLK", "11", "23", "the chip"),
+        ("MCP3008 DOUT", "9", "21", "the chip"),
+        ("MCP3008 DIN", "10", "19", "the chip"),
+        ("MCP3008 CS", "8", "24", "the chip"),
+        ("pulse", "23", "16", "1 kΩ, sync input"),
+    ]
+    assert {"volume encoder A", "button shut down", "MCP3008 CS"} <= set(texts(PARTS))
+    assert PARTS.problems() == []
+
+
+def test_a_pin_of_a_knob_that_is_used_twice_is_a_problem():
+    assert replace(PARTS, contacts={"button keep": 5}).problems() == ["BCM 5 is used twice"]
+    assert replace(PARTS, pulse_pin=8).problems() == ["BCM 8 is used twice"]
+    assert replace(PARTS, has_converter=False, pulse_pin=8).problems() == []

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 from device.audio.loudness import true_peak_db
 from device.synthesis.kernel.tape import CompiledTape
-from device.synthesis.tape import CEILING, KNEE, Tape, TapeTransport, limit
+from device.synthesis.tape import CEILING, KNEE, MUSIC_CEILING, MUSIC_KNEE, Tape, TapeTransport, limit
 from tests.support.kernel import compiled_or_skip
 
 RATE = 22050
@@ -47,6 +47,7 @@ def test_nothing_ever_exceeds_the_ceiling(samples):
 
 @given(soft_samples)
 def test_what_is_below_the_knee_passes_untouched(samples):
+    samples *= np.float32(MUSIC_KNEE / KNEE)
     before = samples.copy()
     assert np.array_equal(Tape(RATE, wear=0).process(samples), before)
 
@@ -86,8 +87,15 @@ def test_a_full_scale_sine_keeps_its_true_peak_well_below_one_decibel(hertz):
 
 
 def test_the_gain_is_applied_before_the_limiter():
-    output = Tape(RATE, wear=0, gain=0.5).process(np.full(10, 0.6, np.float32))
-    assert output == pytest.approx(0.3)
+    output = Tape(RATE, wear=0, gain=0.5).process(np.full(10, 0.24, np.float32))
+    assert output == pytest.approx(0.12)
+
+
+@pytest.mark.parametrize("gain", [0.1, 1.0])
+def test_peaks_of_the_music_are_limited_at_any_gain(gain):
+    peaks = np.linspace(-3, 3, 4001, dtype=np.float32)
+    output = Tape(RATE, wear=0, gain=gain).process(peaks)
+    assert 0.95 * MUSIC_CEILING * gain < np.abs(output).max() <= MUSIC_CEILING * gain
 
 
 def test_the_samples_are_changed_in_place():
@@ -101,7 +109,7 @@ def test_a_clean_tape_is_silent():
 
 def test_a_worn_tape_is_heard_and_stays_under_the_music():
     output = Tape(RATE, wear=1.0).process(silence(12.0))
-    assert -55 < level_db(output) < -35
+    assert -60 < level_db(output) < -40
     assert np.abs(output).max() < 0.1
 
 
@@ -223,3 +231,28 @@ def test_less_wear_does_less():
 def test_the_seed_sets_the_phase_of_wow_and_flutter():
     assert np.array_equal(played(sine(440.0), seed=1), played(sine(440.0), seed=1))
     assert not np.array_equal(played(sine(440.0), seed=1), played(sine(440.0), seed=2))
+
+
+@given(st.lists(st.tuples(st.integers(0, 600), st.floats(0.001, 4)), max_size=5))
+def test_a_gain_that_changes_follows_straight_lines_however_the_stream_is_cut(changes):
+    tape, whole = Tape(RATE, wear=0, gain=0.01), np.float32(0.01)
+    gains = []
+    for n, gain in changes:
+        gains.append(tape.process(np.full(n, whole)) / whole)
+        tape.set_gain(gain)
+    gains.append(tape.process(np.full(1000, whole)) / whole)
+    most_step = 4 / round(0.02 * RATE)
+    assert np.abs(np.diff(np.concatenate(gains))).max() <= most_step + 1e-4
+    assert gains[-1][-1] == pytest.approx(changes[-1][1] if changes else 0.01, rel=1e-4)
+
+
+def test_both_implementations_have_the_same_gain_sample_by_sample():
+    compiled_or_skip()
+    sounds = []
+    for implementation in (Tape, CompiledTape):
+        tape, parts = implementation(RATE, wear=0), []
+        for gain, n in ((0.3, 100), (0.9, 700), (0.1, 13), (0.4, 2000)):
+            tape.set_gain(gain)
+            parts.append(tape.process(np.linspace(-0.2, 0.2, n, dtype=np.float32)))
+        sounds.append(np.concatenate(parts))
+    assert np.array_equal(*sounds)

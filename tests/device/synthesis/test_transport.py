@@ -78,3 +78,57 @@ def test_the_next_line_is_on_the_grid_and_less_than_one_cell_away(beat, grid):
     boundary = next_boundary(beat, grid)
     assert boundary % grid == 0
     assert -1e-8 * grid <= boundary - beat <= grid
+
+
+tempo_changes = st.lists(
+    st.tuples(st.integers(0, 30), st.floats(20, 400)), min_size=1, max_size=8
+)  # frames since the change before, bpm
+
+
+def with_changes(changes):
+    """A transport after several changes of the tempo, and the tempo of every frame until then."""
+    transport, frame, tempos = Transport.of(CARD), 1000, []
+    for n_frames, tempo_bpm in changes:
+        frame += n_frames
+        tempos += [transport.tempo_bpm] * n_frames
+        transport = transport.with_tempo(tempo_bpm, frame)
+    return transport, tempos
+
+
+@given(tempo_changes)
+def test_beats_have_no_gap_where_the_tempo_changes(changes):
+    transport, tempos = with_changes(changes)
+    n_kept = min(len(tempos), 32)
+    beats = transport.beats(1000 + len(tempos) - n_kept, n_kept + 20)
+    expected = [*tempos[len(tempos) - n_kept :], *[transport.tempo_bpm] * 19]
+    hop_minutes = CARD.hop_length / CARD.sample_rate / 60
+    assert np.diff(beats) == pytest.approx(np.array(expected) * hop_minutes, abs=1e-9)
+
+
+@given(tempo_changes, st.integers(-20, 40))
+def test_frames_and_beats_lead_back_to_each_other_over_changes_of_the_tempo(changes, offset):
+    transport, tempos = with_changes(changes)
+    frame = 1000 + len(tempos) + offset
+    assert transport.beat_at(frame) == transport.beats(frame, 1)[0]
+    assert transport.frame_at(transport.beat_at(frame)) == frame
+    assert transport.frame_at(transport.beat_at(frame + 0.5)) == frame + 1
+
+
+@given(tempo_changes, st.floats(0, 0.08))
+def test_a_moment_before_a_frame_has_the_tempo_of_then(changes, seconds):
+    transport, tempos = with_changes(changes)
+    frame = 1000 + len(tempos) + 3
+    earlier = frame - seconds / transport.hop_seconds
+    assert transport.beat_earlier(frame, seconds) == pytest.approx(transport.beat_at(earlier))
+
+
+def test_a_tempo_that_changes_all_the_time_keeps_a_short_memory():
+    transport = Transport.of(CARD)
+    for frame in range(5000):
+        transport = transport.with_tempo(60 + frame % 100, frame)
+    for tempo_bpm in range(60, 5000):
+        transport = transport.with_tempo(tempo_bpm, 5000)
+    n_corners, segment = 0, transport
+    while segment.before is not None:
+        n_corners, segment = n_corners + 1, segment.before
+    assert n_corners <= 33

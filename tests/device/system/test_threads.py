@@ -47,6 +47,9 @@ def test_every_thread_of_the_device_is_a_supervised_thread():
         "display",
         "messages",
         "signals",
+        "midi",
+        "clock",
+        "knobs",
     }
 
 

@@ -75,3 +75,12 @@ def test_closing_twice_is_fine(factory):
     leds = StatusLeds(PINS, lambda: False)
     leds.close()
     leds.close()
+
+
+def test_playing_blinks_while_the_button_that_shuts_down_is_held(factory):
+    with StatusLeds({PLAYING: 17}, lambda: False) as leds:
+        for seconds, expected in ((0.0, True), (0.13, False), (0.26, True)):
+            leds(replace(STATE, latency_ms=0.0, seconds=seconds, ends_soon=True))
+            wait_until(lambda: bool(factory.pin(17).state) == expected)  # noqa: B023
+        leds(replace(STATE, latency_ms=0.0, seconds=0.38, ends_soon=False))
+        wait_until(lambda: factory.pin(17).state)

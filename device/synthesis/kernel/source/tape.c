@@ -83,23 +83,32 @@ static void add_loop(float *restrict samples, int n, const float *restrict loop,
     }
 }
 
-static void limit(const tape *t, float *samples, int n) {
+static void amplify(tape *t, float *restrict samples, int n) {
+    const int n_ramp = t->ramp_left < n ? t->ramp_left : n;
+    for (int i = 0; i < n_ramp; i++)
+        samples[i] *= t->gain - t->gain_step * (float)(t->ramp_left - i);
+    t->ramp_left -= n_ramp;
+    for (int i = n_ramp; i < n; i++) samples[i] *= t->gain;
+}
+
+static void limit(float knee, float room, float *samples, int n) {
     for (int i = 0; i < n; i++) {
         const float level = fabsf(samples[i]);
-        const float soft = t->knee + t->room * soft_clip((level - t->knee) / t->room);
-        samples[i] = level > t->knee ? copysignf(soft, samples[i]) : samples[i];
+        const float soft = knee + room * soft_clip((level - knee) / room);
+        samples[i] = level > knee ? copysignf(soft, samples[i]) : samples[i];
     }
 }
 
 void tape_process(tape *t, float *samples, int32_t n) {
     while (n > 0) {
         const int n_here = n < MAX_CHUNK ? n : MAX_CHUNK;
+        limit(t->music_knee, t->music_room, samples, n_here);
         if (t->n_before > 0) play(t, samples, n_here);
-        for (int i = 0; i < n_here; i++) samples[i] *= t->gain;
+        amplify(t, samples, n_here);
         for (int l = 0; l < N_LOOPS; l++)
             if (t->loop_length[l] > 0)
                 add_loop(samples, n_here, t->loop[l], t->loop_length[l], t->at);
-        limit(t, samples, n_here);
+        limit(t->knee, t->room, samples, n_here);
         t->at += n_here;
         samples += n_here;
         n -= n_here;

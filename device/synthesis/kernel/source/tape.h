@@ -16,7 +16,11 @@ typedef struct {
     double start[N_MODULATIONS];   /* in turns */
     float depth[N_MODULATIONS];    /* in samples */
     float middle;                  /* delay in samples */
-    float drive, gain, knee, room; /* room: from the knee to the ceiling */
+    float drive, gain;
+    float music_knee, music_room;  /* room: from a limiter's knee to its ceiling */
+    float knee, room;
+    float gain_step;               /* of a sample, while the gain changes */
+    int32_t ramp_left;             /* samples until the gain is `gain` */
     int32_t n_before;              /* samples of input that are kept; 0: no transport */
     int32_t loop_length[N_LOOPS];  /* 0: no such loop */
     const float *loop[N_LOOPS];

@@ -1,0 +1,111 @@
+"""Commands from anything but the panel's switches: MIDI, knobs, buttons; and their queue.
+
+Any thread may queue a command. The audio loop takes it when it reads the switches.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FlipSwitch:
+    """Flip switch `index`, counted from 0."""
+
+    index: int
+    source: str
+
+
+@dataclass(frozen=True)
+class SetSwitch:
+    """Bring switch `index`, counted from 0, to a state."""
+
+    index: int
+    on: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class SetTempo:
+    """Beats per minute from now on."""
+
+    bpm: float
+
+
+@dataclass(frozen=True)
+class ChangeTempo:
+    """So many beats per minute more, or fewer."""
+
+    by_bpm: float
+
+
+@dataclass(frozen=True)
+class SetVolume:
+    """Gain before the limiter, in dB."""
+
+    gain_db: float
+
+
+@dataclass(frozen=True)
+class ChangeVolume:
+    """So many dB more, or fewer, before the limiter."""
+
+    by_db: float
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Keep what was just heard."""
+
+
+@dataclass(frozen=True)
+class NextModel:
+    """Play the next model of the store."""
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Recall a scene by its place in the list of scenes, counted from 0."""
+
+    scene: int
+    source: str
+
+
+@dataclass(frozen=True)
+class ShutDown:
+    """End the music, and switch the device off where it is permitted."""
+
+
+Command = (
+    FlipSwitch | SetSwitch | SetTempo | ChangeTempo | SetVolume | ChangeVolume | Keep | NextModel
+    | Recall | ShutDown
+)  # fmt: skip
+
+# More than any hand does between two blocks: of a flood the oldest commands are dropped.
+MOST_WAITING = 1024
+
+
+class CommandQueue:
+    """Commands in the order of their arrival; `put` from any thread, `take` from the audio loop's.
+
+    No lock is taken: both ends of a deque are atomic. An empty queue costs the loop one comparison.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Command] = deque(maxlen=MOST_WAITING)
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def put(self, command: Command) -> None:
+        """Queue a command; returns at once."""
+        self._waiting.append(command)
+
+    def take(self) -> Command:
+        """The oldest command.
+
+        Raises
+        ------
+        IndexError
+            If there is none.
+        """
+        return self._waiting.popleft()
