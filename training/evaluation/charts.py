@@ -102,7 +102,7 @@ def _families(evaluation: Evaluation) -> "Figure":
 
 def _shifts(evaluation: Evaluation) -> "Figure":
     figure, columns = _figure(3.9, ncols=2)
-    halves = [("level", "defect", "timbre"), ("sharp", "rhythm")]
+    halves = [("level", "defect", "timbre"), ("sharp", "rhythm", "notes")]
     for axes, groups in zip(columns, halves, strict=True):
         names = [name for group in groups for name in GROUPS[group]]
         for comparisons, colour, size in (

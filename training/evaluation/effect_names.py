@@ -40,6 +40,16 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "pulse_clarity": ("steadier", "freer"),
     "tempo_bpm": ("feels faster", "feels slower"),
     "loop_repeat": ("more loop", "more story"),
+    "polyphony": ("more notes", "fewer notes"),
+    "pitch_mean": ("higher notes", "lower notes"),
+    "note_certainty": ("clearer notes", "fainter notes"),
+    "note_ambiguity": ("more half-heard notes", "fewer half-heard notes"),
+    "note_instability": ("unsteady notes", "steadier notes"),
+    "pitch_wander": ("less steady pitch", "steadier pitch"),
+    "in_scale": ("more in key", "less in key"),
+    "chord_fit": ("plainer chords", "less plain chords"),
+    "chord_change": ("more chord changes", "fewer chord changes"),
+    "roughness": ("more dissonant", "more consonant"),
 }
 _MOST_WORDS = 3
 # A change below this many standard deviations is not named, unless it is the strongest.

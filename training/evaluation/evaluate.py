@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from device.files import sha256_of
 from device.model.contract import ModelCard
@@ -17,6 +18,7 @@ from training.evaluation.renders import Render, RenderJob, render_all
 from training.evaluation.state_similarity import StateSimilarity, compare_states
 from training.evaluation.switch_effects import Sweep, Switch, measure_switches
 from training.metrics.comparison import Comparison, by_group, compare
+from training.metrics.pitch_collections import PitchComparison, compare_pitches
 
 Progress = Callable[[int, int], None]
 
@@ -111,6 +113,28 @@ class Evaluation:
             return {}
         figures = self.reference.figures
         return by_group(compare(figures[::2], figures[1::2]))
+
+    @cached_property
+    def pitch_comparisons(self) -> dict[str, PitchComparison]:
+        """Pitches compared with reference music: of the model, the inversion and between halves.
+
+        Empty without reference music, or where it has no pitches to compare.
+        """
+        if self.reference is None:
+            return {}
+        original = self.reference.pitches
+        pairs = {
+            "model": (original, self.independent_pitches),
+            "inversion": (original, self.reference.rebuilt_pitches),
+            "halves": (original[::2], original[1::2]),
+        }
+        found = {name: compare_pitches(*pair) for name, pair in pairs.items()}
+        return {name: each for name, each in found.items() if each}
+
+    @property
+    def independent_pitches(self) -> list[NDArray[np.float32]]:
+        """Pitches of every state in a variation of its own."""
+        return [each.pitches for (seed, _), each in self.renders.items() if seed not in self.seeds]
 
     @property
     def is_sample(self) -> bool:

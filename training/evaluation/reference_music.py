@@ -17,7 +17,7 @@ from device.synthesis.vocoder import INVERSION_PRESET
 from training.corpus.format import HELD_OUT, MARGIN, SAMPLE_RATE
 from training.corpus.parallel import run_in_workers
 from training.corpus.reader import Corpus
-from training.metrics.audio_metrics import measure, resampled
+from training.metrics.audio_metrics import Analysis, analyse, resampled
 from training.metrics.reconstruction import stft_magnitude, streamed
 from training.metrics.spectra import as_recorded
 
@@ -59,11 +59,11 @@ class LoopJob:
 
 @dataclass(frozen=True, slots=True)
 class LoopMeasurement:
-    """Figures of a loop and of its round trip; and both sounds, where the page embeds them."""
+    """A loop and its round trip as measured; and both sounds, where the page embeds them."""
 
     loop: Loop
-    figures: NDArray[np.float64]
-    rebuilt_figures: NDArray[np.float64]
+    original: Analysis
+    rebuilt: Analysis
     sounds: tuple[Samples, Samples] | None
 
 
@@ -88,6 +88,8 @@ class Reference:
     Attributes
     ----------
     figures, rebuilt_figures : (n_loops, n_figures)
+    pitches, rebuilt_pitches : tuple of (n_half_seconds, n_pitches)
+        How surely each pitch is heard in each loop, 0 to 1.
     sounds : tuple
         Original and round trip of the first loops, at `SAMPLE_RATE`.
     """
@@ -95,6 +97,8 @@ class Reference:
     music: Music
     figures: NDArray[np.float64]
     rebuilt_figures: NDArray[np.float64]
+    pitches: tuple[Samples, ...]
+    rebuilt_pitches: tuple[Samples, ...]
     sounds: tuple[tuple[Samples, Samples], ...]
 
 
@@ -162,8 +166,10 @@ def measure_reference(
     in_order = [by_loop[loop] for loop in music.loops]
     return Reference(
         music,
-        np.stack([measured.figures for measured in in_order]),
-        np.stack([measured.rebuilt_figures for measured in in_order]),
+        np.stack([measured.original.figures for measured in in_order]),
+        np.stack([measured.rebuilt.figures for measured in in_order]),
+        tuple(measured.original.pitches for measured in in_order),
+        tuple(measured.rebuilt.pitches for measured in in_order),
         tuple(measured.sounds for measured in in_order if measured.sounds is not None),
     )
 
@@ -175,8 +181,8 @@ def measure_loop(job: LoopJob) -> LoopMeasurement:
     original = as_recorded(audio)[MARGIN:-MARGIN]
     return LoopMeasurement(
         job.loop,
-        measure(original, SAMPLE_RATE),
-        measure(rebuilt, SAMPLE_RATE),
+        analyse(original, SAMPLE_RATE),
+        analyse(rebuilt, SAMPLE_RATE),
         (original, rebuilt) if job.is_shown else None,
     )
 

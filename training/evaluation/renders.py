@@ -16,7 +16,7 @@ from device.switches.bits import Bits
 from device.synthesis.performance import Performance
 from device.synthesis.voice import Voice
 from training.corpus.parallel import run_in_workers
-from training.metrics.audio_metrics import METRIC_NAMES, at_our_rate, measure
+from training.metrics.audio_metrics import METRIC_NAMES, analyse, at_our_rate
 from training.metrics.spectra import SAMPLE_RATE, as_recorded
 
 Samples = NDArray[np.float32]
@@ -58,6 +58,8 @@ class Render:
     ----------
     figures : (n_figures,)
         In the order of `training.metrics.audio_metrics.METRIC_NAMES`.
+    pitches : (n_half_seconds, n_pitches)
+        How surely each pitch is heard, 0 to 1.
     is_finite : bool
         Whether all of its samples are numbers.
     """
@@ -65,6 +67,7 @@ class Render:
     bits: Bits
     seed: int
     figures: NDArray[np.float64]
+    pitches: NDArray[np.float32]
     is_finite: bool
     clip: Clip | None
 
@@ -113,9 +116,9 @@ def render_state(job: RenderJob) -> Render:
     n_fade = round(FADE_SECONDS * sample_rate)
     played = _sound(network, job.bits, job.seed, n_samples + n_fade)
     is_finite = bool(np.isfinite(played).all())
-    figures = measure(as_recorded(played[:n_samples]), sample_rate)
+    measured = analyse(as_recorded(played[:n_samples]), sample_rate)
     clip = _clip(_seamless(np.nan_to_num(played), n_fade), sample_rate) if job.is_shown else None
-    return Render(job.bits, job.seed, figures, is_finite, clip)
+    return Render(job.bits, job.seed, measured.figures, measured.pitches, is_finite, clip)
 
 
 @lru_cache(maxsize=1)

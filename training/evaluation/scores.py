@@ -10,6 +10,9 @@ from training.evaluation.release_gate import thresholds
 from training.evaluation.renders import loop_seconds
 from training.metrics.audio_metrics import METRIC_NAMES
 
+# Source of a comparison of pitches → prefix of its scores on the card.
+_SOURCES = {"model": "audition", "inversion": "inversion"}
+
 
 def scores(evaluation: Evaluation) -> dict[str, float]:
     """Scores for the model's card; the names hold the units."""
@@ -21,6 +24,12 @@ def scores(evaluation: Evaluation) -> dict[str, float]:
     values = {
         **{f"audition_{group}_sd": value for group, value in evaluation.distances.items()},
         **{f"inversion_{group}_sd": v for group, v in evaluation.inversion_distances.items()},
+        **{
+            f"{_SOURCES[source]}_pitch_{name}": value
+            for source, each in evaluation.pitch_comparisons.items()
+            if source in _SOURCES
+            for name, value in asdict(each).items()
+        },
         "audition_least_coherence": min(switch.coherence for switch in switches),
         "audition_least_recognised": min(switch.recognised for switch in switches),
         "audition_least_lufs": min(evaluation.loudness),
@@ -57,6 +66,7 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "distances": evaluation.distances,
         "inversion_distances": evaluation.inversion_distances,
         "halves_distances": evaluation.noise_floor,
+        "pitches": {name: asdict(each) for name, each in evaluation.pitch_comparisons.items()},
         "figures": [asdict(each) for each in evaluation.comparisons],
         "inversion_figures": [asdict(each) for each in evaluation.inversion_comparisons],
         "switches": [{"legend": sentence(s), **asdict(s)} for s in evaluation.switches],

@@ -1,6 +1,7 @@
 """All metrics of one recording, by name."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -8,8 +9,10 @@ from numpy.typing import NDArray
 
 from device.audio.loudness import SILENCE_LUFS
 from training.metrics.levels import defects, levels
+from training.metrics.notes import notes
+from training.metrics.pitch_salience import pitch_salience
 from training.metrics.rhythm import rhythm
-from training.metrics.spectra import SAMPLE_RATE, Samples
+from training.metrics.spectra import SAMPLE_RATE, Floats, Samples
 from training.metrics.timbre import timbre
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -40,6 +43,18 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "onset_kurt",
         ),
         "rhythm": ("onset_rate", "grid_excess", "pulse_clarity", "tempo_bpm", "loop_repeat"),
+        "notes": (
+            "polyphony",
+            "pitch_mean",
+            "note_certainty",
+            "note_ambiguity",
+            "note_instability",
+            "pitch_wander",
+            "in_scale",
+            "chord_fit",
+            "chord_change",
+            "roughness",
+        ),
     }
 )
 METRIC_NAMES = tuple(name for names in GROUPS.values() for name in names)
@@ -50,8 +65,29 @@ _MEASURED_AT_LUFS = -20.0
 _SHORTEST = SAMPLE_RATE // 4
 
 
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What was measured in one recording.
+
+    Attributes
+    ----------
+    figures : (n_figures,)
+        In the order of `METRIC_NAMES`.
+    pitches : (n_half_seconds, n_pitches)
+        How surely each pitch is heard in each half second, 0 to 1.
+    """
+
+    figures: NDArray[np.float64]
+    pitches: Floats
+
+
 def measure(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
-    """Figures of a mono recording, (n_samples,), in the order of `METRIC_NAMES`: (n_figures,).
+    """Figures of a mono recording, (n_samples,), in the order of `METRIC_NAMES`: (n_figures,)."""
+    return analyse(samples, sample_rate).figures
+
+
+def analyse(samples: Samples, sample_rate: int) -> Analysis:
+    """Figures and pitches of a mono recording, (n_samples,).
 
     What is not finite counts as silence; `device.audio.measurement` finds it.
     """
@@ -61,8 +97,9 @@ def measure(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
     lufs = figures["lufs"]
     if lufs > SILENCE_LUFS:
         padded = padded * np.float32(10 ** ((_MEASURED_AT_LUFS - lufs) / 20))
-    figures |= {**timbre(padded), **rhythm(padded)}
-    return np.array([figures[name] for name in METRIC_NAMES])
+    salience = pitch_salience(padded)
+    figures |= {**timbre(padded), **rhythm(padded), **notes(salience)}
+    return Analysis(np.array([figures[name] for name in METRIC_NAMES]), salience.half_seconds())
 
 
 def at_our_rate(samples: Samples, sample_rate: int) -> Samples:

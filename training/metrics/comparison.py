@@ -19,6 +19,9 @@ _LEAST_SPREAD = {
     "lufs": 1.0,
     "true_peak_db": 0.5,
     "block_z": 0.5,
+    "polyphony": 0.2,
+    "pitch_mean": 1.0,
+    "in_scale": 0.02,
 }
 _QUANTILES = np.linspace(0.02, 0.98, 49)
 # The distance of one figure is limited, so that it does not outweigh its group.
