@@ -164,7 +164,7 @@ def test_a_truncated_model_is_refused(tiny_model, tmp_path, share):
     path = tmp_path / "truncated.onnx"
     path.write_bytes(content[: int(share * len(content))])
     # Cut off at the end of a part, a file may load, and lacks what came after.
-    with pytest.raises((ModelUnreadable, ContractError), match="not an ONNX model|found no n_gui"):
+    with pytest.raises((ModelUnreadable, ContractError), match=r"not an ONNX model|found no n_gui"):
         Network.open(path)
 
 

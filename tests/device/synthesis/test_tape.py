@@ -8,7 +8,15 @@ from hypothesis.extra import numpy as hnp
 
 from device.audio.loudness import true_peak_db
 from device.synthesis.kernel.tape import CompiledTape
-from device.synthesis.tape import CEILING, KNEE, MUSIC_CEILING, MUSIC_KNEE, Tape, TapeTransport, limit
+from device.synthesis.tape import (
+    CEILING,
+    KNEE,
+    MUSIC_CEILING,
+    MUSIC_KNEE,
+    Tape,
+    TapeTransport,
+    limit,
+)
 from tests.support.kernel import compiled_or_skip
 
 RATE = 22050
