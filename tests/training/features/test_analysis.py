@@ -104,3 +104,40 @@ def clicks(directory, samples_per_beat):
     write_shard(directory, 0, loops)
     finish(directory, 1, tempo_bpm=80.0)
     return Corpus.open(directory)
+
+
+@pytest.mark.parametrize("n_bin", [3.0, 4.25, 6.5])
+def test_the_phase_advance_of_a_steady_sine_is_its_deviation_from_the_bins_frequency(n_bin):
+    n_samples = np.arange(ANALYSIS.hop_length + ANALYSIS.n_fft)
+    sine = np.sin(2 * np.pi * n_bin * n_samples / ANALYSIS.n_fft).astype(np.float32)
+    log_bands, advance = ANALYSIS.log_bands_and_advance(sine[None])
+    np.testing.assert_array_equal(log_bands, ANALYSIS.log_bands(sine[None, ANALYSIS.hop_length :]))
+    near = np.arange(int(n_bin) - 1, int(n_bin) + 2)
+    turns = (n_bin - near) * ANALYSIS.hop_length / ANALYSIS.n_fft
+    assert advance.dtype == np.int8
+    difference = (advance[0, near] - 256 * turns + 128) % 256 - 128
+    assert np.abs(difference).max() <= 2
+
+
+def test_single_bins_come_back_as_they_were_however_quiet():
+    analysis = replace(ANALYSIS, bands="linear", n_bands=ANALYSIS.n_bins, n_linear=0)
+    quiet = 1e-4 * np.random.default_rng(0).standard_normal((3, analysis.n_fft), dtype=np.float32)
+    expected = np.abs(np.fft.rfft(quiet * np.hanning(analysis.n_fft + 1)[:-1]))
+    magnitude = analysis.magnitude(torch.from_numpy(analysis.log_bands(quiet)))
+    np.testing.assert_allclose(magnitude, expected, atol=2e-6)
+
+
+def test_bands_keep_the_energy_of_noise():
+    analysis = Analysis()
+    noise = np.random.default_rng(0).standard_normal((200, analysis.n_fft), dtype=np.float32)
+    spectrum = np.fft.rfft(noise * np.hanning(analysis.n_fft + 1)[:-1])
+    drawn = analysis.magnitude(torch.from_numpy(analysis.log_bands(noise))).numpy()
+    for part in (slice(10, 140), slice(150, 300), slice(300, 500)):
+        energy, expected = (drawn[:, part] ** 2).sum(), (np.abs(spectrum[:, part]) ** 2).sum()
+        assert 10 * np.log10(energy / expected) == pytest.approx(0, abs=0.5)
+
+
+def test_an_analysis_of_an_earlier_version_has_its_scale_and_no_guided_bins():
+    raw = {**Analysis().to_dict(), "floor": 0.15}
+    del raw["scale"], raw["n_guided"]
+    assert Analysis.from_dict(raw) == Analysis(floor=0.15, scale="clipped", n_guided=0)

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from tests.support.tiny_run import ANALYSIS, CONFIG, N_SLOTS, networks
-from training.networks.codec import NoiseTexture, codec_loss, laplace_nll, quantise, wrap
+from training.networks.codec import (
+    BinScatter,
+    NoiseTexture,
+    advance_loss,
+    codec_loss,
+    laplace_nll,
+    quantise,
+    wrap,
+)
 
 N_LOOPS = 3
 N_FRAMES = N_SLOTS * ANALYSIS.frames_per_slot
@@ -158,3 +166,49 @@ def test_everything_is_computed_on_the_device_of_the_networks():
     log_bands = torch.zeros(2, N_FRAMES, ANALYSIS.n_bands, device="meta")
     offset = torch.zeros(2, device="meta")
     assert codec.decode(codec.encode(log_bands, offset), offset).device.type == "meta"
+
+
+def test_frames_have_a_phase_advance_for_every_guided_bin_of_certainty_below_1(codec):
+    rows, phase = 10 * torch.randn(40, CONFIG.n_channels), torch.rand(40)
+    bands, advance = codec.renderer.draw(rows, phase)
+    assert torch.equal(bands, codec.renderer(rows, phase))
+    assert advance.shape == (40, 2 * ANALYSIS.n_guided)
+    real, imaginary = advance.chunk(2, dim=1)
+    assert (real.square() + imaginary.square() < 1).all()
+
+
+def test_the_loss_of_phase_advances_is_least_at_the_true_ones_and_counts_by_weight():
+    target = torch.tensor([[0, 64, -128]], dtype=torch.int8)
+    true, other = torch.tensor([[1.0, 0, -1, 0, 1, 0]]), torch.tensor([[1.0, 0, 1, 0, 1, 0]])
+    even = torch.ones(1, 3)
+    assert advance_loss(true, target, even) == pytest.approx(0, abs=1e-5)
+    assert advance_loss(other, target, even) > 1
+    assert advance_loss(other, target, torch.tensor([[1.0, 1, 0]])) == pytest.approx(0, abs=1e-5)
+
+
+def test_of_an_uncertain_advance_the_best_vector_is_short():
+    target = torch.tensor([[0], [64]], dtype=torch.int8)
+    losses = [
+        float(advance_loss(length * torch.tensor([[0.7071, 0.7071]] * 2), target, torch.ones(2, 1)))
+        for length in (0.3, 0.7071, 1.0)
+    ]
+    assert losses[1] < min(losses[0], losses[2])
+
+
+def test_scatter_keeps_the_energy_of_a_band_and_leaves_single_bins_alone():
+    share = torch.cat([torch.zeros(20), torch.ones(300)])
+    scatter = BinScatter(CONFIG.n_channels, share, floor=0.05)
+    even = torch.full((500, 320), 2.0)
+    rows, phase = torch.randn(500, CONFIG.n_channels), torch.rand(500)
+    scattered = scatter(even, rows, phase)
+    assert torch.equal(scattered[:, :20], even[:, :20])
+    power = (scattered[:, 20:].exp() - 0.05).square().mean() / (even[0, 0].exp() - 0.05).square()
+    assert 10 * power.log10() == pytest.approx(0, abs=0.3)
+    assert scattered[:, 20:].std() > 0.4
+
+
+def test_silence_has_no_scatter():
+    scatter = BinScatter(CONFIG.n_channels, torch.ones(64), floor=0.05)
+    silence = torch.full((4, 64), 0.05).log()
+    scattered = scatter(silence, torch.randn(4, CONFIG.n_channels), torch.rand(4))
+    torch.testing.assert_close(scattered, silence)

@@ -1,14 +1,19 @@
 """Switches and variation become codes, and the sound follows the switches."""
 
+from itertools import pairwise
+
 import pytest
 import torch
+from torch.nn import functional as F
 
 from tests.support.tiny_run import CONFIG, N_SLOTS, networks
 from training.networks.composer import (
+    GumbelNoise,
     Posterior,
     composer_loss,
     descriptor_loss,
     frozen,
+    rounds_of_codes,
     straight_through_argmax,
 )
 
@@ -137,3 +142,59 @@ def test_gradients_pass_through_frozen_networks_without_reaching_their_weights(m
         posterior_encoder.encode(one_hot).mean.sum().backward()
     assert one_hot.grad.abs().sum() > 0
     assert all(p.grad is None and p.requires_grad for p in posterior_encoder.parameters())
+
+
+def test_every_code_is_chosen_in_one_round_and_more_in_later_ones():
+    rounds = rounds_of_codes(64, 20, 4)
+    sizes = [int((rounds == number).sum()) for number in range(4)]
+    assert sum(sizes) == 64 * 20
+    assert sizes == sorted(sizes)
+    assert sizes[0] >= 64
+
+
+def test_choices_stay_as_they_were_in_later_rounds(made):
+    latent, variation = (
+        states(made, torch.ones(2, CONFIG.n_switches)),
+        torch.randn(2, CONFIG.n_variation),
+    )
+    chosen = [codes.detach() for codes, _ in made.composer.choices(latent, variation)]
+    for earlier, later in pairwise(chosen):
+        is_known = earlier.sum(dim=-1) > 0.5
+        torch.testing.assert_close(later[is_known], earlier[is_known])
+    torch.testing.assert_close(chosen[-1].sum(dim=-1), torch.ones(2, N_SLOTS, CONFIG.n_codes))
+
+
+def test_known_codes_change_the_logits_of_others(made):
+    latent = states(made, torch.zeros(1, CONFIG.n_switches))
+    known = torch.zeros(1, N_SLOTS, CONFIG.n_codes, CONFIG.n_levels)
+    with_one = known.clone()
+    with_one[0, 0, 0, 0] = 1
+    change = made.composer(latent, with_one) - made.composer(latent, known)
+    assert change[0, 1:].abs().max() > 0
+
+
+def test_the_same_variation_is_the_same_noise_and_another_one_is_another():
+    noise = GumbelNoise(16, 64, 4, 3)
+    one, other = torch.randn(2, 1, 16)
+    assert torch.equal(noise(one), noise(one))
+    torch.testing.assert_close(noise(3 * one), noise(one))
+    assert (noise(one) - noise(other)).abs().mean() > 0.5
+    assert torch.equal(noise(one)[:, :16], noise(one)[:, 16:32])
+
+
+def test_noise_makes_a_choice_as_likely_as_its_logit():
+    noise = GumbelNoise(16, 16, 4, 3)(torch.randn(500, 16))
+    logits = torch.tensor([0.0, 1.0, 2.0])
+    shares = F.one_hot((logits + noise).argmax(dim=-1), 3).float().mean(dim=(0, 1, 2))
+    torch.testing.assert_close(shares, logits.softmax(dim=0), atol=0.08, rtol=0)
+
+
+def test_only_unknown_codes_are_to_be_predicted(prior, code_indices):
+    right = 20.0 * F.one_hot(code_indices, CONFIG.n_levels).float()
+    wrong_first = right.clone()
+    wrong_first[:, 0] = 0
+    unknown = torch.ones_like(code_indices, dtype=torch.bool)
+    unknown[:, 0] = False
+    nats = composer_loss(wrong_first, code_indices, prior, unknown).cross_entropy
+    assert nats == pytest.approx(0, abs=1e-3)
+    assert composer_loss(wrong_first, code_indices, prior).cross_entropy > 1
