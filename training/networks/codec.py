@@ -229,8 +229,8 @@ class FrameDecoder(nn.Module):
         self.grain = NoiseTexture(n_channels, n_bands)
 
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
-        """Draw frames, each from its own row."""
-        return self.draw(rows, phase)[0]
+        """Draw frames, each from its own row, without their phase advance."""
+        return self._draw(rows, phase, self._predict(rows, phase, is_guided=False))
 
     def draw(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
         """Draw frames and the phase advance of their lowest bins.
@@ -238,8 +238,11 @@ class FrameDecoder(nn.Module):
         (n_frames, n_channels), (n_frames,) → (n_frames, n_bands), (n_frames, 2 * n_guided)
         """
         drawn = self.predict(rows, phase)
+        return self._draw(rows, phase, drawn), drawn.advance
+
+    def _draw(self, rows: Tensor, phase: Tensor, drawn: "Prediction") -> Tensor:
         texture = self.grain(rows, phase)
-        return self.add_noise_texture(drawn.middle, drawn.log_spread, texture), drawn.advance
+        return self.add_noise_texture(drawn.middle, drawn.log_spread, texture)
 
     def add_noise_texture(self, middle: Tensor, log_spread: Tensor, texture: Tensor) -> Tensor:
         """Add texture where bands are uncertain and hold no partial; all (n_frames, n_bands)."""
@@ -250,13 +253,18 @@ class FrameDecoder(nn.Module):
 
     def predict(self, rows: Tensor, phase: Tensor) -> "Prediction":
         """Predict what a frame consists of, each from its own row."""
+        return self._predict(rows, phase, is_guided=self.n_guided > 0)
+
+    def _predict(self, rows: Tensor, phase: Tensor, *, is_guided: bool) -> "Prediction":
         features = self.features(phase)
         x = rows
         for block in self.blocks:
             x = block(x, features)
         normed: Tensor = self.norm(x)
         # No gradient from the spread to the blocks: else they would explain errors as noise.
-        advance = rows[:, :0] if self.advance is None else self.advance(x, features)
+        advance = rows[:, :0]
+        if self.advance is not None and is_guided:
+            advance = self.advance(x, features)
         return Prediction(self.out(normed), self.spread(normed.detach()), advance)
 
 
