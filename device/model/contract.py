@@ -10,9 +10,7 @@ compose   ``switches`` (n_switches,) each 0 or 1,         ``score`` (n_slots, n_
           ``variation`` (n_variation,) standard normal    one row per 16th note of the loop
 render    ``score_in`` (n_slots, n_channels),             ``log_magnitude`` (n_frames, n_bins),
           ``position`` (n_frames,) in beats, from 0 to    natural log of the STFT magnitude of the
-          beats_per_loop, any values                      frame at each position; with guided bins
-                                                          ``phase_advance``
-                                                          (n_frames, 2 * n_guided)
+          beats_per_loop, any values                      frame at each position
 ========  ==============================================  =======================================
 
 Everything is float32 and stateless; ``n_frames`` is dynamic; ``n_bins`` is ``n_fft // 2 + 1``.
@@ -22,10 +20,6 @@ STFT magnitudes are those of a periodic window (`device.synthesis.windows`) with
 whose peak
 lies at the position. Where the log magnitude is at ``log_floor`` there is silence: the device takes
 ``max(exp(log_magnitude) - exp(log_floor), 0)``.
-
-``phase_advance`` has a vector for each of the lowest ``n_guided`` bins, real parts, then imaginary
-parts. Its direction is how far the phase of the bin moves from the frame a hop earlier, less
-``2 * pi * bin * hop_length / n_fft``; its length, 0 to 1, is how certain that is.
 
 The metadata that `ModelCard` reads and writes is the file's own description of itself. Nothing on
 the device repeats any of it. This module uses the standard library alone, and is the only
@@ -47,7 +41,6 @@ version  what it added
 1        all but what follows
 2        ``scores``
 3        ``magnitude`` in ``golden``: the scaling by ``log_floor`` is checked too
-4        ``n_guided``; with guided bins ``phase_advance``, and the same in ``golden``
 =======  ========================================================================================
 """
 
@@ -75,8 +68,8 @@ from device.model.metadata import (
     refusal,
 )
 
-CONTRACT_VERSION = 4
-ACCEPTED_VERSIONS = (1, 2, 3, 4)
+CONTRACT_VERSION = 3
+ACCEPTED_VERSIONS = (1, 2, 3)
 MAX_MODEL_BYTES = 16 * 1024 * 1024
 WINDOWS = ("hann", "asymmetric")
 SLOTS_PER_BEAT = 4
@@ -84,7 +77,7 @@ SLOTS_PER_BEAT = 4
 MOST_METADATA_BYTES = 1024 * 1024
 
 # Keys that not every version has.
-_SINCE = {"scores": 2, "n_guided": 4}
+_SINCE = {"scores": 2}
 _MAGNITUDE_SINCE = 3
 _SCORE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _MOST_SCORES = 64
@@ -146,8 +139,6 @@ class ModelCard:
     scores : dict of str to float
         How well it does on music it was not trained on, such as ``codec_held_out_db``; the unit is
         in the name. Empty where nothing was held out, and in version 1.
-    n_guided : int
-        Bins, the lowest, whose phase advance is drawn; 0 before version 4.
     """
 
     contract_version: int
@@ -167,7 +158,6 @@ class ModelCard:
     provenance: Mapping[str, Any]
     golden: Golden
     scores: Mapping[str, float] = field(default_factory=dict)
-    n_guided: int = 0
 
     def __post_init__(self) -> None:
         _check_version(self.contract_version)
@@ -183,15 +173,9 @@ class ModelCard:
         return self.n_fft // 2 + 1
 
     @property
-    def frame_size(self) -> int:
-        """Numbers of a frame: magnitudes of all bins, phase advance of the guided ones."""
-        return self.n_bins + 2 * self.n_guided
-
-    @property
     def tensors(self) -> tuple[Tensor, ...]:
         """The graph's inputs, then its outputs, as this card promises them."""
         score = (self.n_slots, self.n_channels)
-        advance = Tensor("phase_advance", "float32", (None, 2 * self.n_guided))
         return (
             Tensor("switches", "float32", (self.n_switches,)),
             Tensor("variation", "float32", (self.n_variation,)),
@@ -199,7 +183,6 @@ class ModelCard:
             Tensor("position", "float32", (None,)),
             Tensor("score", "float32", score),
             Tensor("log_magnitude", "float32", (None, self.n_bins)),
-            *([advance] if self.n_guided else []),
         )
 
     def to_metadata(self) -> dict[str, str]:
@@ -325,9 +308,6 @@ def _check_signal(card: ModelCard) -> None:
     if card.n_fft > _MOST_OVERLAPPING * card.hop_length:
         expected = f"an n_fft of at most {_MOST_OVERLAPPING} times hop_length"
         raise refusal("n_fft and hop_length", f"{card.n_fft} and {card.hop_length}", expected)
-    most_guided = card.n_bins if card.contract_version >= _SINCE["n_guided"] else 0
-    if not 0 <= card.n_guided <= most_guided:
-        raise refusal("n_guided", str(card.n_guided), f"0 to {most_guided}")
     if card.window not in WINDOWS:
         raise refusal("window", repr(card.window), " or ".join(map(repr, WINDOWS)))
     if not -30 < card.log_floor < 10:
@@ -361,12 +341,8 @@ def _check_golden(card: ModelCard) -> None:
     if len(golden.magnitude) != n_magnitudes:
         count = f"{len(golden.magnitude)} magnitudes in version {card.contract_version}"
         raise refusal("golden", count, str(n_magnitudes))
-    n_advances = len(golden.positions) * 2 * card.n_guided
-    if len(golden.phase_advance) != n_advances:
-        count = f"{len(golden.phase_advance)} phase advances"
-        raise refusal("golden", count, f"{n_advances}")
     numbers = golden.switches + golden.variation + golden.positions + golden.log_magnitude
-    if not all(map(math.isfinite, numbers + golden.magnitude + golden.phase_advance)):
+    if not all(map(math.isfinite, numbers + golden.magnitude)):
         raise refusal("golden", "numbers that are not finite", "finite ones")
     if golden.tolerance > _MOST_TOLERANCE:
         raise refusal("golden tolerance", f"{golden.tolerance:g}", f"at most {_MOST_TOLERANCE}")
@@ -401,5 +377,4 @@ _PARSERS: dict[str, Callable[[str, str], Any]] = {
     "provenance": parse_object,
     "golden": lambda _key, text: Golden.from_json(text),
     "scores": parse_scores,
-    "n_guided": parse_int,
 }

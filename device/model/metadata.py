@@ -234,8 +234,6 @@ class Golden:
     magnitude : tuple of float
         What is to be inverted, of the same shape: the magnitudes above the log floor, as the
         training computes them. Empty before version 3.
-    phase_advance : tuple of float
-        Expected phase advances, (len(positions), 2 * n_guided) row by row; empty without any.
     """
 
     switches: tuple[float, ...]
@@ -244,7 +242,6 @@ class Golden:
     log_magnitude: tuple[float, ...]
     tolerance: float
     magnitude: tuple[float, ...] = ()
-    phase_advance: tuple[float, ...] = ()
 
     def with_magnitude(self, log_floor: float) -> "Golden":
         """The same, with the magnitudes that lie above a log floor."""
@@ -255,7 +252,8 @@ class Golden:
     def to_json(self) -> str:
         """Text form: numbers are base64 of little-endian float32."""
         texts = {f.name: pack(getattr(self, f.name)) for f in fields(self) if f.name in _PACKED}
-        texts = {name: text for name, text in texts.items() if text or name not in _OPTIONAL}
+        if not self.magnitude:
+            del texts["magnitude"]
         return json.dumps({**texts, "tolerance": self.tolerance})
 
     @classmethod
@@ -269,7 +267,7 @@ class Golden:
         """
         raw = parse_object("golden", text)
         names = {f.name for f in fields(cls)}
-        if set(raw) | _OPTIONAL != names:
+        if set(raw) | {"magnitude"} != names:
             raise refusal("golden", f"the parts {sorted(raw)}", f"{sorted(names)}")
         tolerance = finite("golden tolerance", raw.pop("tolerance"))
         if tolerance <= 0:
@@ -277,6 +275,4 @@ class Golden:
         return cls(**{k: unpack(v) for k, v in raw.items()}, tolerance=tolerance)
 
 
-_PACKED = ("switches", "variation", "positions", "log_magnitude", "magnitude", "phase_advance")
-# Left out where they are empty.
-_OPTIONAL = {"magnitude", "phase_advance"}
+_PACKED = ("switches", "variation", "positions", "log_magnitude", "magnitude")

@@ -86,7 +86,6 @@ class Network:
             "score_in": score,
             "position": np.zeros(1, np.float32),
         }
-        self._outputs = ["log_magnitude", *(["phase_advance"] if card.n_guided else [])]
         self._floor = np.float32(np.exp(card.log_floor))
         # Twice what a full-scale constant has.
         self._loudest = np.float32(card.n_fft)
@@ -123,7 +122,7 @@ class Network:
         Interrupted
             If `interrupt` was called.
         """
-        return self._run(["score"], switches=switches, variation=variation)[0]
+        return self._run("score", switches=switches, variation=variation)
 
     def log_magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
         """Score and positions (n_frames,) in beats → natural log magnitude (n_frames, n_bins).
@@ -134,29 +133,11 @@ class Network:
         Interrupted
             If `interrupt` was called.
         """
-        return self._run(["log_magnitude"], score_in=score, position=position)[0]
-
-    def draw(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the render half gives: log magnitude and phase advance, (n_frames, frame_size)."""
-        drawn = self._run(self._outputs, score_in=score, position=position)
-        return drawn[0] if len(drawn) == 1 else np.concatenate(drawn, axis=1)
+        return self._run("log_magnitude", score_in=score, position=position)
 
     def magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
         """Like `log_magnitude`, as magnitudes; what lies at the log floor is silent."""
-        return self._to_magnitude(self.log_magnitude(score, position))
-
-    def frames(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Frames to be inverted, (n_frames, frame_size): magnitudes, then phase advances."""
-        frames, n_bins = self.draw(score, position), self.card.n_bins
-        self._to_magnitude(frames[:, :n_bins])
-        if self.card.n_guided:
-            advance = frames[:, n_bins:]
-            # What is not a number is not certain.
-            np.nan_to_num(advance, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-            np.clip(advance, -1.0, 1.0, out=advance)
-        return frames
-
-    def _to_magnitude(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        frames = self.log_magnitude(score, position)
         # NaN is not less than anything, and the maximum over a row with NaN in it is NaN.
         self.n_not_finite += int(np.count_nonzero(~(frames.max(axis=1) < np.inf)))
         np.exp(frames, out=frames)
@@ -166,21 +147,21 @@ class Network:
         np.fmax(frames, 0.0, out=frames)
         return np.fmin(frames, self._loudest, out=frames)
 
-    def _run(self, outputs: list[str], **feeds: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    def _run(self, output: str, **feeds: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            results: list[NDArray[np.float32]] = self._session.run(
-                outputs, {**self._idle, **feeds}, _RUN_OPTIONS
-            )
+            result: NDArray[np.float32] = self._session.run(
+                [output], {**self._idle, **feeds}, _RUN_OPTIONS
+            )[0]
         except ONNXRUNTIME_ERRORS as error:
             if _RUN_OPTIONS.terminate:
                 raise Interrupted from error
             # onnxruntime names the node first, and the cause last.
             reason = " ".join(str(error).rpartition("Status Message: ")[2].split())[:120]
             raise ModelFailed(
-                f"model {self.card.title!r} ({self.digest[:12]}): found that {outputs[0]} cannot "
-                f"be computed ({reason}), expected an output for every state; play another model"
+                f"model {self.card.title!r} ({self.digest[:12]}): found that {output} cannot be "
+                f"computed ({reason}), expected an output for every state; play another model"
             ) from error
-        return results
+        return result
 
     def replay_golden(self) -> None:
         """Compute the golden vector here and compare it, the magnitudes to be inverted included.
@@ -190,7 +171,7 @@ class Network:
         GoldenMismatch
         """
         golden, tolerance = self.card.golden, self.card.golden.tolerance
-        switches, variation, positions, log_expected, expected, advance = (
+        switches, variation, positions, log_expected, expected = (
             np.array(numbers, np.float32)
             for numbers in (
                 golden.switches,
@@ -198,15 +179,11 @@ class Network:
                 golden.positions,
                 golden.log_magnitude,
                 golden.magnitude,
-                golden.phase_advance,
             )
         )
         score = self.compose(switches, variation)
-        drawn, n_bins = self.draw(score, positions), self.card.n_bins
-        difference = max(
-            float(np.abs(drawn[:, :n_bins].reshape(-1) - log_expected).max(initial=0.0)),
-            float(np.abs(drawn[:, n_bins:].reshape(-1) - advance).max(initial=0.0)),
-        )
+        actual = self.log_magnitude(score, positions).reshape(-1)
+        difference = float(np.abs(actual - log_expected).max(initial=0.0))
         if not difference <= tolerance:
             raise GoldenMismatch(
                 f"model golden vector: found a difference of {difference:.3g} nepers, expected "

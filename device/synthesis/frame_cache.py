@@ -76,7 +76,7 @@ class FrameCache(Closeable):
         self.held_frames = 1
         self._network = network
         self.transport = transport
-        self._no_frames = np.zeros((0, network.card.frame_size), np.float32)
+        self._no_frames = np.zeros((0, network.card.n_bins), np.float32)
         self._chunk: _Chunk | None = None
         self._next: _Chunk | None = None
         self._requests: SimpleQueue[_Chunk | None] = SimpleQueue()
@@ -90,7 +90,7 @@ class FrameCache(Closeable):
             self._helper.close()
 
     def draw(self, score: Score, first_frame: int, out: Magnitudes) -> None:
-        """Fill (n_frames, frame_size) with the frames from `first_frame` on."""
+        """Fill (n_frames, n_bins) with the magnitudes from `first_frame` on."""
         done = 0
         while done < len(out):
             first, frames = self._frames_from(score, first_frame + done)
@@ -100,7 +100,7 @@ class FrameCache(Closeable):
             done += n
 
     def rows_from(self, score: Score, frame: int) -> Magnitudes:
-        """The frames from one on that are drawn already, (n, frame_size), n from 0 on."""
+        """The frames from one on that are drawn already, (n, n_bins), n from 0 on."""
         chunk = self._chunk
         transport = self.transport
         if chunk is None or chunk.frames is None or not chunk.contains(score, frame, transport):
@@ -126,7 +126,7 @@ class FrameCache(Closeable):
         held = self.held_frames
         beats = chunk.transport.beats(chunk.first, chunk.n_frames)
         positions = chunk.transport.in_loop(beats)
-        frames = self._network.frames(chunk.score, positions[::held])
+        frames = self._network.magnitude(chunk.score, positions[::held])
         return frames if held == 1 else np.repeat(frames, held, axis=0)
 
     def _draw_ahead(self) -> None:

@@ -5,17 +5,10 @@ Lim (1984), on a sliding window of frames as in RTISI-LA (Beauregard, Zhu & Wyse
 Beauregard & Wyse 2007), with an over-relaxed step in the spirit of Perraudin, Balazs &
 Søndergaard (2013). Each hop does three things:
 
-1. *Initial phase*: a new frame gets the phase of what its predecessors overlap into it; a guided
-   bin that of its predecessor, advanced by what the frame says.
+1. *Initial phase*: a new frame gets the phase of what its predecessors overlap into it.
 2. *Iterations*: every frame that is not yet final is overlap-added, transformed, given its target
    magnitude and transformed back, `n_iterations` times.
 3. *Output*: the oldest of them is final, and one hop of samples leaves.
-
-A frame is a row of magnitudes, and of its lowest `n_guided` bins, real parts and then imaginary
-parts, a vector: its direction is how far the phase moves from the frame before, less what the bin's
-centre frequency moves; its length, 0 to 1, is how certain that is. Magnitudes that a network draws
-have errors from bin to bin, from which iterations infer the wrong frequency; so they hardly move
-what is certain. Where a bin rises steeply a note begins, and its phase does not go on.
 
 With look-ahead few iterations are enough; in the literature it costs latency. Here it does not:
 the caller draws frames before they are due, so those ahead are a *forecast*. When a switch is
@@ -36,7 +29,6 @@ from device.synthesis.windows import analysis_window, window_peak
 
 Samples = NDArray[np.float32]
 Magnitudes = NDArray[np.float32]
-Frames = NDArray[np.float32]
 
 # The initial phase divides by the window's coverage so far; this bounds the boost where little
 # overlaps yet. Between 0.02 and 0.05 nothing moves by more than 0.3 dB of spectral convergence; 0.5
@@ -57,16 +49,7 @@ _SEED_OF_PHASES = 0
 # Each iteration steps past the projection by this part of its difference to the previous one. 0.3
 # and 0.6 are as good within 0.2 dB, 0.7 starts to hurt, beyond 1 the stream collapses.
 RELAXATION = 0.5
-PULL = -RELAXATION / (1 + RELAXATION)
 _TINY = np.float32(1e-9)
-# A guided bin's phase goes on where the advance is at least as certain as this, and the magnitude
-# is no larger multiple of the one before.
-CERTAIN = 0.3
-ONSET = 2.0
-# What is certain weighs so much more than what an iteration measures, times how certain it is.
-HOLD = 3.0
-# And so much more than what the frames before overlap into the bin.
-_OVERRIDE = 1e4
 
 
 @dataclass(frozen=True)
@@ -122,8 +105,6 @@ class GriffinLim:
         The one they were made with, of `device.synthesis.windows`.
     look_ahead : int
         Frames that stay open: passed in, and not yet final.
-    n_guided : int
-        Bins, the lowest, whose phase advance is part of a frame.
     n_iterations : int
         Projections per hop. It may be set while the stream runs, down to 0, which leaves the
         initial phases: worse by about 10 dB of spectral convergence, at half the work.
@@ -147,7 +128,6 @@ class GriffinLim:
         window: str = "hann",
         look_ahead: int = 7,
         n_iterations: int = 1,
-        n_guided: int = 0,
     ) -> None:
         if n_fft % hop_length or n_fft < 4 * hop_length:
             raise ValueError(
@@ -163,8 +143,6 @@ class GriffinLim:
         self.look_ahead = look_ahead
         self.n_iterations = n_iterations
         self.n_bins = n_fft // 2 + 1
-        self.n_guided = n_guided
-        self.frame_size = self.n_bins + 2 * n_guided
         self.window = window
         self._peak = window_peak(window, n_fft)
         self._make_windows()
@@ -209,48 +187,47 @@ class GriffinLim:
 
     @property
     def targets(self) -> Magnitudes:
-        """The frames, (1 + look_ahead, frame_size), oldest first; not to be written to.
+        """Target magnitudes, (1 + look_ahead, n_bins), oldest first; not to be written to.
 
         First the frame that became final last, then the open frames; zeros before the first frame.
         """
-        return self._target[1:]
+        return self._target
 
     @property
     def delay_samples(self) -> int:
         """The delay of the signal relative to the positions of the frames passed in."""
         return self.look_ahead * self.hop_length + self._peak
 
-    def process(self, frames: Frames) -> Samples:
+    def process(self, magnitudes: Magnitudes) -> Samples:
         """Invert some frames.
 
         Parameters
         ----------
-        frames : (n_frames, frame_size), float32
-            Magnitudes, not negative; then vectors of phase advance, no longer than 1.
+        magnitudes : (n_frames, n_bins), float32, not negative
 
         Returns
         -------
         (n_frames * hop_length,), float32, late by `delay_samples`.
         """
-        samples = np.empty((len(frames), self.hop_length), np.float32)
-        for frame, hop in zip(frames, samples, strict=True):
-            self.step(frame, hop)
+        samples = np.empty((len(magnitudes), self.hop_length), np.float32)
+        for magnitude, hop in zip(magnitudes, samples, strict=True):
+            self.step(magnitude, hop)
         return samples.reshape(-1)
 
-    def step(self, frame: Frames, out: Samples) -> None:
-        """Take one frame, (frame_size,), and write one hop of samples into `out`."""
+    def step(self, magnitude: Magnitudes, out: Samples) -> None:
+        """Take one frame's magnitude, (n_bins,), and write one hop of samples into `out`."""
         self._advance()
-        self._initialise_phase(self.look_ahead, frame)
+        self._initialise_phase(self.look_ahead, magnitude)
         for _ in range(self.n_iterations):
             self._project()
         np.add.reduce(self._committed, axis=0, out=out)
 
-    def revise(self, frames: Frames) -> None:
-        """Initialise the open frames anew, for other ones than were passed in.
+    def revise(self, magnitudes: Magnitudes) -> None:
+        """Initialise the open frames anew, for other magnitudes than they were passed in with.
 
         Parameters
         ----------
-        frames : (look_ahead, frame_size), float32
+        magnitudes : (look_ahead, n_bins), float32, not negative
             Oldest first; the next hop of sound begins with the first of them.
 
         Raises
@@ -264,15 +241,15 @@ class GriffinLim:
         initialisations, half a step each. New magnitudes alone, on phases initialised for the old,
         would be 3 dB worse in the frames around a change.
         """
-        self._check_revision(frames)
+        self._check_revision(magnitudes)
         self._active[1:] = 0
-        for place, frame in enumerate(frames, start=1):
-            self._initialise_phase(place, frame)
+        for place, magnitude in enumerate(magnitudes, start=1):
+            self._initialise_phase(place, magnitude)
 
-    def _check_revision(self, frames: Frames) -> None:
-        if len(frames) != self.look_ahead:
+    def _check_revision(self, magnitudes: Magnitudes) -> None:
+        if len(magnitudes) != self.look_ahead:
             raise ValueError(
-                f"found {len(frames)} frames to revise, expected {self.look_ahead}, "
+                f"found {len(magnitudes)} frames to revise, expected {self.look_ahead}, "
                 "as many as are open"
             )
 
@@ -334,61 +311,37 @@ class GriffinLim:
             self._sum, (n_active, self.n_fft), (step, sample)
         )
         self._time = np.zeros((n_active, self.n_fft), np.float32)
-        # Of the frame before the oldest active one, too.
-        self._target = np.zeros((1 + n_active, self.frame_size), np.float32)
-        self._estimates = np.zeros((1 + n_active, self.n_bins), np.complex64)
-        self._estimate = self._estimates[1:]
+        self._target = np.zeros((n_active, self.n_bins), np.float32)
         self._gain = np.zeros((n_active, self.n_bins), np.float32)
         self._spectrum = np.zeros((n_active, self.n_bins), np.complex64)
-        # Weight of the previous estimate in an iteration.
-        self._pull = np.full((n_active, self.n_bins), PULL, np.float32)
+        self._estimate = np.zeros((n_active, self.n_bins), np.complex64)
         self._make_seeds()
 
     def _make_seeds(self) -> None:
         phases_of_click = np.linspace(0, -self._peak / 2, self.n_bins)
         self._seed_over_sound = _seed(np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins))
         self._seed_in_silence = _seed(phases_of_click)
-        turns = np.arange(self.n_guided) * self.hop_length % self.n_fft / self.n_fft
-        self._rotation = np.exp(2j * np.pi * turns).astype(np.complex64)
 
     def _advance(self) -> None:
         """Everything moves up one place; the last place is empty."""
         self._frames[:-1] = self._frames[1:]
         self._active[-1] = 0
         self._target[:-1] = self._target[1:]
-        self._estimates[:-1] = self._estimates[1:]
-        self._pull[:-1] = self._pull[1:]
+        self._estimate[:-1] = self._estimate[1:]
 
-    def _initialise_phase(self, place: int, frame: Frames) -> None:
-        """Give the frame at `place` the phase that its predecessors lead to."""
+    def _initialise_phase(self, place: int, magnitude: Magnitudes) -> None:
+        """Give the frame at `place` the phase of what its predecessors overlap into it."""
         time, gain, estimate = self._time[place], self._gain[place], self._estimate[place]
         hops = slice(place, place + self.n_fft // self.hop_length)
-        magnitude = frame[: self.n_bins]
-        self._target[1 + place] = frame
+        self._target[place] = magnitude
         np.add.reduce(self._overlapping[hops], axis=1, out=self._sum[hops])
         np.multiply(self._sum_frames[place], self._initial_windows[place], out=time)
         _to_spectrum(time, estimate)
         np.multiply(magnitude, self._seed(time, magnitude), out=self._spectrum[place])
         estimate += self._spectrum[place]
-        if self.n_guided:
-            self._guide(place, frame)
         _set_magnitude(estimate, magnitude, gain)
         _to_time(estimate, time)
         np.multiply(time, self._synthesis, out=self._active[place])
-
-    def _guide(self, place: int, frame: Frames) -> None:
-        """Advance the phases of guided bins from the frame before, where that is certain."""
-        n = self.n_guided
-        before, magnitude = self._estimates[place, :n], frame[:n]
-        advance = frame[self.n_bins : -n] + 1j * frame[-n:]
-        length = np.abs(advance)
-        goes_on = (length >= CERTAIN) & (magnitude <= ONSET * self._target[place, :n])
-        advanced = before * self._rotation * advance
-        size = np.abs(advanced)
-        goes_on &= size > _TINY
-        scale = np.float32(_OVERRIDE) * magnitude / (size + _TINY)
-        np.copyto(self._estimate[place, :n], scale * advanced, where=goes_on)
-        self._pull[place, :n] = PULL + HOLD * length * goes_on
 
     def _seed(self, time: Samples, magnitude: Magnitudes) -> NDArray[np.complex64]:
         """The phases for the bins of a frame into which nothing overlaps."""
@@ -403,9 +356,9 @@ class GriffinLim:
         np.add.reduce(self._overlapping, axis=1, out=self._sum)
         np.multiply(self._sum_frames, self._iteration_windows, out=self._time)
         _to_spectrum(self._time, spectrum)
-        estimate *= self._pull
+        estimate *= np.float32(-RELAXATION / (1 + RELAXATION))
         estimate += spectrum
-        _set_magnitude(estimate, self._target[1:, : self.n_bins], self._gain)
+        _set_magnitude(estimate, self._target, self._gain)
         _to_time(estimate, self._time)
         np.multiply(self._time, self._synthesis, out=self._active)
 

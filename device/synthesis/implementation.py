@@ -28,7 +28,7 @@ def make_tape(sample_rate: int, **options: Any) -> Tape:
 def connect(
     inversion: GriffinLim, tape: Tape, resampler: Resampler | None
 ) -> Callable[[Magnitudes], Samples]:
-    """What turns frames, (n_frames, frame_size), into samples, in as few calls as possible."""
+    """What turns magnitudes, (n_frames, n_bins), into samples, in as few calls as possible."""
     if isinstance(inversion, CompiledGriffinLim) and isinstance(tape, CompiledTape):
         to_samples = inversion.processor_onto(tape)
     else:

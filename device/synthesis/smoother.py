@@ -11,15 +11,15 @@ class MagnitudeSmoother:
 
     Parameters
     ----------
-    frame_size : int
+    n_bins : int
     n_smoothed : int
         Frames between the two scores; 0 changes from one frame to the next.
     """
 
-    def __init__(self, frame_size: int, n_smoothed: int) -> None:
+    def __init__(self, n_bins: int, n_smoothed: int) -> None:
         self.n_smoothed = n_smoothed
-        self._last = np.zeros(frame_size, np.float32)
-        self._from = np.zeros(frame_size, np.float32)
+        self._last = np.zeros(n_bins, np.float32)
+        self._from = np.zeros(n_bins, np.float32)
         self._left = 0
         self._begun = False
 
@@ -30,7 +30,7 @@ class MagnitudeSmoother:
             self._left = self.n_smoothed
 
     def apply(self, magnitude: Magnitudes) -> None:
-        """Blend (n_frames, frame_size), n_frames from 0 on, in place."""
+        """Blend (n_frames, n_bins), n_frames from 0 on, in place."""
         n_blended = min(self._left, len(magnitude))
         for frame, left in zip(magnitude[:n_blended], range(self._left, 0, -1), strict=False):
             share = np.float32(left / (self.n_smoothed + 1))
@@ -47,9 +47,9 @@ class MagnitudeSmoother:
         return self._left == 0
 
     def hold(self, frame: Magnitudes) -> None:
-        """Take (frame_size,) as the last frame, and keep it: it is not written to."""
+        """Take (n_bins,) as the last frame, and keep it: it is not written to."""
         self._last = frame
 
     def resume_from(self, frame: Magnitudes) -> None:
-        """Take a copy of (frame_size,) as the last frame: those after it have been dropped."""
+        """Take a copy of (n_bins,) as the last frame: those after it have been dropped."""
         self._last = frame.copy()

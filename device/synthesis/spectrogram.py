@@ -89,7 +89,7 @@ class Spectrogram(Closeable):
         self._score: Score | None = None
         self._score_key: ScoreKey | None = None
         self._first_row = 0
-        self._rows = np.zeros((0, network.card.frame_size), np.float32)
+        self._rows = np.zeros((0, network.card.n_bins), np.float32)
         self._pending: tuple[Bits, float] | None = None
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class Spectrogram(Closeable):
     def prefetch(self, bits: Bits, beat: float) -> None:
         """Compose and draw what playing from `beat` needs first; not for the audio loop."""
         score = self.scores.get(bits, self._loop_index(beat))
-        scratch = np.zeros((1, self.card.frame_size), np.float32)
+        scratch = np.zeros((1, self.card.n_bins), np.float32)
         self._frame_cache.draw(score, self.transport.frame_at(beat), scratch)
 
     def update_switches(self, bits: Bits) -> int:
@@ -156,7 +156,7 @@ class Spectrogram(Closeable):
         return n_stale
 
     def next_frame(self, bits: Bits) -> Magnitudes | None:
-        """The next frame, (1, frame_size), not to be written to; None where something changes.
+        """The next frame, (1, n_bins), not to be written to; None where something changes with it.
 
         What `update_switches` and `draw` do for a frame like the one before it, at a small part of
         the cost. Where it is None, they are to be called.
@@ -170,7 +170,7 @@ class Spectrogram(Closeable):
         return frame
 
     def draw(self, out: Magnitudes) -> None:
-        """Fill (n_frames, frame_size), one piece for each score in it."""
+        """Fill (n_frames, n_bins), one piece for each score in it."""
         beats = self.transport.beats(self.n_frames, len(out))
         start = 0
         while start < len(beats):

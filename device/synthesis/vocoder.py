@@ -35,7 +35,7 @@ class Vocoder:
     Attributes
     ----------
     process : callable
-        Turns frames, (n_frames, frame_size), into samples: n_frames * hop_length, before the
+        Turns magnitudes, (n_frames, n_bins), into samples: n_frames * hop_length, before the
         resampler.
     """
 
@@ -48,9 +48,8 @@ class Vocoder:
             window=card.window,
             look_ahead=INVERSION_PRESET.look_ahead,
             n_iterations=INVERSION_PRESET.n_iterations,
-            n_guided=card.n_guided,
         )
-        self.smoother = MagnitudeSmoother(card.frame_size, glide_frames)
+        self.smoother = MagnitudeSmoother(card.n_bins, glide_frames)
         self.tape = tape
         self._model_rate = card.sample_rate
         self._resampler: Resampler | None = None
@@ -84,8 +83,8 @@ class Vocoder:
 
         Returns
         -------
-        (look_ahead, frame_size), float32: a copy of the open frames, for `inversion.revise`; of
-        them the last `n_frames` are to be overwritten.
+        (look_ahead, n_bins), float32: a copy of the open frames, for `inversion.revise`; the last
+        `n_frames` of them are to be overwritten.
         """
         targets = self.inversion.targets
         self.smoother.resume_from(targets[len(targets) - 1 - n_frames])
@@ -96,6 +95,6 @@ class Vocoder:
         return inversion_samples / self._model_rate + delay_seconds
 
 
-def shape_of(card: ModelCard) -> tuple[int, int, int, int, str]:
+def shape_of(card: ModelCard) -> tuple[int, int, int, str]:
     """What two models must share so that one vocoder fits both."""
-    return card.sample_rate, card.n_fft, card.hop_length, card.n_guided, card.window
+    return card.sample_rate, card.n_fft, card.hop_length, card.window

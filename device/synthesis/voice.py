@@ -71,7 +71,7 @@ class Voice(Closeable):
             ahead=ahead,
         )
         self._inversion_seconds = 0.0
-        self._magnitude = np.zeros((performance.block_frames, network.card.frame_size), np.float32)
+        self._magnitude = np.zeros((performance.block_frames, network.card.n_bins), np.float32)
         self._unused = np.zeros(0, np.float32)
         self.seek(performance.start_beat)
         if after is None:
@@ -215,7 +215,7 @@ class Voice(Closeable):
         return samples
 
     def _drawn(self, bits: Bits, n_frames: int) -> Magnitudes:
-        """The next frames, (n_frames, frame_size), after the open frames were replaced if need be.
+        """The next magnitudes, (n_frames, n_bins), after the open frames were replaced if need be.
 
         The buffer is overwritten by the next call.
         """
@@ -227,7 +227,7 @@ class Voice(Closeable):
             self.vocoder.inversion.revise(open_frames)
             self._inversion_seconds += time.perf_counter() - started
         if n_frames > len(self._magnitude):
-            self._magnitude = np.zeros((n_frames, self.card.frame_size), np.float32)
+            self._magnitude = np.zeros((n_frames, self.card.n_bins), np.float32)
         magnitude = self._magnitude[:n_frames]
         self._spectrogram.draw(magnitude)
         return magnitude

@@ -14,7 +14,6 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from torch import Tensor, nn
 
 from device.model.contract import SLOTS_PER_BEAT
-from training.networks.codec import BinScatter
 from training.run.run_folder import FinishedRun
 
 OPSET = 20
@@ -23,7 +22,7 @@ IR_VERSION = 10
 # Not part of the contract: the digits, for comparing torch with onnxruntime before release.
 CODES = "codes"
 _INPUTS = ("switches", "variation", "score_in", "position")
-RENDER_OUTPUTS = ("log_magnitude", "phase_advance")
+_OUTPUTS = ("score", "log_magnitude", CODES)
 
 
 class ComposeHalf(nn.Module):
@@ -50,32 +49,21 @@ class ComposeHalf(nn.Module):
 
 
 class RenderHalf(nn.Module):
-    """Score (n_slots, n_channels) and position (n_frames,) in beats → log magnitudes, advances.
-
-    Shape: (n_frames, n_bins), (n_frames, 2 * n_guided).
-    """
+    """Score (n_slots, n_channels) and position (n_frames,) in beats → (n_frames, n_bins)."""
 
     def __init__(self, run: FinishedRun) -> None:
         super().__init__()
         self.n_slots = run.n_slots
         self.renderer = run.networks.codec.renderer
         self.to_bins = _to_bins(run)
-        analysis = run.config.analysis
-        share = torch.from_numpy(analysis.scatter)
-        self.scatter = None
-        if share.any():
-            self.scatter = BinScatter(run.config.n_channels, share, analysis.floor)
 
-    def forward(self, score: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, score: Tensor, position: Tensor) -> Tensor:
         """Each frame from the row of its slot."""
         steps = position * SLOTS_PER_BEAT
         slot = steps.floor()
         rows = score[slot.long() % self.n_slots]
-        bands, advance = self.renderer.draw(rows, steps - slot)
-        bins: Tensor = self.to_bins(bands)
-        if self.scatter is not None:
-            bins = self.scatter(bins, rows, steps - slot)
-        return bins, advance
+        bins: Tensor = self.to_bins(self.renderer(rows, steps - slot))
+        return bins
 
 
 class BoxGraph(nn.Module):
@@ -85,16 +73,13 @@ class BoxGraph(nn.Module):
         super().__init__()
         self.compose = ComposeHalf(run)
         self.render = RenderHalf(run)
-        # Without guided bins there is no output of their phase advance.
-        self.n_outputs = 2 if run.config.analysis.n_guided else 1
 
     def forward(
         self, switches: Tensor, variation: Tensor, score_in: Tensor, position: Tensor
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """In the order of the contract, the digits last."""
         score, digits = self.compose(switches, variation)
-        frames = self.render(score_in, position)
-        return score, *frames[: self.n_outputs], digits
+        return score, self.render(score_in, position), digits
 
 
 class _Scale(nn.Module):
@@ -141,7 +126,7 @@ def to_onnx(run: FinishedRun, graph: BoxGraph) -> ModelProto:
             graph,
             example,
             input_names=list(_INPUTS),
-            output_names=["score", *RENDER_OUTPUTS[: graph.n_outputs], CODES],
+            output_names=list(_OUTPUTS),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -250,17 +235,17 @@ class Weights:
     n_bytes: int
 
 
-def weights(graph: GraphProto, *output_names: str) -> Weights:
-    """Count the constants that outputs depend on."""
-    read = {name for node in nodes_behind(graph, *output_names) for name in node.input}
+def weights(graph: GraphProto, output_name: str) -> Weights:
+    """Count the constants that an output depends on."""
+    read = {name for node in nodes_behind(graph, output_name) for name in node.input}
     tensors = [tensor for tensor in graph.initializer if tensor.name in read]
     n_bytes = [tensor.ByteSize() for tensor in tensors]
     return Weights(sum(math.prod(tensor.dims) for tensor in tensors), sum(n_bytes))
 
 
-def nodes_behind(graph: GraphProto, *output_names: str) -> list[NodeProto]:
-    """List the nodes that outputs depend on, in their order."""
-    behind = _ancestors(graph, list(output_names))
+def nodes_behind(graph: GraphProto, output_name: str) -> list[NodeProto]:
+    """List the nodes that an output depends on, in their order."""
+    behind = _ancestors(graph, [output_name])
     return [node for node in graph.node if node.output[0] in behind]
 
 

@@ -13,7 +13,7 @@ from device.errors import SwitchboardError
 from device.model.contract import SLOTS_PER_BEAT
 from device.model.network import Network
 from device.switches.state_sampling import all_states, random_states
-from export.model.graph import CODES, RENDER_OUTPUTS, BoxGraph
+from export.model.graph import CODES, BoxGraph
 from training.run.run_folder import FinishedRun
 
 LARGEST_DIFFERENCE = 1e-3
@@ -38,7 +38,7 @@ class Parity:
     code_agreement : float
         Share of digits that are the same; ties in arg max are what remains.
     largest_difference : float
-        Of log magnitudes drawn from the same score, in nepers, and of phase advances.
+        Of log magnitudes drawn from the same score, in nepers.
     """
 
     n_states: int
@@ -96,10 +96,9 @@ class TracedGraph:
     def draw(
         self, score: NDArray[np.float32], position: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Log magnitudes and phase advances, (n_frames, n_bins + 2 * n_guided)."""
+        """Log magnitudes (n_frames, n_bins)."""
         feeds = {**self._idle, "score_in": score, "position": position}
-        names = [node.name for node in self._session.get_outputs() if node.name in RENDER_OUTPUTS]
-        frames: NDArray[np.float32] = np.concatenate(self._session.run(names, feeds), axis=1)
+        frames: NDArray[np.float32] = self._session.run(["log_magnitude"], feeds)[0]
         return frames
 
 
@@ -133,7 +132,7 @@ def measure(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Parity:
     for each in parity_inputs(config.n_switches, config.n_variation, n_beats):
         switches, variation = torch.from_numpy(each.switches), torch.from_numpy(each.variation)
         score, digits = graph.compose(switches, variation)
-        drawn = torch.cat(graph.render(score, torch.from_numpy(each.position)), dim=1).numpy()
+        drawn = graph.render(score, torch.from_numpy(each.position)).numpy()
         _, codes = traced.compose(each.switches, each.variation)
         n_equal += int((codes == digits.numpy()).sum())
         n_digits += codes.size
@@ -155,7 +154,7 @@ def confirm(traced: TracedGraph, network: Network) -> None:
         frames = traced.draw(score, each.position)
         difference = max(
             _largest(network.compose(each.switches, each.variation) - score),
-            _largest(network.draw(score, each.position) - frames),
+            _largest(network.log_magnitude(score, each.position) - frames),
         )
         if not difference <= LARGEST_DIFFERENCE:
             raise ExportError(

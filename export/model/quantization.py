@@ -20,7 +20,7 @@ from onnx import ModelProto
 
 from device.model.network import Network
 from export.model.benchmark import Speed
-from export.model.graph import RENDER_OUTPUTS, nodes_behind
+from export.model.graph import nodes_behind
 from export.model.parity import ExportError, parity_inputs
 
 # Spectra that cannot be distinguished by ear (Paliwal & Atal 1993): 1 dB apart on average, at most
@@ -28,8 +28,6 @@ from export.model.parity import ExportError, parity_inputs
 MOST_MEAN_DB = 1.0
 OUTLIER_DB = 2.0
 MOST_OUTLIERS = 0.02
-# Of vectors of length 1 at most: a turn of 3 degrees.
-MOST_MEAN_ADVANCE = 0.05
 MOST_DB = 4.0
 # What lies this far below the loudest bin of its frame is masked by it.
 _MASKED_DB = 60.0
@@ -48,8 +46,6 @@ class Distance:
         Log-spectral distance of a frame.
     outliers : float
         Share of frames more than `OUTLIER_DB` apart.
-    mean_advance : float
-        Length of the difference of phase advances, in units of their longest vector.
     """
 
     n_states: int
@@ -57,7 +53,6 @@ class Distance:
     mean_db: float
     largest_db: float
     outliers: float
-    mean_advance: float = 0.0
 
     def check(self) -> None:
         """Refuse a difference that might be audible.
@@ -80,9 +75,6 @@ class Distance:
         if not self.outliers <= MOST_OUTLIERS:
             measured = f"{self.outliers:.1%} of the frames more than {OUTLIER_DB:g} dB away"
             raise _refusal(measured, f"at most {MOST_OUTLIERS:.0%}")
-        if not self.mean_advance <= MOST_MEAN_ADVANCE:
-            measured = f"phase advances that differ by {self.mean_advance:.3f} on average"
-            raise _refusal(measured, f"at most {MOST_MEAN_ADVANCE:g}")
 
 
 def _refusal(measured: str, expected: str) -> ExportError:
@@ -115,7 +107,7 @@ def to_int8(model: ModelProto) -> ModelProto:
 
     rounded = ModelProto()
     rounded.CopyFrom(model)
-    products = [n for n in nodes_behind(rounded.graph, *RENDER_OUTPUTS) if n.op_type == "Gemm"]
+    products = [n for n in nodes_behind(rounded.graph, "log_magnitude") if n.op_type == "Gemm"]
     # Shapes noted for the weights of a Gemm would contradict the MatMul that it is turned into.
     del rounded.graph.value_info[:]
     with _quiet(), TemporaryDirectory() as folder:
@@ -149,18 +141,13 @@ def _quiet() -> Iterator[None]:
 def compare(plain: Network, rounded: Network) -> Distance:
     """Draw the same frames with both, in every switch state or a sample of them."""
     card = plain.card
-    n_other, distances, advances = 0, [], [np.zeros(1)]
+    n_other, distances = 0, []
     for each in parity_inputs(card.n_switches, card.n_variation, card.beats_per_loop):
         score = plain.compose(each.switches, each.variation)
         n_other += not np.array_equal(score, rounded.compose(each.switches, each.variation))
-        drawn = [network.frames(score, each.position) for network in (plain, rounded)]
-        advances.append(np.hypot(*np.hsplit(np.subtract(*drawn)[:, card.n_bins :], 2)).ravel())
+        drawn = (network.magnitude(score, each.position) for network in (plain, rounded))
         # A magnitude at the model's floor is silence.
-        distances.append(
-            spectral_distance_db(
-                *(frames[:, : card.n_bins] for frames in drawn), silence=math.exp(card.log_floor)
-            )
-        )
+        distances.append(spectral_distance_db(*drawn, silence=math.exp(card.log_floor)))
     frames = np.concatenate(distances)
     return Distance(
         n_states=len(distances),
@@ -168,7 +155,6 @@ def compare(plain: Network, rounded: Network) -> Distance:
         mean_db=float(frames.mean()),
         largest_db=float(frames.max()),
         outliers=float((frames > OUTLIER_DB).mean()),
-        mean_advance=float(np.concatenate(advances).mean()),
     )
 
 

@@ -40,7 +40,6 @@ class Sizes:
     n_switches: int = 3
     n_variation: int = 2
     beats_per_loop: int = 4
-    n_guided: int = 0
 
     @property
     def n_slots(self) -> int:
@@ -82,11 +81,8 @@ def build(
     true = Sizes(**sizes)
     card = describe(true, golden_offset)
     texts: dict[str, str | None] = {**card.to_metadata(), **(metadata or {})}
-    given = metadata or {}
-    if texts["contract_version"] in ("1", "2") and "golden" not in given:
+    if texts["contract_version"] in ("1", "2") and "golden" not in (metadata or {}):
         texts["golden"] = replace(card.golden, magnitude=()).to_json()
-    if texts["contract_version"] in ("1", "2", "3") and "n_guided" not in given:
-        texts["n_guided"] = None
     model = make_graph(Sizes(**{**asdict(true), **(graph or {})}), extra_output=extra_output)
     for key, text in texts.items():
         if text is not None:
@@ -138,9 +134,6 @@ def make_graph(sizes: Sizes, *, extra_output: bool = False) -> ModelProto:
     }
     outputs = {"score": score, "log_magnitude": ["n_frames", sizes.n_bins]}
     nodes = [*_compose_nodes(sizes), *_render_nodes()]
-    if sizes.n_guided:
-        nodes.append(helper.make_node("MatMul", ["amplitudes", "advances"], ["phase_advance"]))
-        outputs["phase_advance"] = ["n_frames", 2 * sizes.n_guided]
     if extra_output:
         nodes.append(helper.make_node("Identity", ["position"], ["echo"]))
         outputs["echo"] = ["n_frames"]
@@ -218,7 +211,6 @@ def _constants(sizes: Sizes) -> list[TensorProto]:
         "by_switch": by_switch.reshape(sizes.n_switches, pattern.size),
         "by_variation": (shades * always).reshape(sizes.n_variation, pattern.size),
         "partials": _partials(sizes),
-        "advances": _advances(sizes),
         "floor": np.exp(LOG_FLOOR),
         "slots_per_beat": np.float64(SLOTS_PER_BEAT),
         "minus_decay": np.float64(-_DECAY),
@@ -249,15 +241,6 @@ def _partials(sizes: Sizes) -> np.ndarray:
     return _AMPLITUDE * sizes.n_fft / 4 * lobe
 
 
-def _advances(sizes: Sizes) -> np.ndarray:
-    """What a partial's phase does in the bins around it, (n_channels, 2 * n_guided)."""
-    center = partial_hertz(sizes)[:, None] * sizes.n_fft / sizes.sample_rate
-    deviation = center - np.arange(sizes.n_guided)
-    turns = deviation * sizes.hop_length / sizes.n_fft
-    vector = np.where(np.abs(deviation) < 2, 0.5 * np.exp(2j * np.pi * turns), 0)
-    return np.concatenate([vector.real, vector.imag], axis=1)
-
-
 def _golden(sizes: Sizes, offset: float) -> Golden:
     session = ort.InferenceSession(
         make_graph(sizes).SerializeToString(), providers=["CPUExecutionProvider"]
@@ -270,15 +253,11 @@ def _golden(sizes: Sizes, offset: float) -> Golden:
     score_in = np.zeros((sizes.n_slots, sizes.n_channels), np.float32)
     score = session.run(["score"], {**feeds, "score_in": score_in})[0]
     frames = session.run(["log_magnitude"], {**feeds, "score_in": score})[0]
-    advance = np.zeros((4, 0))
-    if sizes.n_guided:
-        advance = session.run(["phase_advance"], {**feeds, "score_in": score})[0]
     return Golden(
         switches=tuple(feeds["switches"].tolist()),
         variation=tuple(feeds["variation"].tolist()),
         positions=tuple(feeds["position"].tolist()),
         log_magnitude=tuple((frames + offset).flatten().tolist()),
-        phase_advance=tuple(advance.flatten().tolist()),
         tolerance=GOLDEN_TOLERANCE,
     ).with_magnitude(LOG_FLOOR)
 

@@ -8,16 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device.synthesis.griffin_lim import (
-    CERTAIN,
-    HOLD,
-    ONSET,
-    PULL,
-    SILENCE,
-    Frames,
-    GriffinLim,
-    Samples,
-)
+from device.synthesis.griffin_lim import RELAXATION, SILENCE, GriffinLim, Magnitudes, Samples
 from device.synthesis.kernel.library import FftPlan, InversionState, load_library
 from device.synthesis.kernel.tape import CompiledTape
 
@@ -57,43 +48,43 @@ class CompiledGriffinLim(GriffinLim):
         super().__init__(**options)
 
     @property
-    def targets(self) -> Frames:
-        """The frames, (1 + look_ahead, frame_size), oldest first: a copy."""
+    def targets(self) -> Magnitudes:
+        """Target magnitudes, (1 + look_ahead, n_bins), oldest first: a copy."""
         n_slots = len(self._targets)
         first = self._state.first + n_slots - self.look_ahead - 1
         places = np.arange(first, first + self.look_ahead + 1) % n_slots
-        targets: Frames = self._targets[places]
+        targets: Magnitudes = self._targets[places]
         return targets
 
-    def process(self, frames: Frames) -> Samples:
-        """Invert (n_frames, frame_size) into (n_frames * hop_length,)."""
-        return self._process(frames, None)
+    def process(self, magnitudes: Magnitudes) -> Samples:
+        """Invert (n_frames, n_bins) into (n_frames * hop_length,)."""
+        return self._process(magnitudes, None)
 
-    def processor_onto(self, tape: CompiledTape) -> Callable[[Frames], Samples]:
-        """What inverts (n_frames, frame_size), and plays the samples on the tape, in one call."""
+    def processor_onto(self, tape: CompiledTape) -> Callable[[Magnitudes], Samples]:
+        """What inverts (n_frames, n_bins), and plays the samples on the tape, in one call."""
         return partial(self._process, tape=tape.reference)
 
-    def step(self, frame: Frames, out: Samples) -> None:
-        """Take one frame, (frame_size,), and write one hop of samples into `out`."""
-        out[:] = self._process(frame[np.newaxis], None)
+    def step(self, magnitude: Magnitudes, out: Samples) -> None:
+        """Take one frame's magnitude, (n_bins,), and write one hop of samples into `out`."""
+        out[:] = self._process(magnitude[np.newaxis], None)
 
-    def revise(self, frames: Frames) -> None:
+    def revise(self, magnitudes: Magnitudes) -> None:
         """Initialise the open frames anew; see `GriffinLim.revise`."""
-        self._check_revision(frames)
+        self._check_revision(magnitudes)
         if self.look_ahead:
-            self._revision[:] = frames
+            self._revision[:] = magnitudes
             self._library.inversion_revise(self._reference, self._revision.ctypes.data)
 
-    def _process(self, frames: Frames, tape: Any) -> Samples:
-        n_frames = len(frames)
+    def _process(self, magnitudes: Magnitudes, tape: Any) -> Samples:
+        n_frames = len(magnitudes)
         if n_frames > _MOST_FRAMES:
             pieces = range(0, n_frames, _MOST_FRAMES)
             return np.concatenate(
-                [self._process(frames[i : i + _MOST_FRAMES], tape) for i in pieces]
+                [self._process(magnitudes[i : i + _MOST_FRAMES], tape) for i in pieces]
             )
         # Buffers of our own, whose addresses are known: asking an array for its address costs as
         # much as a third of a hop.
-        self._input[:n_frames] = frames
+        self._input[:n_frames] = magnitudes
         self._library.synthesis_process(
             self._reference, tape, self._input_at, n_frames, self.n_iterations, self._output_at
         )
@@ -111,11 +102,11 @@ class CompiledGriffinLim(GriffinLim):
                 f"half of n_fft a product of {RADICES}"
             )
         self._make_seeds()
-        self._input = np.zeros((_MOST_FRAMES, self.frame_size), np.float32)
+        self._input = np.zeros((_MOST_FRAMES, n_bins), np.float32)
         self._output = np.zeros(_MOST_FRAMES * self.hop_length, np.float32)
         self._input_at, self._output_at = self._input.ctypes.data, self._output.ctypes.data
-        self._targets = np.zeros((n_slots, self.frame_size), np.float32)
-        self._revision = np.zeros((self.look_ahead, self.frame_size), np.float32)
+        self._targets = np.zeros((n_slots, n_bins), np.float32)
+        self._revision = np.zeros((self.look_ahead, n_bins), np.float32)
         turns = np.exp(-2j * np.pi * np.arange(n_half // 2 + 1) / self.n_fft)
         # The state keeps addresses alone, so the arrays are kept here.
         self._arrays: dict[str, NDArray[Any]] = {
@@ -127,9 +118,6 @@ class CompiledGriffinLim(GriffinLim):
             "turns": _planes(turns),
             "seed_in_silence": _planes(self._seed_in_silence),
             "seed_over_sound": _planes(self._seed_over_sound),
-            "rotation": _planes(self._rotation),
-            "pulls": np.full((n_slots, n_bins), PULL, np.float32),
-            "ones": np.ones(n_bins, np.float32),
             "frames": np.zeros((n_slots, 2, n_half), np.float32),
             "targets": self._targets,
             "estimates": np.zeros((n_slots, 2, n_bins), np.float32),
@@ -144,11 +132,7 @@ class CompiledGriffinLim(GriffinLim):
             n_overlap=n_overlap,
             n_active=n_active,
             first=0,
-            n_guided=self.n_guided,
-            pull=PULL,
-            certain=CERTAIN,
-            onset=ONSET,
-            hold=HOLD,
+            pull=-RELAXATION / (1 + RELAXATION),
             # By Parseval's theorem; the spectrum has half of the bins.
             silence=SILENCE * 2 / self.n_fft,
             **at,

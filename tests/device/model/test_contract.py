@@ -29,7 +29,6 @@ from device.synthesis.frame_cache import AHEAD_FRAMES
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.score_cache import MOST_SCORES
 from tests.support.model_cards import CARD, REMEDY, metadata
-from tests.support.tiny_model import Sizes, describe
 
 OLD_GOLDEN = replace(CARD.golden, magnitude=())
 
@@ -54,41 +53,12 @@ def test_a_file_of_version_1_is_played_as_it_is():
     assert ModelCard.from_metadata(texts) == old
 
 
-def test_a_file_of_version_3_is_played_as_it_is():
-    old = replace(CARD, contract_version=3)
-    texts = old.to_metadata()
-    assert "n_guided" not in texts
-    assert ModelCard.from_metadata(texts) == old
-
-
-def test_guided_bins_and_their_golden_phase_advances_survive_being_written_and_read():
-    card = describe(Sizes(n_guided=12))
-    assert ModelCard.from_metadata(card.to_metadata()) == card
-    assert card.tensors[-1] == Tensor("phase_advance", "float32", (None, 24))
-
-
-def test_a_file_has_no_guided_bins_before_version_4():
-    with pytest.raises(ContractError, match="n_guided: found 12, expected 0 to 0"):
-        replace(describe(Sizes(n_guided=12)), contract_version=3)
-
-
-@pytest.mark.parametrize("n_guided", [-1, 130])
-def test_guided_bins_are_bins_of_the_window(n_guided):
-    with pytest.raises(ContractError, match=f"n_guided: found {n_guided}, expected 0 to 129"):
-        replace(CARD, n_guided=n_guided)
-
-
-def test_a_golden_vector_has_a_phase_advance_for_every_guided_bin():
-    with pytest.raises(ContractError, match="golden: found 0 phase advances, expected 96"):
-        replace(CARD, n_guided=12)
-
-
 def test_the_newest_version_is_written_and_accepted():
     assert CARD.contract_version == CONTRACT_VERSION == max(ACCEPTED_VERSIONS)
 
 
 def test_a_file_may_not_have_keys_of_a_later_version_than_its_own():
-    with pytest.raises(ContractError, match="found the unknown key n_guided, scores"):
+    with pytest.raises(ContractError, match="found the unknown key scores"):
         ModelCard.from_metadata(metadata(contract_version="1"))
     with pytest.raises(ContractError, match="scores: found scores in version 1, expected none"):
         replace(CARD, contract_version=1, scores={"codec_held_out_db": 1.7})

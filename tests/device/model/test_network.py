@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,40 +27,6 @@ def test_both_halves_have_outputs_of_the_declared_shapes_in_single_precision(net
     frames = network.log_magnitude(score, LOOP)
     assert (score.shape, score.dtype) == ((16, 8), np.float32)
     assert (frames.shape, frames.dtype) == ((64, 129), np.float32)
-
-
-def test_frames_of_a_guided_model_are_magnitudes_and_then_phase_advances(build_model):
-    guided = Network.open(build_model(n_guided=12))
-    score = guided.compose(ON, MEAN)
-    frames = guided.frames(score, LOOP)
-    assert frames.shape == (64, guided.card.frame_size) == (64, 129 + 24)
-    np.testing.assert_array_equal(frames[:, :129], guided.magnitude(score, LOOP))
-    assert np.abs(frames[:, 129:]).max() > 0.1
-
-
-@pytest.mark.parametrize("version", ["1", "2", "3", "4"])
-def test_frames_of_a_model_without_guided_bins_are_magnitudes_alone(build_model, version):
-    scores = {"scores": None} if version == "1" else {}
-    network = Network.open(build_model(metadata={"contract_version": version, **scores}))
-    score = network.compose(ON, MEAN)
-    np.testing.assert_array_equal(network.frames(score, LOOP), network.magnitude(score, LOOP))
-
-
-def test_a_phase_advance_that_is_no_number_is_not_certain(build_model):
-    guided = Network.open(build_model(n_guided=12))
-    score = guided.compose(ON, MEAN)
-    score[0], score[1] = np.nan, np.inf
-    advance = guided.frames(score, LOOP)[:, 129:]
-    assert np.isfinite(advance).all()
-    assert np.abs(advance).max() <= 1
-    assert not advance[:4].any()
-
-
-def test_other_phase_advances_than_those_of_the_training_are_refused(build_model):
-    card = tiny.describe(tiny.Sizes(n_guided=12))
-    other = replace(card.golden, phase_advance=(0.0,) * len(card.golden.phase_advance))
-    with pytest.raises(GoldenMismatch, match="golden vector: found a difference"):
-        Network.open(build_model(n_guided=12, metadata={"golden": other.to_json()}))
 
 
 def test_the_same_input_gives_the_same_output(network):
@@ -163,8 +128,7 @@ def test_a_truncated_model_is_refused(tiny_model, tmp_path, share):
     content = tiny_model.read_bytes()
     path = tmp_path / "truncated.onnx"
     path.write_bytes(content[: int(share * len(content))])
-    # Cut off at the end of a part, a file may load, and lacks what came after.
-    with pytest.raises((ModelUnreadable, ContractError), match=r"not an ONNX model|found no n_gui"):
+    with pytest.raises(ModelUnreadable, match="not an ONNX model that onnxruntime can load"):
         Network.open(path)
 
 
@@ -201,7 +165,7 @@ def test_opening_a_model_writes_nothing_into_the_home_folder(tiny_model, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("version", ["1", "2", "3", "4"])
+@pytest.mark.parametrize("version", ["1", "2", "3"])
 @pytest.mark.parametrize("log_floor", [3.0, 1.0])
 def test_a_log_floor_other_than_the_trainings_is_refused(build_model, log_floor, version):
     scores = {"scores": None} if version == "1" else {}

@@ -23,7 +23,6 @@ NEXT_MODELS = {
     "other window": {"n_fft": 512},
     "window of another shape": {"metadata": {"window": "asymmetric"}},
     "other hop and window": {"n_fft": 512, "hop_length": 128},
-    "phase advances": {"n_guided": 12},
     "higher rate": {"sample_rate": 32000, "n_fft": 512, "hop_length": 128, "n_switches": 4},
     "lower rate": {"sample_rate": 16000},
 }

@@ -32,7 +32,7 @@ class WatchedNetwork:
         self.fails_in = fails_in
         self._network = network
 
-    def frames(self, score, position):
+    def magnitude(self, score, position):
         thread = threading.current_thread().name
         self.calls.append((thread, len(position)))
         if thread in self.fails_in:

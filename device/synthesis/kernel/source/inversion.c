@@ -4,8 +4,6 @@
 #include <string.h>
 
 #define TINY 1e-9f
-/* So much more than what overlaps into a bin. */
-#define OVERRIDE 1e4f
 /* Partial sums of a dot product: a fixed number, so that the result is the same whatever the width
    of the processor's vectors. */
 #define N_SUMS 8
@@ -20,8 +18,6 @@ static int slot_of(const inversion *s, int place) {
 static float *frame_at(const inversion *s, int place) {
     return s->frames + 2 * (size_t)s->n_half * slot_of(s, place);
 }
-
-static size_t frame_size(const inversion *s) { return (size_t)s->n_half + 1 + 2 * s->n_guided; }
 
 static void add(int n, const float *restrict from, float *restrict to) {
     for (int i = 0; i < n; i++) to[i] += from[i];
@@ -53,9 +49,9 @@ static void cut_frame(const inversion *s, int place, const float *restrict windo
     }
 }
 
-/* One bin: what was measured plus the bin's `pull` times the previous estimate, at the target's magnitude. */
+/* One bin: what was measured plus `pull` times the previous estimate, at the target's magnitude. */
 #define PROJECT(bin, measured_re, measured_im, re, im)                                             \
-    float re = (measured_re) + pull[bin] * er[bin], im = (measured_im) + pull[bin] * ei[bin];      \
+    float re = (measured_re) + pull * er[bin], im = (measured_im) + pull * ei[bin];                \
     {                                                                                              \
         const float gain = target[bin] / (sqrtf(re * re + im * im) + TINY);                        \
         re *= gain;                                                                                \
@@ -68,7 +64,7 @@ static void cut_frame(const inversion *s, int place, const float *restrict windo
 
    With even samples E and odd samples O, bin k of the frame is E[k] + w^k O[k], and bin n_half - k
    the conjugate of E[k] - w^k O[k]; both come from z[k] = E[k] + i O[k] and z[n_half - k]. */
-static void project(int n, const float *restrict pull, const float *restrict turns, planes z,
+static void project(int n, float pull, const float *restrict turns, planes z,
                     const float *restrict target, float *restrict er, float *restrict ei,
                     planes out) {
     const float *restrict wr = turns, *restrict wi = turns + n / 2 + 1;
@@ -110,14 +106,13 @@ static void project(int n, const float *restrict pull, const float *restrict tur
 }
 
 /* Projects the samples in the first rows of `work`; the result is the frame at `place`. */
-static void project_frame(inversion *s, int place, const float *pull) {
+static void project_frame(inversion *s, int place, float pull) {
     const int n = s->n_half, n_bins = n + 1, slot = slot_of(s, place);
     float *estimate = s->estimates + 2 * (size_t)n_bins * slot;
     const planes low = {s->work, s->work + n}, high = {s->work + 2 * n, s->work + 3 * n};
     const planes z = fft_transform(&s->fft, low, high);
     const planes y = z.re == low.re ? high : low;
-    const float *target = s->targets + frame_size(s) * slot;
-    project(n, pull, s->turns, z, target, estimate, estimate + n_bins, y);
+    project(n, pull, s->turns, z, s->targets + (size_t)n_bins * slot, estimate, estimate + n_bins, y);
     const planes inverse = fft_transform(&s->fft, (planes){y.im, y.re}, (planes){z.im, z.re});
     const float *restrict even = inverse.im, *restrict odd = inverse.re;
     const float *restrict window = s->synthesis;
@@ -137,46 +132,18 @@ static float energy(const float *x, int n) {
     return total;
 }
 
-/* Puts the phase of the frame before, advanced, into the estimate of guided bins where it goes on. */
-static void guide(inversion *s, int place, const float *restrict frame) {
-    const int n_bins = s->n_half + 1, n = s->n_guided, slot = slot_of(s, place);
-    const int slot_before = slot_of(s, place - 1);
-    const float *restrict target = s->targets + frame_size(s) * slot_before;
-    const float *restrict before_re = s->estimates + 2 * (size_t)n_bins * slot_before;
-    const float *restrict before_im = before_re + n_bins;
-    const float *restrict advance_re = frame + n_bins, *restrict advance_im = advance_re + n;
-    const float *restrict turn_re = s->rotation, *restrict turn_im = turn_re + n;
-    float *restrict re = s->estimates + 2 * (size_t)n_bins * slot, *restrict im = re + n_bins;
-    float *restrict pull = s->pulls + (size_t)n_bins * slot;
-    for (int k = 0; k < n; k++) {
-        const float ar = advance_re[k], ai = advance_im[k];
-        const float length = sqrtf(ar * ar + ai * ai);
-        const float rr = before_re[k] * turn_re[k] - before_im[k] * turn_im[k];
-        const float ri = before_re[k] * turn_im[k] + before_im[k] * turn_re[k];
-        const float gr = rr * ar - ri * ai, gi = rr * ai + ri * ar;
-        const float size = sqrtf(gr * gr + gi * gi);
-        const int goes_on = length >= s->certain && frame[k] <= s->onset * target[k] && size > TINY;
-        const float scale = OVERRIDE * frame[k] / (size + TINY);
-        re[k] = goes_on ? scale * gr : re[k];
-        im[k] = goes_on ? scale * gi : im[k];
-        pull[k] = s->pull + (goes_on ? s->hold * length : 0.0f);
-    }
-}
-
-/* Gives the frame at `place` the phase that its predecessors lead to. */
-static void initialise_phase(inversion *s, int place, const float *frame) {
-    const float *magnitude = frame;
+/* Gives the frame at `place` the phase of what its predecessors overlap into it. */
+static void initialise_phase(inversion *s, int place, const float *magnitude) {
     const int n = s->n_half, n_bins = n + 1, slot = slot_of(s, place);
     float *restrict estimate = s->estimates + 2 * (size_t)n_bins * slot;
-    memcpy(s->targets + frame_size(s) * slot, frame, sizeof(float) * frame_size(s));
+    memcpy(s->targets + (size_t)n_bins * slot, magnitude, sizeof(float) * n_bins);
     overlap_add(s, place, place + s->n_overlap, place);
     cut_frame(s, place, s->initial_windows + 2 * (size_t)n * place);
     const int is_silent = energy(s->work, 2 * n) <= s->silence * energy(magnitude, n_bins);
     const float *seed = is_silent ? s->seed_in_silence : s->seed_over_sound;
     for (int k = 0; k < n_bins; k++) estimate[k] = magnitude[k] * seed[k];
     for (int k = 0; k < n_bins; k++) estimate[n_bins + k] = magnitude[k] * seed[n_bins + k];
-    guide(s, place, frame);
-    project_frame(s, place, s->ones);
+    project_frame(s, place, 1.0f);
 }
 
 static void project_all(inversion *s) {
@@ -186,8 +153,7 @@ static void project_all(inversion *s) {
         const int n_missing = place + s->n_overlap - s->n_active;
         const int row = n_missing > 0 ? n_missing : 0;
         cut_frame(s, place, s->iteration_windows + 2 * (size_t)s->n_half * row);
-        const size_t n_bins = (size_t)s->n_half + 1;
-        project_frame(s, place, s->pulls + n_bins * slot_of(s, place));
+        project_frame(s, place, s->pull);
     }
 }
 
@@ -200,17 +166,17 @@ static void output_hop(inversion *s, float *restrict out) {
     }
 }
 
-void inversion_process(inversion *s, const float *frames, int32_t n_frames, int32_t n_iterations,
-                       float *out) {
+void inversion_process(inversion *s, const float *magnitudes, int32_t n_frames,
+                       int32_t n_iterations, float *out) {
     for (int f = 0; f < n_frames; f++) {
         s->first = (s->first + 1) % n_slots(s);
-        initialise_phase(s, s->n_active - 1, frames + (size_t)f * frame_size(s));
+        initialise_phase(s, s->n_active - 1, magnitudes + (size_t)f * (s->n_half + 1));
         for (int i = 0; i < n_iterations; i++) project_all(s);
         output_hop(s, out + (size_t)f * 2 * s->half_hop);
     }
 }
 
-void inversion_revise(inversion *s, const float *frames) {
+void inversion_revise(inversion *s, const float *magnitudes) {
     for (int place = 1; place < s->n_active; place++)
-        initialise_phase(s, place, frames + (size_t)(place - 1) * frame_size(s));
+        initialise_phase(s, place, magnitudes + (size_t)(place - 1) * (s->n_half + 1));
 }

@@ -18,11 +18,7 @@ typedef struct {
     int32_t n_overlap;    /* hops in a frame */
     int32_t n_active;     /* frames that are projected: look-ahead and the one that becomes final */
     int32_t first;        /* slot of the oldest frame */
-    int32_t n_guided;     /* bins whose phase advance is part of a frame */
     float pull;           /* part of the previous estimate in the over-relaxed step */
-    float certain;        /* least length of a phase advance that is used */
-    float onset;          /* a magnitude that grows by more does not go on */
-    float hold;           /* more part of the previous estimate, per length of the advance */
     float silence;        /* energy of samples per energy of bins below which a frame is silent */
     const float *initial_windows;   /* (n_active, 2, n_half) */
     const float *iteration_windows; /* (n_overlap, 2, n_half), by successors that are missing */
@@ -30,21 +26,18 @@ typedef struct {
     const float *turns;             /* (2, n_half / 2 + 1): e^{-2 pi i k / n_fft} */
     const float *seed_in_silence;   /* (2, n_half + 1) */
     const float *seed_over_sound;   /* (2, n_half + 1) */
-    const float *rotation;          /* (2, n_guided): e^{2 pi i k hop / n_fft} */
-    float *pulls;                   /* (n_slots, n_half + 1) */
-    const float *ones;              /* (n_half + 1,) */
     float *frames;                  /* (n_slots, 2, n_half) */
-    float *targets;                 /* (n_slots, n_half + 1 + 2 * n_guided): magnitudes, advances */
+    float *targets;                 /* (n_slots, n_half + 1) */
     float *estimates;               /* (n_slots, 2, n_half + 1) */
     float *sum;                     /* (n_active + n_overlap - 1, 2, half_hop) */
     float *work;                    /* (4, n_half) */
 } inversion;
 
-/* (n_frames, n_half + 1 + 2 * n_guided) to n_frames hops of samples. */
-void inversion_process(inversion *s, const float *frames, int32_t n_frames, int32_t n_iterations,
-                       float *out);
+/* (n_frames, n_half + 1) magnitudes to n_frames hops of samples. */
+void inversion_process(inversion *s, const float *magnitudes, int32_t n_frames,
+                       int32_t n_iterations, float *out);
 
-/* Initial phases anew for (n_active - 1, n_half + 1 + 2 * n_guided), oldest first. */
-void inversion_revise(inversion *s, const float *frames);
+/* Initial phases anew for (n_active - 1, n_half + 1) magnitudes, oldest first. */
+void inversion_revise(inversion *s, const float *magnitudes);
 
 #endif
