@@ -154,7 +154,7 @@ def confirm(traced: TracedGraph, network: Network) -> None:
         frames = traced.draw(score, each.position)
         difference = max(
             _largest(network.compose(each.switches, each.variation) - score),
-            _largest(network.log_magnitude(score, each.position) - frames),
+            _largest(network.render(score, each.position)[0] - frames),
         )
         if not difference <= LARGEST_DIFFERENCE:
             raise ExportError(

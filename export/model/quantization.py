@@ -145,7 +145,9 @@ def compare(plain: Network, rounded: Network) -> Distance:
     for each in parity_inputs(card.n_switches, card.n_variation, card.beats_per_loop):
         score = plain.compose(each.switches, each.variation)
         n_other += not np.array_equal(score, rounded.compose(each.switches, each.variation))
-        drawn = (network.magnitude(score, each.position) for network in (plain, rounded))
+        drawn = (
+            network.frames(score, each.position)[:, : card.n_bins] for network in (plain, rounded)
+        )
         # A magnitude at the model's floor is silence.
         distances.append(spectral_distance_db(*drawn, silence=math.exp(card.log_floor)))
     frames = np.concatenate(distances)

@@ -30,9 +30,9 @@ class ChangedNetwork:
         score = self._network.compose(switches, variation)
         return score if self._score is None else self._score(switches, score)
 
-    def log_magnitude(self, score, position):
-        frames = self._network.log_magnitude(score, position)
-        return frames if self._frames is None else self._frames(frames)
+    def render(self, score, position):
+        frames, advance = self._network.render(score, position)
+        return frames if self._frames is None else self._frames(frames), advance
 
 
 def states(n_switches):

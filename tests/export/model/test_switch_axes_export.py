@@ -56,7 +56,7 @@ def test_the_device_plays_a_model_with_linear_bands(tmp_path):
     network = Network.open(tmp_path / "model.onnx")
     assert network.card.switch_labels == run.switch_labels
     bits, variation, position = (part.numpy() for part in STATE)
-    frames = network.log_magnitude(network.compose(bits, variation), position)
+    frames = network.render(network.compose(bits, variation), position)[0]
     torch.testing.assert_close(torch.from_numpy(frames), drawn(run, *STATE))
 
 
