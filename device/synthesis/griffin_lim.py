@@ -138,10 +138,9 @@ class GriffinLim:
                 f"n_fft {n_fft} and hop_length {hop_length}: expected a hop that divides n_fft "
                 "four times or more (overlap of 75 %)"
             )
-        if min(look_ahead, n_iterations, n_guided) < 0 or n_guided > n_fft // 2 + 1:
+        if look_ahead < 0 or n_iterations < 0:
             raise ValueError(
-                f"look_ahead {look_ahead}, n_iterations {n_iterations}, n_guided {n_guided}: "
-                "expected at least 0 of all, and no more bins guided than there are"
+                f"look_ahead {look_ahead}, n_iterations {n_iterations}: expected at least 0 of both"
             )
         self.n_fft = n_fft
         self.hop_length = hop_length
@@ -149,7 +148,7 @@ class GriffinLim:
         self.n_iterations = n_iterations
         self.n_bins = n_fft // 2 + 1
         self.n_guided, self.frame_size = n_guided, self.n_bins + 2 * n_guided
-        self._guide = PhaseGuide(n_guided, look_ahead + 1, turn=hop_length / n_fft)
+        self._guide = PhaseGuide(n_guided, self.n_bins, look_ahead + 1, turn=hop_length / n_fft)
         self.window = window
         self._peak = window_peak(window, n_fft)
         self._make_windows()
@@ -330,8 +329,11 @@ class GriffinLim:
 
     def _make_seeds(self) -> None:
         phases_of_click = np.linspace(0, -self._peak / 2, self.n_bins)
-        self._seed_over_sound = _seed(np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins))
-        self._seed_in_silence = _seed(phases_of_click)
+        random = np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins)
+        self._seed_over_sound, self._seed_in_silence = (
+            (_SEED * np.exp(2j * np.pi * turns)).astype(np.complex64)
+            for turns in (random, phases_of_click)
+        )
 
     def _advance(self) -> None:
         """Everything moves up one place; the last place is empty."""
@@ -378,10 +380,6 @@ class GriffinLim:
         _set_magnitude(estimate, self._target, self._gain)
         _to_time(estimate, self._time)
         np.multiply(self._time, self._synthesis, out=self._active)
-
-
-def _seed(turns: NDArray[np.float64]) -> NDArray[np.complex64]:
-    return np.asarray(_SEED * np.exp(2j * np.pi * turns), dtype=np.complex64)
 
 
 # numpy transforms single precision in single precision, but its type stubs only have double.

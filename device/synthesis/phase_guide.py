@@ -33,12 +33,17 @@ class PhaseGuide:
 
     Parameters
     ----------
-    n_guided : int
-        Bins, from bin 0 on; 0 for none.
+    n_guided, n_bins : int
+        Guided bins, from bin 0 on, 0 for none; and all bins.
     n_active : int
         Places of the queue.
     turn : float
         Hop length in parts of a window, by which the centre frequency of bin 1 advances.
+
+    Raises
+    ------
+    ValueError
+        If `n_guided` is negative or larger than `n_bins`.
 
     Attributes
     ----------
@@ -48,7 +53,9 @@ class PhaseGuide:
         Weight of each bin's estimate in a projection; 0 where it is not guided.
     """
 
-    def __init__(self, n_guided: int, n_active: int, *, turn: float) -> None:
+    def __init__(self, n_guided: int, n_bins: int, n_active: int, *, turn: float) -> None:
+        if not 0 <= n_guided <= n_bins:
+            raise ValueError(f"n_guided {n_guided}: expected 0 to {n_bins} bins")
         self.n_guided = n_guided
         self.rotation = np.exp(2j * np.pi * (turn * np.arange(n_guided) % 1)).astype(np.complex64)
         self.held = np.zeros((n_active, n_guided), np.float32)
