@@ -37,15 +37,15 @@ class ComposeHalf(nn.Module):
 
     def forward(self, switches: Tensor, variation: Tensor) -> tuple[Tensor, Tensor]:
         """Compose one loop: (n_slots, n_channels), (n_slots, n_codes)."""
-        classes = self.composer.code_indices(self.axes.latent(switches[None], variation[None]))
+        latent = self.axes.latent(switches[None], variation[None])
+        classes = self.composer.code_indices(latent, variation[None])
         digits = classes.to(torch.float32) - self.half_levels
         return self.writer(digits)[0], digits[0]
 
     def margin(self, switches: Tensor, variation: Tensor) -> float:
         """How clearly the closest decision of arg max was taken."""
-        logits = self.composer(self.axes.latent(switches[None], variation[None]))
-        best = logits.topk(2, dim=-1).values
-        return float((best[..., 0] - best[..., 1]).min())
+        latent = self.axes.latent(switches[None], variation[None])
+        return self.composer.margin(latent, variation[None])
 
 
 class RenderHalf(nn.Module):

@@ -13,7 +13,9 @@ from training.run.networks import Networks
 from training.run.run_folder import open_run
 from training.run.trainer import Budget, Trainer
 
-ANALYSIS = Analysis(n_fft=256, hop_length=64, n_bands=32, n_linear=24, frames_per_slot=4)
+ANALYSIS = Analysis(
+    n_fft=256, hop_length=64, n_bands=32, n_linear=24, frames_per_slot=4, n_guided=8
+)
 CONFIG = Config(
     n_codes=4,
     width=16,
@@ -68,6 +70,7 @@ def toy_features(n_loops=12, n_held_out=2, seed=0):
     numbers = np.arange(n_loops)
     return Features(
         log_bands=log_bands.astype(np.float16),
+        advance=rng.integers(-128, 128, (*log_bands.shape[:2], ANALYSIS.n_guided), np.int8),
         offsets=np.linspace(0, 0.9, n_loops, dtype=np.float32),
         train=numbers[n_held_out:],
         held_out=numbers[:n_held_out],

@@ -2,11 +2,13 @@
 
 A frame is an STFT frame whose window has its peak at a *position in beats*, so music of any tempo
 lies on the same grid and no audio is stretched. Bins are grouped into bands
-(`training.features.bands`). The
-inverse is a fixed linear map that the exported graph carries.
+(`training.features.bands`) that keep their energy. The inverse is a fixed linear map that the
+exported graph carries, and a scatter of the bins that share a band. Of the lowest bins the phase
+advance is kept too: how far the phase of each moves within a hop.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -18,7 +20,13 @@ from torch import Tensor
 
 from device.model.contract import SLOTS_PER_BEAT
 from device.synthesis.windows import analysis_window, window_peak
+from training.corpus.format import MARGIN
 from training.features.bands import mel_centres, warped_centres
+
+SCALES = ("shifted", "clipped")
+# Of the scatter of Gaussian noise. True magnitudes of loops, through the bands and back, are 0.3
+# standard deviations flatter than the loops with 1.
+MOST_SCATTER = 0.9
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,8 @@ class Analysis:
     n_fft, hop_length : int
         Samples. `hop_length` is the step of the device's synthesis; the analysis does not use it.
     floor : float
-        STFT magnitude below which everything counts as silence.
+        STFT magnitude that is added before the log is taken, and subtracted after it was drawn: an
+        error of the network in silence is then a small part of it.
     n_bands : int
     n_linear : int
         Of warped bands, so many are single bins, the lowest; 0 for other kinds.
@@ -42,17 +51,29 @@ class Analysis:
         Their kind, one of `training.features.bands.KINDS`.
     window : str
         One of `device.model.contract.WINDOWS`.
+    scale : str
+        "shifted": log of the bands' root mean square plus `floor`. "clipped", in runs of earlier
+        versions: log of their mean magnitude, at least `floor`, which loses what is quiet.
+    n_guided : int
+        Bins, the lowest, whose phase advance is kept.
     """
 
     sample_rate: int = 22_050
     n_fft: int = 1_024
     hop_length: int = 256
-    floor: float = 0.15
+    floor: float = 0.05
     n_bands: int = 192
     n_linear: int = 144
     frames_per_slot: int = 16
     bands: str = "warped"
     window: str = "hann"
+    scale: str = "shifted"
+    n_guided: int = 96
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Make an analysis from what `to_dict` returned, in this version or an earlier one."""
+        return cls(**{"scale": "clipped", "n_guided": 0, **raw})
 
     @classmethod
     def shaped(
@@ -72,6 +93,8 @@ class Analysis:
             n_linear=n_linear,
             bands=bands,
             window=window,
+            # Beyond, the frame a hop earlier leaves the margin of a loop.
+            n_guided=round(96 * n_fft / 1_024) if n_fft <= MARGIN else 0,
         )
 
     @property
@@ -116,6 +139,18 @@ class Analysis:
         triangles = self.expansion.T
         return np.asarray(triangles / triangles.sum(axis=1, keepdims=True), dtype=np.float32)
 
+    @cached_property
+    def scatter(self) -> NDArray[np.float32]:
+        """Share of the scatter of noise that bins get when they are drawn, 0 to 1, (n_bins,).
+
+        Bins that are bands have theirs drawn by the network; bins that share a band have none.
+        """
+        widths = np.interp(
+            np.arange(self.n_bins), self.band_centres, np.gradient(self.band_centres)
+        )
+        share = np.clip(widths - 1, 0, MOST_SCATTER) * (self.scale == "shifted")
+        return np.asarray(share, dtype=np.float32)
+
     def log_bands(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log-magnitude bands of un-windowed frames.
 
@@ -127,14 +162,49 @@ class Analysis:
         -------
         (n_frames, n_bands), natural log, not below `log_floor`.
         """
+        return self._log_bands(self._spectrum(frames))
+
+    def log_bands_and_advance(
+        self, frames: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+        """Log-magnitude bands, and the phase advance of the lowest bins.
+
+        Parameters
+        ----------
+        frames : (n_frames, hop_length + n_fft)
+            Un-windowed; each begins a hop before the frame to be analysed.
+
+        Returns
+        -------
+        (n_frames, n_bands), natural log, not below `log_floor`.
+        (n_frames, n_guided), in 1/256 of a turn: how far the phase of a bin moves from the frame a
+        hop earlier, less what its centre frequency moves.
+        """
+        spectrum = self._spectrum(frames[:, self.hop_length :])
+        before = self._spectrum(frames[:, : self.n_fft])[:, : self.n_guided]
+        bins = torch.arange(self.n_guided)
+        centre_turns = bins * self.hop_length % self.n_fft / self.n_fft
+        turns = (spectrum[:, : self.n_guided] * before.conj()).angle() / (2 * math.pi)
+        # A byte wraps round as an angle does.
+        advance = ((turns - centre_turns) * 256).round().to(torch.int64).to(torch.int8)
+        return self._log_bands(spectrum), advance.numpy()
+
+    def _spectrum(self, frames: NDArray[np.float32]) -> Tensor:
         window = torch.from_numpy(analysis_window(self.window, self.n_fft)).to(torch.float32)
-        magnitude = torch.fft.rfft(torch.from_numpy(frames) * window).abs()
-        bands = magnitude @ torch.from_numpy(self.reduction).T
-        log_bands: NDArray[np.float32] = bands.clamp_min(self.floor).log().numpy()
+        spectrum: Tensor = torch.fft.rfft(torch.from_numpy(frames) * window)
+        return spectrum
+
+    def _log_bands(self, spectrum: Tensor) -> NDArray[np.float32]:
+        reduction = torch.from_numpy(self.reduction).T
+        if self.scale == "shifted":
+            bands = (spectrum.abs().square() @ reduction).sqrt() + self.floor
+        else:
+            bands = (spectrum.abs() @ reduction).clamp_min(self.floor)
+        log_bands: NDArray[np.float32] = bands.log().numpy()
         return log_bands
 
     def magnitude(self, log_bands: Tensor) -> Tensor:
-        """Expand to bins, silence where the log is at the floor: (..., n_bands) → (..., n_bins)."""
+        """Expand to bins, without their scatter: (..., n_bands) → (..., n_bins)."""
         expansion = torch.from_numpy(self.expansion).to(log_bands)
         return ((log_bands @ expansion.T).exp() - self.floor).clamp_min(0.0)
 

@@ -1,8 +1,9 @@
 """The analysed corpus, computed once and memory-mapped, for the trainer.
 
-Beside the shards of a corpus lies ``features-KEY.npy``, float16 (n_loops, n_frames, n_bands), the
-log bands of every loop, where KEY names the analysis. Each loop's grid is shifted by a random part
-of its own step, so that over a corpus every phase of a slot is seen.
+Beside the shards of a corpus lies ``features-KEY.npy``, (n_loops, n_frames) records of two fields:
+``log_bands``, float16 (n_bands,), and ``advance``, int8 (n_guided,), the phase advance of the
+lowest bins in 1/256 of a turn. KEY names the analysis. Each loop's grid is shifted by a random part
+of its own step, so that over a corpus every position in a slot is seen.
 """
 
 import fcntl
@@ -38,6 +39,8 @@ class Features:
     Attributes
     ----------
     log_bands : (n_loops, n_frames, n_bands), float16, memory-mapped
+    advance : (n_loops, n_frames, n_guided), int8, memory-mapped
+        Phase advance, of `Analysis.log_bands_and_advance`.
     offsets : (n_loops,), float32
         Shift of each loop's grid in parts of a frame.
     train, held_out : (n,), int64
@@ -48,6 +51,7 @@ class Features:
     """
 
     log_bands: NDArray[np.float16]
+    advance: NDArray[np.int8]
     offsets: NDArray[np.float32]
     train: NDArray[np.int64]
     held_out: NDArray[np.int64]
@@ -86,12 +90,13 @@ def open_features(
     _check(corpus, analysis, is_train)
     path = corpus.directory / f"features-{_key(corpus, analysis)}.npy"
     with _locked(corpus.directory):
-        log_bands = _analysed(path, _shape(corpus, analysis), analysis)
-        if log_bands is None:
+        frames = _analysed(path, _shape(corpus, analysis), analysis)
+        if frames is None:
             _analyse(corpus, analysis, path, n_workers=n_workers, on_progress=on_progress)
-            log_bands = np.load(path, mmap_mode="r")
+            frames = np.load(path, mmap_mode="r")
     return Features(
-        log_bands=log_bands,
+        log_bands=frames["log_bands"],
+        advance=frames["advance"],
         offsets=_offsets(len(corpus)),
         train=np.flatnonzero(is_train),
         held_out=np.flatnonzero(~is_train),
@@ -142,26 +147,34 @@ def _key(corpus: Corpus, analysis: Analysis) -> str:
     ]
     if analysis.window != "hann":  # the only one of earlier versions, whose files keep their names
         decisive.append(analysis.window)
+    if analysis.scale != "clipped":
+        decisive.append(analysis.scale)
+    if analysis.n_guided:
+        decisive += [analysis.n_guided, analysis.hop_length]
     centres = analysis.band_centres.round(6).tolist()
     identity = json.dumps([decisive, centres, [record.id for record in corpus.records]])
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def _shape(corpus: Corpus, analysis: Analysis) -> tuple[int, int, int]:
-    n_frames = SLOTS_PER_BEAT * corpus.beats_per_loop * analysis.frames_per_slot
-    return len(corpus), n_frames, analysis.n_bands
+def _shape(corpus: Corpus, analysis: Analysis) -> tuple[int, int]:
+    return len(corpus), SLOTS_PER_BEAT * corpus.beats_per_loop * analysis.frames_per_slot
 
 
-def _analysed(
-    path: Path, shape: tuple[int, int, int], analysis: Analysis
-) -> NDArray[np.float16] | None:
+def _frame_type(analysis: Analysis) -> np.dtype[np.void]:
+    return np.dtype(
+        [("log_bands", np.float16, (analysis.n_bands,)), ("advance", np.int8, (analysis.n_guided,))]
+    )
+
+
+def _analysed(path: Path, shape: tuple[int, int], analysis: Analysis) -> NDArray[np.void] | None:
     """The earlier analysis; None if there is none, or it is damaged."""
     try:
-        log_bands: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        frames: NDArray[np.void] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError):
         return None
-    if log_bands.dtype != np.float16 or log_bands.shape != shape:
+    if frames.dtype != _frame_type(analysis) or frames.shape != shape:
         return None
+    log_bands = frames["log_bands"]
     # Of random bytes, half the numbers are not finite or out of range.
     loudest = analysis.n_fft * max(1.0, float(analysis.reduction.sum(axis=1).max()))
     lowest = analysis.log_floor - _ROUNDING
@@ -172,7 +185,7 @@ def _analysed(
         # Written so that what is not a number fails.
         if not (least >= lowest and most <= highest):
             return None
-    return log_bands
+    return frames
 
 
 def _analyse(
@@ -190,11 +203,17 @@ def _analyse(
 
     def analyse_loop(i: int) -> None:
         positions = analysis.grid(n_slots, float(offsets[i]))
-        frames = corpus.frames(i, positions, analysis.n_fft, analysis.peak)
-        store[i] = analysis.log_bands(frames)
+        hop_length = analysis.hop_length if analysis.n_guided else 0
+        frames = corpus.frames(
+            i, positions, hop_length + analysis.n_fft, hop_length + analysis.peak
+        )
+        if analysis.n_guided:
+            store["log_bands"][i], store["advance"][i] = analysis.log_bands_and_advance(frames)
+        else:
+            store["log_bands"][i] = analysis.log_bands(frames)
 
     try:
-        store = _reserved(partial, shape)
+        store = _reserved(partial, shape, _frame_type(analysis))
         on_progress(0, len(store))
         with _threads(n_workers) as pool:
             for n_done, _ in enumerate(pool.map(analyse_loop, range(len(store))), 1):
@@ -204,7 +223,7 @@ def _analyse(
     except OSError as error:
         if isinstance(error, SwitchboardError):
             raise
-        n_bytes = math.prod(shape) * np.dtype(np.float16).itemsize
+        n_bytes = math.prod(shape) * _frame_type(analysis).itemsize
         raise OutputError(
             f"{path}: cannot be written ({error.strerror or error}); the analysis of a corpus lies "
             f"beside it: make room for {n_bytes / 2**20:,.0f} MiB there, or copy the corpus"
@@ -214,13 +233,15 @@ def _analyse(
             partial.unlink()
 
 
-def _reserved(path: Path, shape: tuple[int, int, int]) -> np.memmap[Any, np.dtype[np.float16]]:
+def _reserved(
+    path: Path, shape: tuple[int, int], frame_type: np.dtype[np.void]
+) -> np.memmap[Any, np.dtype[np.void]]:
     """Make an array on the disk whose space is allocated already.
 
     On a full disk, writing to a memory map would end the process without an exception.
     """
-    store: np.memmap[Any, np.dtype[np.float16]] = np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.float16, shape=shape
+    store: np.memmap[Any, np.dtype[np.void]] = np.lib.format.open_memmap(
+        path, mode="w+", dtype=frame_type, shape=shape
     )
     with path.open("r+b") as file:
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)

@@ -5,10 +5,13 @@ fit the latent, and a mean of chords is blurred. Discrete codes avoid that: a wr
 note, but no blur. The encoder reads the frames of each slot and rounds to `n_codes` codes of
 `n_levels` (finite scalar quantisation, Mentzer et al. 2023). The decoder is in two parts, as the
 contract requires: `ScoreDecoder` turns codes into one feature row per slot (once per flip), and
-`FrameDecoder` draws a frame from one row and the phase inside its slot (every frame, no memory).
+`FrameDecoder` draws a frame from one row and the phase inside its slot (every frame, no memory),
+and for its lowest bins the phase advance: how far the phase of each moves within a hop. Magnitudes
+with the usual errors do not tell the frequency of a bass note; its phase advance does.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -169,10 +172,16 @@ class NoiseTexture(nn.Module):
 
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
         """Every row starts its waves elsewhere, so that no two slots have the same scatter."""
+        # Of this sum's real and imaginary parts each has a power of 1.
+        log_magnitude = self.log_rayleigh(rows, phase) + 0.5 * math.log(2)
+        return (log_magnitude - self._MEDIAN) / self._DEVIATION
+
+    def log_rayleigh(self, rows: Tensor, phase: Tensor) -> Tensor:
+        """Log of magnitudes with a mean power of 1, (n_frames, n_bands)."""
         angle = phase[:, None] * self.frequencies + rows.detach() @ self.starts
         real, imaginary = (angle.sin() @ self.mixture).chunk(2, dim=1)
-        rayleigh: Tensor = 0.5 * (real**2 + imaginary**2 + 1e-3).log()
-        return (rayleigh - self._MEDIAN) / self._DEVIATION
+        log_magnitude: Tensor = 0.5 * (0.5 * (real**2 + imaginary**2 + 1e-3)).log()
+        return log_magnitude
 
 
 class FrameDecoder(nn.Module):
@@ -188,8 +197,18 @@ class FrameDecoder(nn.Module):
     MAX_TEXTURE = 0.2
     PARTIAL = 1.0
 
-    def __init__(self, *, n_channels: int, hidden: int, n_bands: int, n_blocks: int = 2) -> None:
+    def __init__(
+        self,
+        *,
+        n_channels: int,
+        hidden: int,
+        n_bands: int,
+        n_guided: int = 0,
+        advance_hidden: int = 1,
+        n_blocks: int = 2,
+    ) -> None:
         super().__init__()
+        self.n_guided = n_guided
         self.features = PhaseFeatures()
         n_features = 2 * PhaseFeatures.N_WAVES + 1
         self.blocks = nn.ModuleList(
@@ -198,13 +217,29 @@ class FrameDecoder(nn.Module):
         self.norm = nn.LayerNorm(n_channels)
         self.out = nn.Linear(n_channels, n_bands)
         self.spread = nn.Linear(n_channels, n_bands)
+        self.advance = None
+        if n_guided:
+            self.advance = PhaseAdvanceHead(
+                n_channels=n_channels,
+                hidden=advance_hidden,
+                n_features=n_features,
+                n_guided=n_guided,
+            )
         # A name in exported graphs: it stays.
         self.grain = NoiseTexture(n_channels, n_bands)
 
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
         """Draw frames, each from its own row."""
-        middle, log_spread = self.predict(rows, phase)
-        return self.add_noise_texture(middle, log_spread, self.grain(rows, phase))
+        return self.draw(rows, phase)[0]
+
+    def draw(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw frames and the phase advance of their lowest bins.
+
+        (n_frames, n_channels), (n_frames,) → (n_frames, n_bands), (n_frames, 2 * n_guided)
+        """
+        drawn = self.predict(rows, phase)
+        texture = self.grain(rows, phase)
+        return self.add_noise_texture(drawn.middle, drawn.log_spread, texture), drawn.advance
 
     def add_noise_texture(self, middle: Tensor, log_spread: Tensor, texture: Tensor) -> Tensor:
         """Add texture where bands are uncertain and hold no partial; all (n_frames, n_bands)."""
@@ -213,15 +248,88 @@ class FrameDecoder(nn.Module):
         textured: Tensor = middle + amount * noisy * texture
         return textured
 
-    def predict(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
-        """Predict the median of bands, and the log of their mean absolute deviation from it."""
+    def predict(self, rows: Tensor, phase: Tensor) -> "Prediction":
+        """Predict what a frame consists of, each from its own row."""
         features = self.features(phase)
         x = rows
         for block in self.blocks:
             x = block(x, features)
         normed: Tensor = self.norm(x)
         # No gradient from the spread to the blocks: else they would explain errors as noise.
-        return self.out(normed), self.spread(normed.detach())
+        advance = rows[:, :0] if self.advance is None else self.advance(x, features)
+        return Prediction(self.out(normed), self.spread(normed.detach()), advance)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the frame decoder knows of some frames.
+
+    Attributes
+    ----------
+    middle, log_spread : (n_frames, n_bands)
+        Median of the bands, and the log of their mean absolute deviation from it.
+    advance : (n_frames, 2 * n_guided)
+        Phase advance of the lowest bins.
+    """
+
+    middle: Tensor
+    log_spread: Tensor
+    advance: Tensor
+
+
+class PhaseAdvanceHead(nn.Module):
+    """How far the phases of the lowest bins move within a hop, as vectors.
+
+    The direction of a vector is the deviation from what the bin's centre frequency moves; its
+    length, below 1, is how certain that is: the mean of unit vectors of all possible deviations.
+
+    Shape: (n_frames, n_channels), (n_frames, n_features) → (n_frames, 2 * n_guided), real parts,
+    then imaginary parts.
+    """
+
+    def __init__(self, *, n_channels: int, hidden: int, n_features: int, n_guided: int) -> None:
+        super().__init__()
+        self.block = PhaseBlock(n_channels, hidden, n_features)
+        self.norm = nn.LayerNorm(n_channels)
+        self.out = nn.Linear(n_channels, 2 * n_guided)
+
+    def forward(self, x: Tensor, features: Tensor) -> Tensor:
+        """`x` is what the blocks of the frame decoder make of the rows."""
+        vectors = self.out(self.norm(self.block(x, features)))
+        real, imaginary = vectors.float().chunk(2, dim=1)
+        length = (1 + real.square() + imaginary.square()).sqrt()
+        return torch.cat([real / length, imaginary / length], dim=1)
+
+
+class BinScatter(nn.Module):
+    """The scatter of noise over the bins that share a band, as a function of row and phase alone.
+
+    A band knows the energy of its bins, not how it is distributed over them. In noise the
+    magnitudes are those of a complex Gaussian field; equal ones sound like a buzz.
+
+    Parameters
+    ----------
+    share : (n_bins,)
+        Of the logarithm of the scatter; 0 leaves a bin as it is.
+    floor : float
+        The magnitude that log magnitudes contain in addition.
+    """
+
+    share: Tensor
+
+    def __init__(self, n_channels: int, share: Tensor, floor: float) -> None:
+        super().__init__()
+        self.first = int(share.nonzero()[0]) if share.any() else len(share)
+        self.floor = floor
+        self.register_buffer("share", share[self.first :], persistent=False)
+        self.grain = NoiseTexture(n_channels, len(self.share))
+
+    def forward(self, bins: Tensor, rows: Tensor, phase: Tensor) -> Tensor:
+        """Scatter log magnitudes, (n_frames, n_bins) → the same."""
+        steady, wide = bins[:, : self.first], bins[:, self.first :]
+        gain = (self.share * self.grain.log_rayleigh(rows, phase)).exp()
+        magnitude = (wide.exp() - self.floor).clamp_min(0.0) * gain
+        return torch.cat([steady, (magnitude + self.floor).log()], dim=1)
 
 
 def prominence(frames: Tensor) -> Tensor:
@@ -250,6 +358,8 @@ class Codec(nn.Module):
         width: int,
         n_channels: int,
         hidden: int,
+        n_guided: int = 0,
+        advance_hidden: int = 1,
     ) -> None:
         super().__init__()
         self.frames_per_slot = frames_per_slot
@@ -261,7 +371,13 @@ class Codec(nn.Module):
             width=width,
         )
         self.writer = ScoreDecoder(n_codes=n_codes, width=width, n_channels=n_channels)
-        self.renderer = FrameDecoder(n_channels=n_channels, hidden=hidden, n_bands=n_bands)
+        self.renderer = FrameDecoder(
+            n_channels=n_channels,
+            hidden=hidden,
+            n_bands=n_bands,
+            n_guided=n_guided,
+            advance_hidden=advance_hidden,
+        )
         self.register_buffer("mean", torch.zeros(n_bands))
         self.register_buffer("std", torch.ones(()))
 
@@ -312,6 +428,31 @@ def codec_loss(drawn: Tensor, target: Tensor) -> Tensor:
     in_time = (drawn.diff(dim=1) - target.diff(dim=1)).abs().mean()
     in_frequency = (drawn.diff(dim=2) - target.diff(dim=2)).abs().mean()
     return level + 0.5 * in_time + 0.5 * in_frequency
+
+
+def advance_loss(drawn: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Distance of drawn phase advances from true ones.
+
+    Parameters
+    ----------
+    drawn : (n_frames, 2 * n_guided)
+        Of `PhaseAdvanceHead`.
+    target : (n_frames, n_guided), int8
+        In 1/256 of a turn.
+    weight : (n_frames, n_guided)
+
+    Notes
+    -----
+    The squared distance is least where the length of a vector is how certain its direction is. The
+    cosine is added because the gradient of the direction vanishes with the length.
+    """
+    angle = target.float() * (2 * math.pi / 256)
+    real, imaginary = drawn.float().chunk(2, dim=1)
+    along = real * angle.cos() + imaginary * angle.sin()
+    squared_length = real.square() + imaginary.square()
+    distance = 1 + squared_length - 2 * along
+    turned = 1 - along / (squared_length + 1e-6).sqrt()
+    return (weight * (distance + turned)).sum() / weight.sum().clamp_min(1e-6)
 
 
 def laplace_nll(log_spread: Tensor, error: Tensor) -> Tensor:

@@ -3,11 +3,17 @@
 A variational autoencoder over the codec's codes, conditioned on where a loop lies along the axes
 that the switches stand for (Kingma & Welling 2014; Sohn, Lee & Yan 2015). The posterior
 encoder maps a loop's codes to a Gaussian over the variation, which is all that the axes leave open.
-The composer predicts logits for every code, trained by cross-entropy; the largest logit is played.
+The composer predicts logits for every code, trained by cross-entropy on loops of which a random
+part of the codes is known (masked prediction, as in MaskGIT, Chang et al. 2022). A loop is
+composed in a few rounds: each chooses a part of the codes, by logits that depend on those chosen
+before. Were all chosen at once, each would be the most likely one by itself, and no two need fit
+together. The choice is random by as much as the logits leave open, with noise that is a function of
+the variation: the same switches and variation are the same music.
 The switches have states that no loop has: those are sampled in training, and their descriptors are
 compared with what the switches stand for.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from device.model.contract import SLOTS_PER_BEAT
+
 N_HEADS = 4
+SLOTS_PER_BAR = 4 * SLOTS_PER_BEAT
 
 
 class Attention(nn.Module):
@@ -99,6 +108,7 @@ class Composer(nn.Module):
     same vector whatever the others are, before attention mixes the slots.
     """
 
+    rounds: Tensor
     N_SHAPES = 8
 
     def __init__(
@@ -108,11 +118,21 @@ class Composer(nn.Module):
         n_codes: int,
         n_levels: int,
         n_latent: int,
+        n_variation: int,
         width: int,
         n_layers: int,
+        n_rounds: int,
+        temperature: float,
     ) -> None:
         super().__init__()
         self.shape = (n_slots, n_codes, n_levels)
+        self.n_rounds = n_rounds
+        self.temperature = temperature
+        self.known = nn.Linear(n_codes * n_levels, width) if n_rounds > 1 else None
+        self.noise = GumbelNoise(n_variation, n_slots, n_codes, n_levels)
+        self.register_buffer(
+            "rounds", rounds_of_codes(n_slots, n_codes, n_rounds), persistent=False
+        )
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.shapes = nn.Parameter(torch.randn(n_slots, self.N_SHAPES) * 0.3)
         self.latent = nn.Linear(n_latent, (1 + self.N_SHAPES) * width)
@@ -120,18 +140,107 @@ class Composer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, n_codes * n_levels)
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """`latent`, (n_loops, n_latent), is `Axes.latent` of a switch state, or of a loop."""
-        n_loops, n_slots = latent.shape[0], self.shape[0]
-        parts = self.latent(latent).view(n_loops, 1 + self.N_SHAPES, -1)
-        x = self.position + parts[:, :1] + self.shapes @ parts[:, 1:]
-        logits: Tensor = self.out(self.norm(self.layers(x)))
-        return logits.view(n_loops, n_slots, *self.shape[1:])
+    def forward(self, latent: Tensor, known: Tensor | None = None) -> Tensor:
+        """`latent`, (n_loops, n_latent), is `Axes.latent` of a switch state, or of a loop.
 
-    def code_indices(self, latent: Tensor) -> Tensor:
+        `known`, (n_loops, n_slots, n_codes, n_levels), has the known codes one-hot, others zero.
+        """
+        x = self._embed(latent)
+        if self.known is not None and known is not None:
+            x = x + self.known(known.flatten(2))
+        return self._logits(x)
+
+    def compose(self, latent: Tensor, variation: Tensor) -> Tensor:
+        """Choose the codes to play, one-hot, with the gradient of the softmax.
+
+        (n_loops, n_latent), (n_loops, n_variation) → (n_loops, n_slots, n_codes, n_levels)
+        """
+        *_, (chosen, _) = self.choices(latent, variation)
+        return chosen
+
+    def choices(self, latent: Tensor, variation: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The codes chosen so far, and what they were chosen by, after each round."""
+        x = self._embed(latent)
+        noise = self.temperature * self.noise(variation) if self.temperature else 0.0
+        chosen = latent.new_zeros(len(latent), *self.shape)
+        for number in range(self.n_rounds):
+            # Gradients reach the latent in every round, so none are needed through earlier choices.
+            known = 0.0 if self.known is None else self.known(chosen.detach().flatten(2))
+            rated = self._logits(x + known) + noise
+            chosen = chosen + straight_through_argmax(rated) * self._of_round(number)[..., None]
+            yield chosen, rated
+
+    def code_indices(self, latent: Tensor, variation: Tensor) -> Tensor:
         """Choose the codes to play, as indices (n_loops, n_slots, n_codes)."""
-        logits: Tensor = self(latent)
-        return logits.argmax(dim=-1)
+        return self.compose(latent, variation).argmax(dim=-1)
+
+    def margin(self, latent: Tensor, variation: Tensor) -> float:
+        """How clearly the closest choice was made."""
+        margins = []
+        for number, (_, rated) in enumerate(self.choices(latent, variation)):
+            best = rated.topk(2, dim=-1).values[:, self._of_round(number)]
+            margins.append((best[..., 0] - best[..., 1]).min())
+        return float(torch.stack(margins).min())
+
+    def _of_round(self, number: int) -> Tensor:
+        return self.rounds.eq(number)
+
+    def _embed(self, latent: Tensor) -> Tensor:
+        parts = self.latent(latent).view(len(latent), 1 + self.N_SHAPES, -1)
+        x: Tensor = self.position + parts[:, :1] + self.shapes @ parts[:, 1:]
+        return x
+
+    def _logits(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.out(self.norm(self.layers(x)))
+        return logits.view(len(x), *self.shape)
+
+
+def rounds_of_codes(n_slots: int, n_codes: int, n_rounds: int) -> Tensor:
+    """The round in which each code is chosen, (n_slots, n_codes): few at first, then more."""
+    order = torch.randperm(n_slots * n_codes, generator=torch.Generator().manual_seed(0))
+    # The more is known, the more can be chosen at once.
+    shares = torch.arange(1, n_rounds + 1) / n_rounds
+    ends = (order.numel() * shares.square()).round()
+    ends[-1] = order.numel()
+    rounds = torch.bucketize(order.float(), ends, right=True)
+    return rounds.view(n_slots, n_codes)
+
+
+class GumbelNoise(nn.Module):
+    """Noise that is added to logits, so that the largest is a random choice (Gumbel 1954).
+
+    Shape: (n_loops, n_variation) → (n_loops, n_slots, n_codes, n_levels). It is a function of the
+    variation's direction, changes little where that does, and is the same in every bar.
+    """
+
+    to_slots: Tensor
+    to_levels: Tensor
+    WIDTH = 24
+
+    def __init__(self, n_variation: int, n_slots: int, n_codes: int, n_levels: int) -> None:
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+        self.n_slots, self.levels = n_slots, (n_codes, n_levels)
+        n_different = min(n_slots, SLOTS_PER_BAR)
+        to_slots = torch.randn(n_variation, n_different * self.WIDTH, generator=rng)
+        to_levels = torch.randn(self.WIDTH, n_codes * n_levels, generator=rng)
+        self.register_buffer("to_slots", to_slots, persistent=False)
+        self.register_buffer("to_levels", to_levels, persistent=False)
+
+    def forward(self, variation: Tensor) -> Tensor:
+        """The projections are random, so that those of one variation are as good as independent."""
+        # In half precision the quantiles of rare noise are 0 and 1.
+        with torch.autocast(variation.device.type, enabled=False):
+            return self._noise(variation.float())
+
+    def _noise(self, variation: Tensor) -> Tensor:
+        slots = (variation @ self.to_slots).view(len(variation), -1, self.WIDTH)
+        slots = slots / (slots.square().sum(dim=2, keepdim=True) + 1e-6).sqrt()
+        quantile = 0.5 * (1 + torch.erf(slots @ self.to_levels / math.sqrt(2)))
+        noise = -(-quantile.clamp(1e-4, 1 - 1e-4).log()).log()
+        repeats = -(-self.n_slots // noise.shape[1])
+        of_slots = noise.repeat(1, repeats, 1)[:, : self.n_slots]
+        return of_slots.view(len(variation), self.n_slots, *self.levels)
 
 
 @dataclass(frozen=True)
@@ -142,17 +251,26 @@ class ComposerLoss:
     divergence: Tensor
 
 
-def composer_loss(logits: Tensor, code_indices: Tensor, posterior: Posterior) -> ComposerLoss:
+def composer_loss(
+    logits: Tensor, code_indices: Tensor, posterior: Posterior, unknown: Tensor | None = None
+) -> ComposerLoss:
     """Evidence lower bound, in its two parts.
 
     Parameters
     ----------
     logits : (n_loops, n_slots, n_codes, n_levels)
     code_indices : (n_loops, n_slots, n_codes)
+    unknown : (n_loops, n_slots, n_codes), bool, or None
+        Which codes are to be predicted; their cross-entropy counts for all. None for all.
     """
-    n_loops = logits.shape[0]
     logits = logits.float().flatten(0, 2)
-    cross_entropy = F.cross_entropy(logits, code_indices.flatten(), reduction="sum") / n_loops
+    nats = F.cross_entropy(logits, code_indices.flatten(), reduction="none").view(
+        code_indices.shape
+    )
+    if unknown is not None:
+        n_unknown = unknown.sum(dim=(1, 2), keepdim=True).clamp_min(1)
+        nats = nats * unknown * (code_indices[0].numel() / n_unknown)
+    cross_entropy = nats.sum(dim=(1, 2)).mean()
     mean, log_variance = posterior.mean, posterior.log_variance
     divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1).mean()
     return ComposerLoss(cross_entropy, divergence)

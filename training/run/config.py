@@ -19,7 +19,7 @@ from typing import Any, Self
 from device.errors import SwitchboardError
 from device.model.contract import WINDOWS
 from training.corpus.format import MARGIN
-from training.features.analysis import Analysis
+from training.features.analysis import SCALES, Analysis
 from training.features.bands import KINDS, most_mel_bands
 from training.networks.composer import N_HEADS
 
@@ -38,12 +38,21 @@ _KINDS: Mapping[Any, tuple[Any, str]] = {
     str: (str, "a text"),
 }
 # Settings that a codec's weights and codes depend on.
-CODEC_SETTINGS = ("n_codes", "n_levels", "width", "n_channels", "hidden", "analysis")
+CODEC_SETTINGS = (
+    "n_codes",
+    "n_levels",
+    "width",
+    "n_channels",
+    "hidden",
+    "advance_hidden",
+    "analysis",
+)
 # Settings that the other networks depend on.
 COMPOSER_SETTINGS = (
     "composer_width",
     "composer_layers",
     "reader_width",
+    "n_rounds",
     "n_switches",
     "n_variation",
     "switches",
@@ -57,6 +66,10 @@ RENAMED_SETTINGS: Mapping[str, str] = {
     "reach": "switch_range",
     "echo_weight": "variation_reconstruction_weight",
 }
+
+
+# Of runs of versions in which these could not be set.
+_BEFORE: Mapping[str, Any] = {"n_rounds": 1, "temperature": 0.0}
 
 
 class TrainingError(SwitchboardError, ValueError):
@@ -73,9 +86,14 @@ class Config:
     ----------
     n_codes, n_levels : int
         The code of one slot; `n_levels` is odd, so that 0 is among them.
-    width, n_channels, hidden : int
-        Channels of the codec: over slots, of the score, inside the frame decoder.
+    width, n_channels, hidden, advance_hidden : int
+        Channels of the codec: over slots, of the score, inside the frame decoder, and inside its
+        head for the phase advance.
     composer_width, composer_layers, reader_width : int
+    n_rounds : int
+        Rounds in which a loop is composed.
+    temperature : float
+        Of the random choice among what the logits leave open; 0 plays the most likely code.
     n_switches, n_variation : int
     switches : str
         Where switches get their meaning from, one of `SWITCH_AXES`.
@@ -92,6 +110,8 @@ class Config:
         trained: the composer continues on its codes.
     modulation_weight : float
         Weight of `modulation_loss`; 0 leaves it out.
+    advance_weight : float
+        Weight of `advance_loss`; without effect where no bins are guided.
     composer_loops : int
     codec_rate, composer_rate : float
         Peak learning rates.
@@ -119,14 +139,17 @@ class Config:
         If a value cannot work.
     """
 
-    n_codes: int = 16
+    n_codes: int = 20
     n_levels: int = 5
     width: int = 192
     n_channels: int = 384
-    hidden: int = 640
+    hidden: int = 576
+    advance_hidden: int = 384
     composer_width: int = 144
     composer_layers: int = 4
     reader_width: int = 128
+    n_rounds: int = 4
+    temperature: float = 0.7
     n_switches: int = 8
     n_variation: int = 16
     switches: str = "discovered"
@@ -136,6 +159,7 @@ class Config:
     codec_slots: int = 96
     continues: bool = False
     modulation_weight: float = 0.3
+    advance_weight: float = 1.0
     composer_loops: int = 32
     codec_rate: float = 1e-3
     composer_rate: float = 8e-4
@@ -180,7 +204,7 @@ class Config:
             renamed = {RENAMED_SETTINGS.get(name, name): value for name, value in raw.items()}
             if len(renamed) < len(raw):
                 raise KeyError("a setting under its old and its new name")
-            return cls(**{**renamed, "analysis": Analysis(**raw["analysis"])})
+            return cls(**{**_BEFORE, **renamed, "analysis": Analysis.from_dict(raw["analysis"])})
         except (KeyError, TypeError) as error:
             raise TrainingError(f"settings of another version: {error}; train again") from error
 
@@ -222,6 +246,7 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
             f"a stretch of {STRETCH_SLOTS} or more",
         ),
         "codec_share": (0 <= config.codec_share < 1, "0 to less than 1"),
+        "temperature": (0 <= config.temperature <= 2, "0 to 2"),
         "precision": (config.precision in PRECISIONS, " or ".join(PRECISIONS)),
         "seed": (config.seed >= 0, "0 or more"),
     }
@@ -229,8 +254,14 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
 
 def _of_ranges(config: Config) -> dict[str, tuple[bool, str]]:
     """The same for settings of which several have one range: sizes, rates and weights."""
-    codec_sizes = ("n_codes", "n_channels", "hidden", "codec_loops")
-    composer_sizes = ("composer_layers", "composer_loops", "panel_variations", "panel_states")
+    codec_sizes = ("n_codes", "n_channels", "hidden", "advance_hidden", "codec_loops")
+    composer_sizes = (
+        "composer_layers",
+        "n_rounds",
+        "composer_loops",
+        "panel_variations",
+        "panel_states",
+    )
     rates = ("codec_rate", "composer_rate")
     weights = [each.name for each in fields(config) if each.name.endswith("_weight")]
     return {
@@ -265,10 +296,19 @@ def _of_analysis(config: Config) -> dict[str, tuple[bool, str]]:
             _is_multiple(n_fft, hop_length) and n_fft >= 4 * hop_length,
             f"a part of n_fft {n_fft}, a quarter of it at most",
         ),
+        "analysis.scale": (analysis.scale in SCALES, " or ".join(SCALES)),
+        "analysis.n_guided": _guided_fit(analysis),
         "analysis.floor": (0 < analysis.floor < math.inf, "a positive number"),
         "analysis.frames_per_slot": (analysis.frames_per_slot >= 2, "2 or more"),
     }
     return checks | _band_sizes(analysis)
+
+
+def _guided_fit(analysis: Analysis) -> tuple[bool, str]:
+    # The frame a hop earlier must lie within the margin of a loop.
+    reaches = analysis.peak + analysis.hop_length <= MARGIN
+    most = analysis.n_bins if reaches else 0
+    return 0 <= analysis.n_guided <= most, f"0 to {most} bins"
 
 
 def _band_sizes(analysis: Analysis) -> dict[str, tuple[bool, str]]:

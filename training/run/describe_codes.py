@@ -19,7 +19,7 @@ def describe_codes(networks: Networks, codes: Tensor, config: Config, *, shift: 
     Parameters
     ----------
     codes : (n_loops, n_slots, n_codes, n_levels)
-        One-hot, or what `composer.straight_through_argmax` makes of logits.
+        One-hot, or of `Composer.compose`.
     shift : float
         Of the grid, in parts of its step.
 
@@ -58,5 +58,7 @@ def describe_states(networks: Networks, config: Config, bits: Tensor, variation:
 def compose(networks: Networks, bits: Tensor, variation: Tensor) -> Tensor:
     """States and variations → code indices, (n_states, n_slots, n_codes)."""
     device = networks.codec.mean.device
-    latent = networks.axes.latent(bits.to(device), variation.to(device))
-    return torch.cat([networks.composer.code_indices(part) for part in torch.split(latent, _BATCH)])
+    bits, variation = bits.to(device), variation.to(device)
+    latent = networks.axes.latent(bits, variation)
+    batches = zip(torch.split(latent, _BATCH), torch.split(variation, _BATCH), strict=True)
+    return torch.cat([networks.composer.code_indices(*batch) for batch in batches])

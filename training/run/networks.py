@@ -58,6 +58,8 @@ class Networks:
             width=config.width,
             n_channels=config.n_channels,
             hidden=config.hidden,
+            n_guided=config.analysis.n_guided,
+            advance_hidden=config.advance_hidden,
             **code,
         )
         composer = Composer(
@@ -65,6 +67,9 @@ class Networks:
             width=config.composer_width,
             n_layers=config.composer_layers,
             n_latent=config.n_switches + config.n_variation,
+            n_variation=config.n_variation,
+            n_rounds=config.n_rounds,
+            temperature=config.temperature,
             **code,
         )
         axes = _axes(config)

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.features.dataset import Features
-from training.networks.codec import codec_loss, laplace_nll
+from training.networks.codec import advance_loss, codec_loss, laplace_nll
 from training.networks.composer import (
     Posterior,
     composer_loss,
     descriptor_loss,
     frozen,
-    straight_through_argmax,
 )
 from training.networks.discriminator import HIDDEN, discriminator_loss, generator_loss
 from training.networks.modulation_loss import modulation_loss
@@ -29,6 +28,10 @@ from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
 _BATCH = 64
+# Of the magnitude: loud bins count more, and quiet partials still count.
+ADVANCE_EXPONENT = 0.7
+# Share of the loops of which the composer is to predict all codes: it begins with none.
+ALL_UNKNOWN = 0.4
 
 
 class Stage(Protocol):
@@ -105,6 +108,8 @@ class CodecStage:
             "spread": laplace_nll(drawn.log_spread, error),
             "modulation": self.config.modulation_weight * drawn.modulation_error(len(which)),
         }
+        if self.config.analysis.n_guided:
+            parts["advance"] = self.config.advance_weight * drawn.advance_error()
         loss = torch.stack(list(parts.values())).sum() * weight
         figures = {**parts, "l1": error.abs().mean()}
         return loss, {name: (part * weight).item() for name, part in figures.items()}
@@ -123,7 +128,10 @@ class CodecStage:
         every = torch.arange(len(loops) * self.features.n_slots, device=self.device)
         drawn = self._draw(loops, every)
         nepers = (drawn.middle - drawn.target).abs().mean() * self.codec.std
-        return {"held_out_db": nepers.item() * 20 / np.log(10)}
+        figures = {"held_out_db": nepers.item() * 20 / np.log(10)}
+        if self.config.analysis.n_guided:
+            figures["held_out_advance"] = drawn.advance_error().item()
+        return figures
 
     def finish(self) -> None:
         """Nothing to do."""
@@ -137,18 +145,31 @@ class CodecStage:
         shift = offset.repeat_interleave(self.features.n_slots)[chosen]
         phase = (torch.arange(per_slot, device=self.device) + shift[:, None]) / per_slot
         rows, renderer = rows.repeat_interleave(per_slot, dim=0), self.codec.renderer
-        middle, log_spread = (bands.float() for bands in renderer.predict(rows, phase.flatten()))
+        predicted = renderer.predict(rows, phase.flatten())
+        middle, log_spread = predicted.middle.float(), predicted.log_spread.float()
         # No gradient to the spread here, either.
         sounding = renderer.add_noise_texture(
             middle, log_spread.detach(), renderer.grain(rows, phase.flatten())
         )
-        target = self.codec.normalise(log_bands).view(-1, per_slot, log_bands.shape[-1])[chosen]
+        log_bands = log_bands.view(-1, per_slot, log_bands.shape[-1])[chosen]
+        target = self.codec.normalise(log_bands)
+        n_guided = self.config.analysis.n_guided
+        advance = torch.from_numpy(self.features.advance[loops]).to(self.device)
         return Drawn(
             middle=middle.view_as(target),
             log_spread=log_spread.view_as(target),
             sounding=sounding.view_as(target),
             target=target,
+            advance=predicted.advance,
+            true_advance=advance.view(-1, per_slot, n_guided)[chosen].flatten(0, 1),
+            weight=self._loudness_weight(log_bands.flatten(0, 1)),
         )
+
+    def _loudness_weight(self, log_bands: Tensor) -> Tensor:
+        """How much the phase advance of a bin counts, (n_frames, n_guided): what sounds decides."""
+        analysis = self.config.analysis
+        magnitude = analysis.magnitude(log_bands)[:, : analysis.n_guided] ** ADVANCE_EXPONENT
+        return magnitude / (magnitude.mean(dim=1, keepdim=True) + analysis.floor)
 
     def _encode(self, log_bands: Tensor, offset: Tensor) -> Tensor:
         learning = torch.is_grad_enabled() and not self.config.continues
@@ -167,12 +188,23 @@ class Drawn:
     sounding : Tensor
         With noise texture.
     target : Tensor
+    advance : (n_frames, 2 * n_guided)
+        Phase advance of the lowest bins.
+    true_advance, weight : (n_frames, n_guided)
+        In 1/256 of a turn, and how much it counts.
     """
 
     middle: Tensor
     log_spread: Tensor
     sounding: Tensor
     target: Tensor
+    advance: Tensor
+    true_advance: Tensor
+    weight: Tensor
+
+    def advance_error(self) -> Tensor:
+        """`advance_loss` of all frames."""
+        return advance_loss(self.advance, self.true_advance, self.weight)
 
     def modulation_error(self, n_stretches: int) -> Tensor:
         """`modulation_loss` of the slots, which are stretches one after another."""
@@ -246,14 +278,29 @@ class ComposerStage:
         chosen, noise = rng.choice(len(self.train), size, replace=False), self._noise(rng, size)
         own, weight = self.process_group.shard(size), self.process_group.shard_weight(size)
         loops = self.train[self._tensor(chosen[own])]
-        posterior, logits = self._recompose(loops, noise[own])
-        parts = composer_loss(logits, self.code_indices[loops].long(), posterior)
+        unknown = self._unknown(rng, size)[own]
+        posterior, logits = self._recompose(loops, noise[own], unknown)
+        parts = composer_loss(logits, self.code_indices[loops].long(), posterior, unknown)
         return loops, {name: part * weight for name, part in vars(parts).items()}
 
-    def _recompose(self, loops: Tensor, noise: Tensor | None) -> tuple[Posterior, Tensor]:
-        posterior = self.posterior_encoder(self.code_indices[loops].long())
+    def _unknown(self, rng: np.random.Generator, size: int) -> Tensor:
+        """Which codes of a batch are to be predicted: of some loops all, else a random part."""
+        shares = np.where(rng.random(size) < ALL_UNKNOWN, 1.0, rng.random(size))
+        if self.config.n_rounds == 1:
+            shares[:] = 1.0
+        drawn = rng.random((size, *self.code_indices.shape[1:]))
+        return self._tensor(drawn <= shares[:, None, None])
+
+    def _recompose(
+        self, loops: Tensor, noise: Tensor | None, unknown: Tensor | None = None
+    ) -> tuple[Posterior, Tensor]:
+        code_indices, known = self.code_indices[loops].long(), None
+        posterior = self.posterior_encoder(code_indices)
         variation = posterior.mean if noise is None else posterior.sample(noise)
-        return posterior, self.composer(self._latent(loops, variation))
+        if unknown is not None:
+            known = F.one_hot(code_indices, self.config.n_levels) * ~unknown[..., None]
+            known = known.to(variation)
+        return posterior, self.composer(self._latent(loops, variation), known)
 
     def _latent(self, loops: Tensor, variation: Tensor) -> Tensor:
         position = self.axes.project(self.described[loops], self.labels[loops])
@@ -269,7 +316,7 @@ class ComposerStage:
         own, weight = process_group.shard(n_variations), process_group.shard_weight(n_variations)
         states = self._tensor(bits[own].astype(np.float32)).flatten(0, 1)
         variation = variation[own].repeat_interleave(n_states, dim=0)
-        codes = straight_through_argmax(self.composer(self.axes.latent(states, variation)))
+        codes = self.composer.compose(self.axes.latent(states, variation), variation)
         with frozen(self.networks.codec, self.posterior_encoder):
             described = describe_codes(self.networks, codes, self.config, shift=shift)
             inferred = self.posterior_encoder.encode(codes).mean

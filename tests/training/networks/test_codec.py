@@ -114,7 +114,7 @@ def test_the_noise_texture_scatters_like_noise_and_is_reproducible():
 def test_frames_get_noise_texture_only_where_the_spread_is_wide(codec):
     renderer = networks().codec.renderer
     rows, phase = torch.randn(40, CONFIG.n_channels), torch.rand(40)
-    middle, _ = renderer.predict(rows, phase)
+    middle = renderer.predict(rows, phase).middle
     with torch.no_grad():
         renderer.spread.weight.zero_()
         renderer.spread.bias.fill_(-20.0)
@@ -134,8 +134,8 @@ def test_the_spread_of_least_loss_is_the_mean_error():
 def test_the_spread_trains_no_other_layer(codec):
     codec.zero_grad()
     rows, phase = torch.randn(6, CONFIG.n_channels), torch.rand(6)
-    middle, log_spread = codec.renderer.predict(rows, phase)
-    laplace_nll(log_spread, middle).backward()
+    drawn = codec.renderer.predict(rows, phase)
+    laplace_nll(drawn.log_spread, drawn.middle).backward()
     trained = {name for name, p in codec.named_parameters() if p.grad is not None}
     assert trained == {"renderer.spread.weight", "renderer.spread.bias"}
 

@@ -53,9 +53,13 @@ def test_a_switch_state_lies_in_its_corner_of_the_latent_space(made):
 
 def test_the_largest_logit_is_played(made):
     latent = states(made, torch.ones(2, CONFIG.n_switches))
-    chosen, logits = made.composer.code_indices(latent), made.composer(latent)
+    variation = torch.randn(2, CONFIG.n_variation)
+    chosen, logits = made.composer.code_indices(latent, variation), made.composer(latent)
     assert chosen.dtype == torch.int64
-    assert torch.equal(chosen, logits.argmax(dim=-1))
+    *_, (_, rated) = made.composer.choices(latent, variation)
+    last = made.composer.rounds == made.composer.n_rounds - 1
+    assert torch.equal(chosen[:, last], rated.argmax(dim=-1)[:, last])
+    chosen = logits.argmax(dim=-1)
     hard = torch.nn.functional.one_hot(chosen, CONFIG.n_levels).float()
     torch.testing.assert_close(straight_through_argmax(logits), hard, atol=1e-6, rtol=0)
 
@@ -86,7 +90,8 @@ def test_gradients_reach_posterior_encoder_and_composer(made, code_indices):
     posterior = made.posterior_encoder(code_indices)
     noise = torch.randn(N_LOOPS, CONFIG.n_variation)
     position = torch.randn(N_LOOPS, CONFIG.n_switches)
-    logits = made.composer(torch.cat([position, posterior.sample(noise)], dim=1))
+    known = torch.zeros(*code_indices.shape, CONFIG.n_levels)
+    logits = made.composer(torch.cat([position, posterior.sample(noise)], dim=1), known)
     parts = composer_loss(logits, code_indices, posterior)
     (parts.cross_entropy + parts.divergence).backward()
     for network in (made.posterior_encoder, made.composer):
