@@ -22,7 +22,8 @@ IR_VERSION = 10
 # Not part of the contract: the digits, for comparing torch with onnxruntime before release.
 CODES = "codes"
 _INPUTS = ("switches", "variation", "score_in", "position")
-_OUTPUTS = ("score", "log_magnitude", CODES)
+# Of the render half; the second one only where bins are guided.
+DRAWN = ("log_magnitude", "phase_advance")
 
 
 class ComposeHalf(nn.Module):
@@ -49,7 +50,7 @@ class ComposeHalf(nn.Module):
 
 
 class RenderHalf(nn.Module):
-    """Score (n_slots, n_channels) and position (n_frames,) in beats → (n_frames, n_bins)."""
+    """Score (n_slots, n_channels) and position (n_frames,) in beats → what `DRAWN` names."""
 
     def __init__(self, run: FinishedRun) -> None:
         super().__init__()
@@ -57,13 +58,13 @@ class RenderHalf(nn.Module):
         self.renderer = run.networks.codec.renderer
         self.to_bins = _to_bins(run)
 
-    def forward(self, score: Tensor, position: Tensor) -> Tensor:
-        """Each frame from the row of its slot."""
+    def forward(self, score: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Each frame from the row of its slot: (n_frames, n_bins), (n_frames, 2 * n_guided)."""
         steps = position * SLOTS_PER_BEAT
         slot = steps.floor()
         rows = score[slot.long() % self.n_slots]
-        bins: Tensor = self.to_bins(self.renderer(rows, steps - slot))
-        return bins
+        bands, advance = self.renderer.draw(rows, steps - slot)
+        return self.to_bins(bands), advance
 
 
 class BoxGraph(nn.Module):
@@ -76,10 +77,12 @@ class BoxGraph(nn.Module):
 
     def forward(
         self, switches: Tensor, variation: Tensor, score_in: Tensor, position: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """In the order of the contract, the digits last."""
         score, digits = self.compose(switches, variation)
-        return score, self.render(score_in, position), digits
+        log_magnitude, advance = self.render(score_in, position)
+        drawn = (log_magnitude, advance) if advance.shape[1] else (log_magnitude,)
+        return score, *drawn, digits
 
 
 class _Scale(nn.Module):
@@ -126,7 +129,7 @@ def to_onnx(run: FinishedRun, graph: BoxGraph) -> ModelProto:
             graph,
             example,
             input_names=list(_INPUTS),
-            output_names=list(_OUTPUTS),
+            output_names=["score", *DRAWN[: 1 + bool(config.analysis.n_guided)], CODES],
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -235,17 +238,17 @@ class Weights:
     n_bytes: int
 
 
-def weights(graph: GraphProto, output_name: str) -> Weights:
-    """Count the constants that an output depends on."""
-    read = {name for node in nodes_behind(graph, output_name) for name in node.input}
+def weights(graph: GraphProto, *output_names: str) -> Weights:
+    """Count the constants that some outputs depend on."""
+    read = {name for node in nodes_behind(graph, *output_names) for name in node.input}
     tensors = [tensor for tensor in graph.initializer if tensor.name in read]
     n_bytes = [tensor.ByteSize() for tensor in tensors]
     return Weights(sum(math.prod(tensor.dims) for tensor in tensors), sum(n_bytes))
 
 
-def nodes_behind(graph: GraphProto, output_name: str) -> list[NodeProto]:
-    """List the nodes that an output depends on, in their order."""
-    behind = _ancestors(graph, [output_name])
+def nodes_behind(graph: GraphProto, *output_names: str) -> list[NodeProto]:
+    """List the nodes that some outputs depend on, in their order."""
+    behind = _ancestors(graph, list(output_names))
     return [node for node in graph.node if node.output[0] in behind]
 
 

@@ -35,10 +35,13 @@ def test_it_draws_what_torch_draws_whatever_the_number_of_frames(exported, graph
     score = np.random.default_rng(1).standard_normal((64, run.config.n_channels))
     score = score.astype(np.float32)
     position = np.linspace(0, 15.99, n_frames, dtype=np.float32)
-    expected = graph.render(torch.from_numpy(score), torch.from_numpy(position)).numpy()
-    frames = exported.network.render(score, position)[0]
-    assert frames.shape == (n_frames, run.config.analysis.n_bins)
-    np.testing.assert_allclose(frames, expected, atol=1e-3)
+    expected = graph.render(torch.from_numpy(score), torch.from_numpy(position))
+    frames, advance = exported.network.render(score, position)
+    analysis = run.config.analysis
+    assert frames.shape == (n_frames, analysis.n_bins)
+    assert advance.shape == (n_frames, 2 * analysis.n_guided) and analysis.n_guided
+    np.testing.assert_allclose(frames, expected[0].numpy(), atol=1e-3)
+    np.testing.assert_allclose(advance, expected[1].numpy(), atol=1e-3)
 
 
 @torch.no_grad()
@@ -103,8 +106,9 @@ def test_the_golden_output_is_the_same_in_torch_and_on_the_device(exported, grap
     exported.network.replay_golden()
     with torch.no_grad():
         score, _ = graph.compose(torch.tensor(golden.switches), torch.tensor(golden.variation))
-        frames = graph.render(score, torch.tensor(golden.positions))
+        frames, advance = graph.render(score, torch.tensor(golden.positions))
     np.testing.assert_allclose(frames.flatten(), golden.log_magnitude, atol=1e-4)
+    np.testing.assert_allclose(advance.flatten(), golden.phase_advance, atol=1e-4)
 
 
 @torch.no_grad()

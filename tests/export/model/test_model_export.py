@@ -129,7 +129,9 @@ def test_parity_above_the_largest_difference_is_none(difference):
 
 @torch.no_grad()
 def test_a_network_that_draws_nan_is_refused(run, graph, traced, monkeypatch):
-    monkeypatch.setattr(graph.render, "forward", lambda *_: torch.full((64, 129), torch.nan))
+    monkeypatch.setattr(
+        graph.render, "forward", lambda *_: (torch.full((64, 129), torch.nan), torch.zeros(64, 16))
+    )
     measured = parity.measure(run, graph, parity.TracedGraph(traced))
     with pytest.raises(ExportError, match="difference of nan"):
         measured.check()

@@ -46,7 +46,7 @@ def test_the_graph_draws_bins_whatever_the_bands(config):
     graph, (bits, variation, position) = BoxGraph(run).eval(), STATE
     with torch.no_grad():
         score, _ = graph.compose(bits, variation)
-        frames = graph.render(score, position)
+        frames, _ = graph.render(score, position)
     torch.testing.assert_close(frames, drawn(run, *STATE))
 
 
