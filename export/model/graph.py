@@ -248,7 +248,7 @@ def weights(graph: GraphProto, *output_names: str) -> Weights:
 
 def nodes_behind(graph: GraphProto, *output_names: str) -> list[NodeProto]:
     """List the nodes that some outputs depend on, in their order."""
-    behind = _ancestors(graph, list(output_names))
+    behind = _ancestors(graph, output_names)
     return [node for node in graph.node if node.output[0] in behind]
 
 
@@ -265,7 +265,7 @@ def _inner(name: str) -> str:
     return f"{name}_behind_door"
 
 
-def _ancestors(graph: GraphProto, output_names: list[str]) -> set[str]:
+def _ancestors(graph: GraphProto, output_names: Iterable[str]) -> set[str]:
     """Find the first output of every node that some outputs depend on."""
     producers = {name: node for node in graph.node for name in node.output}
     ancestors: set[str] = set()

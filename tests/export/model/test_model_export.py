@@ -154,3 +154,18 @@ def test_a_file_is_written_through_a_link_which_stays(run, trace, tmp_path, monk
     assert link.is_symlink()
     assert Network.open(target).card.title == "Linked"
     assert {path.name for path in tmp_path.iterdir()} == {link.name, target.name}
+
+
+@torch.no_grad()
+def test_other_phase_advances_than_the_codecs_are_refused(run, graph, traced, monkeypatch):
+    render = graph.render.forward
+
+    def turned(*inputs):
+        frames, advance = render(*inputs)
+        return frames, advance + 0.01
+
+    monkeypatch.setattr(graph.render, "forward", turned)
+    measured = parity.measure(run, graph, parity.TracedGraph(traced))
+    assert measured.largest_advance_difference == pytest.approx(0.01, abs=1e-4)
+    with pytest.raises(ExportError, match=r"difference of 1\.00e-02 of phase advances"):
+        measured.check()

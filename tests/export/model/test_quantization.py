@@ -111,6 +111,7 @@ def test_what_is_below_silence_does_not_count():
         ({"mean_db": 1.2}, "a mean log-spectral distance of 1.20 dB, expected at most 1 dB"),
         ({"mean_db": np.nan}, "a mean log-spectral distance of nan dB, expected at most 1 dB"),
         ({"largest_db": 4.5}, "a largest log-spectral distance of 4.50 dB, expected at most 4 dB"),
+        ({"mean_advance": 0.2}, "phase advances 0.20 apart on average, expected at most 0.1"),
         ({"outliers": 0.03}, "3.0% of the frames more than 2 dB away, expected at most 2%"),
     ],
 )

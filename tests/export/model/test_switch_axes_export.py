@@ -65,7 +65,7 @@ def drawn(run, bits, variation, position):
     """The same frames computed in torch with the expansion matrix, step by step."""
     made, analysis = run.networks, run.config.analysis
     latent = made.axes.latent(bits[None], variation[None])
-    rows = made.codec.writer(made.composer.code_indices(latent).float() - 2)[0]
+    rows = made.codec.writer(made.composer.code_indices(latent, variation[None]).float() - 2)[0]
     slots = position * 4
     bands = made.codec.render(rows[slots.long() % N_SLOTS], slots % 1)
     return bands @ torch.from_numpy(analysis.expansion).T
