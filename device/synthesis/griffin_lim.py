@@ -330,10 +330,9 @@ class GriffinLim:
     def _make_seeds(self) -> None:
         phases_of_click = np.linspace(0, -self._peak / 2, self.n_bins)
         random = np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins)
-        self._seed_over_sound, self._seed_in_silence = (
-            (_SEED * np.exp(2j * np.pi * turns)).astype(np.complex64)
-            for turns in (random, phases_of_click)
-        )
+        turns = np.stack([random, phases_of_click])
+        seeds: list[NDArray[np.complex64]] = [*(_SEED * np.exp(2j * np.pi * turns)).astype("c8")]
+        self._seed_over_sound, self._seed_in_silence = seeds
 
     def _advance(self) -> None:
         """Everything moves up one place; the last place is empty."""

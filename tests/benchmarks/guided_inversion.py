@@ -5,8 +5,9 @@
 A stand-in for what a network draws: the magnitudes of loops from the project's own generator, with
 errors that differ by 3 dB between neighbouring bins and last a 16th note, and their phase advance,
 averaged over five frames and turned by errors that are larger off the peaks. Printed is how far the
-phase advance of the sound is from that of the loops: 1 - cos, weighted by magnitude, in the lowest
-128 bins, means over the loops. `--out` writes the sounds and the loops, for listening.
+phase advance of the sound is from that of the loops where a tone sounds: 1 - cos, weighted by
+magnitude, in those of the lowest 128 bins whose phase advance is steady for five frames, means over
+the loops. `--out` writes the sounds and the loops, for a transcriber.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ SAMPLE_RATE, SECONDS, FLOOR = 22050, 12, 0.15
 PRESET = PRESETS["played"]
 N_FFT, HOP = PRESET.n_fft, PRESET.hop_length
 N_HEARD = 128
+# Mean resultant length of five frames of a tone.
+STEADY = 0.95
 # Frames: a 16th note, and the shorter errors of the phase advance.
 SLOT, SHORT, SHORTEST = 16, 4, 2
 ERROR_DB = 3.0
@@ -122,15 +125,20 @@ def _wide(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return gaussian_filter1d(x, 3.0, axis=1)
 
 
+def mean_of_five(units: Spectrum, weight: NDArray[np.float64]) -> Spectrum:
+    """Weighted mean over five frames."""
+    real, imaginary = (uniform_filter1d(x * weight, 5, axis=0) for x in (units.real, units.imag))
+    mean: Spectrum = (real + 1j * imaginary) / uniform_filter1d(weight, 5, axis=0)
+    return mean
+
+
 def draw(stft: Spectrum, seed: int) -> tuple[NDArray[np.float64], Spectrum]:
     """Magnitudes and phase advance with errors, from the second frame on."""
     rng = np.random.default_rng(seed)
     true, units = np.abs(stft[1:]), advances(stft)
     error_db = ERROR_DB / np.sqrt(2 / 3) * _smooth(rng, true.shape, SLOT, _near)
     magnitude = np.maximum(true * 10 ** (error_db / 20) - FLOOR, 0)
-    weight = true**0.7 + 1e-9
-    means = [uniform_filter1d(part * weight, 5, axis=0) for part in (units.real, units.imag)]
-    vectors = (means[0] + 1j * means[1]) / uniform_filter1d(weight, 5, axis=0)
+    vectors = mean_of_five(units, true**0.7 + 1e-9)
     level = 20 * np.log10(true + 0.05)
     peak = maximum_filter1d(level, 9, axis=1)
     below_frame = level.max(axis=1, keepdims=True) - peak
@@ -146,8 +154,10 @@ def error(stft: Spectrum, sound: NDArray[np.float32]) -> float:
     heard = spectrum(sound.astype(np.float64))[1:]
     true = stft[1:][: len(heard)]
     n = min(len(true), len(heard)) - 1
-    unlike = 1 - (advances(true)[:n] * advances(heard)[:n].conj()).real
-    weight = np.abs(true[1 : n + 1]) ** 0.7
+    units = advances(true)[:n]
+    unlike = 1 - (units * advances(heard)[:n].conj()).real
+    magnitude = np.abs(true[1 : n + 1])
+    weight = magnitude * (np.abs(mean_of_five(units, magnitude + 1e-9)) > STEADY)
     return float(np.average(unlike[:, :N_HEARD], weights=weight[:, :N_HEARD]))
 
 
