@@ -88,10 +88,11 @@ class ToneNetwork(Network):
         score[0, 0] = round(float(switches.sum())) % 2
         return score
 
-    def magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The frames of the score's tone, (n_frames, n_bins)."""
-        frames = super().magnitude(score, position)
-        frames[:] = self._tones[int(score[0, 0])]
+    def frames(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The frames of the score's tone, (n_frames, frame_size), without phase advance."""
+        frames = super().frames(score, position)
+        frames[:, : self.card.n_bins] = self._tones[int(score[0, 0])]
+        frames[:, self.card.n_bins :] = 0
         return frames
 
 

@@ -10,20 +10,24 @@ compose   ``switches`` (n_switches,) each 0 or 1,         ``score`` (n_slots, n_
           ``variation`` (n_variation,) standard normal    one row per 16th note of the loop
 render    ``score_in`` (n_slots, n_channels),             ``log_magnitude`` (n_frames, n_bins),
           ``position`` (n_frames,) in beats, from 0 to    natural log of the STFT magnitude of the
-          beats_per_loop, any values                      frame at each position
+          beats_per_loop, any values                      frame at each position; where n_guided > 0
+                                                          ``phase_advance`` (n_frames, 2 * n_guided)
 ========  ==============================================  =======================================
 
 Everything is float32 and stateless; ``n_frames`` is dynamic; ``n_bins`` is ``n_fft // 2 + 1``.
 onnxruntime computes all of a graph whatever is fetched, so the compose half stands in the branch of
 an ``If`` that is taken only while ``switches`` are numbers: fed NaN, it answers zeros at no cost.
 STFT magnitudes are those of a periodic window (`device.synthesis.windows`) without normalisation,
-whose peak
-lies at the position. Where the log magnitude is at ``log_floor`` there is silence: the device takes
-``max(exp(log_magnitude) - exp(log_floor), 0)``.
+whose peak lies at the position. Where the log magnitude is at ``log_floor`` there is silence: the
+device takes ``max(exp(log_magnitude) - exp(log_floor), 0)``.
+
+``phase_advance`` is a vector for each of the lowest ``n_guided`` bins, first all real parts, then
+all imaginary ones. Its direction is how far the bin's phase moves within one hop, as deviation from
+its centre frequency: that of ``S[t] * conj(S[t - 1]) * exp(-2j * pi * k * hop_length / n_fft)``,
+where ``S[t - 1]`` is the frame one hop of samples earlier. Its length, 0 to 1, is the confidence.
 
 The metadata that `ModelCard` reads and writes is the file's own description of itself. Nothing on
-the device repeats any of it. This module uses the standard library alone, and is the only
-definition.
+the device repeats any of it. This module, of the standard library alone, is the only definition.
 
 Versions: a file has exactly the keys of the version it names, and `switchboard export` writes the
 newest. A version in `ACCEPTED_VERSIONS` is played as it is, however old; any other is refused by
@@ -32,8 +36,7 @@ window needs no new version: a device refuses unknown windows by name, and accep
 
 The memory that a file may make a device allocate is bounded by products, not by each size alone: a
 score has 0.5 MB at most, so the scores that are composed ahead have 32 MB, and a frame overlaps
-with few others. The memory of the graph while it computes is measured by
-`device.updates.runtime_checks`.
+with few others. `device.updates.runtime_checks` measures the memory of the graph.
 
 =======  ========================================================================================
 version  what it added
@@ -41,6 +44,7 @@ version  what it added
 1        all but what follows
 2        ``scores``
 3        ``magnitude`` in ``golden``: the scaling by ``log_floor`` is checked too
+4        ``n_guided``, the output ``phase_advance``, and ``phase_advance`` in ``golden``
 =======  ========================================================================================
 """
 
@@ -68,17 +72,16 @@ from device.model.metadata import (
     refusal,
 )
 
-CONTRACT_VERSION = 3
-ACCEPTED_VERSIONS = (1, 2, 3)
+CONTRACT_VERSION = 4
+ACCEPTED_VERSIONS = (1, 2, 3, 4)
 MAX_MODEL_BYTES = 16 * 1024 * 1024
 WINDOWS = ("hann", "asymmetric")
 SLOTS_PER_BEAT = 4
 # All texts together; the bundled model has 13 kB, and JSON takes twenty times its size when read.
 MOST_METADATA_BYTES = 1024 * 1024
 
-# Keys that not every version has.
-_SINCE = {"scores": 2}
-_MAGNITUDE_SINCE = 3
+# Keys, and a part of `golden`, that not every version has.
+_SINCE = {"scores": 2, "magnitude": 3, "n_guided": 4}
 _SCORE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _MOST_SCORES = 64
 
@@ -139,6 +142,8 @@ class ModelCard:
     scores : dict of str to float
         How well it does on music it was not trained on, such as ``codec_held_out_db``; the unit is
         in the name. Empty where nothing was held out, and in version 1.
+    n_guided : int
+        Bins, the lowest, whose phase advance the graph draws too; 0 before version 4.
     """
 
     contract_version: int
@@ -158,6 +163,7 @@ class ModelCard:
     provenance: Mapping[str, Any]
     golden: Golden
     scores: Mapping[str, float] = field(default_factory=dict)
+    n_guided: int = 0
 
     def __post_init__(self) -> None:
         _check_version(self.contract_version)
@@ -173,9 +179,14 @@ class ModelCard:
         return self.n_fft // 2 + 1
 
     @property
+    def frame_size(self) -> int:
+        """Numbers of a frame: `n_bins` magnitudes and the phase advance of `n_guided` bins."""
+        return self.n_bins + 2 * self.n_guided
+
+    @property
     def tensors(self) -> tuple[Tensor, ...]:
         """The graph's inputs, then its outputs, as this card promises them."""
-        score = (self.n_slots, self.n_channels)
+        score, advance = (self.n_slots, self.n_channels), (None, 2 * self.n_guided)
         return (
             Tensor("switches", "float32", (self.n_switches,)),
             Tensor("variation", "float32", (self.n_variation,)),
@@ -183,6 +194,7 @@ class ModelCard:
             Tensor("position", "float32", (None,)),
             Tensor("score", "float32", score),
             Tensor("log_magnitude", "float32", (None, self.n_bins)),
+            *[Tensor("phase_advance", "float32", advance)][: self.n_guided],
         )
 
     def to_metadata(self) -> dict[str, str]:
@@ -223,7 +235,7 @@ def check_tensors(card: ModelCard, tensors: Sequence[Tensor]) -> None:
     Raises
     ------
     ContractError
-        Naming the first tensor that is missing, superfluous or of another type or shape.
+        Naming the first that is missing, superfluous or of another type or shape.
     """
     by_name = {t.name: t for t in tensors}
     for expected in card.tensors:
@@ -299,6 +311,9 @@ def _check_sizes(card: ModelCard) -> None:
     if card.n_slots * card.n_channels > _MOST_SCORE_NUMBERS:
         sizes = f"a score of {card.n_slots} x {card.n_channels} numbers"
         raise refusal("n_slots and n_channels", sizes, f"{_MOST_SCORE_NUMBERS:,} in all")
+    most_guided = card.n_bins if card.contract_version >= _SINCE["n_guided"] else 0
+    if not 0 <= card.n_guided <= most_guided:
+        raise refusal("n_guided", str(card.n_guided), f"0 to {most_guided}")
 
 
 def _check_signal(card: ModelCard) -> None:
@@ -337,12 +352,16 @@ def _check_golden(card: ModelCard) -> None:
     if len(golden.positions) > _MOST_GOLDEN_FRAMES:
         most = f"at most {_MOST_GOLDEN_FRAMES}"
         raise refusal("golden", f"{len(golden.positions)} positions", most)
-    n_magnitudes = len(golden.log_magnitude) if card.contract_version >= _MAGNITUDE_SINCE else 0
-    if len(golden.magnitude) != n_magnitudes:
-        count = f"{len(golden.magnitude)} magnitudes in version {card.contract_version}"
-        raise refusal("golden", count, str(n_magnitudes))
+    n_magnitudes = len(golden.log_magnitude) if card.contract_version >= _SINCE["magnitude"] else 0
+    n_advances = 2 * card.n_guided * len(golden.positions)
+    for what, found, n in (
+        ("magnitudes", len(golden.magnitude), n_magnitudes),
+        ("phase advances", len(golden.phase_advance), n_advances),
+    ):
+        if found != n:
+            raise refusal("golden", f"{found} {what} in version {card.contract_version}", str(n))
     numbers = golden.switches + golden.variation + golden.positions + golden.log_magnitude
-    if not all(map(math.isfinite, numbers + golden.magnitude)):
+    if not all(map(math.isfinite, numbers + golden.magnitude + golden.phase_advance)):
         raise refusal("golden", "numbers that are not finite", "finite ones")
     if golden.tolerance > _MOST_TOLERANCE:
         raise refusal("golden tolerance", f"{golden.tolerance:g}", f"at most {_MOST_TOLERANCE}")
@@ -370,6 +389,7 @@ _PARSERS: dict[str, Callable[[str, str], Any]] = {
     "n_variation": parse_int,
     "n_slots": parse_int,
     "n_channels": parse_int,
+    "n_guided": parse_int,
     "beats_per_loop": parse_int,
     "tempo_bpm": parse_float,
     "title": parse_text,

@@ -230,10 +230,13 @@ class Golden:
     log_magnitude : tuple of float
         Expected output of both halves in a row, (len(positions), n_bins) row by row.
     tolerance : float
-        Largest absolute difference, in nepers, that still counts as the same.
+        Largest absolute difference that still counts as the same, in nepers, and of the parts of
+        a phase advance.
     magnitude : tuple of float
         What is to be inverted, of the same shape: the magnitudes above the log floor, as the
         training computes them. Empty before version 3.
+    phase_advance : tuple of float
+        Expected phase advance, (len(positions), 2 * n_guided) row by row; empty without one.
     """
 
     switches: tuple[float, ...]
@@ -242,6 +245,7 @@ class Golden:
     log_magnitude: tuple[float, ...]
     tolerance: float
     magnitude: tuple[float, ...] = ()
+    phase_advance: tuple[float, ...] = ()
 
     def with_magnitude(self, log_floor: float) -> "Golden":
         """The same, with the magnitudes that lie above a log floor."""
@@ -251,9 +255,11 @@ class Golden:
 
     def to_json(self) -> str:
         """Text form: numbers are base64 of little-endian float32."""
-        texts = {f.name: pack(getattr(self, f.name)) for f in fields(self) if f.name in _PACKED}
-        if not self.magnitude:
-            del texts["magnitude"]
+        texts = {
+            name: pack(getattr(self, name))
+            for name in _PACKED
+            if name not in _OPTIONAL or getattr(self, name)
+        }
         return json.dumps({**texts, "tolerance": self.tolerance})
 
     @classmethod
@@ -267,7 +273,7 @@ class Golden:
         """
         raw = parse_object("golden", text)
         names = {f.name for f in fields(cls)}
-        if set(raw) | {"magnitude"} != names:
+        if set(raw) | _OPTIONAL != names:
             raise refusal("golden", f"the parts {sorted(raw)}", f"{sorted(names)}")
         tolerance = finite("golden tolerance", raw.pop("tolerance"))
         if tolerance <= 0:
@@ -275,4 +281,5 @@ class Golden:
         return cls(**{k: unpack(v) for k, v in raw.items()}, tolerance=tolerance)
 
 
-_PACKED = ("switches", "variation", "positions", "log_magnitude", "magnitude")
+_PACKED = ("switches", "variation", "positions", "log_magnitude", "magnitude", "phase_advance")
+_OPTIONAL = {"magnitude", "phase_advance"}

@@ -21,6 +21,7 @@ from device.files import open_regular, sha256_of, utf8_name
 from device.model.contract import ModelCard, Tensor, check_file, check_tensors
 
 Score = NDArray[np.float32]
+Frames = NDArray[np.float32]
 
 BUNDLED_MODEL = Path(__file__).with_name("lofi.onnx")
 
@@ -69,7 +70,7 @@ class Network:
     digest : str
         SHA-256 of the file, in hexadecimal.
     n_not_finite : int
-        Frames so far with a NaN or infinite number, which `magnitude` has made silent.
+        Frames so far with a NaN or infinite number, which `frames` has made harmless.
     """
 
     def __init__(self, session: ort.InferenceSession, card: ModelCard, digest: str) -> None:
@@ -122,10 +123,17 @@ class Network:
         Interrupted
             If `interrupt` was called.
         """
-        return self._run("score", switches=switches, variation=variation)
+        score: Score = self._run(["score"], switches=switches, variation=variation)[0]
+        return score
 
-    def log_magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Score and positions (n_frames,) in beats → natural log magnitude (n_frames, n_bins).
+    def render(
+        self, score: Score, position: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Score and positions (n_frames,) in beats → what the render half computes.
+
+        Returns
+        -------
+        Natural log magnitude (n_frames, n_bins), and phase advance (n_frames, 2 * n_guided).
 
         Raises
         ------
@@ -133,35 +141,52 @@ class Network:
         Interrupted
             If `interrupt` was called.
         """
-        return self._run("log_magnitude", score_in=score, position=position)
+        outputs = ["log_magnitude", "phase_advance"][: 2 if self.card.n_guided else 1]
+        drawn = self._run(outputs, score_in=score, position=position)
+        return drawn[0], drawn[1] if self.card.n_guided else drawn[0][:, :0]
 
-    def magnitude(self, score: Score, position: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Like `log_magnitude`, as magnitudes; what lies at the log floor is silent."""
-        frames = self.log_magnitude(score, position)
-        # NaN is not less than anything, and the maximum over a row with NaN in it is NaN.
-        self.n_not_finite += int(np.count_nonzero(~(frames.max(axis=1) < np.inf)))
-        np.exp(frames, out=frames)
-        frames -= self._floor
+    def frames(self, score: Score, position: NDArray[np.float32]) -> Frames:
+        """Like `render`, as what is inverted: (n_frames, frame_size).
+
+        First the magnitudes, where what lies at the log floor is silent, then the phase advance,
+        where no vector is longer than 1.
+        """
+        log_magnitude, advance = self.render(score, position)
+        frames = np.empty((len(log_magnitude), self.card.frame_size), np.float32)
+        magnitude = frames[:, : self.card.n_bins]
+        np.exp(log_magnitude, out=magnitude)
+        magnitude -= self._floor
         # fmax and fmin, not maximum and minimum: they drop NaN, which would never leave the
         # inversion's memory again.
-        np.fmax(frames, 0.0, out=frames)
-        return np.fmin(frames, self._loudest, out=frames)
+        np.fmax(magnitude, 0.0, out=magnitude)
+        np.fmin(magnitude, self._loudest, out=magnitude)
+        vectors = advance.reshape(len(frames), 2, self.card.n_guided)
+        with np.errstate(over="ignore", invalid="ignore"):
+            length = np.hypot(vectors[:, 0], vectors[:, 1])
+            bounded = vectors / np.fmax(length, 1.0)[:, np.newaxis]
+        # NaN is not less than anything, and the maximum over a row with NaN in it is NaN.
+        has_direction = length < np.inf
+        is_finite = (log_magnitude.max(axis=1) < np.inf) & has_direction.all(axis=1)
+        self.n_not_finite += int(np.count_nonzero(~is_finite))
+        bounded = np.where(has_direction[:, np.newaxis], bounded, np.float32(0))
+        frames[:, self.card.n_bins :] = bounded.reshape(advance.shape)
+        return frames
 
-    def _run(self, output: str, **feeds: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, outputs: list[str], **feeds: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         try:
-            result: NDArray[np.float32] = self._session.run(
-                [output], {**self._idle, **feeds}, _RUN_OPTIONS
-            )[0]
+            drawn: list[NDArray[np.float32]] = self._session.run(
+                outputs, {**self._idle, **feeds}, _RUN_OPTIONS
+            )
         except ONNXRUNTIME_ERRORS as error:
             if _RUN_OPTIONS.terminate:
                 raise Interrupted from error
             # onnxruntime names the node first, and the cause last.
             reason = " ".join(str(error).rpartition("Status Message: ")[2].split())[:120]
             raise ModelFailed(
-                f"model {self.card.title!r} ({self.digest[:12]}): found that {output} cannot be "
-                f"computed ({reason}), expected an output for every state; play another model"
+                f"model {self.card.title!r} ({self.digest[:12]}): found that {outputs[0]} cannot "
+                f"be computed ({reason}), expected an output for every state; play another model"
             ) from error
-        return result
+        return drawn
 
     def replay_golden(self) -> None:
         """Compute the golden vector here and compare it, the magnitudes to be inverted included.
@@ -171,7 +196,7 @@ class Network:
         GoldenMismatch
         """
         golden, tolerance = self.card.golden, self.card.golden.tolerance
-        switches, variation, positions, log_expected, expected = (
+        switches, variation, positions, log_expected, expected, advance_expected = (
             np.array(numbers, np.float32)
             for numbers in (
                 golden.switches,
@@ -179,19 +204,25 @@ class Network:
                 golden.positions,
                 golden.log_magnitude,
                 golden.magnitude,
+                golden.phase_advance,
             )
         )
         score = self.compose(switches, variation)
-        actual = self.log_magnitude(score, positions).reshape(-1)
-        difference = float(np.abs(actual - log_expected).max(initial=0.0))
-        if not difference <= tolerance:
+        drawn = zip(self.render(score, positions), (log_expected, advance_expected), strict=True)
+        differences = [np.abs(actual.reshape(-1) - wanted) for actual, wanted in drawn]
+        difference, advance = (float(each.max(initial=0.0)) for each in differences)
+        if not (difference <= tolerance and advance <= tolerance):
+            found = f"{difference:.3g} nepers"
+            if not advance <= tolerance:
+                found += f" and {advance:.3g} of the phase advance"
             raise GoldenMismatch(
-                f"model golden vector: found a difference of {difference:.3g} nepers, expected "
+                f"model golden vector: found a difference of {found}, expected "
                 f"at most {tolerance:.3g}; the file is damaged or this machine computes "
                 "differently: export the model again"
             )
         if golden.magnitude:
-            self._check_magnitudes(self.magnitude(score, positions).reshape(-1), expected)
+            magnitudes = self.frames(score, positions)[:, : self.card.n_bins]
+            self._check_magnitudes(magnitudes.reshape(-1), expected)
         else:
             self._check_floor(log_expected)
 

@@ -14,7 +14,7 @@ from device.model.network import Network, Score
 from device.synthesis.transport import Transport
 from device.system.threads import SupervisedThread
 
-Magnitudes = NDArray[np.float32]
+Frames = NDArray[np.float32]
 
 # Frames of the first two chunks of a score: a switch has been flipped, and the block waits for
 # them. Much of a call is reading the weights, which does not grow with the number of frames; so the
@@ -34,7 +34,7 @@ class _Chunk:
     number: int
     first: int
     transport: Transport
-    frames: Magnitudes | None = None
+    frames: Frames | None = None
 
     @property
     def n_frames(self) -> int:
@@ -76,7 +76,7 @@ class FrameCache(Closeable):
         self.held_frames = 1
         self._network = network
         self.transport = transport
-        self._no_frames = np.zeros((0, network.card.n_bins), np.float32)
+        self._no_frames = np.zeros((0, network.card.frame_size), np.float32)
         self._chunk: _Chunk | None = None
         self._next: _Chunk | None = None
         self._requests: SimpleQueue[_Chunk | None] = SimpleQueue()
@@ -89,8 +89,8 @@ class FrameCache(Closeable):
             self._requests.put(None)
             self._helper.close()
 
-    def draw(self, score: Score, first_frame: int, out: Magnitudes) -> None:
-        """Fill (n_frames, n_bins) with the magnitudes from `first_frame` on."""
+    def draw(self, score: Score, first_frame: int, out: Frames) -> None:
+        """Fill (n_frames, frame_size) with those from `first_frame` on."""
         done = 0
         while done < len(out):
             first, frames = self._frames_from(score, first_frame + done)
@@ -99,15 +99,15 @@ class FrameCache(Closeable):
             out[done : done + n] = frames[at : at + n]
             done += n
 
-    def rows_from(self, score: Score, frame: int) -> Magnitudes:
-        """The frames from one on that are drawn already, (n, n_bins), n from 0 on."""
+    def rows_from(self, score: Score, frame: int) -> Frames:
+        """The frames from one on that are drawn already, (n, frame_size), n from 0 on."""
         chunk = self._chunk
         transport = self.transport
         if chunk is None or chunk.frames is None or not chunk.contains(score, frame, transport):
             return self._no_frames
         return chunk.frames[frame - chunk.first :]
 
-    def _frames_from(self, score: Score, frame: int) -> tuple[int, Magnitudes]:
+    def _frames_from(self, score: Score, frame: int) -> tuple[int, Frames]:
         """The first frame of the chunk with a frame, and the chunk's frames."""
         chunk, transport = self._chunk, self.transport
         if chunk is None or not chunk.contains(score, frame, transport):
@@ -122,11 +122,11 @@ class FrameCache(Closeable):
         assert chunk.frames is not None
         return chunk.first, chunk.frames
 
-    def _drawn(self, chunk: _Chunk) -> Magnitudes:
+    def _drawn(self, chunk: _Chunk) -> Frames:
         held = self.held_frames
         beats = chunk.transport.beats(chunk.first, chunk.n_frames)
         positions = chunk.transport.in_loop(beats)
-        frames = self._network.magnitude(chunk.score, positions[::held])
+        frames = self._network.frames(chunk.score, positions[::held])
         return frames if held == 1 else np.repeat(frames, held, axis=0)
 
     def _draw_ahead(self) -> None:

@@ -15,9 +15,8 @@ the caller draws frames before they are due, so those ahead are a *forecast*. Wh
 flipped the forecast was wrong, and `revise` initialises the open frames anew for the magnitudes
 wanted now. A change is then heard as soon as without any look-ahead.
 
-The open frames are those passed in and not yet final. Only `GriffinLim` changes them.
-
-The state is never reset: a reset clicks.
+The open frames are those passed in and not yet final. Only `GriffinLim` changes them. The state is
+never reset: a reset clicks. `device.synthesis.phase_guide` is about the bins that are guided.
 """
 
 from dataclasses import dataclass
@@ -25,10 +24,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from device.synthesis.phase_guide import PhaseGuide
 from device.synthesis.windows import analysis_window, window_peak
 
 Samples = NDArray[np.float32]
 Magnitudes = NDArray[np.float32]
+Frames = NDArray[np.float32]
 
 # The initial phase divides by the window's coverage so far; this bounds the boost where little
 # overlaps yet. Between 0.02 and 0.05 nothing moves by more than 0.3 dB of spectral convergence; 0.5
@@ -108,16 +109,18 @@ class GriffinLim:
     n_iterations : int
         Projections per hop. It may be set while the stream runs, down to 0, which leaves the
         initial phases: worse by about 10 dB of spectral convergence, at half the work.
+    n_guided : int
+        Bins, the lowest, whose phase advance is part of a frame.
 
     Raises
     ------
     ValueError
-        If the hop does not divide `n_fft` at least four times, or a number is negative.
+        If the hop does not divide `n_fft` at least four times, or a number is out of range.
 
     Notes
     -----
-    A frame is projected `(look_ahead + 1) * n_iterations` times before it is final.
-    float32 and complex64 throughout; all arrays are allocated here, none in `step` or `revise`.
+    A frame is projected `(look_ahead + 1) * n_iterations` times before it is final. float32 and
+    complex64 throughout.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class GriffinLim:
         window: str = "hann",
         look_ahead: int = 7,
         n_iterations: int = 1,
+        n_guided: int = 0,
     ) -> None:
         if n_fft % hop_length or n_fft < 4 * hop_length:
             raise ValueError(
@@ -143,6 +147,8 @@ class GriffinLim:
         self.look_ahead = look_ahead
         self.n_iterations = n_iterations
         self.n_bins = n_fft // 2 + 1
+        self.n_guided, self.frame_size = n_guided, self.n_bins + 2 * n_guided
+        self._guide = PhaseGuide(n_guided, self.n_bins, look_ahead + 1, turn=hop_length / n_fft)
         self.window = window
         self._peak = window_peak(window, n_fft)
         self._make_windows()
@@ -186,48 +192,49 @@ class GriffinLim:
         return int(np.argmax(shares.reshape(-1) >= share))
 
     @property
-    def targets(self) -> Magnitudes:
-        """Target magnitudes, (1 + look_ahead, n_bins), oldest first; not to be written to.
+    def targets(self) -> Frames:
+        """Target frames, (1 + look_ahead, frame_size), oldest first; not to be written to.
 
         First the frame that became final last, then the open frames; zeros before the first frame.
         """
-        return self._target
+        return self._targets[1:]
 
     @property
     def delay_samples(self) -> int:
         """The delay of the signal relative to the positions of the frames passed in."""
         return self.look_ahead * self.hop_length + self._peak
 
-    def process(self, magnitudes: Magnitudes) -> Samples:
+    def process(self, frames: Frames) -> Samples:
         """Invert some frames.
 
         Parameters
         ----------
-        magnitudes : (n_frames, n_bins), float32, not negative
+        frames : (n_frames, frame_size), float32
+            Magnitudes, not negative, and the phase advance of `n_guided` bins.
 
         Returns
         -------
         (n_frames * hop_length,), float32, late by `delay_samples`.
         """
-        samples = np.empty((len(magnitudes), self.hop_length), np.float32)
-        for magnitude, hop in zip(magnitudes, samples, strict=True):
-            self.step(magnitude, hop)
+        samples = np.empty((len(frames), self.hop_length), np.float32)
+        for frame, hop in zip(frames, samples, strict=True):
+            self.step(frame, hop)
         return samples.reshape(-1)
 
-    def step(self, magnitude: Magnitudes, out: Samples) -> None:
-        """Take one frame's magnitude, (n_bins,), and write one hop of samples into `out`."""
+    def step(self, frame: Frames, out: Samples) -> None:
+        """Take one frame, (frame_size,), and write one hop of samples into `out`."""
         self._advance()
-        self._initialise_phase(self.look_ahead, magnitude)
+        self._initialise_phase(self.look_ahead, frame)
         for _ in range(self.n_iterations):
             self._project()
         np.add.reduce(self._committed, axis=0, out=out)
 
-    def revise(self, magnitudes: Magnitudes) -> None:
-        """Initialise the open frames anew, for other magnitudes than they were passed in with.
+    def revise(self, frames: Frames) -> None:
+        """Initialise the open frames anew, for other ones than were passed in.
 
         Parameters
         ----------
-        magnitudes : (look_ahead, n_bins), float32, not negative
+        frames : (look_ahead, frame_size), float32
             Oldest first; the next hop of sound begins with the first of them.
 
         Raises
@@ -241,15 +248,15 @@ class GriffinLim:
         initialisations, half a step each. New magnitudes alone, on phases initialised for the old,
         would be 3 dB worse in the frames around a change.
         """
-        self._check_revision(magnitudes)
+        self._check_revision(frames)
         self._active[1:] = 0
-        for place, magnitude in enumerate(magnitudes, start=1):
-            self._initialise_phase(place, magnitude)
+        for place, frame in enumerate(frames, start=1):
+            self._initialise_phase(place, frame)
 
-    def _check_revision(self, magnitudes: Magnitudes) -> None:
-        if len(magnitudes) != self.look_ahead:
+    def _check_revision(self, frames: Frames) -> None:
+        if len(frames) != self.look_ahead:
             raise ValueError(
-                f"found {len(magnitudes)} frames to revise, expected {self.look_ahead}, "
+                f"found {len(frames)} frames to revise, expected {self.look_ahead}, "
                 "as many as are open"
             )
 
@@ -311,35 +318,44 @@ class GriffinLim:
             self._sum, (n_active, self.n_fft), (step, sample)
         )
         self._time = np.zeros((n_active, self.n_fft), np.float32)
-        self._target = np.zeros((n_active, self.n_bins), np.float32)
+        # One more than are active: the first guess needs the predecessor.
+        self._targets = np.zeros((1 + n_active, self.frame_size), np.float32)
+        self._target = self._targets[1:, : self.n_bins]
         self._gain = np.zeros((n_active, self.n_bins), np.float32)
         self._spectrum = np.zeros((n_active, self.n_bins), np.complex64)
-        self._estimate = np.zeros((n_active, self.n_bins), np.complex64)
+        self._estimates = np.zeros((1 + n_active, self.n_bins), np.complex64)
+        self._estimate = self._estimates[1:]
         self._make_seeds()
 
     def _make_seeds(self) -> None:
         phases_of_click = np.linspace(0, -self._peak / 2, self.n_bins)
-        self._seed_over_sound = _seed(np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins))
-        self._seed_in_silence = _seed(phases_of_click)
+        random = np.random.default_rng(_SEED_OF_PHASES).random(self.n_bins)
+        turns = np.stack([random, phases_of_click])
+        seeds: list[NDArray[np.complex64]] = [*(_SEED * np.exp(2j * np.pi * turns)).astype("c8")]
+        self._seed_over_sound, self._seed_in_silence = seeds
 
     def _advance(self) -> None:
         """Everything moves up one place; the last place is empty."""
         self._frames[:-1] = self._frames[1:]
         self._active[-1] = 0
-        self._target[:-1] = self._target[1:]
-        self._estimate[:-1] = self._estimate[1:]
+        self._targets[:-1] = self._targets[1:]
+        self._estimates[:-1] = self._estimates[1:]
+        self._guide.advance()
 
-    def _initialise_phase(self, place: int, magnitude: Magnitudes) -> None:
+    def _initialise_phase(self, place: int, frame: Frames) -> None:
         """Give the frame at `place` the phase of what its predecessors overlap into it."""
+        magnitude = frame[: self.n_bins]
         time, gain, estimate = self._time[place], self._gain[place], self._estimate[place]
         hops = slice(place, place + self.n_fft // self.hop_length)
-        self._target[place] = magnitude
+        self._targets[place + 1] = frame
         np.add.reduce(self._overlapping[hops], axis=1, out=self._sum[hops])
         np.multiply(self._sum_frames[place], self._initial_windows[place], out=time)
         _to_spectrum(time, estimate)
         np.multiply(magnitude, self._seed(time, magnitude), out=self._spectrum[place])
         estimate += self._spectrum[place]
         _set_magnitude(estimate, magnitude, gain)
+        if self.n_guided:
+            self._guide.apply(place, self._targets[place:], self._estimates[place:])
         _to_time(estimate, time)
         np.multiply(time, self._synthesis, out=self._active[place])
 
@@ -356,15 +372,13 @@ class GriffinLim:
         np.add.reduce(self._overlapping, axis=1, out=self._sum)
         np.multiply(self._sum_frames, self._iteration_windows, out=self._time)
         _to_spectrum(self._time, spectrum)
+        held = estimate[:, : self.n_guided] * self._guide.held
         estimate *= np.float32(-RELAXATION / (1 + RELAXATION))
         estimate += spectrum
+        estimate[:, : self.n_guided] += held
         _set_magnitude(estimate, self._target, self._gain)
         _to_time(estimate, self._time)
         np.multiply(self._time, self._synthesis, out=self._active)
-
-
-def _seed(turns: NDArray[np.float64]) -> NDArray[np.complex64]:
-    return np.asarray(_SEED * np.exp(2j * np.pi * turns), dtype=np.complex64)
 
 
 # numpy transforms single precision in single precision, but its type stubs only have double.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from device.audio.resampler import Resampler
-from device.synthesis.griffin_lim import GriffinLim, Magnitudes, Samples
+from device.synthesis.griffin_lim import Frames, GriffinLim, Samples
 from device.synthesis.kernel.griffin_lim import CompiledGriffinLim, fits
 from device.synthesis.kernel.library import load_kernel
 from device.synthesis.kernel.tape import CompiledTape
@@ -27,18 +27,18 @@ def make_tape(sample_rate: int, **options: Any) -> Tape:
 
 def connect(
     inversion: GriffinLim, tape: Tape, resampler: Resampler | None
-) -> Callable[[Magnitudes], Samples]:
-    """What turns magnitudes, (n_frames, n_bins), into samples, in as few calls as possible."""
+) -> Callable[[Frames], Samples]:
+    """What turns frames, (n_frames, frame_size), into samples, in as few calls as possible."""
     if isinstance(inversion, CompiledGriffinLim) and isinstance(tape, CompiledTape):
         to_samples = inversion.processor_onto(tape)
     else:
 
-        def to_samples(magnitudes: Magnitudes) -> Samples:
-            return tape.process(inversion.process(magnitudes))
+        def to_samples(frames: Frames) -> Samples:
+            return tape.process(inversion.process(frames))
 
     if resampler is None:
         return to_samples
-    return lambda magnitudes: resampler.process(to_samples(magnitudes))
+    return lambda frames: resampler.process(to_samples(frames))
 
 
 def describe_kernel() -> str:

@@ -3,23 +3,23 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Magnitudes = NDArray[np.float32]
+Frames = NDArray[np.float32]
 
 
-class MagnitudeSmoother:
+class FrameSmoother:
     """Fades from the last frame of one score into the next score over some frames.
 
     Parameters
     ----------
-    n_bins : int
+    frame_size : int
     n_smoothed : int
         Frames between the two scores; 0 changes from one frame to the next.
     """
 
-    def __init__(self, n_bins: int, n_smoothed: int) -> None:
+    def __init__(self, frame_size: int, n_smoothed: int) -> None:
         self.n_smoothed = n_smoothed
-        self._last = np.zeros(n_bins, np.float32)
-        self._from = np.zeros(n_bins, np.float32)
+        self._last = np.zeros(frame_size, np.float32)
+        self._from = np.zeros(frame_size, np.float32)
         self._left = 0
         self._begun = False
 
@@ -29,16 +29,16 @@ class MagnitudeSmoother:
             self._from[:] = self._last
             self._left = self.n_smoothed
 
-    def apply(self, magnitude: Magnitudes) -> None:
-        """Blend (n_frames, n_bins), n_frames from 0 on, in place."""
-        n_blended = min(self._left, len(magnitude))
-        for frame, left in zip(magnitude[:n_blended], range(self._left, 0, -1), strict=False):
+    def apply(self, frames: Frames) -> None:
+        """Blend (n_frames, frame_size), n_frames from 0 on, in place."""
+        n_blended = min(self._left, len(frames))
+        for frame, left in zip(frames[:n_blended], range(self._left, 0, -1), strict=False):
             share = np.float32(left / (self.n_smoothed + 1))
             # Not +=, which would rebind the loop's variable.
             np.add(frame, share * (self._from - frame), out=frame)
         self._left -= n_blended
-        if len(magnitude):
-            self.resume_from(magnitude[-1])
+        if len(frames):
+            self.resume_from(frames[-1])
             self._begun = True
 
     @property
@@ -46,10 +46,10 @@ class MagnitudeSmoother:
         """Whether the frames from now on are those of the score alone."""
         return self._left == 0
 
-    def hold(self, frame: Magnitudes) -> None:
-        """Take (n_bins,) as the last frame, and keep it: it is not written to."""
+    def hold(self, frame: Frames) -> None:
+        """Take (frame_size,) as the last frame, and keep it: it is not written to."""
         self._last = frame
 
-    def resume_from(self, frame: Magnitudes) -> None:
-        """Take a copy of (n_bins,) as the last frame: those after it have been dropped."""
+    def resume_from(self, frame: Frames) -> None:
+        """Take a copy of (frame_size,) as the last frame: those after it have been dropped."""
         self._last = frame.copy()

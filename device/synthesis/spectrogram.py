@@ -1,4 +1,4 @@
-"""The spectrogram of a model: switch states in, magnitudes out, frame after frame."""
+"""The spectrogram of a model: switch states in, frames out, frame after frame."""
 
 import time
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from device.model.network import Network, Score
 from device.switches.bits import Bits
 from device.synthesis.frame_cache import FrameCache
 from device.synthesis.score_cache import ScoreCache, ScoreKey
-from device.synthesis.smoother import MagnitudeSmoother
+from device.synthesis.smoother import FrameSmoother
 from device.synthesis.transport import Quantize, Transport, next_boundary
 from device.synthesis.variation import VariationWalk
 
-Magnitudes = NDArray[np.float32]
+Frames = NDArray[np.float32]
 
 # So long a flip waits for a score of the helper; then it is composed in the caller's thread.
 MOST_WAIT_SECONDS = 0.25
@@ -35,7 +35,7 @@ class Spectrogram(Closeable):
 
     Parameters
     ----------
-    smoother : MagnitudeSmoother
+    smoother : FrameSmoother
         Holds the last frame drawn; the next voice with the same bins goes on with it.
     n_open : int
         How many of the last frames can be drawn again.
@@ -59,7 +59,7 @@ class Spectrogram(Closeable):
     def __init__(
         self,
         network: Network,
-        smoother: MagnitudeSmoother,
+        smoother: FrameSmoother,
         *,
         n_open: int,
         seed: int,
@@ -89,7 +89,7 @@ class Spectrogram(Closeable):
         self._score: Score | None = None
         self._score_key: ScoreKey | None = None
         self._first_row = 0
-        self._rows = np.zeros((0, network.card.n_bins), np.float32)
+        self._rows = np.zeros((0, network.card.frame_size), np.float32)
         self._pending: tuple[Bits, float] | None = None
 
     def close(self) -> None:
@@ -139,7 +139,7 @@ class Spectrogram(Closeable):
     def prefetch(self, bits: Bits, beat: float) -> None:
         """Compose and draw what playing from `beat` needs first; not for the audio loop."""
         score = self.scores.get(bits, self._loop_index(beat))
-        scratch = np.zeros((1, self.card.n_bins), np.float32)
+        scratch = np.zeros((1, self.card.frame_size), np.float32)
         self._frame_cache.draw(score, self.transport.frame_at(beat), scratch)
 
     def update_switches(self, bits: Bits) -> int:
@@ -155,8 +155,8 @@ class Spectrogram(Closeable):
         self._rows = self._rows[:0]
         return n_stale
 
-    def next_frame(self, bits: Bits) -> Magnitudes | None:
-        """The next frame, (1, n_bins), not to be written to; None where something changes with it.
+    def next_frame(self, bits: Bits) -> Frames | None:
+        """The next frame, (1, frame_size), not to be written to; None where something changes.
 
         What `update_switches` and `draw` do for a frame like the one before it, at a small part of
         the cost. Where it is None, they are to be called.
@@ -169,8 +169,8 @@ class Spectrogram(Closeable):
         self._smoother.hold(frame[0])
         return frame
 
-    def draw(self, out: Magnitudes) -> None:
-        """Fill (n_frames, n_bins), one piece for each score in it."""
+    def draw(self, out: Frames) -> None:
+        """Fill (n_frames, frame_size), one piece for each score in it."""
         beats = self.transport.beats(self.n_frames, len(out))
         start = 0
         while start < len(beats):
@@ -245,7 +245,7 @@ class Spectrogram(Closeable):
     def _loop_index(self, beat: float) -> int:
         return 0 if self._frozen else int(beat // self.card.beats_per_loop)
 
-    def _draw_piece(self, key: ScoreKey, first_frame: int, out: Magnitudes) -> None:
+    def _draw_piece(self, key: ScoreKey, first_frame: int, out: Frames) -> None:
         try:
             self._draw_score(key, first_frame, out)
         except ModelFailed as failure:
@@ -254,7 +254,7 @@ class Spectrogram(Closeable):
             out[:] = 0
         self._smoother.apply(out)
 
-    def _draw_score(self, key: ScoreKey, first_frame: int, out: Magnitudes) -> None:
+    def _draw_score(self, key: ScoreKey, first_frame: int, out: Frames) -> None:
         started = time.thread_time()
         score = self._score
         if score is None or key != self._score_key:

@@ -1,4 +1,4 @@
-"""The vocoder: magnitudes in, samples out; never reset, because a reset clicks."""
+"""The vocoder: frames in, samples out; never reset, because a reset clicks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from device.audio.resampler import Resampler
 from device.model.contract import ModelCard
 from device.synthesis.griffin_lim import PRESETS
 from device.synthesis.implementation import connect, make_griffin_lim
-from device.synthesis.smoother import MagnitudeSmoother
+from device.synthesis.smoother import FrameSmoother
 from device.synthesis.tape import Tape
 
 Samples = NDArray[np.float32]
@@ -20,7 +20,7 @@ class Vocoder:
     """Inversion, tape, and the resampler to the speaker's rate.
 
     It fits every model with a spectrogram of the same shape: then one voice can take it over from
-    another in the middle of the music, and the change is a smoothed one of magnitudes. The
+    another in the middle of the music, and the change is a smoothed one of frames. The
     inversion owns the open frames; `drop_last` returns a copy of them to draw in.
 
     Parameters
@@ -35,7 +35,7 @@ class Vocoder:
     Attributes
     ----------
     process : callable
-        Turns magnitudes, (n_frames, n_bins), into samples: n_frames * hop_length, before the
+        Turns frames, (n_frames, frame_size), into samples: n_frames * hop_length, before the
         resampler.
     """
 
@@ -48,8 +48,9 @@ class Vocoder:
             window=card.window,
             look_ahead=INVERSION_PRESET.look_ahead,
             n_iterations=INVERSION_PRESET.n_iterations,
+            n_guided=card.n_guided,
         )
-        self.smoother = MagnitudeSmoother(card.n_bins, glide_frames)
+        self.smoother = FrameSmoother(card.frame_size, glide_frames)
         self.tape = tape
         self._model_rate = card.sample_rate
         self._resampler: Resampler | None = None
@@ -83,8 +84,8 @@ class Vocoder:
 
         Returns
         -------
-        (look_ahead, n_bins), float32: a copy of the open frames, for `inversion.revise`; the last
-        `n_frames` of them are to be overwritten.
+        (look_ahead, frame_size), float32: a copy of the open frames, for `inversion.revise`; the
+        last `n_frames` of them are to be overwritten.
         """
         targets = self.inversion.targets
         self.smoother.resume_from(targets[len(targets) - 1 - n_frames])
@@ -95,6 +96,6 @@ class Vocoder:
         return inversion_samples / self._model_rate + delay_seconds
 
 
-def shape_of(card: ModelCard) -> tuple[int, int, int, str]:
+def shape_of(card: ModelCard) -> tuple[int, int, int, str, int]:
     """What two models must share so that one vocoder fits both."""
-    return card.sample_rate, card.n_fft, card.hop_length, card.window
+    return card.sample_rate, card.n_fft, card.hop_length, card.window, card.n_guided

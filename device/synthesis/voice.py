@@ -18,7 +18,7 @@ from device.synthesis.transport import Transport
 from device.synthesis.vocoder import Vocoder, shape_of
 
 Samples = NDArray[np.float32]
-Magnitudes = NDArray[np.float32]
+Frames = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Voice(Closeable):
             ahead=ahead,
         )
         self._inversion_seconds = 0.0
-        self._magnitude = np.zeros((performance.block_frames, network.card.n_bins), np.float32)
+        self._frames = np.zeros((performance.block_frames, network.card.frame_size), np.float32)
         self._unused = np.zeros(0, np.float32)
         self.seek(performance.start_beat)
         if after is None:
@@ -214,8 +214,8 @@ class Voice(Closeable):
         self._inversion_seconds += time.perf_counter() - started
         return samples
 
-    def _drawn(self, bits: Bits, n_frames: int) -> Magnitudes:
-        """The next magnitudes, (n_frames, n_bins), after the open frames were replaced if need be.
+    def _drawn(self, bits: Bits, n_frames: int) -> Frames:
+        """The next frames, (n_frames, frame_size), after the open frames were replaced if need be.
 
         The buffer is overwritten by the next call.
         """
@@ -226,11 +226,11 @@ class Voice(Closeable):
             started = time.perf_counter()
             self.vocoder.inversion.revise(open_frames)
             self._inversion_seconds += time.perf_counter() - started
-        if n_frames > len(self._magnitude):
-            self._magnitude = np.zeros((n_frames, self.card.n_bins), np.float32)
-        magnitude = self._magnitude[:n_frames]
-        self._spectrogram.draw(magnitude)
-        return magnitude
+        if n_frames > len(self._frames):
+            self._frames = np.zeros((n_frames, self.card.frame_size), np.float32)
+        frames = self._frames[:n_frames]
+        self._spectrogram.draw(frames)
+        return frames
 
 
 def _vocoder(

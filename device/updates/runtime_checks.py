@@ -56,7 +56,7 @@ def draw_most(network: Network) -> None:
     score = network.compose(
         np.zeros(card.n_switches, np.float32), np.zeros(card.n_variation, np.float32)
     )
-    network.log_magnitude(score, np.zeros(_N_POSITIONS, np.float32))
+    network.render(score, np.zeros(_N_POSITIONS, np.float32))
 
 
 def check_levels(network: Network) -> Sound:
@@ -102,12 +102,17 @@ def check_speed(
     switches = rng.integers(0, 2, card.n_switches).astype(np.float32)
     variation = rng.standard_normal(card.n_variation).astype(np.float32)
     positions = np.linspace(0, card.beats_per_loop, AHEAD_FRAMES, dtype=np.float32)
-    inversion = make_griffin_lim(n_fft=card.n_fft, hop_length=card.hop_length, window=card.window)
+    inversion = make_griffin_lim(
+        n_fft=card.n_fft,
+        hop_length=card.hop_length,
+        window=card.window,
+        n_guided=card.n_guided,
+    )
     score = network.compose(switches, variation)
     speed = Speed(
         compose_ms=_median_ms(lambda: network.compose(switches, variation), clock),
         block_ms=_median_ms(
-            lambda: inversion.process(network.magnitude(score, positions)[:QUEUED_FRAMES]), clock
+            lambda: inversion.process(network.frames(score, positions)[:QUEUED_FRAMES]), clock
         ),
         deadline_ms=1000 * QUEUED_FRAMES * card.hop_length / card.sample_rate,
     )
@@ -139,13 +144,13 @@ def _level_db(network: Network, bits: Bits, rng: np.random.Generator) -> float:
     variation = rng.standard_normal(card.n_variation).astype(np.float32)
     positions = np.sort(rng.uniform(0, card.beats_per_loop, _N_POSITIONS)).astype(np.float32)
     score = network.compose(np.array(bits, np.float32), variation)
-    frames = network.log_magnitude(score, positions)
+    log_magnitude, advance = network.render(score, positions)
     name = format_bits(bits)
-    if not (np.isfinite(score).all() and np.isfinite(frames).all()):
+    if not all(np.isfinite(each).all() for each in (score, log_magnitude, advance)):
         raise InvalidAudio(
             f"model state {name}: found numbers that are not finite, expected sound; train it again"
         )
-    level = rms_db(frames, n_fft=card.n_fft, log_floor=card.log_floor)
+    level = rms_db(log_magnitude, n_fft=card.n_fft, log_floor=card.log_floor)
     if not level <= LOUDEST_DB:
         raise InvalidAudio(
             f"model state {name}: found {level:.0f} dB, expected {LOUDEST_DB:.0f} dB at most; "

@@ -92,7 +92,7 @@ def measure_speed(
     seconds = np.array(
         [
             [
-                (timed(n.compose, switches, variation), timed(n.log_magnitude, score, position))
+                (timed(n.compose, switches, variation), timed(n.render, score, position))
                 for n in networks
             ]
             for _ in range(rounds)

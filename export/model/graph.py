@@ -14,6 +14,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from torch import Tensor, nn
 
 from device.model.contract import SLOTS_PER_BEAT
+from training.networks.codec import BinScatter
 from training.run.run_folder import FinishedRun
 
 OPSET = 20
@@ -22,7 +23,8 @@ IR_VERSION = 10
 # Not part of the contract: the digits, for comparing torch with onnxruntime before release.
 CODES = "codes"
 _INPUTS = ("switches", "variation", "score_in", "position")
-_OUTPUTS = ("score", "log_magnitude", CODES)
+# Of the render half; the second one only where bins are guided.
+DRAWN = ("log_magnitude", "phase_advance")
 
 
 class ComposeHalf(nn.Module):
@@ -49,21 +51,29 @@ class ComposeHalf(nn.Module):
 
 
 class RenderHalf(nn.Module):
-    """Score (n_slots, n_channels) and position (n_frames,) in beats → (n_frames, n_bins)."""
+    """Score (n_slots, n_channels) and position (n_frames,) in beats → what `DRAWN` names."""
 
     def __init__(self, run: FinishedRun) -> None:
         super().__init__()
         self.n_slots = run.n_slots
         self.renderer = run.networks.codec.renderer
         self.to_bins = _to_bins(run)
+        analysis = run.config.analysis
+        share = torch.from_numpy(analysis.scatter)
+        self.scatter = None
+        if share.any():
+            self.scatter = BinScatter(run.config.n_channels, share, analysis.floor)
 
-    def forward(self, score: Tensor, position: Tensor) -> Tensor:
-        """Each frame from the row of its slot."""
+    def forward(self, score: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Each frame from the row of its slot: (n_frames, n_bins), (n_frames, 2 * n_guided)."""
         steps = position * SLOTS_PER_BEAT
         slot = steps.floor()
         rows = score[slot.long() % self.n_slots]
-        bins: Tensor = self.to_bins(self.renderer(rows, steps - slot))
-        return bins
+        bands, advance = self.renderer.draw(rows, steps - slot)
+        bins: Tensor = self.to_bins(bands)
+        if self.scatter is not None:
+            bins = self.scatter(bins, rows, steps - slot)
+        return bins, advance
 
 
 class BoxGraph(nn.Module):
@@ -76,10 +86,12 @@ class BoxGraph(nn.Module):
 
     def forward(
         self, switches: Tensor, variation: Tensor, score_in: Tensor, position: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """In the order of the contract, the digits last."""
         score, digits = self.compose(switches, variation)
-        return score, self.render(score_in, position), digits
+        log_magnitude, advance = self.render(score_in, position)
+        drawn = (log_magnitude, advance) if advance.shape[1] else (log_magnitude,)
+        return score, *drawn, digits
 
 
 class _Scale(nn.Module):
@@ -126,7 +138,7 @@ def to_onnx(run: FinishedRun, graph: BoxGraph) -> ModelProto:
             graph,
             example,
             input_names=list(_INPUTS),
-            output_names=list(_OUTPUTS),
+            output_names=["score", *DRAWN[: 1 + bool(config.analysis.n_guided)], CODES],
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -235,17 +247,17 @@ class Weights:
     n_bytes: int
 
 
-def weights(graph: GraphProto, output_name: str) -> Weights:
-    """Count the constants that an output depends on."""
-    read = {name for node in nodes_behind(graph, output_name) for name in node.input}
+def weights(graph: GraphProto, *output_names: str) -> Weights:
+    """Count the constants that some outputs depend on."""
+    read = {name for node in nodes_behind(graph, *output_names) for name in node.input}
     tensors = [tensor for tensor in graph.initializer if tensor.name in read]
     n_bytes = [tensor.ByteSize() for tensor in tensors]
     return Weights(sum(math.prod(tensor.dims) for tensor in tensors), sum(n_bytes))
 
 
-def nodes_behind(graph: GraphProto, output_name: str) -> list[NodeProto]:
-    """List the nodes that an output depends on, in their order."""
-    behind = _ancestors(graph, [output_name])
+def nodes_behind(graph: GraphProto, *output_names: str) -> list[NodeProto]:
+    """List the nodes that some outputs depend on, in their order."""
+    behind = _ancestors(graph, output_names)
     return [node for node in graph.node if node.output[0] in behind]
 
 
@@ -262,7 +274,7 @@ def _inner(name: str) -> str:
     return f"{name}_behind_door"
 
 
-def _ancestors(graph: GraphProto, output_names: list[str]) -> set[str]:
+def _ancestors(graph: GraphProto, output_names: Iterable[str]) -> set[str]:
     """Find the first output of every node that some outputs depend on."""
     producers = {name: node for node in graph.node for name in node.output}
     ancestors: set[str] = set()

@@ -26,7 +26,7 @@ from device.system.outputs import check_output, not_written, regular_target
 from export.model import parity
 from export.model import quantization as int8
 from export.model.benchmark import Speed, measure_speed
-from export.model.graph import BoxGraph, Weights, to_device_graph, to_onnx, weights
+from export.model.graph import DRAWN, BoxGraph, Weights, to_device_graph, to_onnx, weights
 from export.model.parity import ExportError, Parity, TracedGraph
 from training.run.provenance import commit
 from training.run.run_folder import FinishedRun
@@ -194,6 +194,7 @@ def _describe(run: FinishedRun, golden: Golden, title: str) -> ModelCard:
         provenance=plain({**run.provenance, "exported_by": exporter}),
         golden=golden,
         scores=run.scores,
+        n_guided=analysis.n_guided,
     )
 
 
@@ -214,7 +215,7 @@ def golden(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Golden:
     beats = run.n_slots / SLOTS_PER_BEAT
     position = torch.linspace(0, beats * 0.97, _N_GOLDEN_FRAMES)
     score, _ = traced.compose(switches.numpy(), variation.numpy())
-    frames = traced.draw(score, position.numpy())
+    frames, advance = traced.draw(score, position.numpy())
     # Not by way of the card, whose log floor is checked with this.
     above = np.maximum(np.exp(frames.astype(np.float64)) - run.config.analysis.floor, 0)
     return Golden(
@@ -224,12 +225,13 @@ def golden(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Golden:
         log_magnitude=tuple(frames.flatten().tolist()),
         tolerance=GOLDEN_TOLERANCE,
         magnitude=tuple(above.astype(np.float32).flatten().tolist()),
+        phase_advance=tuple(advance.flatten().tolist()),
     )
 
 
 def _exported(draft: ModelDraft, n_bytes: int, parity: Parity, speed: Speed) -> Exported:
     graph = draft.traced.graph
-    halves = weights(graph, "score"), weights(graph, "log_magnitude")
+    halves = weights(graph, "score"), weights(graph, *DRAWN)
     return Exported(n_bytes, draft.card, parity, speed, *halves)
 
 

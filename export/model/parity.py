@@ -13,7 +13,7 @@ from device.errors import SwitchboardError
 from device.model.contract import SLOTS_PER_BEAT
 from device.model.network import Network
 from device.switches.state_sampling import all_states, random_states
-from export.model.graph import CODES, BoxGraph
+from export.model.graph import CODES, DRAWN, BoxGraph
 from training.run.run_folder import FinishedRun
 
 LARGEST_DIFFERENCE = 1e-3
@@ -39,11 +39,14 @@ class Parity:
         Share of digits that are the same; ties in arg max are what remains.
     largest_difference : float
         Of log magnitudes drawn from the same score, in nepers.
+    largest_advance_difference : float
+        Of the parts of phase advances drawn from the same score.
     """
 
     n_states: int
     code_agreement: float
     largest_difference: float
+    largest_advance_difference: float = 0.0
 
     def check(self) -> None:
         """Refuse what is not the same.
@@ -62,6 +65,12 @@ class Parity:
             raise ExportError(
                 f"parity of render: found a difference of {self.largest_difference:.2e} nepers, "
                 f"expected at most {LARGEST_DIFFERENCE:.0e}; no file was written"
+            )
+        if not self.largest_advance_difference <= LARGEST_DIFFERENCE:
+            raise ExportError(
+                "parity of render: found a difference of "
+                f"{self.largest_advance_difference:.2e} of phase advances, expected at most "
+                f"{LARGEST_DIFFERENCE:.0e}; no file was written"
             )
 
 
@@ -95,11 +104,12 @@ class TracedGraph:
 
     def draw(
         self, score: NDArray[np.float32], position: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Log magnitudes (n_frames, n_bins)."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Log magnitudes (n_frames, n_bins) and phase advance (n_frames, 2 * n_guided)."""
         feeds = {**self._idle, "score_in": score, "position": position}
-        frames: NDArray[np.float32] = self._session.run(["log_magnitude"], feeds)[0]
-        return frames
+        names = [node.name for node in self._session.get_outputs() if node.name in DRAWN]
+        frames, *advance = self._session.run(names, feeds)
+        return frames, advance[0] if advance else frames[:, :0]
 
 
 @dataclass(frozen=True)
@@ -127,17 +137,21 @@ def parity_inputs(n_switches: int, n_variation: int, n_beats: float) -> Iterator
 def measure(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Parity:
     """Run torch and onnxruntime side by side."""
     n_equal = n_digits = 0
-    differences: list[float] = []
+    differences: list[tuple[float, ...]] = []
     config, n_beats = run.config, run.n_slots / SLOTS_PER_BEAT
     for each in parity_inputs(config.n_switches, config.n_variation, n_beats):
         switches, variation = torch.from_numpy(each.switches), torch.from_numpy(each.variation)
         score, digits = graph.compose(switches, variation)
-        drawn = graph.render(score, torch.from_numpy(each.position)).numpy()
+        drawn = graph.render(score, torch.from_numpy(each.position))
         _, codes = traced.compose(each.switches, each.variation)
         n_equal += int((codes == digits.numpy()).sum())
         n_digits += codes.size
-        differences.append(_largest(traced.draw(score.numpy(), each.position) - drawn))
-    return Parity(len(differences), n_equal / n_digits, float(np.max(differences)))
+        traced_drawn = traced.draw(score.numpy(), each.position)
+        differences.append(
+            tuple(_largest(a - b.numpy()) for a, b in zip(traced_drawn, drawn, strict=True))
+        )
+    largest = np.max(differences, axis=0).tolist()
+    return Parity(len(differences), n_equal / n_digits, *largest)
 
 
 def confirm(traced: TracedGraph, network: Network) -> None:
@@ -151,11 +165,11 @@ def confirm(traced: TracedGraph, network: Network) -> None:
     card = network.card
     for each in parity_inputs(card.n_switches, card.n_variation, card.beats_per_loop):
         score, _ = traced.compose(each.switches, each.variation)
-        frames = traced.draw(score, each.position)
-        difference = max(
-            _largest(network.compose(each.switches, each.variation) - score),
-            _largest(network.log_magnitude(score, each.position) - frames),
+        drawn = zip(
+            network.render(score, each.position), traced.draw(score, each.position), strict=True
         )
+        composed = network.compose(each.switches, each.variation)
+        difference = np.max([_largest(composed - score), *(_largest(a - b) for a, b in drawn)])
         if not difference <= LARGEST_DIFFERENCE:
             raise ExportError(
                 f"parity of the file: found a difference of {difference:.2e} from the graph it was "
@@ -165,7 +179,7 @@ def confirm(traced: TracedGraph, network: Network) -> None:
 
 def _largest(difference: NDArray[np.float32]) -> float:
     # Unlike Python's max, numpy's returns NaN if there is one.
-    return float(np.abs(difference).max())
+    return float(np.abs(difference).max(initial=0.0))
 
 
 def states(n_switches: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:

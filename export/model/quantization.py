@@ -20,7 +20,7 @@ from onnx import ModelProto
 
 from device.model.network import Network
 from export.model.benchmark import Speed
-from export.model.graph import nodes_behind
+from export.model.graph import DRAWN, nodes_behind
 from export.model.parity import ExportError, parity_inputs
 
 # Spectra that cannot be distinguished by ear (Paliwal & Atal 1993): 1 dB apart on average, at most
@@ -29,6 +29,8 @@ MOST_MEAN_DB = 1.0
 OUTLIER_DB = 2.0
 MOST_OUTLIERS = 0.02
 MOST_DB = 4.0
+# Mean length of the difference of two phase advances. Drawn ones are 0.6 rad from the true ones.
+MOST_ADVANCE = 0.1
 # What lies this far below the loudest bin of its frame is masked by it.
 _MASKED_DB = 60.0
 
@@ -46,6 +48,8 @@ class Distance:
         Log-spectral distance of a frame.
     outliers : float
         Share of frames more than `OUTLIER_DB` apart.
+    mean_advance : float
+        Length of the difference of two vectors of phase advance; 0 where no bins are guided.
     """
 
     n_states: int
@@ -53,6 +57,7 @@ class Distance:
     mean_db: float
     largest_db: float
     outliers: float
+    mean_advance: float = 0.0
 
     def check(self) -> None:
         """Refuse a difference that might be audible.
@@ -75,6 +80,9 @@ class Distance:
         if not self.outliers <= MOST_OUTLIERS:
             measured = f"{self.outliers:.1%} of the frames more than {OUTLIER_DB:g} dB away"
             raise _refusal(measured, f"at most {MOST_OUTLIERS:.0%}")
+        if not self.mean_advance <= MOST_ADVANCE:
+            measured = f"phase advances {self.mean_advance:.2f} apart on average"
+            raise _refusal(measured, f"at most {MOST_ADVANCE:g}")
 
 
 def _refusal(measured: str, expected: str) -> ExportError:
@@ -107,7 +115,7 @@ def to_int8(model: ModelProto) -> ModelProto:
 
     rounded = ModelProto()
     rounded.CopyFrom(model)
-    products = [n for n in nodes_behind(rounded.graph, "log_magnitude") if n.op_type == "Gemm"]
+    products = [n for n in nodes_behind(rounded.graph, *DRAWN) if n.op_type == "Gemm"]
     # Shapes noted for the weights of a Gemm would contradict the MatMul that it is turned into.
     del rounded.graph.value_info[:]
     with _quiet(), TemporaryDirectory() as folder:
@@ -141,13 +149,17 @@ def _quiet() -> Iterator[None]:
 def compare(plain: Network, rounded: Network) -> Distance:
     """Draw the same frames with both, in every switch state or a sample of them."""
     card = plain.card
-    n_other, distances = 0, []
+    n_other, distances, advances = 0, [], [0.0]
     for each in parity_inputs(card.n_switches, card.n_variation, card.beats_per_loop):
         score = plain.compose(each.switches, each.variation)
         n_other += not np.array_equal(score, rounded.compose(each.switches, each.variation))
-        drawn = (network.magnitude(score, each.position) for network in (plain, rounded))
+        drawn = [network.frames(score, each.position) for network in (plain, rounded)]
+        magnitudes = (frames[:, : card.n_bins] for frames in drawn)
         # A magnitude at the model's floor is silence.
-        distances.append(spectral_distance_db(*drawn, silence=math.exp(card.log_floor)))
+        distances.append(spectral_distance_db(*magnitudes, silence=math.exp(card.log_floor)))
+        if card.n_guided:
+            real, imaginary = np.split(np.subtract(*drawn)[:, card.n_bins :], 2, axis=1)
+            advances.append(float(np.hypot(real, imaginary).mean()))
     frames = np.concatenate(distances)
     return Distance(
         n_states=len(distances),
@@ -155,6 +167,7 @@ def compare(plain: Network, rounded: Network) -> Distance:
         mean_db=float(frames.mean()),
         largest_db=float(frames.max()),
         outliers=float((frames > OUTLIER_DB).mean()),
+        mean_advance=float(np.mean(advances[1:] or advances)),
     )
 
 

@@ -100,14 +100,14 @@ def run_command(folder: Path, args: list[str], marker: Any) -> None:
     """
     os.chdir(folder)
     sys.stdout = sys.stderr = Path("output.txt").open("w", encoding="utf-8")  # noqa: SIM115
-    compute = Network.log_magnitude
+    compute = Network.render
 
     def marked(self: Network, score: Any, position: Any) -> Any:
         if len(position) > 40:
             marker.set()
         return compute(self, score, position)
 
-    Network.log_magnitude = marked  # type: ignore[method-assign]
+    Network.render = marked  # type: ignore[method-assign]
     sys.exit(main(args))
 
 

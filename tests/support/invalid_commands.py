@@ -79,7 +79,9 @@ INVALID_COMMANDS = {
     "oversized model": model("large.onnx", errors.ModelTooLarge, "16,777,217 bytes", "at most"),
     "missing key": model("keyless.onnx", errors.ContractError, "no hop_length", "export the model"),
     "unknown key": model("moody.onnx", errors.ContractError, "unknown key mood"),
-    "version": model("future.onnx", errors.ContractError, "found 4, expected 1 or 2 or 3", "newer"),
+    "version": model(
+        "future.onnx", errors.ContractError, "found 5, expected 1 or 2 or 3 or 4", "newer"
+    ),
     "word instead of a number": model("wordy.onnx", errors.ContractError, "sample_rate", "'many'"),
     "other shape": model("shape.onnx", errors.ContractError, "'switches'", "(4)", "(3)"),
     "extra output": model("echo.onnx", errors.ContractError, "extra tensor echo"),

@@ -40,6 +40,7 @@ class Sizes:
     n_switches: int = 3
     n_variation: int = 2
     beats_per_loop: int = 4
+    n_guided: int = 0
 
     @property
     def n_slots(self) -> int:
@@ -81,6 +82,8 @@ def build(
     true = Sizes(**sizes)
     card = describe(true, golden_offset)
     texts: dict[str, str | None] = {**card.to_metadata(), **(metadata or {})}
+    if texts["contract_version"] in ("1", "2", "3"):
+        texts = {"n_guided": None, **{k: v for k, v in texts.items() if k != "n_guided"}}
     if texts["contract_version"] in ("1", "2") and "golden" not in (metadata or {}):
         texts["golden"] = replace(card.golden, magnitude=()).to_json()
     model = make_graph(Sizes(**{**asdict(true), **(graph or {})}), extra_output=extra_output)
@@ -134,6 +137,9 @@ def make_graph(sizes: Sizes, *, extra_output: bool = False) -> ModelProto:
     }
     outputs = {"score": score, "log_magnitude": ["n_frames", sizes.n_bins]}
     nodes = [*_compose_nodes(sizes), *_render_nodes()]
+    if sizes.n_guided:
+        nodes += _guide_nodes()
+        outputs["phase_advance"] = ["n_frames", 2 * sizes.n_guided]
     if extra_output:
         nodes.append(helper.make_node("Identity", ["position"], ["echo"]))
         outputs["echo"] = ["n_frames"]
@@ -196,6 +202,27 @@ def _render_nodes() -> list[NodeProto]:
     ]
 
 
+def _guide_nodes() -> list[NodeProto]:
+    """phase_advance = mean direction of the partials near each bin, by their amplitude."""
+    node = helper.make_node
+    return [
+        node("MatMul", ["amplitudes", "directions"], ["directed"]),
+        node("MatMul", ["amplitudes", "nearness"], ["near"]),
+        node("Add", ["near", "little"], ["near_and_little"]),
+        node("Div", ["directed", "near_and_little"], ["phase_advance"]),
+    ]
+
+
+def _directions(sizes: Sizes) -> tuple[np.ndarray, np.ndarray]:
+    """What each partial adds to each guided bin, and its length, (n_channels, 2 * n_guided)."""
+    center = partial_hertz(sizes)[:, None] * sizes.n_fft / sizes.sample_rate
+    distance = center - np.arange(sizes.n_guided)
+    nearness = np.exp(-(distance**2))
+    angle = 2 * np.pi * distance * sizes.hop_length / sizes.n_fft
+    directions = np.hstack([nearness * np.cos(angle), nearness * np.sin(angle)])
+    return directions, np.hstack([nearness, nearness])
+
+
 def _constants(sizes: Sizes) -> list[TensorProto]:
     pattern = _rhythms(sizes)  # (n_slots, n_channels)
     by_switch = np.zeros((sizes.n_switches, *pattern.shape))
@@ -215,6 +242,9 @@ def _constants(sizes: Sizes) -> list[TensorProto]:
         "slots_per_beat": np.float64(SLOTS_PER_BEAT),
         "minus_decay": np.float64(-_DECAY),
     }
+    if sizes.n_guided:
+        tensors["directions"], tensors["nearness"] = _directions(sizes)
+        tensors["little"] = np.float64(1e-6)
     whole = {"n_slots": sizes.n_slots, "last_axis": [1], "score_shape": pattern.shape}
     return [
         *(numpy_helper.from_array(np.asarray(v, np.float32), n) for n, v in tensors.items()),
@@ -252,13 +282,15 @@ def _golden(sizes: Sizes, offset: float) -> Golden:
     }
     score_in = np.zeros((sizes.n_slots, sizes.n_channels), np.float32)
     score = session.run(["score"], {**feeds, "score_in": score_in})[0]
-    frames = session.run(["log_magnitude"], {**feeds, "score_in": score})[0]
+    outputs = ["log_magnitude", *(["phase_advance"] if sizes.n_guided else [])]
+    frames, *advance = session.run(outputs, {**feeds, "score_in": score})
     return Golden(
         switches=tuple(feeds["switches"].tolist()),
         variation=tuple(feeds["variation"].tolist()),
         positions=tuple(feeds["position"].tolist()),
         log_magnitude=tuple((frames + offset).flatten().tolist()),
         tolerance=GOLDEN_TOLERANCE,
+        phase_advance=tuple(advance[0].flatten().tolist()) if advance else (),
     ).with_magnitude(LOG_FLOOR)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device.synthesis.griffin_lim import RELAXATION, SILENCE, GriffinLim, Magnitudes, Samples
+from device.synthesis.griffin_lim import RELAXATION, SILENCE, Frames, GriffinLim, Samples
 from device.synthesis.kernel.library import FftPlan, InversionState, load_library
 from device.synthesis.kernel.tape import CompiledTape
+from device.synthesis.phase_guide import HOLD, LEAST_CONFIDENCE, MARGIN, STRONGEST_RISE
 
 RADICES = (4, 2, 3, 5)
 # As many go through one call; the music needs one or a few at a time.
@@ -48,43 +49,43 @@ class CompiledGriffinLim(GriffinLim):
         super().__init__(**options)
 
     @property
-    def targets(self) -> Magnitudes:
-        """Target magnitudes, (1 + look_ahead, n_bins), oldest first: a copy."""
+    def targets(self) -> Frames:
+        """Target frames, (1 + look_ahead, frame_size), oldest first: a copy."""
         n_slots = len(self._targets)
         first = self._state.first + n_slots - self.look_ahead - 1
         places = np.arange(first, first + self.look_ahead + 1) % n_slots
-        targets: Magnitudes = self._targets[places]
+        targets: Frames = self._targets[places]
         return targets
 
-    def process(self, magnitudes: Magnitudes) -> Samples:
-        """Invert (n_frames, n_bins) into (n_frames * hop_length,)."""
-        return self._process(magnitudes, None)
+    def process(self, frames: Frames) -> Samples:
+        """Invert (n_frames, frame_size) into (n_frames * hop_length,)."""
+        return self._process(frames, None)
 
-    def processor_onto(self, tape: CompiledTape) -> Callable[[Magnitudes], Samples]:
-        """What inverts (n_frames, n_bins), and plays the samples on the tape, in one call."""
+    def processor_onto(self, tape: CompiledTape) -> Callable[[Frames], Samples]:
+        """What inverts (n_frames, frame_size), and plays the samples on the tape, in one call."""
         return partial(self._process, tape=tape.reference)
 
-    def step(self, magnitude: Magnitudes, out: Samples) -> None:
-        """Take one frame's magnitude, (n_bins,), and write one hop of samples into `out`."""
-        out[:] = self._process(magnitude[np.newaxis], None)
+    def step(self, frame: Frames, out: Samples) -> None:
+        """Take one frame, (frame_size,), and write one hop of samples into `out`."""
+        out[:] = self._process(frame[np.newaxis], None)
 
-    def revise(self, magnitudes: Magnitudes) -> None:
+    def revise(self, frames: Frames) -> None:
         """Initialise the open frames anew; see `GriffinLim.revise`."""
-        self._check_revision(magnitudes)
+        self._check_revision(frames)
         if self.look_ahead:
-            self._revision[:] = magnitudes
+            self._revision[:] = frames
             self._library.inversion_revise(self._reference, self._revision.ctypes.data)
 
-    def _process(self, magnitudes: Magnitudes, tape: Any) -> Samples:
-        n_frames = len(magnitudes)
+    def _process(self, frames: Frames, tape: Any) -> Samples:
+        n_frames = len(frames)
         if n_frames > _MOST_FRAMES:
             pieces = range(0, n_frames, _MOST_FRAMES)
             return np.concatenate(
-                [self._process(magnitudes[i : i + _MOST_FRAMES], tape) for i in pieces]
+                [self._process(frames[i : i + _MOST_FRAMES], tape) for i in pieces]
             )
         # Buffers of our own, whose addresses are known: asking an array for its address costs as
         # much as a third of a hop.
-        self._input[:n_frames] = magnitudes
+        self._input[:n_frames] = frames
         self._library.synthesis_process(
             self._reference, tape, self._input_at, n_frames, self.n_iterations, self._output_at
         )
@@ -102,11 +103,11 @@ class CompiledGriffinLim(GriffinLim):
                 f"half of n_fft a product of {RADICES}"
             )
         self._make_seeds()
-        self._input = np.zeros((_MOST_FRAMES, n_bins), np.float32)
+        self._input = np.zeros((_MOST_FRAMES, self.frame_size), np.float32)
         self._output = np.zeros(_MOST_FRAMES * self.hop_length, np.float32)
         self._input_at, self._output_at = self._input.ctypes.data, self._output.ctypes.data
-        self._targets = np.zeros((n_slots, n_bins), np.float32)
-        self._revision = np.zeros((self.look_ahead, n_bins), np.float32)
+        self._targets = np.zeros((n_slots, self.frame_size), np.float32)
+        self._revision = np.zeros((self.look_ahead, self.frame_size), np.float32)
         turns = np.exp(-2j * np.pi * np.arange(n_half // 2 + 1) / self.n_fft)
         # The state keeps addresses alone, so the arrays are kept here.
         self._arrays: dict[str, NDArray[Any]] = {
@@ -118,9 +119,11 @@ class CompiledGriffinLim(GriffinLim):
             "turns": _planes(turns),
             "seed_in_silence": _planes(self._seed_in_silence),
             "seed_over_sound": _planes(self._seed_over_sound),
+            "rotation": _planes(self._guide.rotation),
             "frames": np.zeros((n_slots, 2, n_half), np.float32),
             "targets": self._targets,
             "estimates": np.zeros((n_slots, 2, n_bins), np.float32),
+            "held": np.zeros((n_slots, n_bins), np.float32),
             "sum": np.zeros((n_slots, 2, self.hop_length // 2), np.float32),
             "work": np.zeros((4, n_half), np.float32),
         }
@@ -131,10 +134,15 @@ class CompiledGriffinLim(GriffinLim):
             half_hop=self.hop_length // 2,
             n_overlap=n_overlap,
             n_active=n_active,
+            n_guided=self.n_guided,
             first=0,
             pull=-RELAXATION / (1 + RELAXATION),
             # By Parseval's theorem; the spectrum has half of the bins.
             silence=SILENCE * 2 / self.n_fft,
+            strongest_rise=STRONGEST_RISE,
+            least_confidence=LEAST_CONFIDENCE**2,
+            hold=HOLD,
+            margin=MARGIN,
             **at,
         )
         self._reference = ctypes.byref(self._state)

@@ -58,7 +58,7 @@ def test_the_newest_version_is_written_and_accepted():
 
 
 def test_a_file_may_not_have_keys_of_a_later_version_than_its_own():
-    with pytest.raises(ContractError, match="found the unknown key scores"):
+    with pytest.raises(ContractError, match="found the unknown key n_guided, scores"):
         ModelCard.from_metadata(metadata(contract_version="1"))
     with pytest.raises(ContractError, match="scores: found scores in version 1, expected none"):
         replace(CARD, contract_version=1, scores={"codec_held_out_db": 1.7})
@@ -141,9 +141,10 @@ def test_accepted_sizes_bound_the_memory_that_a_device_allocates():
     assert len(cards) > 100
     for card in cards:
         ahead = MOST_SCORES * 4 * card.n_slots * card.n_channels
-        drawn = 4 * AHEAD_FRAMES * card.n_bins
+        # As many bins guided as there are.
+        drawn = 4 * AHEAD_FRAMES * 3 * card.n_bins
         assert ahead <= 32 * 2**20
-        assert drawn <= 2 * 2**20
+        assert drawn <= 3 * 2**20
     for n_fft, hop in {(card.n_fft, card.hop_length) for card in cards}:
         inversion = vars(GriffinLim(n_fft=n_fft, hop_length=hop))
         arrays = [a for a in inversion.values() if isinstance(a, np.ndarray) and a.base is None]

@@ -107,14 +107,14 @@ def test_every_listener_is_called_with_the_same_snapshot_when_the_speaker_has_th
 def test_a_model_that_fails_in_the_last_blocks_ends_the_music_with_the_cause(
     make_instrument, network, monkeypatch
 ):
-    magnitude = network.magnitude
+    frames = network.frames
 
     def failing(score, position):
         if position[0] > 1.3:
             raise ModelFailed("it broke")
-        return magnitude(score, position)
+        return frames(score, position)
 
-    monkeypatch.setattr(network, "magnitude", failing)
+    monkeypatch.setattr(network, "frames", failing)
     snapshots = []
     instrument = make_instrument(RecordingSpeaker(), listeners=[snapshots.append], block_frames=1)
     while instrument.voice.failure is None:

@@ -25,6 +25,7 @@ NEXT_MODELS = {
     "other hop and window": {"n_fft": 512, "hop_length": 128},
     "higher rate": {"sample_rate": 32000, "n_fft": 512, "hop_length": 128, "n_switches": 4},
     "lower rate": {"sample_rate": 16000},
+    "guided bins": {"n_guided": 40},
 }
 SAME_SHAPE = ["same shape", "other switches and tempo", "fewer switches", "other loop"]
 

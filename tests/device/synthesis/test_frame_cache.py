@@ -32,12 +32,12 @@ class WatchedNetwork:
         self.fails_in = fails_in
         self._network = network
 
-    def magnitude(self, score, position):
+    def frames(self, score, position):
         thread = threading.current_thread().name
         self.calls.append((thread, len(position)))
         if thread in self.fails_in:
             raise ModelFailed("it broke")
-        return self._network.magnitude(score, position)
+        return self._network.frames(score, position)
 
     @property
     def sizes(self):
@@ -80,7 +80,7 @@ def expected_frames(network, score, first_frame, n_frames):
     sizes = list(FIRST_FRAMES)
     while at < first_frame + n_frames:
         size = sizes.pop(0) if sizes else AHEAD_FRAMES
-        chunks.append(network.magnitude(score, transport.in_loop(transport.beats(at, size))))
+        chunks.append(network.frames(score, transport.in_loop(transport.beats(at, size))))
         at += size
     return np.concatenate(chunks)[:n_frames]
 
@@ -219,7 +219,7 @@ def test_held_frames_are_drawn_half_as_often_and_last_two_hops(make_cache, netwo
     assert np.array_equal(frames[::2], frames[1::2])
     transport = Transport.of(network.card)
     positions = transport.in_loop(transport.beats(100, 64))[::2]
-    np.testing.assert_allclose(frames[::2], network.magnitude(score, positions), rtol=1e-4)
+    np.testing.assert_allclose(frames[::2], network.frames(score, positions), rtol=1e-4)
 
 
 def test_frames_are_held_from_the_next_chunk_on(make_cache, network, score):

@@ -24,7 +24,7 @@ from device.playback.transition import VoiceSwitcher
 from device.switches.base import FixedSwitches
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.performance import Performance
-from device.synthesis.smoother import MagnitudeSmoother
+from device.synthesis.smoother import FrameSmoother
 from device.synthesis.tape import Tape, TapeTransport, limit
 from device.synthesis.vocoder import Vocoder
 from device.synthesis.voice import Voice
@@ -83,10 +83,10 @@ class Playing:
 
 
 class Gliding:
-    """A `MagnitudeSmoother` through a first score and a second one."""
+    """A `FrameSmoother` through a first score and a second one."""
 
     def __init__(self):
-        self._smoother = MagnitudeSmoother(N_BINS, n_smoothed=3)
+        self._smoother = FrameSmoother(N_BINS, n_smoothed=3)
         self._at = 0
 
     def process(self, magnitude):
@@ -177,7 +177,7 @@ def test_a_network_draws_the_requested_number_of_frames(tiny_model, path, n_fram
         np.zeros(network.card.n_switches, np.float32),
         np.zeros(network.card.n_variation, np.float32),
     )
-    drawn = network.magnitude(score, np.zeros(n_frames, np.float32))
+    drawn = network.frames(score, np.zeros(n_frames, np.float32))
     assert drawn.shape == (n_frames, network.card.n_bins)
     assert network.n_not_finite == 0
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from device.audio.loudness import true_peak_db
 from device.model.network import Network
 from device.synthesis.performance import Performance
-from device.synthesis.smoother import MagnitudeSmoother
+from device.synthesis.smoother import FrameSmoother
 from device.synthesis.tape import CEILING
 from device.synthesis.transport import Quantize
 from device.synthesis.vocoder import INVERSION_PRESET
@@ -205,7 +205,7 @@ def test_without_freezing_no_two_passes_are_equal(network):
 
 
 def test_a_change_of_score_is_smoothed_from_the_last_frame():
-    glide = MagnitudeSmoother(2, n_smoothed=3)
+    glide = FrameSmoother(2, n_smoothed=3)
     glide.apply(np.zeros((1, 2), np.float32))
     glide.start()
     frames = np.ones((5, 2), np.float32)
@@ -215,7 +215,7 @@ def test_a_change_of_score_is_smoothed_from_the_last_frame():
 
 
 def test_a_flip_during_smoothing_starts_from_the_smoothed_frame():
-    glide = MagnitudeSmoother(1, n_smoothed=3)
+    glide = FrameSmoother(1, n_smoothed=3)
     glide.apply(np.zeros((1, 1), np.float32))
     glide.start()
     first = np.ones((2, 1), np.float32)

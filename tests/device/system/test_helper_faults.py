@@ -131,17 +131,17 @@ class ScoresAhead(HelperWithFault):
 class FramesAhead(HelperWithFault):
     def make(self):
         network = Network.open(tiny.build(self.tmp_path / "tiny.onnx"))
-        magnitude = network.magnitude
+        frames = network.frames
 
         def drawn(score, beats):
             if threading.current_thread().name == "frames":
                 self.fault()
-            return magnitude(score, beats)
+            return frames(score, beats)
 
-        network.magnitude = drawn
+        network.frames = drawn
         self.score = network.compose(np.array(OFF, np.float32), np.zeros(2, np.float32))
         self.frame = 0
-        self.out = np.zeros((1, network.card.n_bins), np.float32)
+        self.out = np.zeros((1, network.card.frame_size), np.float32)
         return FrameCache(network, Transport.of(network.card, None), ahead=True)
 
     def works(self):

@@ -22,17 +22,19 @@ from device.updates.runtime_checks import (
 class ChangedNetwork:
     """The tiny network, with other frames or another score."""
 
-    def __init__(self, network, frames=None, score=None):
+    def __init__(self, network, frames=None, score=None, advance=None):
         self.card = network.card
         self._network, self._frames, self._score = network, frames, score
+        self._advance = advance
 
     def compose(self, switches, variation):
         score = self._network.compose(switches, variation)
         return score if self._score is None else self._score(switches, score)
 
-    def log_magnitude(self, score, position):
-        frames = self._network.log_magnitude(score, position)
-        return frames if self._frames is None else self._frames(frames)
+    def render(self, score, position):
+        frames, advance = self._network.render(score, position)
+        advance = advance if self._advance is None else self._advance
+        return frames if self._frames is None else self._frames(frames), advance
 
 
 def states(n_switches):
@@ -98,6 +100,12 @@ def test_a_state_with_a_number_that_is_not_finite_is_refused_by_name(network, va
 
     with pytest.raises(InvalidAudio, match="state 101: found numbers that are not finite"):
         check_levels(ChangedNetwork(network, score=change))
+
+
+def test_a_phase_advance_that_is_not_finite_is_refused(network):
+    advance = np.full((64, 8), np.nan, np.float32)
+    with pytest.raises(InvalidAudio, match="state 000: found numbers that are not finite"):
+        check_levels(ChangedNetwork(network, advance=advance))
 
 
 def test_a_state_louder_than_full_scale_is_refused_by_name(network):

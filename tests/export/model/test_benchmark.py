@@ -7,7 +7,7 @@ import pytest
 
 from device.synthesis.frame_cache import AHEAD_FRAMES
 from export.model.benchmark import BOARDS, Board, Speed, measure_speed
-from export.model.graph import Weights, nodes_behind, weights
+from export.model.graph import DRAWN, Weights, nodes_behind, weights
 from tests.support.tiny_model import Sizes, describe
 
 # Four beats at 120 bpm: a loop of two seconds, with four scores composed in each.
@@ -74,9 +74,9 @@ def test_the_smaller_board_is_the_slower_one():
 
 
 def test_weights_are_counted_for_each_half_and_none_twice(trace):
-    compose, render = (weights(trace.graph, name) for name in ("score", "log_magnitude"))
+    compose, render = (weights(trace.graph, *names) for names in (["score"], DRAWN))
     every = {tensor.name: tensor for tensor in trace.graph.initializer}
-    read = {name for node in nodes_behind(trace.graph, "log_magnitude") for name in node.input}
+    read = {name for node in nodes_behind(trace.graph, *DRAWN) for name in node.input}
     assert render.n == sum(np.prod(every[name].dims) for name in read & set(every))
     assert compose.n + render.n <= 1.1 * sum(np.prod(t.dims) for t in every.values())
     assert compose.n_bytes >= 4 * compose.n * 0.9

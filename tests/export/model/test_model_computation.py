@@ -35,10 +35,13 @@ def test_it_draws_what_torch_draws_whatever_the_number_of_frames(exported, graph
     score = np.random.default_rng(1).standard_normal((64, run.config.n_channels))
     score = score.astype(np.float32)
     position = np.linspace(0, 15.99, n_frames, dtype=np.float32)
-    expected = graph.render(torch.from_numpy(score), torch.from_numpy(position)).numpy()
-    frames = exported.network.log_magnitude(score, position)
-    assert frames.shape == (n_frames, run.config.analysis.n_bins)
-    np.testing.assert_allclose(frames, expected, atol=1e-3)
+    expected = graph.render(torch.from_numpy(score), torch.from_numpy(position))
+    frames, advance = exported.network.render(score, position)
+    analysis = run.config.analysis
+    assert frames.shape == (n_frames, analysis.n_bins)
+    assert advance.shape == (n_frames, 2 * analysis.n_guided) and analysis.n_guided
+    np.testing.assert_allclose(frames, expected[0].numpy(), atol=1e-3)
+    np.testing.assert_allclose(advance, expected[1].numpy(), atol=1e-3)
 
 
 @torch.no_grad()
@@ -49,23 +52,23 @@ def test_the_file_draws_what_the_trained_codec_decodes(exported, run):
     bands = codec.decode(digits, torch.zeros(1))[0]
     expected = bands @ torch.from_numpy(analysis.expansion).T
     position = analysis.grid(64).astype(np.float32)
-    frames = exported.network.log_magnitude(codec.writer(digits)[0].numpy(), position)
+    frames = exported.network.render(codec.writer(digits)[0].numpy(), position)[0]
     np.testing.assert_allclose(frames, expected.numpy(), atol=1e-3)
 
 
 def test_positions_wrap_round_at_the_end_of_the_loop(exported, states):
     score = exported.network.compose(*states[2])
     position = np.array([0.25, 3.0, 15.5], np.float32)
-    here = exported.network.log_magnitude(score, position)
-    around = exported.network.log_magnitude(score, position + 16)
+    here = exported.network.render(score, position)[0]
+    around = exported.network.render(score, position + 16)[0]
     np.testing.assert_allclose(here, around, atol=1e-4)
 
 
 def test_frames_can_be_drawn_in_any_blocks(exported, states):
     score = exported.network.compose(*states[3])
     position = np.linspace(0, 2, 12, dtype=np.float32)
-    whole = exported.network.log_magnitude(score, position)
-    blocks = [exported.network.log_magnitude(score, part) for part in np.split(position, [1, 5])]
+    whole = exported.network.render(score, position)[0]
+    blocks = [exported.network.render(score, part)[0] for part in np.split(position, [1, 5])]
     np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-5)
 
 
@@ -103,8 +106,9 @@ def test_the_golden_output_is_the_same_in_torch_and_on_the_device(exported, grap
     exported.network.replay_golden()
     with torch.no_grad():
         score, _ = graph.compose(torch.tensor(golden.switches), torch.tensor(golden.variation))
-        frames = graph.render(score, torch.tensor(golden.positions))
+        frames, advance = graph.render(score, torch.tensor(golden.positions))
     np.testing.assert_allclose(frames.flatten(), golden.log_magnitude, atol=1e-4)
+    np.testing.assert_allclose(advance.flatten(), golden.phase_advance, atol=1e-4)
 
 
 @torch.no_grad()

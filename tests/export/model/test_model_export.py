@@ -98,8 +98,10 @@ def test_a_disk_that_does_not_keep_what_was_written_is_reported(run, traced, tar
 def test_a_file_that_computes_other_values_than_its_graph_is_refused(
     run, traced, target, monkeypatch
 ):
-    drawn = Network.log_magnitude
-    monkeypatch.setattr(Network, "log_magnitude", lambda *a: drawn(*a) + np.float32(0.01))
+    drawn = Network.render
+    monkeypatch.setattr(
+        Network, "render", lambda *a: (drawn(*a)[0] + np.float32(0.01), *drawn(*a)[1:])
+    )
     refuse(run, target, ExportError, r"parity of the file: found a difference of 1\.00e-02 from")
 
 
@@ -127,7 +129,9 @@ def test_parity_above_the_largest_difference_is_none(difference):
 
 @torch.no_grad()
 def test_a_network_that_draws_nan_is_refused(run, graph, traced, monkeypatch):
-    monkeypatch.setattr(graph.render, "forward", lambda *_: torch.full((64, 129), torch.nan))
+    monkeypatch.setattr(
+        graph.render, "forward", lambda *_: (torch.full((64, 129), torch.nan), torch.zeros(64, 16))
+    )
     measured = parity.measure(run, graph, parity.TracedGraph(traced))
     with pytest.raises(ExportError, match="difference of nan"):
         measured.check()
@@ -150,3 +154,18 @@ def test_a_file_is_written_through_a_link_which_stays(run, trace, tmp_path, monk
     assert link.is_symlink()
     assert Network.open(target).card.title == "Linked"
     assert {path.name for path in tmp_path.iterdir()} == {link.name, target.name}
+
+
+@torch.no_grad()
+def test_other_phase_advances_than_the_codecs_are_refused(run, graph, traced, monkeypatch):
+    render = graph.render.forward
+
+    def turned(*inputs):
+        frames, advance = render(*inputs)
+        return frames, advance + 0.01
+
+    monkeypatch.setattr(graph.render, "forward", turned)
+    measured = parity.measure(run, graph, parity.TracedGraph(traced))
+    assert measured.largest_advance_difference == pytest.approx(0.01, abs=1e-4)
+    with pytest.raises(ExportError, match=r"difference of 1\.00e-02 of phase advances"):
+        measured.check()

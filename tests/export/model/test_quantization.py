@@ -11,7 +11,7 @@ from device.model.network import Network
 from export.commands.export import export
 from export.model import model_file
 from export.model.benchmark import Speed
-from export.model.graph import nodes_behind, weights
+from export.model.graph import DRAWN, nodes_behind, weights
 from export.model.model_file import export_run
 from export.model.parity import ExportError, TracedGraph, parity_inputs
 from export.model.quantization import Distance, check_faster, compare, spectral_distance_db, to_int8
@@ -39,8 +39,8 @@ def speeds(monkeypatch, trace):
 
 
 def test_every_product_of_the_render_half_is_rounded_and_none_of_the_compose_half(trace, rounded):
-    n_products = sum(n.op_type == "Gemm" for n in nodes_behind(trace.graph, "log_magnitude"))
-    drawing = nodes_behind(rounded.graph, "log_magnitude")
+    n_products = sum(n.op_type == "Gemm" for n in nodes_behind(trace.graph, *DRAWN))
+    drawing = nodes_behind(rounded.graph, *DRAWN)
     assert sum(node.op_type == "MatMulInteger" for node in drawing) == n_products
     composing = nodes_behind(rounded.graph, "score")
     assert not any(node.op_type == "MatMulInteger" for node in composing)
@@ -53,7 +53,7 @@ def test_rounding_leaves_the_graph_it_was_given_alone(trace):
 
 
 def test_rounded_weights_are_about_a_quarter_as_large(trace, rounded):
-    before, after = (weights(m.graph, "log_magnitude") for m in (trace, rounded))
+    before, after = (weights(m.graph, *DRAWN) for m in (trace, rounded))
     # Of a network this small the scales and biases, which stay float32, are a good part.
     assert after.n_bytes < 0.6 * before.n_bytes
 
@@ -111,6 +111,7 @@ def test_what_is_below_silence_does_not_count():
         ({"mean_db": 1.2}, "a mean log-spectral distance of 1.20 dB, expected at most 1 dB"),
         ({"mean_db": np.nan}, "a mean log-spectral distance of nan dB, expected at most 1 dB"),
         ({"largest_db": 4.5}, "a largest log-spectral distance of 4.50 dB, expected at most 4 dB"),
+        ({"mean_advance": 0.2}, "phase advances 0.20 apart on average, expected at most 0.1"),
         ({"outliers": 0.03}, "3.0% of the frames more than 2 dB away, expected at most 2%"),
     ],
 )

@@ -46,7 +46,7 @@ def test_the_graph_draws_bins_whatever_the_bands(config):
     graph, (bits, variation, position) = BoxGraph(run).eval(), STATE
     with torch.no_grad():
         score, _ = graph.compose(bits, variation)
-        frames = graph.render(score, position)
+        frames, _ = graph.render(score, position)
     torch.testing.assert_close(frames, drawn(run, *STATE))
 
 
@@ -56,7 +56,7 @@ def test_the_device_plays_a_model_with_linear_bands(tmp_path):
     network = Network.open(tmp_path / "model.onnx")
     assert network.card.switch_labels == run.switch_labels
     bits, variation, position = (part.numpy() for part in STATE)
-    frames = network.log_magnitude(network.compose(bits, variation), position)
+    frames = network.render(network.compose(bits, variation), position)[0]
     torch.testing.assert_close(torch.from_numpy(frames), drawn(run, *STATE))
 
 
@@ -65,7 +65,7 @@ def drawn(run, bits, variation, position):
     """The same frames computed in torch with the expansion matrix, step by step."""
     made, analysis = run.networks, run.config.analysis
     latent = made.axes.latent(bits[None], variation[None])
-    rows = made.codec.writer(made.composer.code_indices(latent).float() - 2)[0]
+    rows = made.codec.writer(made.composer.code_indices(latent, variation[None]).float() - 2)[0]
     slots = position * 4
     bands = made.codec.render(rows[slots.long() % N_SLOTS], slots % 1)
     return bands @ torch.from_numpy(analysis.expansion).T

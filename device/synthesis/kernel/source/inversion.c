@@ -4,6 +4,8 @@
 #include <string.h>
 
 #define TINY 1e-9f
+/* Weight of a guided first guess: nothing is left of the overlap. */
+#define OVERRIDE 1e6f
 /* Partial sums of a dot product: a fixed number, so that the result is the same whatever the width
    of the processor's vectors. */
 #define N_SUMS 8
@@ -13,6 +15,12 @@ static int n_slots(const inversion *s) { return s->n_active + s->n_overlap - 1; 
 /* The slot of the frame at a place of the queue: 0 is the oldest active one, final ones are below. */
 static int slot_of(const inversion *s, int place) {
     return (s->first + s->n_overlap - 1 + place) % n_slots(s);
+}
+
+static size_t row_size(const inversion *s) { return s->n_half + 1 + 2 * (size_t)s->n_guided; }
+
+static const float *target_at(const inversion *s, int place) {
+    return s->targets + row_size(s) * slot_of(s, place);
 }
 
 static float *frame_at(const inversion *s, int place) {
@@ -49,9 +57,11 @@ static void cut_frame(const inversion *s, int place, const float *restrict windo
     }
 }
 
-/* One bin: what was measured plus `pull` times the previous estimate, at the target's magnitude. */
+/* One bin: what was measured plus `pull` times the previous estimate, at the target's magnitude. A
+   guided bin that is sure is held: its estimate has more weight. */
 #define PROJECT(bin, measured_re, measured_im, re, im)                                             \
-    float re = (measured_re) + pull * er[bin], im = (measured_im) + pull * ei[bin];                \
+    float re = (measured_re) + (pull + held[bin]) * er[bin];                                       \
+    float im = (measured_im) + (pull + held[bin]) * ei[bin];                                       \
     {                                                                                              \
         const float gain = target[bin] / (sqrtf(re * re + im * im) + TINY);                        \
         re *= gain;                                                                                \
@@ -65,8 +75,8 @@ static void cut_frame(const inversion *s, int place, const float *restrict windo
    With even samples E and odd samples O, bin k of the frame is E[k] + w^k O[k], and bin n_half - k
    the conjugate of E[k] - w^k O[k]; both come from z[k] = E[k] + i O[k] and z[n_half - k]. */
 static void project(int n, float pull, const float *restrict turns, planes z,
-                    const float *restrict target, float *restrict er, float *restrict ei,
-                    planes out) {
+                    const float *restrict target, const float *restrict held, float *restrict er,
+                    float *restrict ei, planes out) {
     const float *restrict wr = turns, *restrict wi = turns + n / 2 + 1;
     const float *restrict zr = z.re, *restrict zi = z.im;
     float *restrict yr = out.re, *restrict yi = out.im;
@@ -112,7 +122,8 @@ static void project_frame(inversion *s, int place, float pull) {
     const planes low = {s->work, s->work + n}, high = {s->work + 2 * n, s->work + 3 * n};
     const planes z = fft_transform(&s->fft, low, high);
     const planes y = z.re == low.re ? high : low;
-    project(n, pull, s->turns, z, s->targets + (size_t)n_bins * slot, estimate, estimate + n_bins, y);
+    const float *held = s->held + (size_t)n_bins * slot;
+    project(n, pull, s->turns, z, target_at(s, place), held, estimate, estimate + n_bins, y);
     const planes inverse = fft_transform(&s->fft, (planes){y.im, y.re}, (planes){z.im, z.re});
     const float *restrict even = inverse.im, *restrict odd = inverse.re;
     const float *restrict window = s->synthesis;
@@ -132,17 +143,45 @@ static float energy(const float *x, int n) {
     return total;
 }
 
-/* Gives the frame at `place` the phase of what its predecessors overlap into it. */
-static void initialise_phase(inversion *s, int place, const float *magnitude) {
+/* Writes the predecessor's phases, advanced as the target says, into the bins that are sure of it. */
+static void guide(const inversion *s, int place) {
+    const int n = s->n_guided, n_bins = s->n_half + 1;
+    const size_t at = (size_t)n_bins * slot_of(s, place);
+    const float *restrict old = target_at(s, place - 1), *restrict new = target_at(s, place);
+    const float *restrict advance = new + n_bins;
+    const float *restrict pr = s->estimates + 2 * (size_t)n_bins * slot_of(s, place - 1);
+    const float *restrict pi = pr + n_bins;
+    const float *restrict rr = s->rotation, *restrict ri = rr + n;
+    float *restrict er = s->estimates + 2 * at, *restrict ei = er + n_bins;
+    float *restrict held = s->held + at;
+    for (int k = 0; k < n; k++) {
+        const float ar = advance[k], ai = advance[n + k];
+        const float tr = rr[k] * ar - ri[k] * ai, ti = rr[k] * ai + ri[k] * ar;
+        const float re = pr[k] * tr - pi[k] * ti, im = pr[k] * ti + pi[k] * tr;
+        const float gain = OVERRIDE * new[k] / (sqrtf(re * re + im * im) + TINY);
+        const float squared = ar * ar + ai * ai, confidence = squared < 1.0f ? squared : 1.0f;
+        const int is_sure = (confidence >= s->least_confidence) &
+                            (new[k] <= s->strongest_rise * old[k]);
+        er[k] = is_sure ? re * gain : er[k];
+        ei[k] = is_sure ? im * gain : ei[k];
+        held[k] = is_sure ? s->hold * confidence / (s->margin - confidence) : 0.0f;
+    }
+}
+
+/* Gives the frame at `place` the phase of what its predecessors overlap into it, or the one that its
+   phase advance says. */
+static void initialise_phase(inversion *s, int place, const float *row) {
     const int n = s->n_half, n_bins = n + 1, slot = slot_of(s, place);
     float *restrict estimate = s->estimates + 2 * (size_t)n_bins * slot;
-    memcpy(s->targets + (size_t)n_bins * slot, magnitude, sizeof(float) * n_bins);
+    float *restrict magnitude = s->targets + row_size(s) * slot;
+    memcpy(magnitude, row, sizeof(float) * row_size(s));
     overlap_add(s, place, place + s->n_overlap, place);
     cut_frame(s, place, s->initial_windows + 2 * (size_t)n * place);
     const int is_silent = energy(s->work, 2 * n) <= s->silence * energy(magnitude, n_bins);
     const float *seed = is_silent ? s->seed_in_silence : s->seed_over_sound;
     for (int k = 0; k < n_bins; k++) estimate[k] = magnitude[k] * seed[k];
     for (int k = 0; k < n_bins; k++) estimate[n_bins + k] = magnitude[k] * seed[n_bins + k];
+    guide(s, place);
     project_frame(s, place, 1.0f);
 }
 
@@ -166,17 +205,17 @@ static void output_hop(inversion *s, float *restrict out) {
     }
 }
 
-void inversion_process(inversion *s, const float *magnitudes, int32_t n_frames,
+void inversion_process(inversion *s, const float *rows, int32_t n_frames,
                        int32_t n_iterations, float *out) {
     for (int f = 0; f < n_frames; f++) {
         s->first = (s->first + 1) % n_slots(s);
-        initialise_phase(s, s->n_active - 1, magnitudes + (size_t)f * (s->n_half + 1));
+        initialise_phase(s, s->n_active - 1, rows + f * row_size(s));
         for (int i = 0; i < n_iterations; i++) project_all(s);
         output_hop(s, out + (size_t)f * 2 * s->half_hop);
     }
 }
 
-void inversion_revise(inversion *s, const float *magnitudes) {
+void inversion_revise(inversion *s, const float *rows) {
     for (int place = 1; place < s->n_active; place++)
-        initialise_phase(s, place, magnitudes + (size_t)(place - 1) * (s->n_half + 1));
+        initialise_phase(s, place, rows + (place - 1) * row_size(s));
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from device.synthesis.griffin_lim import GriffinLim
-from device.synthesis.kernel.fingerprint import EXPECTED, fingerprint
+from device.synthesis.kernel.fingerprint import EXPECTED, as_rows, fingerprint
 from device.synthesis.kernel.griffin_lim import CompiledGriffinLim, fits
 from device.synthesis.kernel.tape import CompiledTape
 from device.synthesis.tape import Tape
@@ -36,6 +36,11 @@ def decaying_noise(n_frames, n_fft, seed=0):
     return (20 * noise * np.exp(-np.arange(n_bins) / 60)).astype(np.float32)
 
 
+def with_advances(magnitudes, n_guided, seed=1):
+    vectors = np.random.default_rng(seed).uniform(-0.7, 0.7, (2, len(magnitudes), n_guided))
+    return as_rows(magnitudes, *vectors)
+
+
 def both(n_fft, hop_length, window, look_ahead, **options):
     options |= {"n_fft": n_fft, "hop_length": hop_length, "window": window}
     options |= {"look_ahead": look_ahead}
@@ -65,6 +70,19 @@ def test_a_revision_is_that_of_the_reference(size):
     assert np.array_equal(reference.targets, compiled.targets)
     samples = [stream.process(magnitudes[30:36]) for stream in (reference, compiled)]
     assert relative_error(*samples) < 1e-4
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("n_guided", [1, 96])
+def test_guided_hops_are_those_of_the_reference(size, n_guided):
+    reference, compiled = both(*size, n_guided=n_guided)
+    frames = with_advances(decaying_noise(size[-1] + 5, size[0]), n_guided)
+    assert relative_error(reference.process(frames), compiled.process(frames)) < 1e-4
+    for stream in (reference, compiled):
+        stream.revise(frames[: size[-1]])
+    assert np.array_equal(reference.targets, compiled.targets)
+    samples = [stream.process(frames[-3:]) for stream in (reference, compiled)]
+    assert relative_error(*samples) < 1e-3
 
 
 @pytest.mark.parametrize("n_frames", [0, 1, 7, 8, 50])
