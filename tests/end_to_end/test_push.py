@@ -108,7 +108,7 @@ def spectrum_of(model: Path):
     off = np.zeros(card.n_switches, np.float32)
     score = network.compose(off, np.zeros(card.n_variation, np.float32))
     position = np.linspace(0, card.beats_per_loop, 256, endpoint=False, dtype=np.float32)
-    drawn = network.frames(score, position).mean(axis=0)
+    drawn = network.frames(score, position)[:, : card.n_bins].mean(axis=0)
     grid = np.linspace(0, 1, WINDOW // 2 + 1)
     spectrum = np.interp(grid, np.linspace(0, 1, card.n_bins), drawn)
     return spectrum / np.linalg.norm(spectrum)
