@@ -14,7 +14,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from torch import Tensor, nn
 
 from device.model.contract import SLOTS_PER_BEAT
-from training.networks.codec import BinScatter
+from training.networks.frame_decoder import BinScatter
 from training.run.run_folder import FinishedRun
 
 OPSET = 20

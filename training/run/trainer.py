@@ -18,6 +18,7 @@ from torch import nn
 
 from training.corpus.format import is_positive, is_whole
 from training.features.dataset import Features
+from training.run.codec_stage import CodecStage
 from training.run.config import (
     CODEC_SETTINGS,
     COMPOSER_SETTINGS,
@@ -37,7 +38,7 @@ from training.run.run_folder import (
     save_atomically,
     save_json,
 )
-from training.run.stages import STAGES, CodecStage, ComposerStage, Stage, encode_corpus
+from training.run.stages import STAGES, ComposerStage, Stage, encode_corpus
 from training.run.training_log import Progress, TrainingLog
 
 CHECKPOINT_SECONDS = 60.0

@@ -5,14 +5,13 @@ import torch
 
 from tests.support.tiny_run import ANALYSIS, CONFIG, N_SLOTS, networks
 from training.networks.codec import (
-    BinScatter,
-    NoiseTexture,
     advance_loss,
     codec_loss,
     laplace_nll,
     quantise,
     wrap,
 )
+from training.networks.frame_decoder import BinScatter, NoiseTexture
 
 N_LOOPS = 3
 N_FRAMES = N_SLOTS * ANALYSIS.frames_per_slot

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from tests.support.tiny_run import CONFIG, networks, same_bits, toy_features, trained, weights
+from training.run.codec_stage import CodecStage
 from training.run.config import TrainingError
 from training.run.distributed import SINGLE_PROCESS, ProcessGroup
-from training.run.stages import CodecStage, ComposerStage, encode_corpus
+from training.run.stages import ComposerStage, encode_corpus
 from training.run.trainer import Budget, Trainer
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,175 @@
+"""The first stage of a run: the codec learns to reconstruct loops.
+
+Every batch depends on (seed, stage, step) alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.features.dataset import Features
+from training.networks.codec import advance_loss, codec_loss, laplace_nll
+from training.networks.modulation_loss import modulation_loss
+from training.run.config import STRETCH_SLOTS, Config
+from training.run.distributed import SINGLE_PROCESS, ProcessGroup
+from training.run.networks import Networks
+
+# Of the magnitude: loud bins count more, and quiet partials still count.
+ADVANCE_EXPONENT = 0.7
+
+
+class CodecStage:
+    """Trains encoder, score decoder and frame decoder to reconstruct loops."""
+
+    name = "codec"
+
+    def __init__(
+        self,
+        networks: Networks,
+        features: Features,
+        config: Config,
+        process_group: ProcessGroup = SINGLE_PROCESS,
+    ) -> None:
+        self.codec = networks.codec
+        self.features = features
+        self.config = config
+        self.process_group = process_group
+        self.peak_rate = config.codec_rate
+        decoder = [*self.codec.writer.parameters(), *self.codec.renderer.parameters()]
+        self.parameters = decoder if config.continues else list(self.codec.parameters())
+        self.device = self.codec.mean.device
+
+    def begin(self) -> None:
+        """Normalise: mean per band and overall spread, from a sample of the training loops."""
+        if self.config.continues:
+            return
+        some = self.features.train[:: max(1, len(self.features.train) // 200)]
+        sample = torch.from_numpy(self.features.log_bands[some][:, ::8].astype(np.float32))
+        self.codec.mean.copy_(sample.mean(dim=(0, 1)))
+        # In a silent corpus the spread is 0.
+        self.codec.std.copy_(sample.std().clamp_min(1e-3))
+
+    def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Encode whole loops, draw some of their slots."""
+        del progress
+        rng = np.random.default_rng([self.config.seed, 1, step])
+        size = min(self.config.codec_loops, len(self.features.train))
+        loops = np.sort(rng.choice(self.features.train, size, replace=False))
+        n_drawn = self.config.codec_slots // STRETCH_SLOTS
+        which = np.sort(rng.integers(0, size, n_drawn))[self.process_group.shard(n_drawn)]
+        start = rng.integers(0, self.features.n_slots, n_drawn)[self.process_group.shard(n_drawn)]
+        # Only the loops that this process's stretches are in.
+        drawn = self._draw(
+            loops[which[0] : which[-1] + 1], self._stretches(which - which[0], start)
+        )
+        error, weight = drawn.middle - drawn.target, self.process_group.shard_weight(n_drawn)
+        parts = {
+            "loss": codec_loss(drawn.middle, drawn.target),
+            "spread": laplace_nll(drawn.log_spread, error),
+            "modulation": self.config.modulation_weight * drawn.modulation_error(len(which)),
+        }
+        if self.config.analysis.n_guided:
+            parts["advance"] = self.config.advance_weight * drawn.advance_error()
+        loss = torch.stack(list(parts.values())).sum() * weight
+        figures = {**parts, "l1": error.abs().mean()}
+        return loss, {name: (part * weight).item() for name, part in figures.items()}
+
+    def _stretches(self, which: NDArray[np.int64], start: NDArray[np.int64]) -> Tensor:
+        """Slots of a batch that stretches consist of; a loop wraps round at its end."""
+        slots = (start[:, None] + np.arange(STRETCH_SLOTS)) % self.features.n_slots
+        chosen = which[:, None] * self.features.n_slots + slots
+        return torch.from_numpy(chosen.ravel()).to(self.device)
+
+    def evaluate(self) -> dict[str, float]:
+        """Mean absolute error in dB on held-out loops, all slots."""
+        loops = self.features.held_out[:8]
+        if not len(loops):
+            return {}
+        every = torch.arange(len(loops) * self.features.n_slots, device=self.device)
+        drawn = self._draw(loops, every)
+        nepers = (drawn.middle - drawn.target).abs().mean() * self.codec.std
+        figures = {"held_out_db": nepers.item() * 20 / np.log(10)}
+        if self.config.analysis.n_guided:
+            figures["held_out_advance"] = drawn.advance_error().item()
+        return figures
+
+    def finish(self) -> None:
+        """Nothing to do."""
+
+    def _draw(self, loops: NDArray[np.int64], chosen: Tensor) -> "Drawn":
+        per_slot = self.config.analysis.frames_per_slot
+        log_bands = torch.from_numpy(self.features.log_bands[loops].astype(np.float32))
+        offset = torch.from_numpy(self.features.offsets[loops]).to(self.device)
+        log_bands = log_bands.to(self.device, non_blocking=True)
+        rows = self.codec.writer(self._encode(log_bands, offset)).flatten(0, 1)[chosen]
+        shift = offset.repeat_interleave(self.features.n_slots)[chosen]
+        phase = (torch.arange(per_slot, device=self.device) + shift[:, None]) / per_slot
+        rows, renderer = rows.repeat_interleave(per_slot, dim=0), self.codec.renderer
+        predicted = renderer.predict(rows, phase.flatten())
+        middle, log_spread = predicted.middle.float(), predicted.log_spread.float()
+        # No gradient to the spread here, either.
+        sounding = renderer.add_noise_texture(
+            middle, log_spread.detach(), renderer.grain(rows, phase.flatten())
+        )
+        log_bands = log_bands.view(-1, per_slot, log_bands.shape[-1])[chosen]
+        target = self.codec.normalise(log_bands)
+        n_guided = self.config.analysis.n_guided
+        advance = torch.from_numpy(self.features.advance[loops]).to(self.device)
+        return Drawn(
+            middle=middle.view_as(target),
+            log_spread=log_spread.view_as(target),
+            sounding=sounding.view_as(target),
+            target=target,
+            advance=predicted.advance,
+            true_advance=advance.view(-1, per_slot, n_guided)[chosen].flatten(0, 1),
+            weight=self._loudness_weight(log_bands.flatten(0, 1)),
+        )
+
+    def _loudness_weight(self, log_bands: Tensor) -> Tensor:
+        """How much the phase advance of a bin counts, (n_frames, n_guided): what sounds decides."""
+        analysis = self.config.analysis
+        magnitude = analysis.magnitude(log_bands)[:, : analysis.n_guided] ** ADVANCE_EXPONENT
+        return magnitude / (magnitude.mean(dim=1, keepdim=True) + analysis.floor)
+
+    def _encode(self, log_bands: Tensor, offset: Tensor) -> Tensor:
+        learning = torch.is_grad_enabled() and not self.config.continues
+        with torch.set_grad_enabled(learning):
+            return self.codec.encode(log_bands, offset)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Decoded slots and their targets, all (n_slots, frames_per_slot, n_bands).
+
+    Attributes
+    ----------
+    middle, log_spread : Tensor
+        Of `FrameDecoder.predict`.
+    sounding : Tensor
+        With noise texture.
+    target : Tensor
+    advance : (n_frames, 2 * n_guided)
+        Phase advance of the lowest bins.
+    true_advance, weight : (n_frames, n_guided)
+        In 1/256 of a turn, and how much it counts.
+    """
+
+    middle: Tensor
+    log_spread: Tensor
+    sounding: Tensor
+    target: Tensor
+    advance: Tensor
+    true_advance: Tensor
+    weight: Tensor
+
+    def advance_error(self) -> Tensor:
+        """`advance_loss` of all frames."""
+        return advance_loss(self.advance, self.true_advance, self.weight)
+
+    def modulation_error(self, n_stretches: int) -> Tensor:
+        """`modulation_loss` of the slots, which are stretches one after another."""
+        shape = (n_stretches, -1, self.target.shape[2])
+        return modulation_loss(self.sounding.reshape(shape), self.target.reshape(shape))
