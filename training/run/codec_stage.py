@@ -61,10 +61,12 @@ class CodecStage:
         n_drawn = self.config.codec_slots // STRETCH_SLOTS
         which = np.sort(rng.integers(0, size, n_drawn))[self.process_group.shard(n_drawn)]
         start = rng.integers(0, self.features.n_slots, n_drawn)[self.process_group.shard(n_drawn)]
+        # A loop wraps round at its end.
+        slots = (start[:, None] + np.arange(STRETCH_SLOTS)) % self.features.n_slots
         # Only the loops that this process's stretches are in.
-        drawn = self._draw(
-            loops[which[0] : which[-1] + 1], self._stretches(which - which[0], start)
-        )
+        own = loops[which[0] : which[-1] + 1]
+        chosen = (which - which[0])[:, None] * self.features.n_slots + slots
+        drawn = self._draw(own, torch.from_numpy(chosen.ravel()).to(self.device))
         error, weight = drawn.middle - drawn.target, self.process_group.shard_weight(n_drawn)
         parts = {
             "loss": codec_loss(drawn.middle, drawn.target),
@@ -76,12 +78,6 @@ class CodecStage:
         loss = torch.stack(list(parts.values())).sum() * weight
         figures = {**parts, "l1": error.abs().mean()}
         return loss, {name: (part * weight).item() for name, part in figures.items()}
-
-    def _stretches(self, which: NDArray[np.int64], start: NDArray[np.int64]) -> Tensor:
-        """Slots of a batch that stretches consist of; a loop wraps round at its end."""
-        slots = (start[:, None] + np.arange(STRETCH_SLOTS)) % self.features.n_slots
-        chosen = which[:, None] * self.features.n_slots + slots
-        return torch.from_numpy(chosen.ravel()).to(self.device)
 
     def evaluate(self) -> dict[str, float]:
         """Mean absolute error in dB on held-out loops, all slots."""
@@ -104,7 +100,9 @@ class CodecStage:
         log_bands = torch.from_numpy(self.features.log_bands[loops].astype(np.float32))
         offset = torch.from_numpy(self.features.offsets[loops]).to(self.device)
         log_bands = log_bands.to(self.device, non_blocking=True)
-        rows = self.codec.writer(self._encode(log_bands, offset)).flatten(0, 1)[chosen]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.continues):
+            codes = self.codec.encode(log_bands, offset)
+        rows = self.codec.writer(codes).flatten(0, 1)[chosen]
         shift = offset.repeat_interleave(self.features.n_slots)[chosen]
         phase = (torch.arange(per_slot, device=self.device) + shift[:, None]) / per_slot
         rows, renderer = rows.repeat_interleave(per_slot, dim=0), self.codec.renderer
@@ -133,11 +131,6 @@ class CodecStage:
         analysis = self.config.analysis
         magnitude = analysis.magnitude(log_bands)[:, : analysis.n_guided] ** ADVANCE_EXPONENT
         return magnitude / (magnitude.mean(dim=1, keepdim=True) + analysis.floor)
-
-    def _encode(self, log_bands: Tensor, offset: Tensor) -> Tensor:
-        learning = torch.is_grad_enabled() and not self.config.continues
-        with torch.set_grad_enabled(learning):
-            return self.codec.encode(log_bands, offset)
 
 
 @dataclass(frozen=True)
