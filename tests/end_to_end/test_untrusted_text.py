@@ -115,6 +115,8 @@ def test_the_path_of_a_missing_status_is_not_printed_as_markup(folder):
         ("train", UNTRUSTED, "--out", "run", "--steps", "1"),
         ("study", UNTRUSTED, "--out", "a.html"),
         ("audition", UNTRUSTED, "--out", "a.html"),
+        ("faceplate", UNTRUSTED),
+        ("faceplate", "a.onnx", "--out", UNTRUSTED + ".png"),
         ("export", UNTRUSTED, "--out", "a.onnx"),
         ("push", UNTRUSTED, "a.onnx"),
         ("push", "host", UNTRUSTED),

@@ -296,7 +296,7 @@ def _marks(number: int, label: str, centre: tuple[float, float], sizes: Sizes) -
     top = foot - _LABEL_HEIGHT
     box = Box(sizes.pitch - 2 * _LABEL_INSET, _LABEL_HEIGHT, _LARGEST, _SMALLEST)
     size, lines = fit(label, box)
-    disc = top - _NUMBER_DIAMETER / 2
+    disc = top - 0.6 - _NUMBER_DIAMETER / 2
     yield Circle(x, disc, _NUMBER_DIAMETER, fill=ACCENT)
     yield Text(x, disc + 0.95, 2.6, str(number), bold=True, fill=WHITE)
     baseline = top + (_LABEL_HEIGHT - 1.15 * size * len(lines)) / 2 + 0.87 * size

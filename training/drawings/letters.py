@@ -5,7 +5,6 @@ take in its place (Helvetica, Arial, Liberation Sans) are narrower.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +15,8 @@ FONT = "DejaVu Sans"
 # Of the em square: what letters cover above and below the baseline, and from line to line.
 ASCENT, DESCENT, LINE_HEIGHT = 0.8, 0.24, 1.15
 
-# Characters of other fonts: an ideograph has 1 em, an emoji up to 1.3.
+# Characters of other fonts: an ideograph has 1 em, an emoji up to 1.3. A mark above or below a
+# letter has none, yet where no font has it a viewer draws a box.
 _FOREIGN_EM = 1.3
 _STEP_MM = 0.1
 # Larger letters than this are preferred to a word that is broken.
@@ -112,8 +112,6 @@ def _cut(lines: Sequence[str], box: Box, bold: bool) -> list[str]:
 @cache
 def _advance(character: str, bold: bool) -> float:
     font = _font(bold)
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0.0
     if not font.get_char_index(ord(character)):
         return _FOREIGN_EM
     return float(font.load_char(ord(character)).linearHoriAdvance) / 65536 / 100
@@ -122,10 +120,11 @@ def _advance(character: str, bold: bool) -> float:
 @cache
 def _font(bold: bool) -> Any:
     import matplotlib
-    from matplotlib.font_manager import get_font
+    from matplotlib.ft2font import FT2Font
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    font = get_font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)))
+    # An object of its own: those of `get_font` are shared, and what draws changes their size.
+    font = FT2Font(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)))
     # 100 pixels an em.
     font.set_size(100, 72)
     return font

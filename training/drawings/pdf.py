@@ -140,12 +140,23 @@ def _written(shape: Text) -> "Artist":
 
 @cache
 def _family(character: str) -> str | None:
-    """An installed family that has a character, if there is one."""
-    from matplotlib.font_manager import fontManager, get_font
+    """An installed family that has a character in both weights, if there is one."""
+    from matplotlib.font_manager import FontProperties, findfont, fontManager
 
     for entry in fontManager.ttflist:
-        with suppress(OSError, RuntimeError):
-            is_real = _NO_FONT not in entry.name.lower()
-            if is_real and get_font(entry.fname).get_char_index(ord(character)):
+        if _NO_FONT not in entry.name.lower() and _has(entry.fname, character):
+            weights = (
+                FontProperties(family=entry.name, weight=weight) for weight in ("normal", "bold")
+            )
+            if all(_has(findfont(weight), character) for weight in weights):
                 return str(entry.name)
     return None
+
+
+def _has(font: str, character: str) -> bool:
+    """Whether a font file has a character; one that cannot be read has none."""
+    from matplotlib.font_manager import get_font
+
+    with suppress(OSError, RuntimeError):
+        return bool(get_font(font).get_char_index(ord(character)))
+    return False
