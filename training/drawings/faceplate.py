@@ -97,7 +97,7 @@ class Block:
 
     width: float
     height: float
-    print: tuple[Shape, ...]
+    printed: tuple[Shape, ...]
     holes: tuple[Circle, ...] = ()
 
 
@@ -121,6 +121,18 @@ class Place:
         """Width of what is on the panel."""
         return self.width - 2 * _SIDE
 
+    @property
+    def top(self) -> float:
+        """Top of the header."""
+        return MARGIN + _TOP
+
+    @property
+    def screws(self) -> list[Circle]:
+        """Their holes, one in each corner."""
+        columns = MARGIN + SCREW_INSET, MARGIN + self.width - SCREW_INSET
+        rows = MARGIN + SCREW_INSET, MARGIN + self.height - SCREW_INSET
+        return [Circle(x, y, SCREW_DIAMETER) for x in columns for y in rows]
+
 
 def build(text: PlateText, sizes: Sizes) -> Drawing:
     """The page with the faceplate.
@@ -135,19 +147,12 @@ def build(text: PlateText, sizes: Sizes) -> Drawing:
     _check(len(text.labels), sizes)
     blocks = list(_blocks(text, sizes))
     place = _place(len(text.labels), sizes, blocks)
-    x, y = place.left, MARGIN + _TOP
-    title_width = place.inner_width - sum(block.width + _GAP for block in blocks)
-    printed: list[Shape] = [
-        Rectangle(MARGIN, MARGIN, place.width, place.height, CORNER_RADIUS, fill=PAPER),
-        *_title(text, x, y, title_width, place.header),
-    ]
-    holes = list(_screws(place))
+    paper = Rectangle(MARGIN, MARGIN, place.width, place.height, CORNER_RADIUS, fill=PAPER)
+    printed, holes = [paper, *_title(text, place, blocks)], list(place.screws)
     for left, block in zip(place.lefts, blocks, strict=True):
-        down = y + (place.header - block.height) / 2
-        printed += [moved(shape, left, down) for shape in block.print]
+        down = place.top + (place.header - block.height) / 2
+        printed += [moved(shape, left, down) for shape in block.printed]
         holes += [moved(hole, left, down) for hole in block.holes]
-    rule = y + place.header + _GAP / 2
-    printed.append(Line(x, rule, x + place.inner_width, rule, RULE, 0.25))
     for number, (centre, label) in enumerate(zip(place.switches, text.labels, strict=True), 1):
         printed += _marks(number, label, centre, sizes)
         holes.append(Circle(*centre, sizes.switch_diameter))
@@ -243,7 +248,7 @@ def _leds(diameter: float) -> Block:
     return Block(
         width=len(_LEDS) * pitch,
         height=bezel + 1.5 + _CAPTION,
-        print=(
+        printed=(
             *(Circle(x, bezel / 2, bezel, stroke=RULE) for x in centres),
             *(
                 Text(x, bezel + 1 + _CAPTION, _CAPTION, name, fill=MUTED)
@@ -261,7 +266,7 @@ def _knob(diameter: float) -> Block:
     return Block(
         width=width,
         height=cap + 1.5 + _CAPTION,
-        print=(
+        printed=(
             Circle(x, y, cap, stroke=RULE),
             Text(2, y + 1.3, 3.6, "−", bold=True, fill=ACCENT),
             Text(width - 2, y + 1.3, 3.6, "+", bold=True, fill=ACCENT),
@@ -271,16 +276,20 @@ def _knob(diameter: float) -> Block:
     )
 
 
-def _title(text: PlateText, x: float, y: float, width: float, height: float) -> Iterator[Shape]:
-    """Title, share code, hash and licences; the title in the largest letters that fit."""
+def _title(text: PlateText, place: Place, blocks: Sequence[Block]) -> Iterator[Shape]:
+    """Title, share code, hash and licences left of the blocks; the rule below the header."""
+    x, rule = place.left, place.top + place.header + _GAP / 2
+    yield Line(x, rule, x + place.inner_width, rule, RULE, 0.25)
+    width = place.inner_width - sum(block.width + _GAP for block in blocks)
     size, lines = fit(text.title, Box(width, _TITLE_HEIGHT, 6.5, 2.0))
     notes = [f"share code {text.share_code}", f"SHA-256 {text.digest}", text.licences]
     step = 1.15 * size
-    baseline = y + (height - step * len(lines) - 1.5 * _NOTE * len(notes)) / 2 + 0.8 * size
+    spare = place.header - step * len(lines) - 1.5 * _NOTE * len(notes)
+    baseline = place.top + spare / 2 + 0.8 * size
     for line in lines:
         yield Text(x, baseline, size, line, "start", bold=True)
         baseline += step
-    baseline += 0.9 * _NOTE - 0.8 * size + 0.2 * _NOTE
+    baseline += 1.1 * _NOTE - 0.8 * size
     for note in notes:
         small, (line, *_) = fit(note, Box(width, 1.2 * _NOTE, _NOTE, 1.2), bold=False)
         yield Text(x, baseline, small, line, "start", fill=MUTED)
@@ -305,12 +314,6 @@ def _marks(number: int, label: str, centre: tuple[float, float], sizes: Sizes) -
     yield Circle(x, y, min(2 * nut, sizes.pitch - 1), stroke=RULE)
     yield Text(x, on, _MARK, "ON", bold=True, fill=ACCENT)
     yield Text(x, y + nut + 0.7 + 0.75 * _MARK, _MARK, "OFF", bold=True, fill=MUTED)
-
-
-def _screws(place: Place) -> Iterator[Circle]:
-    for x in (SCREW_INSET, place.width - SCREW_INSET):
-        for y in (SCREW_INSET, place.height - SCREW_INSET):
-            yield Circle(MARGIN + x, MARGIN + y, SCREW_DIAMETER)
 
 
 def _drilled(hole: Circle) -> Iterator[Shape]:

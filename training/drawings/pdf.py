@@ -1,7 +1,7 @@
 """A drawing as PDF, of the same size to the point; fonts are embedded."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,8 @@ def to_pdf(drawing: Drawing) -> bytes:
         size = (drawing.width / MM_PER_INCH, drawing.height / MM_PER_INCH)
         figure = Figure(figsize=size, dpi=72, facecolor="white")
         page = Affine2D().translate(0, -drawing.height).scale(POINTS_PER_MM, -POINTS_PER_MM)
-        for order, artist in enumerate(_artists(drawing)):
+        shapes = [shape for layer in drawing.layers for shape in layer.shapes]
+        for order, artist in enumerate(map(_drawn, shapes)):
             artist.set_zorder(order)
             artist.set_transform(page)
             figure.add_artist(artist)
@@ -58,14 +59,8 @@ def characters_without_font(drawing: Drawing) -> str:
     return "".join(sorted(c for c in characters if not is_known(c) and not _family(c)))
 
 
-def _artists(drawing: Drawing) -> "Iterator[Artist]":
-    for layer in drawing.layers:
-        for shape in layer.shapes:
-            yield from _drawn(shape)
-
-
-def _drawn(shape: Shape) -> "Iterator[Artist]":
-    """The artists of a shape, in millimetres; widths of lines in points."""
+def _drawn(shape: Shape) -> "Artist":
+    """The artist of a shape, in millimetres; widths of lines in points."""
     from matplotlib import patches
     from matplotlib.lines import Line2D
     from matplotlib.path import Path
@@ -73,7 +68,7 @@ def _drawn(shape: Shape) -> "Iterator[Artist]":
     match shape:
         case Line():
             dash = 1 / shape.stroke_width
-            yield Line2D(
+            return Line2D(
                 [shape.x1, shape.x2],
                 [shape.y1, shape.y2],
                 color=shape.stroke,
@@ -82,15 +77,19 @@ def _drawn(shape: Shape) -> "Iterator[Artist]":
                 solid_capstyle="butt",
             )
         case Circle():
-            yield patches.Circle((shape.x, shape.y), shape.diameter / 2, **_paint(shape))
+            return patches.Circle((shape.x, shape.y), shape.diameter / 2, **_paint(shape))
         case Rectangle():
-            yield patches.PathPatch(Path(*_outline(shape)), **_paint(shape))
+            return patches.PathPatch(Path(*_outline(shape)), **_paint(shape))
         case Squares():
-            bars = [_bar(run, shape.module) for run in shape.runs]
-            path = Path.make_compound_path(*map(Path, bars))
-            yield patches.PathPatch(path, facecolor="black", linewidth=0)
+            down = shape.module
+            bars = [
+                Path([(x, y), (x + width, y), (x + width, y + down), (x, y + down), (x, y)])
+                for x, y, width in shape.runs
+            ]
+            path = Path.make_compound_path(*bars)
+            return patches.PathPatch(path, facecolor="black", linewidth=0)
         case Text():
-            yield _written(shape)
+            return _written(shape)
 
 
 def _paint(shape: Circle | Rectangle) -> dict[str, Any]:
@@ -112,12 +111,6 @@ def _outline(shape: Rectangle) -> tuple[list[tuple[float, float]], list[int]]:
         *((x, y + r), (x, y + c), (x + c, y), (x + r, y), (x + r, y)),
     ]
     return points, [_MOVE, *(4 * (_STRAIGHT, *3 * (_CURVED,))), _CLOSE]
-
-
-def _bar(run: tuple[float, float, float], height: float) -> list[tuple[float, float]]:
-    """Corners of a dark run, the first one again at the end."""
-    x, y, width = run
-    return [(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)]
 
 
 def _written(shape: Text) -> "Artist":
