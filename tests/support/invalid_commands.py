@@ -231,6 +231,9 @@ INVALID_COMMANDS = {
     "faceplate into a missing folder": with_tiny(
         "faceplate tiny.onnx --out none/f.pdf", errors.OutputError, "none/f.pdf", "make it first"
     ),
+    "faceplate onto its model": InvalidCommand(
+        "faceplate file --out file", errors.OutputError, ("file", "another file"), ("file",)
+    ),
     "render into a missing folder": with_tiny(
         "render --model tiny.onnx --bits 101 --out none/out.wav", errors.OutputError, "none/out.wav"
     ),

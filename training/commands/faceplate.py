@@ -7,6 +7,7 @@ import click
 
 from device.commands.number_types import Finite
 from device.console import say
+from device.errors import OutputError
 from device.system.outputs import check_output, is_standard_output, written
 
 _SUFFIXES = (".svg", ".pdf", "")
@@ -89,6 +90,8 @@ def faceplate(model: Path, out: Path, title: str | None, **sizes: Any) -> None:
     from training.drawings.svg import to_svg
 
     check_output(out)
+    if out.resolve() == model.resolve():
+        raise OutputError(f"{out}: found the model itself, expected another file for --out")
     text = read_plate_text(BUNDLED_MODEL if model == Path("bundled") else model, title)
     try:
         drawing = build(text, Sizes(**sizes))
