@@ -23,6 +23,7 @@ _EXTRA_OF = {
     "scipy": "training",
     "matplotlib": "training",
     "jinja2": "training",
+    "segno": "training",
     "threadpoolctl": "training",
     "onnx": "export",
     "onnxscript": "export",

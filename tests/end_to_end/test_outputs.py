@@ -138,7 +138,13 @@ def is_json(content):
 RENDER = "render --model tiny.onnx --bits 1 --seconds 0.5 --out {}"
 PLAY = "play --model tiny.onnx --switches script:flips.txt --seconds 0.5 --speaker wav:{}"
 WIRING = "doctor --wiring {}"
-QUICK = {"render": (RENDER, is_sound), "play": (PLAY, is_sound), "wiring": (WIRING, is_drawing)}
+FACEPLATE = "faceplate tiny.onnx --out {}"
+QUICK = {
+    "render": (RENDER, is_sound),
+    "play": (PLAY, is_sound),
+    "wiring": (WIRING, is_drawing),
+    "faceplate": (FACEPLATE, is_drawing),
+}
 STUDY = "study song.wav --without-librosa --window 256"
 AUDITION = "audition tiny.onnx --takes 2 --workers 1"
 
@@ -207,6 +213,7 @@ EVERY = {
     "render": RENDER,
     "play": PLAY,
     "wiring": WIRING,
+    "faceplate": FACEPLATE,
     "status": "play --model tiny.onnx --switches demo --seconds 0.5 --speaker silent --status {}",
     "study": STUDY + " --out {}",
     "study JSON": STUDY + " --out page.html --json {}",

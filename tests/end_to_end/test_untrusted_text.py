@@ -28,6 +28,7 @@ from export.commands.push import _table
 from tests.support import tiny_model as tiny
 from tests.support.instrument_state import snapshot
 from training.corpus.format import read_json, write_json
+from training.drawings.shapes import Drawing
 from training.evaluation.label_sheet import build as build_sheet
 from training.reporting.html import chart, chart_style, render
 
@@ -114,6 +115,8 @@ def test_the_path_of_a_missing_status_is_not_printed_as_markup(folder):
         ("train", UNTRUSTED, "--out", "run", "--steps", "1"),
         ("study", UNTRUSTED, "--out", "a.html"),
         ("audition", UNTRUSTED, "--out", "a.html"),
+        ("faceplate", UNTRUSTED),
+        ("faceplate", "a.onnx", "--out", UNTRUSTED + ".png"),
         ("export", UNTRUSTED, "--out", "a.onnx"),
         ("push", UNTRUSTED, "a.onnx"),
         ("push", "host", UNTRUSTED),
@@ -210,11 +213,9 @@ def test_a_chart_with_untrusted_labels_is_xml_and_a_dollar_is_no_formula():
     with chart_style():
         figure = Figure()
         figure.add_subplot().set_xticks([0], [visible(UNTRUSTED) + r"$\frac$"])
-        svg = render("labels.svg", title=chart(figure, "a", UNTRUSTED), strips=[], **_PAGE)
+        title = chart(figure, "a", UNTRUSTED)
+        svg = render("drawing.svg", title=title, drawing=Drawing("", 210, 297, ()))
     ET.fromstring(svg.encode("utf-8"))
-
-
-_PAGE = {"pitch": 20.0, "width": 210, "height": 297, "margin": 12}
 
 
 def test_names_that_are_not_utf_8_are_written_as_json_and_read(tmp_path):

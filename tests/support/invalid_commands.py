@@ -227,6 +227,15 @@ INVALID_COMMANDS = {
     "gate without music": with_tiny(
         "audition tiny.onnx --out r.html --gate", NoHeldOutMusic, "no held-out music", "--against"
     ),
+    "faceplate of a missing model": InvalidCommand(
+        "faceplate none.onnx", errors.ModelNotFound, ("none.onnx",)
+    ),
+    "faceplate into a missing folder": with_tiny(
+        "faceplate tiny.onnx --out none/f.pdf", errors.OutputError, "none/f.pdf", "make it first"
+    ),
+    "faceplate onto its model": InvalidCommand(
+        "faceplate file --out file", errors.OutputError, ("file", "another file"), ("file",)
+    ),
     "render into a missing folder": with_tiny(
         "render --model tiny.onnx --bits 101 --out none/out.wav", errors.OutputError, "none/out.wav"
     ),

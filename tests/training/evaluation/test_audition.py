@@ -14,7 +14,6 @@ from device.model.summary import read_card
 from training.commands.evaluate import audition as command
 from training.evaluation.embed_scores import embed_scores
 from training.evaluation.label_sheet import build as build_sheet
-from training.evaluation.label_sheet import fit
 from training.evaluation.page import build
 from training.evaluation.reference_music import (
     NoHeldOutMusic,
@@ -63,20 +62,13 @@ def test_a_page_loads_no_other_resource(compared):
 def test_labels_are_in_millimetres_and_fit_their_switch():
     names = ["purer", "a name that is rather long for it", "x" * 40] + ["more air"] * 9
     root = ET.fromstring(build_sheet("A & B", names, pitch_mm=20))
-    assert (root.get("width"), root.get("viewBox")) == ("210.0mm", "0 0 210.0 297.0")
+    assert (root.get("width"), root.get("viewBox")) == ("210mm", "0 0 210 297")
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "A & B" in texts
     assert [text for text in texts if text.isdigit()] == [str(n) for n in range(1, 13)]
     # 186 mm of paper hold nine switches, the rest is below.
-    assert len(root.findall("{http://www.w3.org/2000/svg}g")) == 2
-
-
-def test_letters_are_as_large_as_the_label_allows():
-    short, lines = fit("purer", 18, 10)
-    assert (short, lines) == (3.6, ["purer"])
-    size, lines = fit("more contrast", 18, 10)
-    assert lines == ["more", "contrast"]
-    assert 3 < size <= 3.6
+    groups = [group.get("id") for group in root.findall("{http://www.w3.org/2000/svg}g")]
+    assert groups == ["note", "strip-1", "strip-2"]
 
 
 # -- the verb -----------------------------------------------------------------------------------
