@@ -176,13 +176,15 @@ def codec_loss(drawn: Tensor, target: Tensor) -> Tensor:
     Notes
     -----
     Bands above the mean weigh three times the others, or the noise floor would dominate the loss.
-    The differences in time and frequency keep attacks and partials, which plain L1 smooths.
+    The differences in time and frequency keep attacks and partials, which plain L1 smooths. The
+    mean over a slot keeps the level of every band, which the sum of movements does not need.
     """
     weight = 1 + 2 * (target > 0).to(drawn)
     level = ((drawn - target).abs() * weight).mean()
     in_time = (drawn.diff(dim=1) - target.diff(dim=1)).abs().mean()
     in_frequency = (drawn.diff(dim=2) - target.diff(dim=2)).abs().mean()
-    return level + 0.5 * in_time + 0.5 * in_frequency
+    over_slot = (drawn - target).mean(dim=1).abs().mean()
+    return level + 0.5 * in_time + 0.5 * in_frequency + over_slot
 
 
 def advance_loss(drawn: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -80,14 +80,18 @@ class CodecStage:
         return loss, {name: (part * weight).item() for name, part in figures.items()}
 
     def evaluate(self) -> dict[str, float]:
-        """Mean absolute error in dB on held-out loops, all slots."""
+        """Mean error and the bias of the worst band on held-out loops, all slots, in dB."""
         loops = self.features.held_out[:8]
         if not len(loops):
             return {}
         every = torch.arange(len(loops) * self.features.n_slots, device=self.device)
         drawn = self._draw(loops, every)
         nepers = (drawn.middle - drawn.target).abs().mean() * self.codec.std
-        figures = {"held_out_db": nepers.item() * 20 / np.log(10)}
+        bias = (drawn.middle - drawn.target).mean(dim=(0, 1)).abs().max() * self.codec.std
+        figures = {
+            "held_out_db": nepers.item() * 20 / np.log(10),
+            "held_out_bias_db": bias.item() * 20 / np.log(10),
+        }
         if self.config.analysis.n_guided:
             figures["held_out_advance"] = drawn.advance_error().item()
         return figures

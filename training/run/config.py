@@ -163,7 +163,7 @@ class Config:
     composer_loops: int = 32
     codec_rate: float = 1e-3
     composer_rate: float = 8e-4
-    codec_share: float = 0.6
+    codec_share: float = 0.4
     divergence_weight: float = 0.7
     panel_variations: int = 2
     panel_states: int = 8

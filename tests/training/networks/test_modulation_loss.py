@@ -50,3 +50,11 @@ def test_gradients_increase_the_movement_of_smooth_frames(music):
     modulation_loss(smooth, music).backward()
     # Following the gradient downwards makes every movement larger.
     assert float((smooth.grad * music).sum()) < 0
+
+
+def test_one_loud_band_does_not_stand_in_for_the_sharpness_of_all():
+    music = torch.randn(3, 64, 192, generator=torch.manual_seed(1))
+    smooth = sum(music.roll(shift, dims=2) for shift in range(-4, 5)) / 9
+    one_loud = smooth.clone()
+    one_loud[..., 109] += 6
+    assert modulation_loss(one_loud, music) > 0.97 * modulation_loss(smooth, music)
