@@ -3,10 +3,10 @@
 Where a frame cannot be predicted, the mean of all possible frames has the least error, and means
 are smooth: attacks too soft, partials too broad. So this compares not the movement itself but its
 energy: that of log bands in octaves of the rate at which they change, over time and along
-frequency. Every band is compared by itself, and along frequency every stretch of some bands of every
-frame: were neighbours summed, one of them would learn to move for all. (With all bands of a frame in
-one stretch, a band learnt to be 23 dB too loud, which gives a smooth frame the energy of a sharp
-one.)
+frequency. Every band is compared by itself, and along frequency every stretch of some bands of
+every frame: were neighbours summed, one of them would learn to move for all. (With all bands of a
+frame in one stretch, a band learnt to be 23 dB too loud, which gives a smooth frame the energy of a
+sharp one.)
 """
 
 import torch

@@ -7,6 +7,7 @@ import torch
 
 from export.model import parity
 from tests.support.tiny_run import CONFIG
+from training.networks.frame_decoder import BinScatter
 
 
 @pytest.fixture
@@ -46,13 +47,17 @@ def test_it_draws_what_torch_draws_whatever_the_number_of_frames(exported, graph
 
 @torch.no_grad()
 def test_the_file_draws_what_the_trained_codec_decodes(exported, run):
-    """The folded last layer and the grid of positions change nothing."""
+    """The folded last layer and the grid of positions change nothing; scatter is added to bins."""
     digits = torch.randint(-2, 3, (1, 64, run.config.n_codes)).float()
     codec, analysis = run.networks.codec, run.config.analysis
     bands = codec.decode(digits, torch.zeros(1))[0]
-    expected = bands @ torch.from_numpy(analysis.expansion).T
-    position = analysis.grid(64).astype(np.float32)
-    frames = exported.network.render(codec.writer(digits)[0].numpy(), position)[0]
+    position, score = analysis.grid(64).astype(np.float32), codec.writer(digits)[0]
+    phase = torch.from_numpy(4 * position % 1)
+    rows = score.repeat_interleave(analysis.frames_per_slot, dim=0)
+    share = torch.from_numpy(analysis.scatter)
+    scatter = BinScatter(run.config.n_channels, share, analysis.floor)
+    expected = scatter(bands @ torch.from_numpy(analysis.expansion).T, rows, phase)
+    frames = exported.network.render(score.numpy(), position)[0]
     np.testing.assert_allclose(frames, expected.numpy(), atol=1e-3)
 
 

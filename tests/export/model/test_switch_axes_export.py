@@ -10,6 +10,7 @@ from export.model.graph import BoxGraph
 from export.model.model_file import export_run
 from tests.support.tiny_run import ANALYSIS, CONFIG, N_SLOTS, networks
 from training.features.descriptors import NAMES
+from training.networks.frame_decoder import BinScatter
 from training.run.run_folder import FinishedRun
 
 LINEAR = replace(ANALYSIS, bands="linear", n_bands=129, n_linear=0)
@@ -62,10 +63,14 @@ def test_the_device_plays_a_model_with_linear_bands(tmp_path):
 
 @torch.no_grad()
 def drawn(run, bits, variation, position):
-    """The same frames computed in torch with the expansion matrix, step by step."""
+    """The same frames computed in torch with the expansion matrix and the scatter, step by step."""
     made, analysis = run.networks, run.config.analysis
     latent = made.axes.latent(bits[None], variation[None])
     rows = made.codec.writer(made.composer.code_indices(latent, variation[None]).float() - 2)[0]
     slots = position * 4
-    bands = made.codec.render(rows[slots.long() % N_SLOTS], slots % 1)
-    return bands @ torch.from_numpy(analysis.expansion).T
+    rows = rows[slots.long() % N_SLOTS]
+    bins = made.codec.render(rows, slots % 1) @ torch.from_numpy(analysis.expansion).T
+    share = torch.from_numpy(analysis.scatter)
+    if not share.any():
+        return bins
+    return BinScatter(run.config.n_channels, share, analysis.floor)(bins, rows, slots % 1)
