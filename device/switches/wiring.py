@@ -24,6 +24,8 @@ class Wiring:
         The resistors are on the board.
     leds : mapping of str to int
         BCM number of each status LED there is.
+    keep_pin : int or None
+        BCM number of the button that keeps the last minutes, connected as a switch is.
     """
 
     pins: tuple[int, ...]
@@ -31,6 +33,7 @@ class Wiring:
     active_high: bool = False
     pulled_outside: bool = False
     leds: Mapping[str, int] = field(default_factory=dict)
+    keep_pin: int | None = None
 
     @property
     def supply(self) -> str:
@@ -41,9 +44,15 @@ class Wiring:
         """Label of a switch, counted from 0; empty where there is none."""
         return self.labels[i] if i < len(self.labels) else ""
 
+    @property
+    def used(self) -> list[int]:
+        """BCM numbers of all pins in use."""
+        button = [] if self.keep_pin is None else [self.keep_pin]
+        return [*self.pins, *button, *self.leds.values()]
+
     def problems(self) -> list[str]:
         """Configuration errors, in words: pins that do not exist or are used twice."""
-        used = [*self.pins, *self.leds.values()]
+        used = self.used
         absent = sorted({bcm for bcm in used if header_pin(bcm) is None})
         twice = sorted({bcm for bcm in used if used.count(bcm) > 1})
         return [
@@ -53,7 +62,7 @@ class Wiring:
 
     def conflicts(self) -> list[str]:
         """Other uses of the pins in use, in words."""
-        used = [*self.pins, *self.leds.values()]
+        used = self.used
         return [f"BCM {bcm}: {OTHER_USES[bcm]}" for bcm in used if bcm in OTHER_USES]
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -62,6 +71,8 @@ class Wiring:
             (f"switch {i + 1} {self.label(i)}".rstrip(), bcm, self.supply)
             for i, bcm in enumerate(self.pins)
         ]
+        if self.keep_pin is not None:
+            switches.append(("button keep", self.keep_pin, self.supply))
         leds = [
             (f"LED {name}", self.leds[name], "330 Ω, LED, GND")
             for name in LED_NAMES

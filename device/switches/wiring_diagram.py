@@ -26,7 +26,9 @@ def diagram(wiring: Wiring) -> str:
     """The header, every wire, switch and LED, as an SVG document."""
     parts = [*_frame(wiring), *_rails(wiring), *_header(wiring)]
     for i, bcm in enumerate(wiring.pins):
-        parts += _switch(wiring, i, bcm)
+        parts += _switch(wiring, bcm, f"{i + 1}  {wiring.label(i)}".rstrip())
+    if wiring.keep_pin is not None:
+        parts += _switch(wiring, wiring.keep_pin, "button: keep")
     for name, bcm in wiring.leds.items():
         parts += _led(name, bcm, wiring)
     return "\n".join([*parts, "</svg>", ""])
@@ -63,7 +65,7 @@ def _header(wiring: Wiring) -> list[str]:
     board = (
         f'<rect x="{_MIDDLE - 34}" y="{top}" width="68" height="{height}" rx="6" fill="#0f172a"/>'
     )
-    colours = {header_pin(bcm): _SWITCH for bcm in wiring.pins}
+    colours = {header_pin(bcm): _SWITCH for bcm in wiring.used}
     colours |= {header_pin(bcm): _LED for bcm in wiring.leds.values()}
     return [board, *(line for pin in range(1, N_PINS + 1) for line in _pad(pin, colours.get(pin)))]
 
@@ -84,13 +86,12 @@ def _pad(pin: int, used: str | None) -> list[str]:
     ]  # fmt: skip
 
 
-def _switch(wiring: Wiring, i: int, bcm: int) -> list[str]:
+def _switch(wiring: Wiring, bcm: int, label: str) -> list[str]:
     pin = header_pin(bcm)
     if pin is None:
         return []
     side, y = _side(pin), _y(pin)
     near, far = _x(pin, _PART), _x(pin, _PART + 44)
-    label = f"{i + 1}  {wiring.label(i)}".rstrip()
     return [
         _wire(_x(pin, _COLUMN + 12), y, near, y, _SWITCH),
         _wire(far, y, _x(pin, _RAIL), y, _COLOURS[wiring.supply]),
@@ -130,7 +131,8 @@ def _led(name: str, bcm: int, wiring: Wiring) -> list[str]:
 
 
 def _rails(wiring: Wiring) -> list[str]:
-    pins = [pin for bcm in wiring.pins if (pin := header_pin(bcm))]
+    contacts = [bcm for bcm in wiring.used if bcm not in wiring.leds.values()]
+    pins = [pin for bcm in contacts if (pin := header_pin(bcm))]
     leds = [pin for bcm in wiring.leds.values() if (pin := header_pin(bcm))]
     if wiring.active_high:
         return _rail("3V3", pins, _RAIL, _TOP - 34) + _rail("GND", leds, _LED_RAIL, _TOP - 48)
