@@ -14,6 +14,8 @@ from device.errors import PerformanceError
 from device.plain_text import one_line
 
 FORMAT = 1
+# Of models, and more.
+_SAMPLE_RATES = 1_000, 768_000
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,11 @@ def to_header(line: bytes) -> Header:
         )
     stretch = content.pop("stretch", None)
     header = Header(**_checked(Header, content, optional=("stretch",)))
+    lowest, highest = _SAMPLE_RATES
+    if not lowest <= header.sample_rate <= highest:
+        raise PerformanceError(
+            f"found sample_rate {header.sample_rate}, expected {lowest} to {highest}"
+        )
     if stretch is None:
         return header
     if not (_are_positions(stretch) and stretch[0] < stretch[1]):

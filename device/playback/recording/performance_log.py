@@ -135,6 +135,8 @@ class PerformanceLog(Closeable):
                 _append(self._file, self._unwritten)
         except OSError as error:
             self._report(f"the performance is no longer logged: {error.strerror or error}")
+            if self._file is not None:
+                self._file.close()
             self._file = self._open_file = None
         self._unwritten = b""
 

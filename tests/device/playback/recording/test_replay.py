@@ -105,9 +105,7 @@ def evening(networks, tmp_path):
             70: [("quality", (1, 1)), ("make", "more switches"), ("take_over", True)],
         },
     )
-    changes = {
-        n: tuple(bool(n // 50 >> i & 1) for i in range(3)) for n in range(0, N_BLOCKS, 50)
-    }
+    changes = {n: tuple(bool(n // 50 >> i & 1) for i in range(3)) for n in range(0, N_BLOCKS, 50)}
     played, _ = play_recorded(
         networks["first"], Performance(), tmp_path / "evening.jsonl", happenings,
         changes=changes, n_reads=N_BLOCKS, ahead=True,
