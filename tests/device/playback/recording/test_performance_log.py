@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_a_last_line_that_is_torn_is_left_out(tmp_path, n_cut):
 
 
 def test_on_a_full_disk_the_log_ends_with_one_line(open_log):
-    log, lines = open_log(lambda: Path("/dev/full").open("wb", buffering=0))
+    log, lines = open_log(partial(Path("/dev/full").open, "wb", buffering=0))
     for event in FLIPS:
         log.put(event)
         log.flush()
