@@ -12,7 +12,7 @@ from typing import BinaryIO
 from device.closeable import Closeable
 from device.console import without_errors
 from device.errors import OutputError
-from device.files import create_shared, make_folder
+from device.files import create_shared, flush_folder, make_folder
 from device.playback.recording.events import Event, Header, to_line
 from device.system.account import is_root_elsewhere
 from device.system.threads import SupervisedThread
@@ -198,4 +198,6 @@ def open_next_log(folder: Path) -> BinaryIO:
 def _new(path: Path) -> BinaryIO:
     # Without a buffer, which would fail once more when the file is closed.
     create_shared(path).close()
+    # Its name too has to be there after a power cut.
+    flush_folder(path.parent)
     return path.open("r+b", buffering=0)
