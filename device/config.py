@@ -12,7 +12,7 @@ from device.files import read_text
 from device.model.metadata import shown
 
 # These belong to one call, not to a device.
-_NOT_SETTINGS = ("config", "help", "as_json", "seconds", "service", "position")
+_NOT_SETTINGS = ("config", "help", "as_json", "seconds", "service", "position", "performance_log")
 SEARCHED = (Path("switchboard.toml"), Path("/etc/switchboard/switchboard.toml"))
 
 

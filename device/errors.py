@@ -167,6 +167,18 @@ class ShareCodeError(SwitchboardError, ValueError):
     exit_code = 51
 
 
+class PerformanceError(SwitchboardError, ValueError):
+    """A performance log is damaged, of another version, or of a model that is not here."""
+
+    exit_code = 56
+
+
+class KeptError(SwitchboardError, OSError):
+    """The folder of kept music is full, or has no music of that name."""
+
+    exit_code = 57
+
+
 class StatusMissing(SwitchboardError, OSError):
     """No instrument writes its status there."""
 

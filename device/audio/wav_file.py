@@ -96,7 +96,7 @@ class WavSpeaker(Closeable):
             try:
                 if not output.is_stream:
                     output.file.seek(0)
-                    output.file.write(_wav_header(self._sample_rate, self._n_bytes))
+                    output.file.write(wav_header(self._sample_rate, self._n_bytes))
                 output.keep()
             except OSError as error:
                 output.drop()
@@ -129,8 +129,7 @@ class WavSpeaker(Closeable):
             raise OutputError(f"{self._path}: found a closed recording, expected an open one")
         self._make_room(2 * len(samples))
         try:
-            pcm = np.rint(np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2")
-            self._output.file.write(pcm.tobytes())
+            self._output.file.write(to_pcm(samples).tobytes())
             if self._output.is_stream:
                 self._output.file.flush()
         except OSError as error:
@@ -142,7 +141,7 @@ class WavSpeaker(Closeable):
         output: Output | None = None
         try:
             output = Output(self._path)
-            output.file.write(_wav_header(self._sample_rate, self._max_bytes))
+            output.file.write(wav_header(self._sample_rate, self._max_bytes))
         except OSError as error:
             if output is not None:
                 output.drop()
@@ -158,7 +157,13 @@ class WavSpeaker(Closeable):
             )
 
 
-def _wav_header(sample_rate: int, n_bytes: int) -> bytes:
+def to_pcm(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Samples (n,) as 16-bit ones; what is beyond full scale is clipped."""
+    pcm: NDArray[np.int16] = np.rint(np.clip(samples, -1, 1) * np.float32(32767)).astype("<i2")
+    return pcm
+
+
+def wav_header(sample_rate: int, n_bytes: int) -> bytes:
     """Header of 16-bit mono PCM.
 
     Written out here because the standard library's `wave` goes back to the header at the end, which

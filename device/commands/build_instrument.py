@@ -12,6 +12,7 @@ import numpy as np
 from device.audio.open_speaker import open_speaker
 from device.audio.speaker import Speaker
 from device.audio.wav_file import WavSpeaker
+from device.commands.build_recording import open_recording, recording_listeners
 from device.commands.instrument_settings import InstrumentSettings
 from device.commands.open_hands import open_hands
 from device.model.network import BUNDLED_MODEL, Network, interrupt
@@ -24,6 +25,7 @@ from device.playback.model_selection import (
     origin_of,
 )
 from device.playback.model_switcher import ModelSwitcher
+from device.playback.recording.recorder import Recorder
 from device.store.store import ModelStore
 from device.switches.base import FixedSwitches, Switches
 from device.switches.bits import format_bits, size_mismatch_warning
@@ -87,7 +89,10 @@ def build_instrument(
             report(
                 f"the sound is computed with {describe_kernel()}: it costs more, and is the same"
             )
-        make_switches = make_switches or partial(_open_switches, settings, display)
+        recording = stack.enter_context(open_recording(settings, network, report))
+        if recording.log:
+            termination.add_cleanup(recording.log.close)
+        make_switches = make_switches or partial(_open_switches, settings, display, recording.keep)
         switches = stack.enter_context(make_switches(network.card.n_switches))
         if warning := size_mismatch_warning(switches.n_switches, network.card.n_switches):
             report(warning)
@@ -99,7 +104,10 @@ def build_instrument(
         termination.check()
         listeners = stack.enter_context(_early_listeners(settings, display, switches, speaker))
         instrument = stack.enter_context(
-            _open_instrument(settings, network, switches, speaker, listeners)
+            _open_instrument(settings, network, switches, speaker, listeners, recording.recorder)
+        )
+        instrument.listeners += stack.enter_context(
+            recording_listeners(settings, recording, instrument)
         )
         instrument.listeners += stack.enter_context(
             _late_listeners(settings, instrument, store, termination, report)
@@ -139,7 +147,10 @@ def _open_network(
 
 
 def _open_switches(
-    settings: InstrumentSettings, display: QueuedDisplay, n_switches: int
+    settings: InstrumentSettings,
+    display: QueuedDisplay,
+    keep: Callable[[], None],
+    n_switches: int,
 ) -> Switches:
     source, position = settings.switch_source, settings.position
     if source == "demo":
@@ -149,6 +160,7 @@ def _open_switches(
             n_switches,
             rng=np.random.default_rng(settings.performance.seed),
             print_share_code=display.print_share_code,
+            keep=keep,
             start=position.bits if position else None,
         )
     if position is not None:
@@ -181,6 +193,7 @@ def _open_instrument(
     switches: Switches,
     speaker: Speaker,
     listeners: list[Listener],
+    recorder: Recorder | None,
 ) -> Instrument:
     return Instrument(
         network,
@@ -190,6 +203,7 @@ def _open_instrument(
         ahead=settings.ahead,
         listeners=listeners,
         governed=not (settings.standalone or isinstance(speaker, WavSpeaker)),
+        recorder=recorder,
     )
 
 

@@ -114,7 +114,9 @@ def _labelled(wiring: Wiring, model: Path | None) -> Wiring:
 
 def _draw(wiring: Wiring, path: Path, *, as_json: bool) -> int:
     if problems := wiring.problems():
-        raise SettingsError(f"wiring: found that {'; '.join(problems)}; correct `pins` and `led_…`")
+        raise SettingsError(
+            f"wiring: found that {'; '.join(problems)}; correct `pins`, `keep_pin` and `led_…`"
+        )
     with written(path) as file:
         file.write(diagram(wiring).encode())
     rows = wiring.rows()

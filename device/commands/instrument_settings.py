@@ -63,6 +63,14 @@ class InstrumentSettings:
         Status file; None: the default file on a machine that has its folder.
     position : SharedPosition or None
         Start there; replaces the model, `seed`, `tempo` and `still`.
+    performance_log : Path or None
+        File of the log; None: in the state folder on a machine that has one.
+    keep_minutes : float
+        How much of the last music can be kept; 0: none.
+    keep_folder : Path or None
+        Folder of the kept music; None: the default one.
+    keep_pin : int or None
+        BCM number of the button that keeps the last minutes; None: there is no such button.
     service : bool
         Run as a system service: `auto` switches are the pins, a missing sound card is waited for,
         systemd is notified and the audio loop has real-time priority.
@@ -117,6 +125,10 @@ class InstrumentSettings:
     speaker: str = "auto"
     status: Path | None = None
     position: "SharedPosition | None" = None
+    performance_log: Path | None = None
+    keep_minutes: float = 5.0
+    keep_folder: Path | None = None
+    keep_pin: int | None = None
     service: bool = False
     seed: int = Performance.seed
     tempo: float | None = Performance.tempo_bpm
@@ -176,6 +188,7 @@ class InstrumentSettings:
             contacts=self.panel_pins.contacts,
             has_converter=bool(self.panel_pins.channels),
             pulse_pin=self.pulse_pin,
+            keep_pin=self.keep_pin,
         )
 
     @property

@@ -27,6 +27,13 @@ def _model_path(ctx: click.Context, param: click.Parameter, value: Path | None) 
     return BUNDLED_MODEL
 
 
+def model_paths(
+    ctx: click.Context, param: click.Parameter, value: tuple[Path, ...]
+) -> tuple[Path, ...]:
+    """The paths of models, of which each may be `bundled`."""
+    return tuple(path for name in value if (path := _model_path(ctx, param, name)))
+
+
 def _position(
     _ctx: click.Context, _param: click.Parameter, value: str | None
 ) -> "SharedPosition | None":

@@ -83,6 +83,28 @@ def _apply_config(
     help="File for `switchboard status`, written once a second.  [default: "
     "/run/switchboard/status.json on a device]",
 )
+@click.option(
+    "--performance",
+    "performance_log",
+    type=click.Path(path_type=Path),
+    help="New file for the log of the performance, from which `render` makes the same samples. "
+    " [default: in /var/lib/switchboard/performances on a device, the last 50]",
+)
+@click.option(
+    "--keep-minutes",
+    type=Finite(0, 60),
+    default=InstrumentSettings.keep_minutes,
+    show_default=True,
+    help="How much of the last music the key k, or the button, keeps: 2.6 MB of memory each; 0 "
+    "none.",
+)
+@click.option(
+    "--keep-folder",
+    type=click.Path(path_type=Path),
+    help="Folder of the kept music.  [default: /var/lib/switchboard/kept on a device, else "
+    "~/.local/share/switchboard/kept]",
+)
+@click.option("--keep-pin", type=int, help="BCM number of a button that keeps the last minutes.")
 @options.share
 @click.option(
     "--service",

@@ -100,11 +100,9 @@ class Control:
             with THREADS.guard(f"command {type(command).__name__}"):
                 self._apply(command)
         if self.performance.tempo_bpm != before.tempo_bpm:
-            tempo_bpm = self.performance.tempo_bpm
-            self._voices.adjust("tempo", lambda voice: voice.set_tempo(tempo_bpm))
+            self._voices.adjust("tempo", self.performance.tempo_bpm)
         if self.performance.gain_db != before.gain_db:
-            gain_db = self.performance.gain_db
-            self._voices.adjust("gain", lambda voice: voice.set_gain(gain_db))
+            self._voices.adjust("gain", self.performance.gain_db)
 
     def _apply(self, command: Command) -> None:
         match command:

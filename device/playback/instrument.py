@@ -18,14 +18,15 @@ from device.model.network import Network
 from device.playback.control import Control
 from device.playback.governor import Governor, qualities
 from device.playback.queue_guard import QueueGuard
-from device.playback.state import InstrumentState
+from device.playback.recording.recorder import Recorder
+from device.playback.state import InstrumentState, position_of
 from device.playback.statistics import Percentiles, level_db
-from device.playback.transition import VoiceSwitcher
+from device.playback.transition import VoiceSwitcher, fade_out
 from device.switches.base import Switches
 from device.switches.bits import Bits, fit
+from device.switches.commands import Keep
 from device.switches.remote import RemoteSwitches
 from device.synthesis.performance import Performance
-from device.synthesis.transport import BEATS_PER_BAR
 from device.synthesis.voice import Voice
 from device.system.threads import THREADS
 
@@ -115,6 +116,8 @@ class Instrument(Closeable):
     governed : bool
         Do less work for a hop while blocks are late. Not for a recording, which must not
         depend on the load of the machine.
+    recorder : Recorder or None
+        Takes the events and the samples, for the log and for `keep`.
     clock : callable
         Seconds, monotonic.
 
@@ -134,15 +137,18 @@ class Instrument(Closeable):
         ahead: bool,
         listeners: Iterable[Listener] = (),
         governed: bool = False,
+        recorder: Recorder | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._ahead = ahead
-        self.voice_switcher = VoiceSwitcher(Voice(network, performance, ahead=ahead))
+        self._recorder = recorder
+        self.voice_switcher = VoiceSwitcher(Voice(network, performance, ahead=ahead), recorder)
         self.switches = switches
         self.speaker = speaker
         self.stop = threading.Event()
         self._remote = RemoteSwitches(switches)
         self.control = Control(performance, self.voice_switcher, self._remote, self.stop.set)
+        self.control.handlers[Keep] = lambda _: self.keep()
         self.listeners = list(listeners)
         self._qualities = qualities(self.voice.vocoder.inversion.n_iterations)
         self._governor = Governor(len(self._qualities) - 1) if governed else None
@@ -205,9 +211,18 @@ class Instrument(Closeable):
         ModelFailed
             If the model cannot go on and no other one is scheduled.
         """
-        with suppress(Interrupted):
-            self._play(None if seconds is None else round(seconds * self._sample_rate))
+        try:
+            with suppress(Interrupted):
+                self._play(None if seconds is None else round(seconds * self._sample_rate))
+        finally:
+            if self._recorder is not None:
+                self._recorder.end(self._n_samples)
         return self.report()
+
+    def keep(self) -> None:
+        """Request that the last minutes are kept, if there is a recorder; from any thread."""
+        if self._recorder is not None:
+            self._recorder.keep()
 
     def _play(self, total: int | None) -> None:
         while not self.stop.is_set() and not self.switches.finished:
@@ -255,7 +270,10 @@ class Instrument(Closeable):
         self._reported = switch_states
         self._report_at = self._n_samples + round(PERIOD_SECONDS * self._sample_rate)
         self._time_blocks([block for block in period if len(block[2])], now)
-        self._notify(switch_states, np.concatenate([samples for _, _, samples in period]))
+        together = np.concatenate([samples for _, _, samples in period])
+        if self._recorder is not None:
+            self._recorder.take(together)
+        self._notify(switch_states, together)
         self.voice_switcher.check()
         self._follow_model()
 
@@ -277,12 +295,15 @@ class Instrument(Closeable):
 
     def _fade_out(self, n_samples: int) -> None:
         """Write the end, faded to silence so that it does not click."""
-        gain, done = np.linspace(1, 0, n_samples, dtype=np.float32), 0
-        while done < n_samples:
-            samples = self.voice_switcher.block(self._read(self._clock()))[: n_samples - done]
-            self.speaker.write(samples * gain[done : done + len(samples)])
+        if self._recorder is not None:
+            self._recorder.begin_fade(n_samples)
+        for samples in fade_out(
+            lambda: self.voice_switcher.block(self._read(self._clock())), n_samples
+        ):
+            self.speaker.write(samples)
             self._n_samples += len(samples)
-            done += len(samples)
+            if self._recorder is not None:
+                self._recorder.take(samples)
 
     def _time_blocks(self, period: list[Block], now: float) -> None:
         """Count and time blocks; a resampler may keep a short one, which is left out."""
@@ -302,7 +323,7 @@ class Instrument(Closeable):
             making_seconds = sum(seconds for seconds, _, _ in period)
             playing_seconds = sum(len(samples) for _, _, samples in period) / self._sample_rate
             level = self._governor.update(1e3 * making_seconds, 1e3 * playing_seconds)
-            self.voice.set_quality(
+            self.voice_switcher.set_quality(
                 self._qualities[level].n_iterations, self._qualities[level].held_frames
             )
 
@@ -330,7 +351,7 @@ class Instrument(Closeable):
             bits=bits,
             holders=self._remote.holders,
             sounding=voice.sounding or bits,
-            **_position_of(voice),
+            **position_of(voice),
             tempo_bpm=voice.transport.tempo_bpm,
             fixed_tempo_bpm=self.performance.tempo_bpm,
             gain_db=self.performance.gain_db,
@@ -372,19 +393,3 @@ class Instrument(Closeable):
             passes_lowered=self._n_lowered,
             underruns=self.speaker.n_underruns,
         )
-
-
-def _position_of(voice: Voice) -> dict[str, Any]:
-    """The fields of a snapshot that say where in the music the next frame is."""
-    bar, beat = divmod(voice.beat, BEATS_PER_BAR)
-    tape_seconds = voice.vocoder.tape.delay_seconds
-    bars_per_loop = max(1, voice.card.beats_per_loop // BEATS_PER_BAR)
-    return {
-        "position": voice.beat,
-        "heard_position": voice.heard_beat - tape_seconds * voice.transport.beats_per_second,
-        "bar": int(bar),
-        "beat": int(beat),
-        "n_beats": BEATS_PER_BAR,
-        "bar_in_loop": int(bar) % bars_per_loop,
-        "bars_per_loop": bars_per_loop,
-    }

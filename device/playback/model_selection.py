@@ -1,13 +1,15 @@
 """Model selection: which model plays at the start."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from device.errors import ModelOutOfReach, ShareCodeError, SwitchboardError
+from device.errors import ModelOutOfReach, PerformanceError, ShareCodeError, SwitchboardError
 from device.files import sha256_of
 from device.model.contract import check_file
 from device.model.network import BUNDLED_MODEL, Network
+from device.plain_text import one_line
 from device.playback.share_code import SharedPosition
 from device.store.store import DEFAULT_STORE, ModelStore
 
@@ -120,6 +122,37 @@ def open_model_of_share_code(
             f"model's {network.card.n_switches}; check the code"
         )
     return network
+
+
+def open_model_of_log(
+    digest: str, title: str, models: Iterable[Path], store: ModelStore | None
+) -> Network:
+    """Open the model that the log of a performance names.
+
+    Parameters
+    ----------
+    models : iterable of Path
+        Files to consider beside the store and the bundled model.
+
+    Raises
+    ------
+    PerformanceError
+        If there is none with this hash.
+    """
+    named = [path for path in models if path != BUNDLED_MODEL]
+    for path in named:
+        check_file(path)
+    paths = {bundled_digest(): BUNDLED_MODEL, **{sha256_of(path): path for path in named}}
+    if digest in paths:
+        return Network.open(paths[digest])
+    if store is not None and re.fullmatch("[0-9a-f]{64}", digest) and store.path(digest).is_file():
+        return open_stored(store, store.path(digest))
+    places = [str(path) for path in named] + ([str(store.directory)] if store else [])
+    raise PerformanceError(
+        f"model {one_line(digest, 80)} {one_line(title)!r}: found it neither here nor in "
+        f"{', '.join(places) or 'a store'}, expected the model that was played; name its file with "
+        "--model, or its folder with --store"
+    )
 
 
 def _candidates(model: Path | None, store: ModelStore | None) -> Iterator[tuple[str, Path]]:

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from device.switches.bits import Bits
+from device.synthesis.transport import BEATS_PER_BAR
+from device.synthesis.voice import Voice
 
 
 @dataclass(frozen=True)
@@ -104,3 +107,19 @@ class InstrumentState:
     n_not_finite: int
     ends_soon: bool
     failure: str | None
+
+
+def position_of(voice: Voice) -> dict[str, Any]:
+    """The fields of a snapshot that say where in the music the next frame is."""
+    bar, beat = divmod(voice.beat, BEATS_PER_BAR)
+    tape_seconds = voice.vocoder.tape.delay_seconds
+    bars_per_loop = max(1, voice.card.beats_per_loop // BEATS_PER_BAR)
+    return {
+        "position": voice.beat,
+        "heard_position": voice.heard_beat - tape_seconds * voice.transport.beats_per_second,
+        "bar": int(bar),
+        "beat": int(beat),
+        "n_beats": BEATS_PER_BAR,
+        "bar_in_loop": int(bar) % bars_per_loop,
+        "bars_per_loop": bars_per_loop,
+    }

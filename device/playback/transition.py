@@ -7,7 +7,7 @@ does not wait for the bar and replaces the open frames. Voices of different shap
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -208,15 +208,46 @@ class Crossfade:
         return self._gain[n_fade - done] * old + self._gain[done] * new
 
 
+class Observer(Protocol):
+    """Told by a voice switcher of all that its samples depend on."""
+
+    def follow(self, voice: Voice) -> int:
+        """The voice will be heard: observe its flips."""
+        ...
+
+    def count_block(self, n_samples: int) -> None:
+        """A block was made."""
+        ...
+
+    def note_takeover(self, voice: Voice, *, at_once: bool) -> None:
+        """A voice was scheduled."""
+        ...
+
+    def note_quality(self, n_iterations: int, held_frames: int) -> None:
+        """The quality of the voice that is heard was set."""
+        ...
+
+    def note_setting(self, name: str, value: float | None) -> None:
+        """The tempo or the gain was set."""
+        ...
+
+    def note_failure(self, voice: Voice) -> None:
+        """The voice that is heard has failed; told again while it is heard."""
+        ...
+
+
 class VoiceSwitcher(Closeable):
     """Plays one voice, and replaces it by another without a gap or a click.
 
     For one thread, the audio loop's.
     """
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, voice: Voice, observer: Observer | None = None) -> None:
         self._transition: Transition = NoTransition(voice)
-        self._adjustments: dict[str, Callable[[Voice], None]] = {}
+        self._settings: dict[str, float | None] = {}
+        self._observer = observer
+        if observer is not None:
+            observer.follow(voice)
 
     @property
     def voice(self) -> Voice:
@@ -238,13 +269,25 @@ class VoiceSwitcher(Closeable):
         samples = transition.block(switch_states)
         if type(transition) is not NoTransition:
             self._transition = transition.next_transition
+        if self._observer is not None:
+            self._observer.count_block(len(samples))
         return samples
+
+    def set_quality(self, n_iterations: int, held_frames: int) -> None:
+        """Set the quality of the voice that is heard, see `Voice.set_quality`."""
+        voice = self.voice
+        if (n_iterations, held_frames) != (voice.vocoder.inversion.n_iterations, voice.held_frames):
+            voice.set_quality(n_iterations, held_frames)
+            if self._observer is not None:
+                self._observer.note_quality(n_iterations, held_frames)
 
     def schedule(self, voice: Voice, *, at_once: bool = False) -> None:
         """Let a voice take over, at the next bar or at once; replaces an earlier call."""
         old = self.voice
-        for adjust in self._adjustments.values():
-            adjust(voice)
+        if self._observer is not None:
+            self._observer.note_takeover(voice, at_once=at_once)
+        for name, value in self._settings.items():
+            _adjust(voice, name, value)
         if voice.vocoder is not old.vocoder:
             lead_beats = lead_seconds(voice) * old.transport.beats_per_second
             beat = max(old.heard_beat, 0.0) + lead_beats
@@ -255,11 +298,13 @@ class VoiceSwitcher(Closeable):
         else:
             self._transition = BarTransition(old, voice, next_boundary(old.beat, BEATS_PER_BAR))
 
-    def adjust(self, name: str, adjustment: Callable[[Voice], None]) -> None:
-        """Adjust every voice that is heard now or later; replaces an adjustment of that name."""
-        self._adjustments[name] = adjustment
+    def adjust(self, name: str, value: float | None) -> None:
+        """Set the tempo (BPM, None for the model's) or the gain (dB) of all voices from now on."""
+        self._settings[name] = value
         for voice in self._transition.voices:
-            adjustment(voice)
+            _adjust(voice, name, value)
+        if self._observer is not None:
+            self._observer.note_setting(name, value)
 
     def check(self) -> None:
         """Check that the voice that is heard can play, or that another one is scheduled.
@@ -270,8 +315,17 @@ class VoiceSwitcher(Closeable):
             If neither holds.
         """
         failure = self.voice.failure
+        if failure is not None and self._observer is not None:
+            self._observer.note_failure(self.voice)
         if failure is not None and isinstance(self._transition, NoTransition):
             raise ModelFailed(str(failure)) from failure
+
+
+def _adjust(voice: Voice, name: str, value: float | None) -> None:
+    if name == "tempo":
+        voice.set_tempo(value)
+    else:
+        voice.set_gain(value or 0.0)
 
 
 def lead_seconds(voice: Voice) -> float:
@@ -281,3 +335,12 @@ def lead_seconds(voice: Voice) -> float:
     """
     run_in_seconds = voice.vocoder.delay_seconds + voice.vocoder.latency_seconds
     return run_in_seconds + CROSSFADE_SECONDS
+
+
+def fade_out(next_block: Callable[[], Samples], n_samples: int) -> Iterator[Samples]:
+    """The end of the music: blocks of `n_samples` in all, falling to silence without a click."""
+    gain, done = np.linspace(1, 0, n_samples, dtype=np.float32), 0
+    while done < n_samples:
+        samples = next_block()[: n_samples - done]
+        yield samples * gain[done : done + len(samples)]
+        done += len(samples)

@@ -16,8 +16,8 @@ from device.errors import SwitchesUnavailable
 from device.switches.base import SwitchesBase
 from device.switches.bits import Bits, fit
 
-# r and q are commands, so they are no switches.
-SWITCH_KEYS = "123456789abcdefghijklmnopstuvwxyz"
+# k, r and q are commands, so they are no switches.
+SWITCH_KEYS = "123456789abcdefghijlmnopstuvwxyz"
 STDIN = 0
 
 # Arrow and function keys arrive as several characters, some of which are switch keys.
@@ -27,7 +27,8 @@ _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:[\[O][0-9;]*[ -/]*[@-~]?)?")
 class KeyboardSwitches(SwitchesBase):
     """Switches under the keys of `SWITCH_KEYS`.
 
-    The other keys: r random, 0 all off, space prints the share code, q ends.
+    The other keys: r random, 0 all off, space prints the share code, k keeps the last minutes, q
+    ends.
 
     The terminal stays in cbreak mode until `close`: keys arrive at once and are not echoed, and
     Ctrl-C still interrupts.
@@ -36,6 +37,8 @@ class KeyboardSwitches(SwitchesBase):
     ----------
     print_share_code : callable
         Called when the space bar is pressed.
+    keep : callable
+        Called when k is pressed.
     start : Bits or None
         Initial states; None: all off.
     fd : int
@@ -53,6 +56,7 @@ class KeyboardSwitches(SwitchesBase):
         *,
         rng: np.random.Generator,
         print_share_code: Callable[[], None],
+        keep: Callable[[], None] = lambda: None,
         start: Bits | None = None,
         fd: int = STDIN,
     ) -> None:
@@ -64,6 +68,7 @@ class KeyboardSwitches(SwitchesBase):
         self.n_switches = n_switches
         self._rng = rng
         self._print_share_code = without_errors(lambda _: print_share_code())
+        self._keep = without_errors(lambda _: keep())
         self._fd = fd
         self._bits = list(fit(start or (), n_switches))
         self._finished = False
@@ -128,6 +133,8 @@ class KeyboardSwitches(SwitchesBase):
             self._bits = [False] * self.n_switches
         elif key == " ":
             self._print_share_code(key)
+        elif key == "k":
+            self._keep(key)
         elif key == "q":
             self._finished = True
 
@@ -136,7 +143,7 @@ def key_help(n_switches: int) -> str:
     """Name the keys in one line."""
     last = SWITCH_KEYS[:n_switches][-1]
     keys = "1" if n_switches == 1 else f"1-{last}" if n_switches <= 9 else f"1-9 a-{last}"
-    return f"{keys} switch   r random   0 all off   space share code   q quit"
+    return f"{keys} switch   r random   0 all off   space share code   k keep   q quit"
 
 
 def _in_foreground(fd: int) -> bool:

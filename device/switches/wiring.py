@@ -32,6 +32,8 @@ class Wiring:
         Whether an MCP3008 is at the SPI pins.
     pulse_pin : int or None
         BCM number of the pin with two pulses a beat.
+    keep_pin : int or None
+        BCM number of the button that keeps the last minutes, connected as a switch is.
     """
 
     pins: tuple[int, ...]
@@ -42,6 +44,7 @@ class Wiring:
     contacts: Mapping[str, int] = field(default_factory=dict)
     has_converter: bool = False
     pulse_pin: int | None = None
+    keep_pin: int | None = None
 
     @property
     def supply(self) -> str:
@@ -55,8 +58,8 @@ class Wiring:
     @property
     def used(self) -> list[int]:
         """BCM numbers of all pins in use, but for the converter's; some may be there twice."""
-        pulse = [] if self.pulse_pin is None else [self.pulse_pin]
-        return [*self.pins, *self.leds.values(), *self.contacts.values(), *pulse]
+        others = [bcm for bcm in (self.keep_pin, self.pulse_pin) if bcm is not None]
+        return [*self.pins, *self.leds.values(), *self.contacts.values(), *others]
 
     def problems(self) -> list[str]:
         """Configuration errors, in words: pins that do not exist or are used twice."""
@@ -79,6 +82,8 @@ class Wiring:
             (f"switch {i + 1} {self.label(i)}".rstrip(), bcm, self.supply)
             for i, bcm in enumerate(self.pins)
         ]
+        if self.keep_pin is not None:
+            switches.append(("button keep", self.keep_pin, self.supply))
         leds = [
             (f"LED {name}", self.leds[name], "330 Ω, LED, GND")
             for name in LED_NAMES

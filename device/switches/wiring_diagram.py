@@ -28,6 +28,8 @@ def diagram(wiring: Wiring) -> str:
     for i, bcm in enumerate(wiring.pins):
         label = f"{i + 1}  {wiring.label(i)}".rstrip()
         parts += _contact(wiring.supply, _RAIL, label, bcm, _SWITCH)
+    if wiring.keep_pin is not None:
+        parts += _contact(wiring.supply, _RAIL, "button: keep", wiring.keep_pin, _SWITCH)
     for name, bcm in wiring.leds.items():
         parts += _led(name, bcm, wiring)
     rail = _LED_RAIL if wiring.active_high else _RAIL
@@ -72,7 +74,7 @@ def _header(wiring: Wiring) -> list[str]:
     board = (
         f'<rect x="{_MIDDLE - 34}" y="{top}" width="68" height="{height}" rx="6" fill="#0f172a"/>'
     )
-    colours = {header_pin(bcm): _SWITCH for bcm in wiring.pins}
+    colours = {header_pin(bcm): _SWITCH for bcm in wiring.used}
     colours |= {header_pin(bcm): _LED for bcm in wiring.leds.values()}
     others = wiring.used[len(wiring.pins) + len(wiring.leds) :]
     others += CONVERTER_PINS.values() if wiring.has_converter else ()
@@ -157,7 +159,8 @@ def _led(name: str, bcm: int, wiring: Wiring) -> list[str]:
 
 
 def _rails(wiring: Wiring) -> list[str]:
-    pins = [pin for bcm in wiring.pins if (pin := header_pin(bcm))]
+    switches = [*wiring.pins, *([] if wiring.keep_pin is None else [wiring.keep_pin])]
+    pins = [pin for bcm in switches if (pin := header_pin(bcm))]
     grounded = [*wiring.leds.values(), *wiring.contacts.values()]
     leds = [pin for bcm in grounded if (pin := header_pin(bcm))]
     if wiring.active_high:

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -34,6 +34,7 @@ class _Chunk:
     number: int
     first: int
     transport: Transport
+    held: int
     frames: Frames | None = None
 
     @property
@@ -46,15 +47,15 @@ class _Chunk:
 
     def next(self) -> "_Chunk":
         first = self.first + self.n_frames
-        return _Chunk(self.score, self.number + 1, first, self.transport)
+        return _Chunk(self.score, self.number + 1, first, self.transport, self.held)
 
 
 class FrameCache(Closeable):
     """The frames of one score at one tempo; any other score or position is drawn anew.
 
-    Which frames are drawn in one call depends on the score and its first frame alone. So the
-    frames are the same to the bit, drawn by the caller or by the helper thread, which draws
-    the chunk after the one that is being read.
+    Which frames are drawn in one call depends on the score, its first frame, and `held_frames` when
+    the first of them is read. So the frames are the same to the bit, drawn by the caller or by the
+    helper thread, which draws the chunk after the one that is being read.
 
     Parameters
     ----------
@@ -65,15 +66,13 @@ class FrameCache(Closeable):
     ----------
     helper_seconds : float
         Processor time of the helper.
-    held_frames : int
-        1, or 2: every other frame is drawn, and held for two hops.
     transport : Transport
         The positions of the frames that are not drawn yet; may be replaced.
     """
 
     def __init__(self, network: Network, transport: Transport, *, ahead: bool) -> None:
         self.helper_seconds = 0.0
-        self.held_frames = 1
+        self._held_frames = 1
         self._network = network
         self.transport = transport
         self._no_frames = np.zeros((0, network.card.frame_size), np.float32)
@@ -88,6 +87,26 @@ class FrameCache(Closeable):
             self._helper.end()
             self._requests.put(None)
             self._helper.close()
+
+    @property
+    def held_frames(self) -> int:
+        """1, or 2: every other frame is drawn, and held for two hops; from the next chunk on."""
+        return self._held_frames
+
+    @held_frames.setter
+    def held_frames(self, n: int) -> None:
+        if n == self._held_frames:
+            return
+        self._held_frames = n
+        if self._next is not None:
+            # Whether the helper has drawn it already must make no difference.
+            self._plan(replace(self._next, held=n, frames=None))
+
+    def restart(self, frame: int) -> None:
+        """Forget what is not drawn again the same where a score begins at `frame`."""
+        chunk = self._chunk
+        if chunk and (chunk.number, chunk.first, chunk.held) != (0, frame, self._held_frames):
+            self._chunk = self._next = None
 
     def draw(self, score: Score, first_frame: int, out: Frames) -> None:
         """Fill (n_frames, frame_size) with those from `first_frame` on."""
@@ -113,17 +132,21 @@ class FrameCache(Closeable):
         if chunk is None or not chunk.contains(score, frame, transport):
             chunk = self._next
             if chunk is None or not chunk.contains(score, frame, transport):
-                chunk = _Chunk(score, 0, frame, transport)
+                chunk = _Chunk(score, 0, frame, transport, self._held_frames)
             if chunk.frames is None:
                 chunk.frames = self._drawn(chunk)
-            self._chunk, self._next = chunk, chunk.next()
-            if self._helper is not None:
-                self._requests.put(self._next)
+            self._chunk = chunk
+            self._plan(chunk.next())
         assert chunk.frames is not None
         return chunk.first, chunk.frames
 
+    def _plan(self, chunk: _Chunk) -> None:
+        self._next = chunk
+        if self._helper is not None:
+            self._requests.put(chunk)
+
     def _drawn(self, chunk: _Chunk) -> Frames:
-        held = self.held_frames
+        held = chunk.held
         beats = chunk.transport.beats(chunk.first, chunk.n_frames)
         positions = chunk.transport.in_loop(beats)
         frames = self._network.frames(chunk.score, positions[::held])

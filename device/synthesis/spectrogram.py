@@ -1,6 +1,7 @@
 """The spectrogram of a model: switch states in, frames out, frame after frame."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +55,9 @@ class Spectrogram(Closeable):
         Index of the next frame.
     failure : ModelFailed or None
         Why only silence is drawn from now on.
+    on_change : callable or None
+        Called with the index of the next frame and the bits, when others than before are applied:
+        those of the switches, but for a flip that waits for its score.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class Spectrogram(Closeable):
         self.sounding: Bits | None = None
         self.n_frames = 0
         self.failure: ModelFailed | None = None
+        self.on_change: Callable[[int, Bits], None] | None = None
+        self._applied: Bits | None = None
         self._smoother = smoother
         self._n_open = n_open
         self._first_frame = 0
@@ -128,7 +134,8 @@ class Spectrogram(Closeable):
         self.n_frames = self._first_frame = frame
         self._n_replaced = 0
         self._rows = self._rows[:0]
-        self.sounding = self._pending = self._score = self._score_key = None
+        self.sounding = self._pending = self._score = self._score_key = self._applied = None
+        self._frame_cache.restart(frame)
 
     def replace_open_frames(self, frame: int) -> None:
         """Draw from another frame on, and count all open frames as stale."""
@@ -210,13 +217,19 @@ class Spectrogram(Closeable):
         """Decide at which beat bits that differ from the sounding ones are heard."""
         if self.sounding is None:
             self.sounding = bits
-        waiting = self._pending[0] if self._pending else self.sounding
+        waiting, applied = self._pending[0] if self._pending else self.sounding, bits
         if bits != waiting:
             beat = self.transport.beat_at(self._first_open_frame)
-            if not self._must_wait((bits, self._loop_index(beat))):
+            if self._must_wait((bits, self._loop_index(beat))):
+                applied = waiting
+            else:
                 self._pending = (bits, next_boundary(beat, self._grid))
         if bits == self.sounding:
             self._pending = self._waiting_since = None
+        if applied != self._applied:
+            self._applied = applied
+            if self.on_change is not None:
+                self.on_change(self.n_frames, applied)
 
     def _must_wait(self, key: ScoreKey) -> bool:
         """Whether a flip is to be heard at once, and a block had better not wait for its score."""

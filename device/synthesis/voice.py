@@ -1,6 +1,7 @@
 """The voice: switch states in, a block of samples out. No clock, no device."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,7 @@ class Voice(Closeable):
     ) -> None:
         self.network = network
         self.card: ModelCard = network.card
+        self.performance = performance
         self.block_frames = performance.block_frames
         self.vocoder = _vocoder(network.card, performance, sample_rate, after)
         self._spectrogram = Spectrogram(
@@ -90,6 +92,15 @@ class Voice(Closeable):
     def failure(self) -> ModelFailed | None:
         """Why the voice plays only silence from now on; None while it does not."""
         return self._spectrogram.failure
+
+    @property
+    def on_change(self) -> Callable[[int, Bits], None] | None:
+        """Called when other bits are applied, see `Spectrogram`."""
+        return self._spectrogram.on_change
+
+    @on_change.setter
+    def on_change(self, call: Callable[[int, Bits], None] | None) -> None:
+        self._spectrogram.on_change = call
 
     @property
     def n_frames(self) -> int:

@@ -44,7 +44,7 @@ TOML = {
 OPTIONS = {
     option.name: option
     for option in play.params
-    if option.name not in ("config", "as_json", "seconds", "service", "position")
+    if option.name not in ("config", "as_json", "seconds", "service", "position", "performance_log")
 }
 NUMBERS = {"integer", "negative", "float", "whole float", "huge integer"}
 TEXTS = {"text", "number as text", "empty text", "escape", "long text"}
