@@ -9,6 +9,7 @@ from device.playback.recording.recorder import Recorder
 from device.playback.recording.replay import Replay, read_log
 from device.playback.recording.ring import SampleRing
 from device.switches.base import SwitchesBase
+from device.switches.commands import SetTempo, SetVolume
 from device.synthesis.transport import BEATS_PER_BAR, next_boundary
 from tests.support.speakers import RecordingSpeaker
 
@@ -75,6 +76,12 @@ class Happenings:
 
     def quality(self, quality, state):
         self.instrument.voice_switcher.set_quality(*quality)
+
+    def tempo(self, bpm, state):
+        self.instrument.control.queue.put(SetTempo(bpm))
+
+    def volume(self, gain_db, state):
+        self.instrument.control.queue.put(SetVolume(gain_db))
 
     def _schedule(self, voice, at_once):
         self.n_takeovers += 1

@@ -47,7 +47,7 @@ def open_log():
 def test_what_is_logged_is_read_again(open_log, tmp_path):
     path = tmp_path / "x.jsonl"
     log, lines = open_log(lambda: open_log_file(path))
-    takeover = Takeover(5, 6, 1, 0, True, "cd" * 32, "Sn\u00f6\x1b[2J")
+    takeover = Takeover(5, 6, 1, 0, True, "cd" * 32, "Sn\u00f6\x1b[2J", None, -3.5)
     end = End(9, 9 * 256, 40)
     for event in [*FLIPS, takeover, end]:
         log.put(event)

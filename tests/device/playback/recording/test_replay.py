@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from device.audio.wav_file import to_pcm
 from device.errors import PerformanceError
 from device.model.network import Network
-from device.playback.recording.events import Flip, Quality, Takeover, to_line
+from device.playback.recording.events import Flip, Quality, Setting, Takeover, to_line
 from device.playback.recording.replay import Replay, read_log
 from device.synthesis.performance import Performance
 from device.synthesis.transport import Quantize
@@ -44,6 +44,8 @@ bits = st.tuples(*[st.booleans()] * 3)
 action = st.one_of(
     st.tuples(st.just("make"), st.sampled_from(sorted(SHAPES))),
     st.tuples(st.sampled_from(["take_over", "take_over", "take_back"]), st.booleans()),
+    st.tuples(st.just("tempo"), st.floats(60, 400)),
+    st.tuples(st.just("volume"), st.floats(-60, 12)),
     st.tuples(
         st.just("quality"), st.tuples(st.integers(0, MOST_ITERATIONS), st.sampled_from([1, 2]))
     ),
@@ -101,6 +103,7 @@ def evening(networks, tmp_path):
             2: [("make", "same"), ("take_over", False)],
             14: [("quality", (0, 2))],
             30: [("make", "other rate"), ("take_over", False)],
+            40: [("tempo", 250.5), ("volume", -7.25)],
             60: [("take_back", True)],
             70: [("quality", (1, 1)), ("make", "more switches"), ("take_over", True)],
         },
@@ -117,7 +120,7 @@ def evening(networks, tmp_path):
 def test_the_log_has_every_kind_of_event_and_gives_the_samples(evening, networks):
     path, played = evening
     kinds = {type(event) for event in read_log(path).events}
-    assert kinds == {Flip, Takeover, Quality}
+    assert kinds == {Flip, Takeover, Setting, Quality}
     assert rendered(path, networks).tobytes() == played.tobytes()
 
 
