@@ -27,6 +27,8 @@ SCALES = ("shifted", "clipped")
 # Of the scatter of Gaussian noise. True magnitudes of loops, through the bands and back, are 0.3
 # standard deviations flatter than the loops with 1.
 MOST_SCATTER = 0.9
+# Of the magnitude: loud bins count more, and quiet partials still count.
+ADVANCE_EXPONENT = 0.7
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,14 @@ class Analysis:
         """Expand to bins, without their scatter: (..., n_bands) → (..., n_bins)."""
         expansion = torch.from_numpy(self.expansion).to(log_bands)
         return ((log_bands @ expansion.T).exp() - self.floor).clamp_min(0.0)
+
+    def advance_weight(self, log_bands: Tensor) -> Tensor:
+        """How much the phase advance of a bin counts: what sounds decides.
+
+        (n_frames, n_bands) → (n_frames, n_guided)
+        """
+        magnitude = self.magnitude(log_bands)[:, : self.n_guided] ** ADVANCE_EXPONENT
+        return magnitude / (magnitude.mean(dim=1, keepdim=True) + self.floor)
 
     def grid(self, n_slots: int, offset: float = 0.0) -> NDArray[np.float64]:
         """Positions in beats of a loop's frames, (n_slots * frames_per_slot,).

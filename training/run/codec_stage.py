@@ -17,9 +17,6 @@ from training.run.config import STRETCH_SLOTS, Config
 from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
-# Of the magnitude: loud bins count more, and quiet partials still count.
-ADVANCE_EXPONENT = 0.7
-
 
 class CodecStage:
     """Trains encoder, score decoder and frame decoder to reconstruct loops."""
@@ -127,14 +124,8 @@ class CodecStage:
             target=target,
             advance=predicted.advance,
             true_advance=advance.view(-1, per_slot, n_guided)[chosen].flatten(0, 1),
-            weight=self._loudness_weight(log_bands.flatten(0, 1)),
+            weight=self.config.analysis.advance_weight(log_bands.flatten(0, 1)),
         )
-
-    def _loudness_weight(self, log_bands: Tensor) -> Tensor:
-        """How much the phase advance of a bin counts, (n_frames, n_guided): what sounds decides."""
-        analysis = self.config.analysis
-        magnitude = analysis.magnitude(log_bands)[:, : analysis.n_guided] ** ADVANCE_EXPONENT
-        return magnitude / (magnitude.mean(dim=1, keepdim=True) + analysis.floor)
 
 
 @dataclass(frozen=True)

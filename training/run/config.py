@@ -284,6 +284,8 @@ def _names_fit(config: Config) -> tuple[bool, str]:
 def _of_analysis(config: Config) -> dict[str, tuple[bool, str]]:
     analysis = config.analysis
     n_fft, hop_length = analysis.n_fft, analysis.hop_length
+    # The frame a hop earlier must lie within the margin of a loop.
+    most_guided = analysis.n_bins if analysis.peak + hop_length <= MARGIN else 0
     checks = {
         "analysis.bands": (analysis.bands in KINDS, " or ".join(KINDS)),
         "analysis.window": (analysis.window in WINDOWS, " or ".join(WINDOWS)),
@@ -297,18 +299,11 @@ def _of_analysis(config: Config) -> dict[str, tuple[bool, str]]:
             f"a part of n_fft {n_fft}, a quarter of it at most",
         ),
         "analysis.scale": (analysis.scale in SCALES, " or ".join(SCALES)),
-        "analysis.n_guided": _guided_fit(analysis),
+        "analysis.n_guided": (0 <= analysis.n_guided <= most_guided, f"0 to {most_guided} bins"),
         "analysis.floor": (0 < analysis.floor < math.inf, "a positive number"),
         "analysis.frames_per_slot": (analysis.frames_per_slot >= 2, "2 or more"),
     }
     return checks | _band_sizes(analysis)
-
-
-def _guided_fit(analysis: Analysis) -> tuple[bool, str]:
-    # The frame a hop earlier must lie within the margin of a loop.
-    reaches = analysis.peak + analysis.hop_length <= MARGIN
-    most = analysis.n_bins if reaches else 0
-    return 0 <= analysis.n_guided <= most, f"0 to {most} bins"
 
 
 def _band_sizes(analysis: Analysis) -> dict[str, tuple[bool, str]]:
