@@ -81,7 +81,7 @@ def test_a_verb_without_its_packages_prints_what_to_install(command_folder, caps
         ("push studio {tiny} --port 70000", "70000 is not in the range"),
         ("pair", "Missing argument 'HOST'"),
         ("play --model {tiny} --switches theremin", "found 'theremin', expected auto, gpio"),
-        ("render --out x.wav", "Missing option '--bits' or '--share'"),
+        ("render --out x.wav", "Missing option '--bits', '--share' or '--performance'"),
         (f"render --out x.wav --share {CODE} --bits 1", "--share contains what --bits sets"),
         (f"play --share {CODE} --seed 2", "--share contains what --seed sets"),
         ("bench --seconds nan", "nan is not a finite number"),

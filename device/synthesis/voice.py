@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,15 @@ class StageSeconds:
     inversion: float
 
 
+class HasVocoder(Protocol):
+    """What a voice may share its vocoder with; a voice is one."""
+
+    @property
+    def vocoder(self) -> Vocoder:
+        """The vocoder, with the state that the other voice left."""
+        ...
+
+
 class Voice(Closeable):
     """One model that plays: its spectrogram, and the vocoder that turns it into samples.
 
@@ -43,7 +53,7 @@ class Voice(Closeable):
         Compose ahead on a helper thread; for live playing.
     sample_rate : int or None
         Of the samples; None for the model's own.
-    after : Voice or None
+    after : HasVocoder or None
         The current voice, which this one is to follow. Where their spectrograms have the same
         shape they share the vocoder, whose state then goes on.
     """
@@ -55,7 +65,7 @@ class Voice(Closeable):
         *,
         ahead: bool = False,
         sample_rate: int | None = None,
-        after: "Voice | None" = None,
+        after: HasVocoder | None = None,
     ) -> None:
         self.network = network
         self.card: ModelCard = network.card
@@ -245,7 +255,7 @@ class Voice(Closeable):
 
 
 def _vocoder(
-    card: ModelCard, performance: Performance, sample_rate: int | None, after: Voice | None
+    card: ModelCard, performance: Performance, sample_rate: int | None, after: HasVocoder | None
 ) -> Vocoder:
     if after is not None and after.vocoder.shape == shape_of(card):
         return after.vocoder

@@ -258,6 +258,20 @@ INVALID_COMMANDS = {
         errors.ShareCodeError,
         (CODE[:-1], "a wrong, missing or swapped character", "check the code"),
     ),
+    "log of a performance that is a model": InvalidCommand(
+        "render --out out.wav --performance tiny.onnx",
+        errors.PerformanceError,
+        ("tiny.onnx, line 1", "expected JSON"),
+        ("tiny.onnx",),
+    ),
+    "missing log of a performance": InvalidCommand(
+        "render --out out.wav --performance none.jsonl",
+        errors.PerformanceError,
+        ("none.jsonl", "check the name"),
+    ),
+    "kept music that is not there": InvalidCommand(
+        "kept remove 2026 --folder none", errors.KeptError, ("'2026'", "none", "kept list")
+    ),
     "share code of a missing model": InvalidCommand(
         f"{SHARE} {CODE}", errors.ShareCodeError, ("begins with 000000", "--model")
     ),

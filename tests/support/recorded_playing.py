@@ -53,6 +53,7 @@ class Happenings:
         self._n_calls = 0
         self._made = []
         self._before = []
+        self._all = []
 
     def __call__(self, state):
         for what, argument in self._by_call.get(self._n_calls, []):
@@ -64,6 +65,7 @@ class Happenings:
         voice = self.instrument.voice_of(self._networks[name])
         voice.prefetch(state.switch_states, next_boundary(state.position, BEATS_PER_BAR))
         self._made.append(voice)
+        self._all.append(voice)
 
     def take_over(self, at_once, state):
         if self._made and self.instrument.voice_switcher.is_free:
@@ -86,10 +88,11 @@ class Happenings:
     def _schedule(self, voice, at_once):
         self.n_takeovers += 1
         self._before = [self.instrument.voice]
+        self._all.append(self.instrument.voice)
         self.instrument.voice_switcher.schedule(voice, at_once=at_once)
 
     def close(self):
-        for voice in [*self._made, *self._before]:
+        for voice in self._all:
             voice.close()
 
 

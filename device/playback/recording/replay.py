@@ -1,10 +1,11 @@
 """The exact rendering of a performance from its log."""
 
-from collections import OrderedDict, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from device.errors import PerformanceError
 from device.files import read_regular
@@ -26,13 +27,11 @@ from device.playback.transition import Samples, VoiceSwitcher, fade_out
 from device.switches.bits import Bits, parse_bits
 from device.synthesis.performance import Performance
 from device.synthesis.transport import Quantize
-from device.synthesis.vocoder import INVERSION_PRESET
-from device.synthesis.voice import Voice
+from device.synthesis.vocoder import INVERSION_PRESET, Vocoder, shape_of
+from device.synthesis.voice import HasVocoder, Voice
 
 # The largest log that is read.
 MOST_READ_BYTES = 64 * 2**20
-# A voice that took over may be taken back to the one before; older ones never return.
-_MOST_VOICES = 4
 # Of a performance it is 0.058 s, or a block.
 _MOST_FADE_SECONDS = 10.0
 
@@ -171,6 +170,13 @@ class _RecordedVoice(Voice):
         return super()._sound(self._bits, n_frames)
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """A vocoder whose voice is no longer there."""
+
+    vocoder: Vocoder
+
+
 class Replay:
     """Plays a log again, in the blocks in which it was played.
 
@@ -202,8 +208,10 @@ class Replay:
             if isinstance(event, Flip):
                 self._flips[event.voice].append(event)
         self._pending = deque(event for event in log.events if not isinstance(event, Flip))
-        # By number, with the number of the voice that its vocoder was made for.
-        self._voices: OrderedDict[int, tuple[Voice, int]] = OrderedDict()
+        # By number, those that later events name; a vocoder by that of its first voice.
+        self._voices: dict[int, Voice] = {}
+        self._vocoders: dict[int, Vocoder] = {}
+        self._networks: WeakValueDictionary[str, Network] = WeakValueDictionary()
         self.network = network = self._network(log.header.digest, log.header.title)
         beyond = sorted(n for n in without if not 1 <= n <= network.card.n_switches)
         if beyond:
@@ -211,7 +219,7 @@ class Replay:
                 f"--without: found {beyond[0]}, expected a switch of 1 to {network.card.n_switches}"
             )
         voice = self._voice(None, network, after=None)
-        self._voices[0] = voice, 0
+        self._keep(voice, 0, 0)
         self._switcher = VoiceSwitcher(voice)
 
     def blocks(self) -> Iterator[Samples]:
@@ -262,39 +270,37 @@ class Replay:
                     self.n_failures_missing += self._switcher.voice.failure is None
 
     def _schedule(self, event: Takeover) -> None:
-        known = self._voices.get(event.voice)
-        if known is None:
-            network = self._network(event.digest, event.title)
-            voice = self._following(event, network)
-            known = voice, event.vocoder
-        # The voices used last come last.
-        self._voices[event.voice] = known
-        self._voices.move_to_end(event.voice)
-        while len(self._voices) > _MOST_VOICES:
-            number, (old, _) = next(iter(self._voices.items()))
-            if old is self._switcher.voice:
-                self._voices.move_to_end(number)
-            else:
-                del self._voices[number]
-        self._switcher.schedule(known[0], at_once=event.at_once)
+        voice = self._voices.get(event.voice)
+        if voice is None:
+            voice = self._following(event)
+        self._keep(voice, event.voice, event.vocoder)
+        self._switcher.schedule(voice, at_once=event.at_once)
 
-    def _following(self, event: Takeover, network: Network) -> Voice:
+    def _keep(self, voice: Voice, number: int, vocoder: int) -> None:
+        """Remember a voice and its vocoder, and forget those that no later event names."""
+        self._networks[voice.network.digest] = voice.network
+        self._voices[number], self._vocoders[vocoder] = voice, voice.vocoder
+        later = [event for event in self._pending if isinstance(event, Takeover)]
+        needed = {event.voice for event in later}, {event.vocoder for event in later}
+        self._voices = {n: voice for n, voice in self._voices.items() if n in needed[0]}
+        self._vocoders = {n: vocoder for n, vocoder in self._vocoders.items() if n in needed[1]}
+
+    def _following(self, event: Takeover) -> Voice:
+        network = self._network(event.digest, event.title)
         if event.vocoder == event.voice:
             voice = self._voice(event, network, after=None)
             # The tape of a model that takes over starts at its beginning.
             voice.vocoder.tape.seek(0)
             return voice
-        for other, vocoder in self._voices.values():
-            if vocoder == event.vocoder:
-                voice = self._voice(event, network, after=other)
-                if voice.vocoder is other.vocoder:
-                    return voice
-        raise PerformanceError(
-            f"takeover: found the vocoder of voice {event.vocoder}, expected one that model "
-            f"{event.digest[:12]} fits; the log is damaged"
-        )
+        vocoder = self._vocoders.get(event.vocoder)
+        if vocoder is None or vocoder.shape != shape_of(network.card):
+            raise PerformanceError(
+                f"takeover: found the vocoder of voice {event.vocoder}, expected one that model "
+                f"{event.digest[:12]} fits; the log is damaged"
+            )
+        return self._voice(event, network, after=_Shared(vocoder))
 
-    def _voice(self, event: Takeover | None, network: Network, after: Voice | None) -> Voice:
+    def _voice(self, event: Takeover | None, network: Network, after: HasVocoder | None) -> Voice:
         performance, number = self._performance, 0
         if event is not None:
             number = event.voice
@@ -312,7 +318,4 @@ class Replay:
 
     def _network(self, digest: str, title: str) -> Network:
         """The network of a model; opened once while a voice of it is known."""
-        for voice, _ in self._voices.values():
-            if voice.network.digest == digest:
-                return voice.network
-        return self._open_network(digest, title)
+        return self._networks.get(digest) or self._open_network(digest, title)

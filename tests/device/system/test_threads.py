@@ -46,6 +46,8 @@ def test_every_thread_of_the_device_is_a_supervised_thread():
         "leds",
         "display",
         "messages",
+        "performance log",
+        "keep",
         "signals",
         "midi",
         "clock",
