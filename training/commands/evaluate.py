@@ -287,6 +287,16 @@ def _lines(evaluation: "Evaluation", out: Path, n_bytes: int) -> Iterator[str]:
 
     n_states = len(evaluation.sweep.states)
     yield f"{out}: {n_states} states, {n_bytes / 1e6:.1f} MB"
+    distances = {
+        "model": evaluation.distances,
+        "inversion": evaluation.inversion_distances,
+        "halves": evaluation.noise_floor,
+    }
+    for source, each in evaluation.pitch_comparisons.items():
+        yield (
+            f"notes, {source}: distance {distances[source]['notes']:.2f} sd, kernel distance "
+            f"{each.kernel_distance:.0f}, diversity {each.diversity:.2f}"
+        )
     if evaluation.is_sample:
         yield f"a sample: the switches have {2**evaluation.card.n_switches:,} states"
     for switch in evaluation.switches:

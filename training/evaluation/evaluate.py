@@ -134,7 +134,11 @@ class Evaluation:
     @property
     def independent_pitches(self) -> list[NDArray[np.float32]]:
         """Pitches of every state in a variation of its own."""
-        return [each.pitches for (seed, _), each in self.renders.items() if seed not in self.seeds]
+        return [
+            each.pitches
+            for (seed, _), each in sorted(self.renders.items())
+            if seed not in self.seeds
+        ]
 
     @property
     def is_sample(self) -> bool:

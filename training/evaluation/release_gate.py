@@ -9,7 +9,9 @@ from training.evaluation.evaluate import Evaluation
 PARTS = ("likeness", "defects", "switches")
 
 # Mean distance of a family of figures from held-out music, in standard deviations.
-MOST_DISTANCE = {"sharp": 1.1, "timbre": 0.6, "rhythm": 0.7}
+MOST_DISTANCE = {"sharp": 1.1, "timbre": 0.6, "rhythm": 0.7, "notes": 0.7}
+# Variety of the renders' pitches, as a share of that of held-out music.
+LEAST_DIVERSITY = 0.8
 MOST_DEFECT_DISTANCE = 0.6
 # Figures that fall when a decoder blurs, and the largest allowed shift of their median.
 SHIFTS = ("quef_hi", "mod_4_12", "melgrad_t")
@@ -109,6 +111,10 @@ def _likeness(evaluation: Evaluation) -> Iterator[Threshold]:
     for figure in SHIFTS:
         name = f"shift of {figure}"
         yield Threshold("likeness", name, shifts.get(figure), MOST_SHIFT, "sd", is_least=False)
+    pitches = evaluation.pitch_comparisons.get("model")
+    diversity, least = pitches and 100 * pitches.diversity, 100 * LEAST_DIVERSITY
+    name = "diversity of pitches, of that of held-out music"
+    yield Threshold("likeness", name, diversity, least, "%", is_least=True)
 
 
 def _defects(evaluation: Evaluation) -> Iterator[Threshold]:

@@ -14,6 +14,7 @@ def find(evaluation: Evaluation) -> list[Finding]:
         _coherent,
         _recognised,
         _against_music,
+        _notes,
         _apart,
         _level,
     ]
@@ -70,6 +71,21 @@ def _against_music(evaluation: Evaluation) -> Finding | None:
         "in sharpness from held-out music",
         f"Mean distances, and in brackets those of the inversion alone: {listed}. One "
         f"half of that music is {halves:.2f} sd in sharpness from the other.",
+    )
+
+
+def _notes(evaluation: Evaluation) -> Finding | None:
+    pitches = evaluation.pitch_comparisons
+    if not pitches.keys() >= {"model", "inversion", "halves"}:
+        return None
+    model, inversion, halves = (pitches[name] for name in ("model", "inversion", "halves"))
+    return Finding(
+        f"{evaluation.distances['notes']:.2f} sd",
+        "in notes from held-out music",
+        f"Half a second's pitches have kernel distance {model.kernel_distance:.0f} from that music's; "
+        f"the inversion alone {inversion.kernel_distance:.0f}, one half of the music from the other "
+        f"{halves.kernel_distance:.0f}. Two renders differ in pitch {100 * model.diversity:.0f} % as "
+        f"much as two loops.",
     )
 
 

@@ -30,7 +30,8 @@ def compared(evaluation):
     figures = np.tile(evaluation.sweep.independent_renders, (4, 1))
     rng = np.random.default_rng(0)
     some = [figures + rng.standard_normal(figures.shape) for _ in range(2)]
+    pitches = tuple(evaluation.independent_pitches)
     sounds = ((np.zeros(4000, np.float32), np.ones(4000, np.float32)),)
     return dataclasses.replace(
-        evaluation, reference=Reference(Music("some music", ()), *some, sounds)
+        evaluation, reference=Reference(Music("some music", ()), *some, pitches, pitches, sounds)
     )
