@@ -112,7 +112,9 @@ def _likeness(evaluation: Evaluation) -> Iterator[Threshold]:
         name = f"shift of {figure}"
         yield Threshold("likeness", name, shifts.get(figure), MOST_SHIFT, "sd", is_least=False)
     pitches = evaluation.pitch_comparisons.get("model")
-    diversity, least = pitches and 100 * pitches.diversity, 100 * LEAST_DIVERSITY
+    diversity, least = None, 100 * LEAST_DIVERSITY
+    if pitches is not None:
+        diversity = 100 * pitches.diversity
     name = "diversity of pitches, of that of held-out music"
     yield Threshold("likeness", name, diversity, least, "%", is_least=True)
 

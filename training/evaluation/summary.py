@@ -82,10 +82,10 @@ def _notes(evaluation: Evaluation) -> Finding | None:
     return Finding(
         f"{evaluation.distances['notes']:.2f} sd",
         "in notes from held-out music",
-        f"Half a second's pitches have kernel distance {model.kernel_distance:.0f} from that music's; "
-        f"the inversion alone {inversion.kernel_distance:.0f}, one half of the music from the other "
-        f"{halves.kernel_distance:.0f}. Two renders differ in pitch {100 * model.diversity:.0f} % as "
-        f"much as two loops.",
+        f"Half a second's pitches have kernel distance {model.kernel_distance:.0f} from that "
+        f"music's; the inversion alone {inversion.kernel_distance:.0f}, one half of the music from "
+        f"the other {halves.kernel_distance:.0f}. Two renders differ in pitch "
+        f"{100 * model.diversity:.0f} % as much as two loops.",
     )
 
 

@@ -61,7 +61,8 @@ def _ambiguity(salience: Salience) -> float:
 
 def _harmony(salience: Salience) -> Mapping[str, float]:
     """Scale, chords and intervals of every half second."""
-    chroma = _chroma(np.where(salience.certainty > 0.35, salience.certainty, 0))
+    # Sums by pitch class.
+    chroma = np.where(salience.certainty > 0.35, salience.certainty, 0) @ np.eye(12)[PITCHES % 12]
     n = round(FRAMES_PER_SECOND / 2)
     n_halves = len(chroma) // n
     halves = chroma[: n_halves * n].reshape(n_halves, n, 12).mean(axis=1) if n_halves else chroma
@@ -79,12 +80,6 @@ def _harmony(salience: Salience) -> Mapping[str, float]:
         "chord_change": float(np.mean(1 - (unit[1:] * unit[:-1]).sum(axis=1))),
         "roughness": _roughness(halves / halves.sum(axis=1, keepdims=True)),
     }
-
-
-def _chroma(certainty: NDArray[np.float32]) -> Doubles:
-    """Sums by pitch class, (n_frames, n_pitches) → (n_frames, 12)."""
-    classes = np.eye(12)[PITCHES % 12]
-    return np.asarray(certainty @ classes)
 
 
 def _chord_shapes() -> Doubles:

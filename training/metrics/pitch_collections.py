@@ -64,27 +64,21 @@ def _some(recordings: Sequence[Pitches]) -> list[Pitches]:
 
 def _kernel_distance(reference: list[Pitches], candidate: list[Pitches]) -> float:
     """Between half seconds of different recordings: none is compared with itself."""
-    squares = _squared_distances(np.concatenate([*reference, *candidate]).astype(np.float64))
+    recordings = [*reference, *candidate]
+    points = np.concatenate(recordings).astype(np.float64)
+    lengths = np.square(points).sum(axis=1)
+    squares = np.maximum(lengths[:, None] + lengths - 2 * points @ points.T, 0)
     n = sum(map(len, reference))
     # The median distance within the reference is the kernel's width (Gaussian, median heuristic).
     width = max(float(np.median(squares[:n, :n])), 1e-12)
-    similarity = _by_recording(np.exp(-squares / width), [*reference, *candidate])
+    # Means over the half seconds of every pair of recordings.
+    sizes = np.array([len(recording) for recording in recordings])
+    owners = np.repeat(np.eye(len(sizes)) / sizes[:, None], sizes, axis=1)
+    similarity = owners @ np.exp(-squares / width) @ owners.T
     n_reference = len(reference)
     across = similarity[:n_reference, n_reference:].mean()
     ours, theirs = similarity[:n_reference, :n_reference], similarity[n_reference:, n_reference:]
     return float(_between_different(ours) + _between_different(theirs) - 2 * across)
-
-
-def _squared_distances(points: Doubles) -> Doubles:
-    squares = np.square(points).sum(axis=1)
-    return np.asarray(np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0))
-
-
-def _by_recording(similarity: Doubles, recordings: list[Pitches]) -> Doubles:
-    """Means over the half seconds of every pair of recordings."""
-    lengths = np.array([len(recording) for recording in recordings])
-    owners = np.repeat(np.eye(len(lengths)) / lengths[:, None], lengths, axis=1)
-    return np.asarray(owners @ similarity @ owners.T)
 
 
 def _between_different(similarity: Doubles) -> float:

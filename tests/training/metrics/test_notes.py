@@ -124,7 +124,7 @@ def test_the_level_does_not_matter(gain_db):
     assert louder == pytest.approx(figures(music), rel=0.01, abs=0.01)
 
 
-# -- collections ------------------------------------------------------------------------------------
+# -- collections ---------------------------------------------------------------------------
 
 
 def pieces(n, seed, spread=1.0):
