@@ -43,7 +43,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "polyphony": ("more notes", "fewer notes"),
     "pitch_mean": ("higher notes", "lower notes"),
     "note_certainty": ("clearer notes", "fainter notes"),
-    "note_ambiguity": ("more half-heard notes", "fewer half-heard notes"),
+    "note_ambiguity": ("muddier", "clearer lines"),
     "note_instability": ("unsteady notes", "steadier notes"),
     "pitch_wander": ("less steady pitch", "steadier pitch"),
     "in_scale": ("more in key", "less in key"),

@@ -209,7 +209,7 @@ def advance_loss(drawn: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     squared_length = real.square() + imaginary.square()
     distance = 1 + squared_length - 2 * along
     turned = 1 - along / (squared_length + 1e-6).sqrt()
-    return (weight * (distance + turned)).sum() / weight.sum().clamp_min(1e-6)
+    return (weight * (distance + turned)).mean()
 
 
 def laplace_nll(log_spread: Tensor, error: Tensor) -> Tensor:

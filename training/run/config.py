@@ -285,7 +285,8 @@ def _of_analysis(config: Config) -> dict[str, tuple[bool, str]]:
     analysis = config.analysis
     n_fft, hop_length = analysis.n_fft, analysis.hop_length
     # The frame a hop earlier must lie within the margin of a loop.
-    most_guided = analysis.n_bins if analysis.peak + hop_length <= MARGIN else 0
+    is_known = analysis.window in WINDOWS
+    most_guided = analysis.n_bins if is_known and analysis.peak + hop_length <= MARGIN else 0
     checks = {
         "analysis.bands": (analysis.bands in KINDS, " or ".join(KINDS)),
         "analysis.window": (analysis.window in WINDOWS, " or ".join(WINDOWS)),

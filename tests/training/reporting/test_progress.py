@@ -198,8 +198,8 @@ def test_a_training_into_a_file_writes_lines_at_once_and_computes_empty_features
     assert (done.returncode, done.stderr) == (0, b"")
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines[0].startswith("analysing: ")
-    assert sum(bool(re.match(r"codec \d+%, step \d+, loss ", line)) for line in lines) == 5
-    assert sum(line.startswith("composer") for line in lines) == 4
+    assert sum(bool(re.match(r"codec \d+%, step \d+, loss ", line)) for line in lines) == 3
+    assert sum(line.startswith("composer") for line in lines) == 6
     assert lines[-3:-1] == ["measuring the switches", "writing previews"]
     (made,) = (path for path in before if path.stat().st_size)
     assert made.read_bytes() == before[made]
