@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -114,8 +115,9 @@ def test_a_map_or_a_scene_that_is_none_is_an_error_of_the_configuration(
 
 def test_doctor_prints_what_arrives_and_the_line_for_the_configuration(tmp_path, port):
     (tmp_path / "switchboard.toml").write_text(f'midi = "{port.path}"\n')
+    # A shell's background job ignores the signal, and so would what it starts.
     process = subprocess.Popen(
-        [SWITCHBOARD, "doctor", "--midi", "--seconds", "60"],
+        ["env", "--default-signal=INT", SWITCHBOARD, "doctor", "--midi", "--seconds", "60"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
@@ -123,7 +125,7 @@ def test_doctor_prints_what_arrives_and_the_line_for_the_configuration(tmp_path,
     assert "is there" in process.stdout.readline()
     port.play(0x90, 36, 100, 0x90, 36, 0, 0x90, 20, 100, 0x90, 20, 90, 0xB0, 21, 3, 0xFE)
     lines = [process.stdout.readline() for _ in range(4)]
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     rest = process.communicate(timeout=20)[0]
     assert "note 36, value 100, channel 1: switch 1" in lines[0]
     assert '"note 20 = switch 1" in midi_map' in lines[1]

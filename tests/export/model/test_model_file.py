@@ -74,6 +74,7 @@ def test_the_file_has_the_scores_on_held_out_music(exported, run):
     assert set(run.scores) == {
         "codec_held_out_db",
         "codec_held_out_advance",
+        "codec_held_out_bias_db",
         "composer_held_out_nats",
         "composer_held_out_right",
     }
