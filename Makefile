@@ -8,6 +8,7 @@
 # make test-appliance-full  the same, and an emulated machine whose power is cut (an hour)
 # make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
 # make wheels  the package for both processors, with its compiled kernel, in dist/
+# make dist    what is published: the sdist, and from it the wheels, in dist/, checked by twine
 # make clean   forget the environment
 
 PYTHON ?= python3
@@ -23,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SOURCES := pyproject.toml constraints.txt $(wildcard device/synthesis/kernel/source/*)
 
-.PHONY: play wheels test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse lock clean
+.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
@@ -96,6 +97,17 @@ wheels: $(VENV)/bin/python
 	for arch in x86_64 aarch64; do \
 		SWITCHBOARD_TARGET=$$arch $(PIP) wheel --no-deps --wheel-dir dist . || exit 1; \
 	done
+
+# The wheels are built from the sdist: what is missing there fails here.
+dist: $(VENV)/bin/python
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install $(LOCKED) --group dist
+	rm -f dist/lofi_switchboard-*
+	$(BIN)/python -m build --sdist --outdir dist
+	for arch in x86_64 aarch64; do \
+		SWITCHBOARD_TARGET=$$arch $(PIP) wheel --no-deps --wheel-dir dist dist/lofi_switchboard-*.tar.gz || exit 1; \
+	done
+	$(BIN)/python -m twine check --strict dist/lofi_switchboard-*
 
 # What the box needs: no torch.
 $(VENV)/box: $(SOURCES) | $(VENV)/bin/python

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from device.console import say, take_any_text
-from device.errors import Ended, MissingExtra, OutputError, SwitchboardError
+from device.errors import Ended, MissingExtra, OutputError, PackageConflict, SwitchboardError
 from device.plain_text import MOST_IN_LINE, one_line
 
 ENTRY_POINT_GROUP = "switchboard.commands"
@@ -99,7 +99,7 @@ def _explain(error: SwitchboardError | ModuleNotFoundError | OSError) -> int:
     if isinstance(error, SwitchboardError):
         return _fail(error)
     if isinstance(error, ModuleNotFoundError):
-        return _fail(_missing_extra(error))
+        return _fail(_missing_package(error))
     if isinstance(error, BrokenPipeError):
         # The reader of standard output has closed it: end without another error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -113,12 +113,20 @@ def _fail(error: SwitchboardError) -> int:
     return error.exit_code
 
 
-def _missing_extra(error: ModuleNotFoundError) -> SwitchboardError:
+def _missing_package(error: ModuleNotFoundError) -> SwitchboardError:
+    from device.system.package_owners import PACKAGES, REMEDY, foreign_owners
+
     package = (error.name or "").partition(".")[0]
     extra = _EXTRA_OF.get(package)
-    if extra is None:
+    if extra is not None:
+        return MissingExtra(
+            f"this verb needs {package}, which this installation left out; "
+            f"install it with: pip install 'lofi-switchboard[{extra}]'"
+        )
+    owner = foreign_owners().get(package) if package in PACKAGES else None
+    if owner is None:
         raise error
-    return MissingExtra(
-        f"this verb needs {package}, which this installation left out; "
-        f"install it with: pip install 'lofi-switchboard[{extra}]'"
+    return PackageConflict(
+        f"found the package {package} of {owner}, which has no {error.name}, "
+        f"expected that of lofi-switchboard; {REMEDY}"
     )

@@ -107,6 +107,12 @@ class MissingExtra(SwitchboardError, ImportError):
     exit_code = 24
 
 
+class PackageConflict(SwitchboardError, ImportError):
+    """Another distribution has a package called device, training or export, too."""
+
+    exit_code = 58
+
+
 class StoreError(SwitchboardError, ValueError):
     """The model store has no such model, may not remove it, or is locked by another process."""
 

@@ -25,6 +25,7 @@ from device.switches.wiring import Wiring
 from device.switches.wiring_diagram import diagram
 from device.system.host import Host
 from device.system.outputs import is_standard_output, written
+from device.system.package_owners import PACKAGES, REMEDY, foreign_owners
 
 if TYPE_CHECKING:
     from device.switches.gpio import GpioSwitches
@@ -78,6 +79,7 @@ def doctor(
         _packages(),
         _kernel(),
         configuration,
+        _owners(),
         *_findings(settings, model, Host()),
     ]
     _print(findings, as_json=as_json)
@@ -229,6 +231,15 @@ def _kernel() -> Finding:
         found = f"other samples than on other processors, for windows of {sizes}"
         return Finding("kernel", BAD, found, "install the wheel for this processor")
     return Finding("kernel", GOOD, "compiled; the samples are those of every processor")
+
+
+def _owners() -> Finding:
+    """Whether other distributions have packages of the same names."""
+    what = "package names"
+    if owners := foreign_owners():
+        found = "; ".join(f"{package} also belongs to {owners[package]}" for package in owners)
+        return Finding(what, NOTE, found, REMEDY)
+    return Finding(what, GOOD, f"{', '.join(PACKAGES)} are lofi-switchboard's alone")
 
 
 def _portaudio() -> Finding:

@@ -41,7 +41,7 @@ def altered(wheelhouse: Path, changed: Path, version: str, *, spoil: str = "") -
 
 def _checkout(folder: Path, version: str, spoil: str) -> Path:
     """What the wheel is made of, changed."""
-    for package in PACKAGES:
+    for package in (*PACKAGES, "LICENSES"):
         shutil.copytree(PROJECT / package, folder / package)
     for name in ("README.md", "LICENSE"):
         shutil.copy(PROJECT / name, folder)

@@ -25,6 +25,7 @@ def checkout(tmp_path):
         (folder / package / "__init__.py").touch()
     for name in ("README.md", "LICENSE", "pyproject.toml"):
         shutil.copy(PROJECT / name, folder)
+    shutil.copytree(PROJECT / "LICENSES", folder / "LICENSES")
     return folder
 
 
