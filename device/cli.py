@@ -23,8 +23,11 @@ _EXTRA_OF = {
     "scipy": "training",
     "matplotlib": "training",
     "jinja2": "training",
+    "markupsafe": "training",
+    "pebble": "training",
     "segno": "training",
     "threadpoolctl": "training",
+    "tinytag": "training",
     "onnx": "export",
     "onnxscript": "export",
 }

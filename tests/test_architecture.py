@@ -4,11 +4,14 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import pytest
+
+from device.cli import _EXTRA_OF
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("device", "training", "export")
@@ -47,6 +50,28 @@ def test_the_box_needs_nothing_of_the_workstation():
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) >= 20
+
+
+def imported(package):
+    """The top-level names that the modules of a package import, wherever in the module."""
+    for path in modules(package):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                yield node.module.partition(".")[0]
+
+
+@pytest.mark.parametrize("package", ["training", "export"])
+def test_an_error_names_the_extra_of_every_package_that_may_be_missing(package):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    always = {re.match(r"[\w-]+", text)[0] for text in project["dependencies"]}
+    # A missing fluidsynth is explained where it is imported.
+    optional = set(imported(package)) - {*sys.stdlib_module_names, *PACKAGES, "fluidsynth"} - always
+    assert optional - _EXTRA_OF.keys() == set()
+    for name in optional:
+        extra = project["optional-dependencies"][_EXTRA_OF[name]]
+        assert any(text.startswith(f"{name}>=") for text in extra), name
 
 
 def test_no_module_has_more_than_400_lines():

@@ -24,26 +24,15 @@ def foreign_owners() -> dict[str, str]:
     last has replaced files of the other; in different folders one hides the other. A distribution
     is named by its metadata, anything else by its folder.
     """
-    owners = packages_distributions()
-    found = {}
+    owners, found = packages_distributions(), {}
     for package in PACKAGES:
-        # Broken metadata has no name.
-        names = sorted({name for name in owners.get(package, ()) if name and not _is_own(name)})
-        place = _place(package)
+        # Broken metadata has no name; an index takes all spellings of a name for the same.
+        names = {name for name in owners.get(package, ()) if name}
+        names -= {name for name in names if re.sub(r"[-_.]+", "-", name).lower() == DISTRIBUTION}
+        spec = find_spec(package)
+        places = list(spec.submodule_search_locations or [spec.origin or ""]) if spec else []
         if names:
-            found[package] = f"the distribution {', '.join(names)}"
-        elif place is not None and place.parent != _PARENT:
-            found[package] = str(place)
+            found[package] = f"the distribution {', '.join(sorted(names))}"
+        elif places and Path(places[0]).resolve().parent != _PARENT:
+            found[package] = str(Path(places[0]).resolve())
     return found
-
-
-def _is_own(name: str) -> bool:
-    # The same name in all spellings that an index takes for the same.
-    return re.sub(r"[-_.]+", "-", name).lower() == DISTRIBUTION
-
-
-def _place(package: str) -> Path | None:
-    """The folder or file that an import would find."""
-    spec = find_spec(package)
-    places = [*(spec.submodule_search_locations or ()), spec.origin] if spec else []
-    return Path(places[0]).resolve() if places and places[0] else None

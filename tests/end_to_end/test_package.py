@@ -218,7 +218,7 @@ def test_a_distribution_with_a_package_of_the_same_name_is_named_in_one_line(hom
 
 def test_the_verbs_of_the_workstation_say_which_extra_they_need(home):
     _, call, _ = home
-    done = call("switchboard audition x.onnx --out x.html")
+    done = call("switchboard faceplate bundled")
     assert done.returncode == 24
     assert "pip install 'lofi-switchboard[training]'" in done.stderr
     assert sys.executable not in done.stderr

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 
 PROJECT = Path(__file__).parents[2]
 PARTS = ("device", "training", "export", "systemd", "tests", "docs", "LICENSES")
+NAMED = ("LICENSE", "Makefile", ".gitignore")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.so", "*.part", ".lgd-nfy*")
 
 
@@ -20,9 +21,8 @@ def clean_copy(folder):
     for name in PARTS:
         shutil.copytree(PROJECT / name, folder / name, ignore=IGNORED)
     for path in PROJECT.iterdir():
-        if path.is_file() and (path.suffix in (".md", ".toml", ".txt", ".cff") or not path.suffix):
+        if path.is_file() and (path.suffix in (".md", ".toml", ".txt", ".cff") or path.name in NAMED):
             shutil.copy(path, folder)
-    shutil.copy(PROJECT / ".gitignore", folder)
     return folder
 
 
@@ -63,9 +63,10 @@ def link_dependencies(requirements, folder):
 
 def environment_of_its_own(dependencies):
     """Variables for a shell whose pip has no network and whose Python sees these packages alone."""
-    kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("LANG", "TMPDIR") if name in os.environ}
     return {
         **kept,
+        "HOME": str(dependencies.parent),
         "PATH": f"lofi/bin:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(dependencies),
         "PIP_CONFIG_FILE": os.devnull,
