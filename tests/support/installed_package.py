@@ -21,7 +21,9 @@ def clean_copy(folder):
     for name in PARTS:
         shutil.copytree(PROJECT / name, folder / name, ignore=IGNORED)
     for path in PROJECT.iterdir():
-        if path.is_file() and (path.suffix in (".md", ".toml", ".txt", ".cff") or path.name in NAMED):
+        if path.is_file() and (
+            path.suffix in (".md", ".toml", ".txt", ".cff") or path.name in NAMED
+        ):
             shutil.copy(path, folder)
     return folder
 
