@@ -9,7 +9,7 @@ from training.evaluation.evaluate import Evaluation
 PARTS = ("likeness", "defects", "switches")
 
 # Mean distance of a family of figures from held-out music, in standard deviations.
-MOST_DISTANCE = {"sharp": 1.1, "timbre": 0.6, "rhythm": 0.7, "notes": 0.7}
+MOST_DISTANCE = {"sharp": 1.1, "timbre": 0.6, "rhythm": 0.7, "notes": 0.65}
 # Variety of the renders' pitches, as a share of that of held-out music.
 LEAST_DIVERSITY = 0.8
 MOST_DEFECT_DISTANCE = 0.6
