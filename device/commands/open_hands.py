@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from device.commands.instrument_settings import InstrumentSettings
 from device.errors import SettingsError, ShareCodeError
 from device.plain_text import visible
-from device.playback.beat_clock import BeatClock
-from device.playback.clock_in import ClockIn
-from device.playback.clock_out import ClockOut
 from device.playback.control import Scene
 from device.playback.instrument import Instrument, Listener
 from device.playback.share_code import SharedPosition
-from device.switches.midi.controller import MidiController
 from device.switches.panel_parts import PanelParts, PulsePin
+
+if TYPE_CHECKING:
+    from device.playback.beat_clock import BeatClock
+    from device.switches.midi.controller import MidiController
 
 Report = Callable[[str], None]
 
@@ -43,6 +44,10 @@ def open_hands(
             panel = stack.enter_context(PanelParts(settings.panel_pins, instrument.control.queue))
             instrument.control.is_ending = lambda: panel.is_ending
         if settings.midi is not None or settings.pulse_pin is not None:
+            # Only here: a start without MIDI need not wait for them.
+            from device.playback.beat_clock import BeatClock
+            from device.playback.clock_out import ClockOut
+
             # What leaves the speaker when; the clocks need it.
             beats = BeatClock(instrument.speaker)
             listeners.append(beats)
@@ -60,8 +65,11 @@ def open_hands(
 
 
 def _open_midi(
-    settings: InstrumentSettings, instrument: Instrument, beats: BeatClock, report: Report
-) -> MidiController:
+    settings: InstrumentSettings, instrument: Instrument, beats: "BeatClock", report: Report
+) -> "MidiController":
+    from device.playback.clock_in import ClockIn
+    from device.switches.midi.controller import MidiController
+
     assert settings.midi is not None
     queue = instrument.control.queue
     return MidiController(

@@ -5,16 +5,14 @@ from collections import deque
 from device.playback.beat_clock import BeatClock
 from device.switches.commands import CommandQueue, SetTempo
 from device.switches.midi import parser
-from device.switches.midi.parser import Message
+from device.switches.midi.parser import PULSES_PER_BEAT, PULSES_PER_SIXTEENTH, Message
 
-PULSES_PER_BEAT = 24
 LEAST_BPM, MOST_BPM = 40.0, 200.0
 # Of the tempo, to catch up with the phase.
 MOST_SLEW = 0.02
 # Share of the tempo by which a phase that is a beat off is corrected, before that bound.
 _SLEW_PER_BEAT = 0.2
 _N_PULSES = 2 * PULSES_PER_BEAT
-_PULSES_PER_SIXTEENTH = 6
 # A clock that pauses for longer begins anew.
 _MOST_PAUSE_SECONDS = 0.25
 # Between two changes of the tempo: each has the frames ahead drawn again.
@@ -63,7 +61,7 @@ class ClockIn:
                 self._is_started = message.status == parser.CONTINUE
             case parser.SONG_POSITION:
                 sixteenths = message.data[0] + 128 * message.data[1]
-                self._position = _PULSES_PER_SIXTEENTH * sixteenths
+                self._position = PULSES_PER_SIXTEENTH * sixteenths
 
     def _take_pulse(self, at: float) -> None:
         if self._times and not 0 <= at - self._times[-1] <= _MOST_PAUSE_SECONDS:

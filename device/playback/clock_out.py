@@ -6,11 +6,17 @@ from collections.abc import Callable
 
 from device.closeable import Closeable
 from device.playback.beat_clock import BeatClock
-from device.switches.midi.parser import CLOCK, CONTINUE, SONG_POSITION, START, STOP
+from device.switches.midi.parser import (
+    CLOCK,
+    CONTINUE,
+    PULSES_PER_BEAT,
+    PULSES_PER_SIXTEENTH,
+    SONG_POSITION,
+    START,
+    STOP,
+)
 from device.system.threads import SupervisedThread
 
-PULSES_PER_BEAT = 24
-_PULSES_PER_SIXTEENTH = 6
 _PULSES_PER_PIN_PULSE = 12
 # The beat's time is asked for again at least so often: it moves with the tempo and the card.
 _NAP_SECONDS = 0.02
@@ -84,13 +90,13 @@ class ClockOut(Closeable):
         return self._next
 
     def _first_pulse(self, now: float) -> int:
-        sixteenth = max(math.ceil(now / _PULSES_PER_SIXTEENTH), 0)
+        sixteenth = max(math.ceil(now / PULSES_PER_SIXTEENTH), 0)
         if self._send is not None and sixteenth == 0:
             self._send(bytes((START,)))
         elif self._send is not None:
             position = sixteenth % 2**14
             self._send(bytes((SONG_POSITION, position % 128, position // 128, CONTINUE)))
-        return sixteenth * _PULSES_PER_SIXTEENTH
+        return sixteenth * PULSES_PER_SIXTEENTH
 
     def _fire(self, pulse: int) -> None:
         self._next = pulse + 1

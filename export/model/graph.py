@@ -60,9 +60,7 @@ class RenderHalf(nn.Module):
         self.to_bins = _to_bins(run)
         analysis = run.config.analysis
         share = torch.from_numpy(analysis.scatter)
-        self.scatter = None
-        if share.any():
-            self.scatter = BinScatter(run.config.n_channels, share, analysis.floor)
+        self.scatter = BinScatter(run.config.n_channels, share, analysis.floor)
 
     def forward(self, score: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """Each frame from the row of its slot: (n_frames, n_bins), (n_frames, 2 * n_guided)."""
@@ -70,10 +68,7 @@ class RenderHalf(nn.Module):
         slot = steps.floor()
         rows = score[slot.long() % self.n_slots]
         bands, advance = self.renderer.draw(rows, steps - slot)
-        bins: Tensor = self.to_bins(bands)
-        if self.scatter is not None:
-            bins = self.scatter(bins, rows, steps - slot)
-        return bins, advance
+        return self.scatter(self.to_bins(bands), rows, steps - slot), advance
 
 
 class BoxGraph(nn.Module):

@@ -123,7 +123,6 @@ class FrameDecoder(nn.Module):
         n_blocks: int = 2,
     ) -> None:
         super().__init__()
-        self.n_guided = n_guided
         self.features = PhaseFeatures()
         n_features = 2 * PhaseFeatures.N_WAVES + 1
         self.blocks = nn.ModuleList(
@@ -145,7 +144,7 @@ class FrameDecoder(nn.Module):
 
     def forward(self, rows: Tensor, phase: Tensor) -> Tensor:
         """Draw frames, each from its own row, without their phase advance."""
-        return self._draw(rows, phase, self._predict(rows, phase, is_guided=False))
+        return self._draw(rows, phase, self.predict(rows, phase, is_guided=False))
 
     def draw(self, rows: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
         """Draw frames and the phase advance of their lowest bins.
@@ -166,11 +165,8 @@ class FrameDecoder(nn.Module):
         textured: Tensor = middle + amount * noisy * texture
         return textured
 
-    def predict(self, rows: Tensor, phase: Tensor) -> "Prediction":
-        """Predict what a frame consists of, each from its own row."""
-        return self._predict(rows, phase, is_guided=self.n_guided > 0)
-
-    def _predict(self, rows: Tensor, phase: Tensor, *, is_guided: bool) -> "Prediction":
+    def predict(self, rows: Tensor, phase: Tensor, *, is_guided: bool = True) -> "Prediction":
+        """Predict what a frame consists of, each from its own row; unguided without advances."""
         features = self.features(phase)
         x = rows
         for block in self.blocks:
@@ -249,6 +245,8 @@ class BinScatter(nn.Module):
 
     def forward(self, bins: Tensor, rows: Tensor, phase: Tensor) -> Tensor:
         """Scatter log magnitudes, (n_frames, n_bins) → the same."""
+        if not len(self.share):
+            return bins
         steady, wide = bins[:, : self.first], bins[:, self.first :]
         gain = (self.share * self.grain.log_rayleigh(rows, phase)).exp()
         magnitude = (wide.exp() - self.floor).clamp_min(0.0) * gain

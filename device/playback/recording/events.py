@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from device.errors import PerformanceError
 from device.plain_text import one_line
+from device.playback.control import LEAST_DB
 
 FORMAT = 1
 # Of models, and more.
@@ -233,7 +234,6 @@ def _object(line: bytes) -> dict[str, Any]:
     return content
 
 
-_LEAST_GAIN_DB = 60
 _MAY_BE_NEGATIVE = ("gain_db", "value")
 _TYPES: dict[Any, tuple[type, ...]] = {
     int: (int,),
@@ -255,7 +255,7 @@ def _checked(kind: Any, content: dict[str, Any], optional: tuple[str, ...] = ())
         )
     for name, value in content.items():
         right_type = type(value) in _TYPES[types[name]]
-        lowest = -_LEAST_GAIN_DB if name in _MAY_BE_NEGATIVE else 0
+        lowest = LEAST_DB if name in _MAY_BE_NEGATIVE else 0
         if not right_type or (isinstance(value, (int, float)) and not lowest <= value < 2**53):
             raise PerformanceError(
                 f"{kind.event}: found {name} {one_line(repr(value), 60)}, expected "

@@ -11,6 +11,7 @@ from device.errors import PerformanceError
 from device.files import read_regular
 from device.model.network import Network
 from device.plain_text import one_line
+from device.playback.control import LEAST_BPM, LEAST_DB, MOST_BPM, MOST_DB
 from device.playback.recording.events import (
     End,
     Event,
@@ -129,9 +130,9 @@ _SETTINGS = {"tempo": "tempo_bpm", "gain": "gain_db"}
 _NUMBER = (int, float)
 _RANGES: dict[str, tuple[tuple[type, ...], float, float]] = {
     "seed": ((int,), 0, float("inf")),
-    "tempo_bpm": ((*_NUMBER, type(None)), 20, 400),
+    "tempo_bpm": ((*_NUMBER, type(None)), LEAST_BPM, MOST_BPM),
     "tape": (_NUMBER, 0, 1),
-    "gain_db": (_NUMBER, -60, 12),
+    "gain_db": (_NUMBER, LEAST_DB, MOST_DB),
     "volume_limit_db": (_NUMBER, -60, 0),
     "glide_frames": ((int,), 0, 8),
     "block_frames": ((int,), 1, 64),

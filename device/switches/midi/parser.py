@@ -7,6 +7,8 @@ SYSTEM_EXCLUSIVE, END_OF_EXCLUSIVE = 0xF0, 0xF7
 SONG_POSITION = 0xF2
 CLOCK, START, CONTINUE, STOP = 0xF8, 0xFA, 0xFB, 0xFC
 REAL_TIME = 0xF8
+# Of the clock, and the unit of the song position.
+PULSES_PER_BEAT, PULSES_PER_SIXTEENTH = 24, 6
 
 # Data bytes after a status byte; of channel messages by the upper four bits. 0xF4, 0xF5, 0xF9 and
 # 0xFD are not defined: they are ignored.

@@ -71,6 +71,4 @@ def drawn(run, bits, variation, position):
     rows = rows[slots.long() % N_SLOTS]
     bins = made.codec.render(rows, slots % 1) @ torch.from_numpy(analysis.expansion).T
     share = torch.from_numpy(analysis.scatter)
-    if not share.any():
-        return bins
     return BinScatter(run.config.n_channels, share, analysis.floor)(bins, rows, slots % 1)
