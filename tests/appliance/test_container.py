@@ -31,7 +31,7 @@ TREE_SECONDS = 900
 WATCHDOG_SECONDS = 10
 HOME, STATE, ACCOUNT = "/opt/switchboard", "/var/lib/switchboard", "switchboard"
 # .config is PulseAudio's, which a device does not have.
-OWN_FILES = {"models", "status.json", ".config", ".ssh"}
+OWN_FILES = {"models", "performances", "status.json", ".config", ".ssh"}
 SETTINGS = "/etc/switchboard/switchboard.toml"
 
 N_SWITCHES = 8
