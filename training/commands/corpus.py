@@ -67,6 +67,15 @@ def corpus() -> None:
 @click.option(
     "--stems", "with_stems", is_flag=True, help="Also store every layer by itself (6 x the space)."
 )
+@click.option(
+    "--versions",
+    "n_versions",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Play every composition in so many versions, which differ in layers, density, brightness "
+    "and octave alone: for train --switches versions.",
+)
 @_OUT
 @_WORKERS
 def studio(
@@ -74,10 +83,13 @@ def studio(
     seed: int,
     soundfont: Path | None,
     with_stems: bool,
+    n_versions: int,
     directory: Path,
     n_workers: int,
 ) -> None:
     """Play a corpus in the studio: seeded loops, nothing to download, CC0."""
+    if with_stems and n_versions > 1:
+        raise click.UsageError("--versions shows the layers already: leave out --stems")
     from training.corpus.generator.corpus_writer import write_studio_corpus
 
     with _reported(directory, "loops") as on_progress:
@@ -87,6 +99,7 @@ def studio(
             minutes=minutes,
             soundfont=soundfont,
             with_stems=with_stems,
+            n_versions=n_versions,
             n_workers=n_workers,
             on_progress=on_progress,
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from training.corpus.generator.harmony import PENTATONIC, PlacedChord, place_chords
 from training.corpus.generator.instruments import INSTRUMENTS
-from training.corpus.generator.plan import Plan
+from training.corpus.generator.plan import BED, Plan
 from training.corpus.generator.random_streams import random_stream
 
 
@@ -60,6 +60,7 @@ _BASS_LINES: dict[str, tuple[tuple[int, int, str], ...]] = {
     "walking": ((0, 4, "root"), (4, 4, "third"), (8, 4, "fifth"), (12, 4, "approach")),
     "syncopated": ((0, 5, "root"), (7, 3, "root"), (10, 3, "fifth"), (14, 2, "approach")),
 }
+BED_INSTRUMENT = "tine piano"
 _LOWEST_BASS_KEY = 31  # G1, 49 Hz
 
 _KICK_PATTERNS: dict[str, tuple[int, ...]] = {
@@ -92,6 +93,7 @@ def arrange(plan: Plan, seed: int, index: int, *, tempo_bpm: float, bars: int) -
         "bass": player.bass,
         "melody": player.melody,
         "pad": player.pad,
+        BED: player.bed,
     }
     return Arrangement(
         notes={layer: write() for layer, write in writers.items() if plan.plays(layer)},
@@ -108,7 +110,10 @@ class _Player:
         self.bars = bars
         self.beat_seconds = 60.0 / tempo_bpm
         self.step_seconds = self.beat_seconds / 4.0
-        self.placed = place_chords(plan.progression, bars, plan.register)
+        self.placed = tuple(
+            replace(placed, keys=tuple(key + 12 * plan.octave for key in placed.keys))
+            for placed in place_chords(plan.progression, bars, plan.register)
+        )
         self._seed, self._index = seed, index
 
     # -- time and touch ---------------------------------------------------------------------
@@ -194,6 +199,24 @@ class _Player:
                 notes.append(Note(start, length, key, velocity, self.plan.pad_instrument))
         return notes
 
+    def bed(self) -> list[Note]:
+        """Soft chords, or arpeggios of them where the chords are arpeggios."""
+        is_broken = self.plan.chord_rhythm in _ARPEGGIO_STEPS
+        step = 2 if is_broken else 16
+        notes = []
+        for number, placed in enumerate(self.placed):
+            rng = self.stream(BED, number)
+            for offset in range(0, placed.n_steps, step):
+                n_steps = min(step, placed.n_steps - offset)
+                start = self.seconds(placed.bar, placed.first_step + offset) + self.slip(rng)
+                turn = offset // step % len(placed.keys)
+                keys = placed.keys[turn : turn + 1] if is_broken else placed.keys
+                for key in keys:
+                    velocity = self.touch(rng, 58.0, 3.0)
+                    length = n_steps * self.step_seconds
+                    notes.append(Note(start, length, key, velocity, BED_INSTRUMENT))
+        return notes
+
     # -- bass -------------------------------------------------------------------------------
 
     def bass(self) -> list[Note]:
@@ -239,7 +262,7 @@ class _Player:
         return notes
 
     def _melody_scale(self) -> list[int]:
-        middle = 72 + self.plan.register // 2
+        middle = 72 + self.plan.register // 2 + 12 * self.plan.octave
         return [key for key in range(middle - 7, middle + 12) if key % 12 in PENTATONIC]
 
     def _motif(self, rng: np.random.Generator, n_degrees: int) -> list[tuple[int, int, int]]:

@@ -14,6 +14,7 @@ from training.corpus.format import BEATS_PER_LOOP, MARGIN, Audio
 from training.corpus.generator import soundfont as soundfonts
 from training.corpus.generator.loop import GENERATOR, render_loop
 from training.corpus.generator.plan import LAYERS
+from training.corpus.generator.versions import FACTORS, factors_of_version, plan_of_version
 from training.corpus.parallel import run_in_workers
 from training.corpus.records import n_loops_written
 from training.corpus.writer import PreparedLoop, begin, finish, remove_leftovers, write_shard
@@ -36,6 +37,7 @@ class ShardJob(NamedTuple):
     last: int
     soundfont: Path | None
     with_stems: bool
+    n_versions: int
 
 
 def write_studio_corpus(
@@ -45,6 +47,7 @@ def write_studio_corpus(
     minutes: float,
     soundfont: Path | None = None,
     with_stems: bool = False,
+    n_versions: int = 1,
     n_workers: int = 1,
     on_progress: Callable[[int, int], None] = lambda n_done, n_loops: None,
 ) -> None:
@@ -58,6 +61,9 @@ def write_studio_corpus(
         Which series of loops, and how much of it.
     soundfont, with_stems
         See `training.corpus.generator.loop.render_loop`; the stems go beside the shards.
+    n_versions
+        In how many versions each composition is played, one loop after another; 1 plays it as it
+        is drawn.
     n_workers
         Number of processes; it does not change a sample.
     on_progress
@@ -75,6 +81,7 @@ def write_studio_corpus(
         "seed": seed,
         "minutes": minutes,
         "stems": list(LAYERS) if with_stems else None,
+        **({"versions": n_versions} if n_versions > 1 else {}),
         **soundfonts.soundfont_parameters(soundfont),
     }
     if soundfont is not None:
@@ -86,7 +93,7 @@ def write_studio_corpus(
     jobs = [
         ShardJob(
             directory, shard, seed, first, min(first + LOOPS_PER_SHARD, n_loops), soundfont,
-            with_stems,
+            with_stems, n_versions,
         )
         for shard, first in enumerate(starts)
     ]  # fmt: skip
@@ -113,20 +120,30 @@ def render_with_margins(seed: int, index: int) -> Audio:
 
 
 def _prepared(job: ShardJob, index: int) -> PreparedLoop:
+    composition, version = divmod(index, job.n_versions)
+    factors: dict[str, bool] = {}
+    changes: dict[str, Any] = {}
+    if job.n_versions > 1:
+        factors = factors_of_version(job.seed, composition, version)
+        changes = {
+            "fix": plan_of_version(job.seed, composition, factors),
+            "as_loud_as": plan_of_version(job.seed, composition, dict.fromkeys(FACTORS, True)),
+        }
     loop = render_loop(
         job.seed,
-        index,
+        composition,
         tempo_bpm=TEMPO_BPM,
         bars=BEATS_PER_LOOP // 4,
         soundfont=job.soundfont,
         with_stems=job.with_stems,
+        **changes,
     )
     return PreparedLoop(
         id=f"studio-{job.seed}-{index:06d}",
         audio=_with_margins(loop.audio),
         beats=np.linspace(0.0, len(loop.audio), BEATS_PER_LOOP + 1).tolist(),
-        held_out=is_held_out(job.seed, index),
-        labels=loop.labels,
+        held_out=is_held_out(job.seed, composition),
+        labels={**loop.labels, **factors},
         provenance=_provenance(job, index),
         stems=loop.stems and {layer: _with_margins(stem) for layer, stem in loop.stems.items()},
     )
@@ -138,7 +155,10 @@ def _with_margins(audio: Audio) -> Audio:
 
 
 def _provenance(job: ShardJob, index: int) -> dict[str, Any]:
-    made_by = {"generator": GENERATOR, "seed": job.seed, "index": index}
+    composition, version = divmod(index, job.n_versions)
+    made_by = {"generator": GENERATOR, "seed": job.seed, "index": composition}
+    if job.n_versions > 1:
+        made_by |= {"composition": composition, "version": version}
     if job.soundfont is None:
         return {**made_by, "licence": LICENCE}
     # The recordings of a sound font have an owner, and it does not state their licence.

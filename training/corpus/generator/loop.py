@@ -13,9 +13,9 @@ import numpy as np
 from training.corpus.format import SAMPLE_RATE
 from training.corpus.generator.arrangement import Arrangement, Note, arrange
 from training.corpus.generator.instruments import INSTRUMENTS
-from training.corpus.generator.mix import Audio, mix, take_stems
+from training.corpus.generator.mix import Audio, mix, mix_gain, take_stems
 from training.corpus.generator.note_cache import NoteBank
-from training.corpus.generator.plan import LAYERS, Plan, draw_plan
+from training.corpus.generator.plan import BED, LAYERS, Plan, draw_plan
 
 GENERATOR = "lo-fi studio 1"
 """Name of this generator; it gets a new number whenever the same seed sounds different."""
@@ -42,6 +42,7 @@ def render_loop(
     fix: Mapping[str, Any] | None = None,
     soundfont: Path | None = None,
     with_stems: bool = False,
+    as_loud_as: Mapping[str, Any] | None = None,
 ) -> Loop:
     """Render one loop of the endless series of a seed.
 
@@ -57,6 +58,9 @@ def render_loop(
         General MIDI sound font to play the instruments with; None: synthesise them.
     with_stems
         Keep the share of every layer in the mix, too.
+    as_loud_as
+        Decisions, as in `fix`, of another loop of the same seed and index: the gain of its mix is
+        applied to this one; None: the loop's own gain.
 
     Returns
     -------
@@ -70,11 +74,12 @@ def render_loop(
     SoundFontError
         If the sound font cannot be played.
     """
-    plan = draw_plan(seed, index, fix)
-    arrangement = arrange(plan, seed, index, tempo_bpm=tempo_bpm, bars=bars)
-    n_samples = round(bars * BEATS_PER_BAR * 60.0 / tempo_bpm * SAMPLE_RATE)
-    layers = render_layers(arrangement, plan, n_samples, soundfont=soundfont)
-    audio = mix(layers, arrangement.hits, plan, tempo_bpm=tempo_bpm)
+    grid = (tempo_bpm, bars)
+    plan, arrangement, layers = _parts(seed, index, fix, grid, soundfont)
+    gain = None
+    if as_loud_as is not None:
+        gain = _gain(seed, index, tuple(sorted(as_loud_as.items())), grid, soundfont)
+    audio = mix(layers, arrangement.hits, plan, tempo_bpm=tempo_bpm, gain=gain)
     stems = None
     if with_stems:
         stems = take_stems(layers, arrangement.hits, plan, tempo_bpm=tempo_bpm)
@@ -83,12 +88,41 @@ def render_loop(
     return Loop(audio, labels, stems)
 
 
+def _parts(
+    seed: int,
+    index: int,
+    fix: Mapping[str, Any] | None,
+    grid: tuple[float, int],
+    soundfont: Path | None,
+) -> tuple[Plan, Arrangement, dict[str, Audio]]:
+    tempo_bpm, bars = grid
+    plan = draw_plan(seed, index, fix)
+    arrangement = arrange(plan, seed, index, tempo_bpm=tempo_bpm, bars=bars)
+    n_samples = round(bars * BEATS_PER_BAR * 60.0 / tempo_bpm * SAMPLE_RATE)
+    layers = render_layers(arrangement, plan, n_samples, soundfont=soundfont)
+    return plan, arrangement, layers
+
+
+# All versions of a composition ask for the gain of the same one, one after another.
+@lru_cache(maxsize=1)
+def _gain(
+    seed: int,
+    index: int,
+    fix: tuple[tuple[str, Any], ...],
+    grid: tuple[float, int],
+    soundfont: Path | None,
+) -> np.float32:
+    plan, arrangement, layers = _parts(seed, index, dict(fix), grid, soundfont)
+    return mix_gain(layers, arrangement.hits, plan, tempo_bpm=grid[0])
+
+
 def render_layers(
     arrangement: Arrangement, plan: Plan, n_samples: int, *, soundfont: Path | None = None
 ) -> dict[str, Audio]:
     """Add up the notes of every layer, each (n_samples,) and wrapped; silent where off."""
     bank = _bank(soundfont)
-    layers = {layer: np.zeros(n_samples, dtype=np.float32) for layer in LAYERS}
+    played = (*LAYERS, BED) if plan.bed_on else LAYERS
+    layers = {layer: np.zeros(n_samples, dtype=np.float32) for layer in played}
     for layer, notes in arrangement.notes.items():
         for note in notes:
             _add_wrapped(layers[layer], _held(note, bank), note.start_seconds)

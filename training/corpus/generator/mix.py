@@ -17,7 +17,7 @@ from scipy import fft
 
 from training.corpus.format import SAMPLE_RATE
 from training.corpus.generator.arrangement import Hit
-from training.corpus.generator.plan import Plan
+from training.corpus.generator.plan import BED, Plan
 
 Audio = NDArray[np.float32]
 Response = NDArray[np.complex64]
@@ -27,8 +27,8 @@ LOUDNESS_RMS = 0.1
 PEAK_LIMIT = 0.92
 _KNEE = 0.6
 
-_LEVELS = {"chords": 0.72, "pad": 0.4, "melody": 0.85, "bass": 0.8, "drums": 1.4}
-_SENDS = {"chords": 0.5, "pad": 0.5, "melody": 0.9}  # to the room
+_LEVELS = {"chords": 0.72, "pad": 0.4, "melody": 0.85, "bass": 0.8, "drums": 1.4, BED: 0.4}
+_SENDS = {"chords": 0.5, "pad": 0.5, "melody": 0.9, BED: 0.3}  # to the room
 _TREMOLO_INSTRUMENTS = frozenset({"tine piano", "glass piano", "vibraphone"})
 
 
@@ -95,7 +95,7 @@ def _room(n_samples: int, decay_tenths: int) -> Response:
 
 
 def _reverb(spectra: Mapping[str, Response], amount: float, n_samples: int) -> Response:
-    send = sum(gain * spectra[layer] for layer, gain in _SENDS.items())
+    send = sum(gain * spectra[layer] for layer, gain in _SENDS.items() if layer in spectra)
     send = send + 0.25 * spectra["drums"] * high_pass(n_samples, 300.0)
     decay_tenths = 9 + 2 * round(7 * amount)  # 0.9 s .. 2.3 s
     level = 0.8 * 0.55 * (0.18 + 0.5 * amount)
@@ -133,30 +133,53 @@ def _kick_envelope(hits: Sequence[Hit], n_samples: int) -> Audio:
 # -- the mix --------------------------------------------------------------------------------
 
 
-def mix(layers: Mapping[str, Audio], hits: Sequence[Hit], plan: Plan, *, tempo_bpm: float) -> Audio:
+def mix(
+    layers: Mapping[str, Audio],
+    hits: Sequence[Hit],
+    plan: Plan,
+    *,
+    tempo_bpm: float,
+    gain: np.float32 | None = None,
+) -> Audio:
     """Mix the layers of a loop.
 
     Parameters
     ----------
     layers
-        Layer name to signal, each (n_samples,); all five layers, silent where off.
+        Layer name to signal, each (n_samples,); all five layers, silent where off, and the bed
+        where the plan has one.
     hits
         The drum hits; kicks duck the other layers.
     plan
         Tone, room, ducking, drive and tremolo.
     tempo_bpm
         Tempo of the tremolo.
+    gain
+        Of another mix; None: that which brings this one to `LOUDNESS_RMS`.
 
     Returns
     -------
     numpy.ndarray
-        Seamless dry audio (n_samples,), float32, RMS about `LOUDNESS_RMS`, peak below
-        `PEAK_LIMIT`.
+        Seamless dry audio (n_samples,), float32, RMS about `LOUDNESS_RMS` without `gain`, peak
+        below `PEAK_LIMIT`.
     """
+    taped = _unlevelled(layers, hits, plan, tempo_bpm)
+    return _limited(taped * (_level(taped) if gain is None else gain))
+
+
+def mix_gain(
+    layers: Mapping[str, Audio], hits: Sequence[Hit], plan: Plan, *, tempo_bpm: float
+) -> np.float32:
+    """Gain that brings a mix to `LOUDNESS_RMS`; parameters as of `mix`."""
+    return _level(_unlevelled(layers, hits, plan, tempo_bpm))
+
+
+def _unlevelled(
+    layers: Mapping[str, Audio], hits: Sequence[Hit], plan: Plan, tempo_bpm: float
+) -> Audio:
     n_samples = len(layers["chords"])
     spectra = _played(layers, plan, tempo_bpm, n_samples)
-    dry = _balanced(spectra, plan, hits, n_samples)
-    return _limited(_taped(dry, plan))
+    return _taped(_balanced(spectra, plan, hits, n_samples), plan)
 
 
 def take_stems(
@@ -174,7 +197,7 @@ def take_stems(
     """
     n_samples = len(layers["chords"])
     spectra = _played(layers, plan, tempo_bpm, n_samples)
-    gain = _level(_taped(_balanced(spectra, plan, hits, n_samples), plan))
+    gain = mix_gain(layers, hits, plan, tempo_bpm=tempo_bpm)
     low_passed = _final_low_pass(plan, n_samples)
     silence = np.zeros(n_samples // 2 + 1, dtype=np.complex64)
     stems = {}
@@ -206,12 +229,14 @@ def _toned(layers: Mapping[str, Audio], plan: Plan, n_samples: int) -> dict[str,
         "melody": min(1.7 * chord_hz, 7500.0),
         "bass": 900.0,
         "drums": 2500.0 + 6500.0 * plan.brightness,
+        BED: chord_hz,
     }
     return {
         layer: _spectrum(layers[layer]) * low_pass(n_samples, cutoff_hz)
         if layers[layer].any()
         else np.zeros(n_samples // 2 + 1, dtype=np.complex64)
         for layer, cutoff_hz in cutoffs_hz.items()
+        if layer in layers
     }
 
 
@@ -221,6 +246,8 @@ def _balanced(
     """Add the layers and the room; the kick ducks chords and pad, and the bass a little."""
     room = _reverb(spectra, plan.reverb, n_samples)
     held = _LEVELS["chords"] * spectra["chords"] + _LEVELS["pad"] * spectra["pad"] + 0.5 * room
+    if BED in spectra:
+        held = held + _LEVELS[BED] * spectra[BED]
     bass = _LEVELS["bass"] * spectra["bass"]
     free = _LEVELS["melody"] * spectra["melody"] + _LEVELS["drums"] * spectra["drums"] + 0.5 * room
     if plan.duck == 0.0 or not plan.drums_on:
@@ -248,9 +275,8 @@ def _level(signal: Audio) -> np.float32:
     return np.float32(LOUDNESS_RMS / np.sqrt(np.mean(signal**2)))
 
 
-def _limited(signal: Audio) -> Audio:
-    """Bring the loop to its loudness and compress peaks that would leave the range."""
-    levelled = signal * _level(signal)
+def _limited(levelled: Audio) -> Audio:
+    """Compress peaks that would leave the range."""
     room = np.float32(PEAK_LIMIT - 0.01 - _KNEE)
     over = np.maximum(np.abs(levelled) - np.float32(_KNEE), np.float32(0.0))
     bent = np.minimum(np.abs(levelled), np.float32(_KNEE)) + room * np.tanh(over / room)

@@ -13,6 +13,8 @@ from training.corpus.generator.harmony import PROGRESSIONS, mode_of
 from training.corpus.generator.random_streams import random_stream
 
 LAYERS = ("chords", "bass", "drums", "melody", "pad")
+# Quiet chords that go on where all layers are off.
+BED = "bed"
 
 # name: how often it is chosen, relative to the others
 CHORD_INSTRUMENTS = {
@@ -112,13 +114,17 @@ class Plan:
     drive: float
     tremolo: float
 
+    # Only versions of a composition have these.
+    bed_on: bool = False
+    octave: int = 0  # by which chords, pad, melody and bed are raised
+
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise PlanError(
                     f"{name} is {getattr(self, name)!r}, expected one of: {', '.join(choices)}"
                 )
-        if not any(self.plays(layer) for layer in LAYERS):
+        if not any(self.plays(layer) for layer in (*LAYERS, BED)):
             raise PlanError(f"no layer is left to play; turn on one of: {', '.join(LAYERS)}")
 
     def plays(self, layer: str) -> bool:
