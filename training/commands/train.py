@@ -85,11 +85,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--switches",
-    type=click.Choice(["discovered", "components", "labels"]),
+    type=click.Choice(["discovered", "components", "labels", "versions"]),
     default="discovered",
     show_default=True,
     help="Where switches get their meaning: from descriptors of the sound, from the principal "
-    "components of a latent, or from --labels.",
+    "components of a latent, from --labels, or from the versions of a studio corpus.",
 )
 @click.option(
     "--labels",

@@ -128,7 +128,7 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """Labels of the music that the switches stand for, with `--switches labels`."""
+    """Labels of the music that the switches stand for, with `--switches labels` or `versions`."""
 
     switches: str
     names: tuple[str, ...] = ()
@@ -147,6 +147,10 @@ class LabelOptions:
         """
         from training.switch_axes.labels import read_tags, tag_names
 
+        if switches == "versions" and not (labels or tags):
+            from training.corpus.generator.versions import FACTORS
+
+            return cls(switches, FACTORS)
         if (switches == "labels") != bool(labels or tags):
             raise click.UsageError(
                 "--switches labels goes with --labels NAME,... or --tags FILE, or both"
@@ -158,7 +162,7 @@ class LabelOptions:
     def settings(self) -> dict[str, Any]:
         """The settings of the run that follow from the labels."""
         settings: dict[str, Any] = {"switches": self.switches}
-        if self.switches == "labels":
+        if self.names:
             settings |= {"labels": ",".join(self.names), "n_switches": len(self.names)}
         return settings
 
@@ -166,7 +170,7 @@ class LabelOptions:
         """The labels of a corpus, (n_loops, n_names); None with other switches."""
         from training.switch_axes.labels import factors, tagged
 
-        if self.switches != "labels":
+        if not self.names:
             return None
         if self.tags is not None:
             return tagged(corpus, self.tags, self.names)

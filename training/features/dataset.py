@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from device.errors import OutputError, SwitchboardError
 from device.model.contract import SLOTS_PER_BEAT
-from training.corpus.format import TRAIN, CorpusError
+from training.corpus.format import TRAIN, CorpusError, is_whole
 from training.corpus.reader import Corpus
 from training.features.analysis import Analysis
 
@@ -48,6 +48,8 @@ class Features:
     n_slots : int
     labels : (n_loops, n_labels), float32
         Labels of the loops; no columns unless the switches come from labels.
+    compositions : (n_loops,), int64
+        Which composition each loop is a version of; a loop without versions has a negative number.
     """
 
     log_bands: NDArray[np.float16]
@@ -57,6 +59,7 @@ class Features:
     held_out: NDArray[np.int64]
     n_slots: int
     labels: NDArray[np.float32]
+    compositions: NDArray[np.int64]
 
 
 def open_features(
@@ -102,6 +105,16 @@ def open_features(
         held_out=np.flatnonzero(~is_train),
         n_slots=SLOTS_PER_BEAT * corpus.beats_per_loop,
         labels=np.zeros((len(corpus), 0), np.float32) if labels is None else labels,
+        compositions=_compositions(corpus),
+    )
+
+
+def _compositions(corpus: Corpus) -> NDArray[np.int64]:
+    known = [record.provenance.get("composition") for record in corpus.records]
+    return np.array(
+        # A loop without versions is one by itself, so its number must not be that of another.
+        [each if is_whole(each, 0) else -1 - number for number, each in enumerate(known)],
+        dtype=np.int64,
     )
 
 

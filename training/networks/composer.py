@@ -11,6 +11,11 @@ together. The choice is random by as much as the logits leave open, with noise t
 the variation: the same switches and variation are the same music.
 The switches have states that no loop has: those are sampled in training, and their descriptors are
 compared with what the switches stand for.
+
+Where the corpus has versions of its compositions, a loop is composed in one more step. The rounds
+compose the reference, in which all switches are on, whatever their state is; the last step changes
+its codes to those of the state. It has seen pairs of the two, and so leaves as it is what the
+switches do not stand for.
 """
 
 import math
@@ -123,12 +128,15 @@ class Composer(nn.Module):
         n_layers: int,
         n_rounds: int,
         temperature: float,
+        n_factors: int = 0,
     ) -> None:
         super().__init__()
         self.shape = (n_slots, n_codes, n_levels)
+        self.n_factors = n_factors
         self.n_rounds = n_rounds
         self.temperature = temperature
         self.known = nn.Linear(n_codes * n_levels, width) if n_rounds > 1 else None
+        self.reference = nn.Linear(n_codes * n_levels, width) if n_factors else None
         self.noise = GumbelNoise(n_variation, n_slots, n_codes, n_levels)
         self.register_buffer(
             "rounds", rounds_of_codes(n_slots, n_codes, n_rounds), persistent=False
@@ -140,14 +148,19 @@ class Composer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, n_codes * n_levels)
 
-    def forward(self, latent: Tensor, known: Tensor | None = None) -> Tensor:
+    def forward(
+        self, latent: Tensor, known: Tensor | None = None, reference: Tensor | None = None
+    ) -> Tensor:
         """`latent`, (n_loops, n_latent), is `Axes.latent` of a switch state, or of a loop.
 
-        `known`, (n_loops, n_slots, n_codes, n_levels), has the known codes one-hot, others zero.
+        `known`, (n_loops, n_slots, n_codes, n_levels), has the known codes one-hot, others zero;
+        `reference` has all codes of the reference.
         """
         x = self._embed(latent)
         if self.known is not None and known is not None:
             x = x + self.known(known.flatten(2))
+        if self.reference is not None and reference is not None:
+            x = x + self.reference(reference.flatten(2))
         return self._logits(x)
 
     def compose(self, latent: Tensor, variation: Tensor) -> Tensor:
@@ -155,11 +168,28 @@ class Composer(nn.Module):
 
         (n_loops, n_latent), (n_loops, n_variation) → (n_loops, n_slots, n_codes, n_levels)
         """
-        *_, (chosen, _) = self.choices(latent, variation)
+        *_, (chosen, _, _) = self.choices(latent, variation)
         return chosen
 
-    def choices(self, latent: Tensor, variation: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The codes chosen so far, and what they were chosen by, after each round."""
+    def compose_reference(self, latent: Tensor, variation: Tensor) -> Tensor:
+        """The same for the reference, whatever the state; only with factors."""
+        *_, (chosen, _, _) = self._rounds(self._of_reference(latent), variation)
+        return chosen
+
+    def choices(self, latent: Tensor, variation: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """After each step the codes chosen so far, what by, and which of them in that step."""
+        for chosen, rated, now in self._rounds(self._of_reference(latent), variation):
+            yield chosen, rated, now
+        if self.reference is not None:
+            rated = self(latent, reference=chosen)
+            yield straight_through_argmax(rated), rated, torch.ones_like(now)
+
+    def _of_reference(self, latent: Tensor) -> Tensor:
+        """Where the reference lies: all factors are on."""
+        position = torch.ones_like(latent[:, : self.n_factors])
+        return torch.cat([position, latent[:, self.n_factors :]], dim=1)
+
+    def _rounds(self, latent: Tensor, variation: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         x = self._embed(latent)
         noise = self.temperature * self.noise(variation) if self.temperature else 0.0
         chosen = latent.new_zeros(len(latent), *self.shape)
@@ -167,8 +197,9 @@ class Composer(nn.Module):
             # Gradients reach the latent in every round, so none are needed through earlier choices.
             known = 0.0 if self.known is None else self.known(chosen.detach().flatten(2))
             rated = self._logits(x + known) + noise
-            chosen = chosen + straight_through_argmax(rated) * self._of_round(number)[..., None]
-            yield chosen, rated
+            now = self.rounds.eq(number)
+            chosen = chosen + straight_through_argmax(rated) * now[..., None]
+            yield chosen, rated, now
 
     def code_indices(self, latent: Tensor, variation: Tensor) -> Tensor:
         """Choose the codes to play, as indices (n_loops, n_slots, n_codes)."""
@@ -177,13 +208,10 @@ class Composer(nn.Module):
     def margin(self, latent: Tensor, variation: Tensor) -> float:
         """How clearly the closest choice was made."""
         margins = []
-        for number, (_, rated) in enumerate(self.choices(latent, variation)):
-            best = rated.topk(2, dim=-1).values[:, self._of_round(number)]
+        for _, rated, now in self.choices(latent, variation):
+            best = rated.topk(2, dim=-1).values[:, now]
             margins.append((best[..., 0] - best[..., 1]).min())
         return float(torch.stack(margins).min())
-
-    def _of_round(self, number: int) -> Tensor:
-        return self.rounds.eq(number)
 
     def _embed(self, latent: Tensor) -> Tensor:
         parts = self.latent(latent).view(len(latent), 1 + self.N_SHAPES, -1)

@@ -25,7 +25,9 @@ from training.networks.composer import N_HEADS
 
 PRECISIONS = ("float32", "bfloat16")
 # Where switches get their meaning from.
-SWITCH_AXES = ("discovered", "components", "labels")
+SWITCH_AXES = ("discovered", "components", "labels", "versions")
+# Those that stand for labels of the loops.
+LABELLED = ("labels", "versions")
 # Slots are drawn in stretches of half a bar, for the modulation loss needs consecutive frames.
 STRETCH_SLOTS = 8
 # No size is larger.
@@ -98,7 +100,8 @@ class Config:
     switches : str
         Where switches get their meaning from, one of `SWITCH_AXES`.
     labels : str
-        With `switches` "labels": the label of each switch, separated by commas; else empty.
+        With `switches` "labels" or "versions": the label of each switch, separated by commas; else
+        empty.
     switch_range : float
         Distance that a switch moves along its axis either way, in standard deviations of the
         corpus. With the default the states spread a little wider than the corpus, and the effect
@@ -184,7 +187,7 @@ class Config:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Labels of the switches, one by one; empty unless the switches come from labels."""
+        """Labels of the switches, one by one; empty unless the switches stand for labels."""
         return tuple(self.labels.split(",")) if self.labels else ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -275,7 +278,7 @@ def _of_ranges(config: Config) -> dict[str, tuple[bool, str]]:
 
 def _names_fit(config: Config) -> tuple[bool, str]:
     names = config.label_names
-    if config.switches != "labels":
+    if config.switches not in LABELLED:
         return not names, f"none, for switches are {config.switches}"
     different = all(names) and len(set(names)) == len(names) == config.n_switches
     return different, f"a different name for each of the {config.n_switches} switches"

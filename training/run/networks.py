@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from training.networks.codec import Codec
 from training.networks.composer import Composer, PosteriorEncoder
 from training.networks.discriminator import Discriminator
-from training.run.config import _SHOWN, Config, TrainingError
+from training.run.config import _SHOWN, LABELLED, Config, TrainingError
 from training.switch_axes.axes import Axes
 from training.switch_axes.discovered import DiscoveredAxes
 from training.switch_axes.labels import LabelledAxes
@@ -70,6 +70,7 @@ class Networks:
             n_variation=config.n_variation,
             n_rounds=config.n_rounds,
             temperature=config.temperature,
+            n_factors=config.n_switches if config.switches == "versions" else 0,
             **code,
         )
         axes = _axes(config)
@@ -125,7 +126,7 @@ class Networks:
 
 def _axes(config: Config) -> Axes:
     """The axes that the switches of a run move along."""
-    if config.switches == "labels":
+    if config.switches in LABELLED:
         return LabelledAxes(
             config.label_names, config.n_variation, switch_range=config.switch_range
         )

@@ -108,6 +108,7 @@ class ComposerStage:
             "echo": ramp * self.config.variation_reconstruction_weight,
             "judging": 1.0,
             "persuasion": ramp * self.config.critic_weight,
+            "arrangement": 1.0,
         }
         loss = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
         return loss, {name: part.item() for name, part in parts.items()}

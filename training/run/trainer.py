@@ -40,6 +40,7 @@ from training.run.run_folder import (
 )
 from training.run.stages import STAGES, ComposerStage, Stage, encode_corpus
 from training.run.training_log import Progress, TrainingLog
+from training.run.version_stage import VersionStage
 
 CHECKPOINT_SECONDS = 60.0
 REPORT_STEPS = 50
@@ -258,7 +259,8 @@ class Trainer:
         else:
             code_indices = encode_corpus(self.networks, self.features, self.config)
             with self._precision():
-                stage = ComposerStage(
+                kind = VersionStage if self.config.switches == "versions" else ComposerStage
+                stage = kind(
                     self.networks, code_indices, self.features, self.config, self.process_group
                 )
         if self.progress.step == 0:
