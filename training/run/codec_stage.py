@@ -22,6 +22,7 @@ class CodecStage:
     """Trains encoder, score decoder and frame decoder to reconstruct loops."""
 
     name = "codec"
+    uses_all = True
 
     def __init__(
         self,

@@ -71,7 +71,7 @@ RENAMED_SETTINGS: Mapping[str, str] = {
 
 
 # Of runs of versions in which these could not be set.
-_BEFORE: Mapping[str, Any] = {"n_rounds": 1, "temperature": 0.0}
+_BEFORE: Mapping[str, Any] = {"n_rounds": 1, "temperature": 0.0, "panel_every": 1}
 
 
 class TrainingError(SwitchboardError, ValueError):
@@ -125,6 +125,9 @@ class Config:
         Weight of the divergence, per nat.
     panel_variations, panel_states : int
         Random switch states in a batch: so many variations, each in so many states.
+    panel_every : int
+        Steps from one such batch to the next; its losses weigh as much as all of those together.
+        A step without costs a sixth.
     aim_weight : float
         Weight of `descriptor_loss`, in nats per mean squared deviation; 0 leaves it out.
     variation_reconstruction_weight : float
@@ -170,6 +173,7 @@ class Config:
     divergence_weight: float = 0.7
     panel_variations: int = 2
     panel_states: int = 8
+    panel_every: int = 2
     aim_weight: float = 400.0
     variation_reconstruction_weight: float = 5.0
     critic_weight: float = 30.0
@@ -264,6 +268,7 @@ def _of_ranges(config: Config) -> dict[str, tuple[bool, str]]:
         "composer_loops",
         "panel_variations",
         "panel_states",
+        "panel_every",
     )
     rates = ("codec_rate", "composer_rate")
     weights = [each.name for each in fields(config) if each.name.endswith("_weight")]

@@ -46,11 +46,18 @@ class ProcessGroup:
         n_mine: int = len(range(n)[self.shard(n)])
         return self.size * n_mine / n
 
-    def wrap_loss(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> Loss:
-        """Make a loss whose gradients are averaged over the group as they are computed."""
+    def wrap_loss(
+        self, loss: Loss, parameters: Sequence[nn.Parameter], *, uses_all: bool = True
+    ) -> Loss:
+        """Make a loss whose gradients are averaged over the group as they are computed.
+
+        `uses_all`: whether every step's loss depends on all parameters.
+        """
         if self.size == 1:
             return loss
-        joined: Loss = DistributedDataParallel(_Step(loss, parameters))
+        joined: Loss = DistributedDataParallel(
+            _Step(loss, parameters), find_unused_parameters=not uses_all
+        )
         return joined
 
     def average(self, figures: Mapping[str, float]) -> dict[str, float]:

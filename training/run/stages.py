@@ -38,6 +38,7 @@ class Stage(Protocol):
     name: str
     parameters: list[nn.Parameter]
     peak_rate: float
+    uses_all: bool  # whether every step's loss depends on all parameters
 
     def begin(self) -> None:
         """Compute what the first step needs."""
@@ -80,6 +81,7 @@ class ComposerStage:
         self.config = config
         self.process_group = process_group
         self.peak_rate = config.composer_rate
+        self.uses_all = config.panel_every == 1 or not self.axes.predicts_descriptors
         trained = [self.posterior_encoder, self.composer]
         if self.axes.predicts_descriptors:
             trained.append(self.discriminator)
@@ -94,20 +96,23 @@ class ComposerStage:
         """Encode a batch and reconstruct it; compose states and compare their descriptors."""
         rng = np.random.default_rng([self.config.seed, 2, step])
         loops, parts = self._lower_bound(rng)
-        if self.axes.predicts_descriptors:
+        every = self.config.panel_every
+        # The last of them, for the curves show every fiftieth step.
+        if self.axes.predicts_descriptors and step % every == every - 1:
             codes, of_states = self._state_losses(rng, self.process_group)
             parts |= of_states | self._discriminator_losses(rng, self.code_indices[loops], codes)
         # Most is phased in over the first third: the full divergence at once empties the
         # variation, and an untrained composer gets no useful gradient from the descriptors.
         ramp = 1.0 if self.config.continues else min(1.0, 3 * progress)
+        of_panel = ramp * every
         # The names are those of curves.csv.
         weights = {
             "cross_entropy": 1.0,
             "divergence": ramp * self.config.divergence_weight,
-            "aim": ramp * self.config.aim_weight,
-            "echo": ramp * self.config.variation_reconstruction_weight,
-            "judging": 1.0,
-            "persuasion": ramp * self.config.critic_weight,
+            "aim": of_panel * self.config.aim_weight,
+            "echo": of_panel * self.config.variation_reconstruction_weight,
+            "judging": every,
+            "persuasion": of_panel * self.config.critic_weight,
             "arrangement": 1.0,
         }
         loss = torch.stack([weights[name] * part for name, part in parts.items()]).sum()

@@ -275,7 +275,7 @@ class Trainer:
         optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)
         if self._optimiser_state is not None:
             self._restore(optimiser, self._optimiser_state)
-        loss = self.process_group.wrap_loss(stage.loss, stage.parameters)
+        loss = self.process_group.wrap_loss(stage.loss, stage.parameters, uses_all=stage.uses_all)
         at = self.progress
         started, saved = self.clock() - at.seconds, self.clock()
         while (done := budget.progress(at.step, at.seconds)) < 1:
