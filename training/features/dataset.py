@@ -97,6 +97,7 @@ def open_features(
         if frames is None:
             _analyse(corpus, analysis, path, n_workers=n_workers, on_progress=on_progress)
             frames = np.load(path, mmap_mode="r")
+    known = [record.provenance.get("composition") for record in corpus.records]
     return Features(
         log_bands=frames["log_bands"],
         advance=frames["advance"],
@@ -105,16 +106,10 @@ def open_features(
         held_out=np.flatnonzero(~is_train),
         n_slots=SLOTS_PER_BEAT * corpus.beats_per_loop,
         labels=np.zeros((len(corpus), 0), np.float32) if labels is None else labels,
-        compositions=_compositions(corpus),
-    )
-
-
-def _compositions(corpus: Corpus) -> NDArray[np.int64]:
-    known = [record.provenance.get("composition") for record in corpus.records]
-    return np.array(
-        # A loop without versions is one by itself, so its number must not be that of another.
-        [each if is_whole(each, 0) else -1 - number for number, each in enumerate(known)],
-        dtype=np.int64,
+        compositions=np.array(
+            [each if is_whole(each, 0) else -1 - number for number, each in enumerate(known)],
+            dtype=np.int64,
+        ),
     )
 
 

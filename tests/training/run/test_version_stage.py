@@ -71,9 +71,7 @@ def test_a_switch_changes_what_it_stands_for_and_leaves_the_rest(learned):
 
 def test_the_reference_is_the_same_music_whatever_the_switches_are(learned):
     variation = torch.randn(1, VERSIONS.n_variation, generator=torch.manual_seed(1))
-    on, off = (
-        learned.axes.latent(torch.full((1, 3), value), variation) for value in (1.0, 0.0)
-    )
+    on, off = (learned.axes.latent(torch.full((1, 3), value), variation) for value in (1.0, 0.0))
     references = [learned.composer.compose_reference(at, variation).argmax(-1) for at in (on, off)]
     assert torch.equal(*references)
 

@@ -177,9 +177,12 @@ def mix_gain(
 def _unlevelled(
     layers: Mapping[str, Audio], hits: Sequence[Hit], plan: Plan, tempo_bpm: float
 ) -> Audio:
+    """Mix, saturate softly, then apply the final low-pass."""
     n_samples = len(layers["chords"])
     spectra = _played(layers, plan, tempo_bpm, n_samples)
-    return _taped(_balanced(spectra, plan, hits, n_samples), plan)
+    gain = np.float32(0.8 + 1.7 * plan.drive)
+    saturated: Audio = np.tanh(_balanced(spectra, plan, hits, n_samples) * gain) / gain
+    return _signal(_spectrum(saturated) * _final_low_pass(plan, n_samples), n_samples)
 
 
 def take_stems(
@@ -257,13 +260,6 @@ def _balanced(
     total += _signal(held, n_samples) * (1.0 - ducking)
     total += _signal(bass, n_samples) * (1.0 - np.float32(0.4) * ducking)
     return _signal(_spectrum(total) * high_pass(n_samples, 32.0), n_samples)
-
-
-def _taped(signal: Audio, plan: Plan) -> Audio:
-    """Saturate softly, then apply the final low-pass."""
-    gain = np.float32(0.8 + 1.7 * plan.drive)
-    saturated: Audio = np.tanh(signal * gain) / gain
-    return _signal(_spectrum(saturated) * _final_low_pass(plan, len(signal)), len(signal))
 
 
 def _final_low_pass(plan: Plan, n_samples: int) -> Response:

@@ -1,0 +1,27 @@
+"""From a corpus of versions to a file that plays: what an owner runs, with small networks."""
+
+from dataclasses import replace
+
+from device.model.summary import read_card
+from tests.support.forked_processes import run_switchboard
+from tests.support.recording import read_wav
+from tests.support.tiny_run import CONFIG, options
+from training.corpus.generator.versions import FACTORS
+
+
+def test_versions_become_switches(tmp_path):
+    corpus, run, model = (tmp_path / name for name in ("corpus", "run", "model.onnx"))
+    run_switchboard(
+        *("corpus", "studio", "--versions", 4, "--minutes", 4.8, "--workers", 1, "--out", corpus)
+    )
+    run_switchboard(
+        *("train", corpus, "--out", run, "--steps", 6, "--switches", "versions"),
+        *("--device", "cpu", "--threads", 1, *options(replace(CONFIG, n_switches=8))),
+    )
+    run_switchboard("export", run, "--out", model)
+
+    assert read_card(model).switch_labels == FACTORS
+    for number, bits in enumerate(("11111111", "00000000")):
+        out = tmp_path / f"{number}.wav"
+        run_switchboard("render", "--model", model, "--bits", bits, "--seconds", 1, "--out", out)
+        assert len(read_wav(out).samples) > 0
