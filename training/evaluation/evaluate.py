@@ -13,6 +13,11 @@ from device.files import sha256_of
 from device.model.contract import ModelCard
 from device.model.network import Network
 from device.switches.state_sampling import sample_with_flips
+from training.evaluation.flip_agreement import (
+    Agreement,
+    agreement_of_distant_states,
+    agreement_of_flips,
+)
 from training.evaluation.reference_music import Music, Reference, measure_reference
 from training.evaluation.renders import Render, RenderJob, render_all
 from training.evaluation.state_similarity import StateSimilarity, compare_states
@@ -21,6 +26,9 @@ from training.metrics.comparison import Comparison, by_group, compare
 from training.metrics.pitch_collections import PitchComparison, compare_pitches
 
 Progress = Callable[[int, int], None]
+
+# States of which all pairs are compared.
+_MOST_DISTANT = 64
 
 MOST_STATES = 256
 """Of a model with more states, a sample of at most so many is rendered."""
@@ -76,6 +84,20 @@ class Evaluation:
     def switches(self) -> list[Switch]:
         """Effects of every switch."""
         return measure_switches(self.sweep, self.labels)
+
+    @cached_property
+    def agreements(self) -> list[Agreement]:
+        """What a flip of each switch leaves as it is, in the variation that the page plays."""
+        return agreement_of_flips(self._of_first_seed, len(self.labels))
+
+    @cached_property
+    def distant_agreement(self) -> Agreement:
+        """The same between states that differ in half of the switches or more."""
+        return agreement_of_distant_states(self._of_first_seed[:_MOST_DISTANT])
+
+    @property
+    def _of_first_seed(self) -> list[Render]:
+        return [each for (seed, _), each in sorted(self.renders.items()) if seed == self.seeds[0]]
 
     @cached_property
     def state_similarity(self) -> StateSimilarity:

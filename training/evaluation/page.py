@@ -12,6 +12,7 @@ from device.switches.bits import format_bits
 from training.evaluation.charts import draw
 from training.evaluation.effect_names import consistency, named_effects, word
 from training.evaluation.evaluate import Evaluation
+from training.evaluation.flip_agreement import Agreement
 from training.evaluation.release_gate import (
     LEAST_COHERENCE,
     LEAST_RECOGNISED,
@@ -35,6 +36,8 @@ _SWITCH_COLUMNS = [
     Column("coherence"),
     Column("of one render"),
     Column("recognised", "%"),
+    Column("harmony", "stays"),
+    Column("rhythm", "stays"),
 ]
 _GATE_COLUMNS = [
     Column("condition", is_number=False),
@@ -84,7 +87,13 @@ def build(evaluation: Evaluation) -> str:
         gate_columns=_GATE_COLUMNS,
         gate=[[_gate_row(each) for each in thresholds(evaluation)]],
         switch_columns=_SWITCH_COLUMNS,
-        switches=[[_switch_row(each) for each in evaluation.switches]],
+        switches=[
+            [
+                _switch_row(*each)
+                for each in zip(evaluation.switches, evaluation.agreements, strict=True)
+            ]
+        ],
+        distant=evaluation.distant_agreement,
         figure_columns=_FIGURE_COLUMNS,
         figures=_figure_groups(evaluation),
         state_columns=_STATE_COLUMNS,
@@ -159,7 +168,7 @@ def _gate_row(threshold: Threshold) -> tuple[str, list[str]]:
     return kind, [*map(typeset, cells), threshold.status]
 
 
-def _switch_row(switch: Switch) -> tuple[str, list[str]]:
+def _switch_row(switch: Switch, agreement: Agreement) -> tuple[str, list[str]]:
     named = named_effects(switch)
     effects = ", ".join(f"{word(effect)} ({effect.change:+.1f} sd)" for effect in named)
     good = switch.coherence >= LEAST_COHERENCE and switch.recognised >= LEAST_RECOGNISED
@@ -171,6 +180,8 @@ def _switch_row(switch: Switch) -> tuple[str, list[str]]:
         f"{switch.coherence:.2f}",
         f"{switch.coherence_of_takes:.2f}",
         f"{100 * switch.recognised:.1f}",
+        f"{agreement.harmony:.2f}",
+        f"{agreement.rhythm:.2f}",
     ]
 
 

@@ -60,6 +60,8 @@ class Render:
         In the order of `training.metrics.audio_metrics.METRIC_NAMES`.
     pitches : (n_half_seconds, n_pitches)
         How surely each pitch is heard, 0 to 1.
+    onsets : (n_steps,)
+        Strength of onsets in steps of 52 ms.
     is_finite : bool
         Whether all of its samples are numbers.
     """
@@ -68,6 +70,7 @@ class Render:
     seed: int
     figures: NDArray[np.float64]
     pitches: NDArray[np.float32]
+    onsets: NDArray[np.float32]
     is_finite: bool
     clip: Clip | None
 
@@ -118,7 +121,15 @@ def render_state(job: RenderJob) -> Render:
     is_finite = bool(np.isfinite(played).all())
     measured = analyse(as_recorded(played[:n_samples]), sample_rate)
     clip = _clip(_seamless(np.nan_to_num(played), n_fade), sample_rate) if job.is_shown else None
-    return Render(job.bits, job.seed, measured.figures, measured.pitches, is_finite, clip)
+    return Render(
+        job.bits,
+        job.seed,
+        measured.figures,
+        measured.pitches,
+        measured.onsets,
+        is_finite,
+        clip,
+    )
 
 
 @lru_cache(maxsize=1)

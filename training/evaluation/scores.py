@@ -69,7 +69,11 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "pitches": {name: asdict(each) for name, each in evaluation.pitch_comparisons.items()},
         "figures": [asdict(each) for each in evaluation.comparisons],
         "inversion_figures": [asdict(each) for each in evaluation.inversion_comparisons],
-        "switches": [{"legend": sentence(s), **asdict(s)} for s in evaluation.switches],
+        "switches": [
+            {"legend": sentence(switch), **asdict(switch), "agreement": asdict(agreement)}
+            for switch, agreement in zip(evaluation.switches, evaluation.agreements, strict=True)
+        ],
+        "distant_agreement": asdict(evaluation.distant_agreement),
         "between_takes_sd": similarity.between_renders,
         "twins": [
             [states[one], states[other]] for one, other in similarity.indistinguishable_pairs

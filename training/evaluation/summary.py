@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from training.evaluation.evaluate import Evaluation
 from training.evaluation.release_gate import LEAST_COHERENCE, thresholds
 from training.reporting.text import Finding, listing, typeset_findings
@@ -16,6 +18,7 @@ def find(evaluation: Evaluation) -> list[Finding]:
         _against_music,
         _notes,
         _apart,
+        _stays,
         _level,
     ]
     return typeset_findings(make(evaluation) for make in makers)
@@ -101,6 +104,24 @@ def _apart(evaluation: Evaluation) -> Finding:
         f"states are {similarity.least_distance:.2f} sd apart; "
         f"{same if n_twins else 'no pair is'} nearer than half of what renders "
         f"differ by, {similarity.indistinguishable_distance:.2f} sd.",
+    )
+
+
+def _stays(evaluation: Evaluation) -> Finding | None:
+    harmony = [each.harmony for each in evaluation.agreements]
+    rhythm = [each.rhythm for each in evaluation.agreements]
+    distant = evaluation.distant_agreement
+    # A sample of states need not hold a pair for every switch.
+    if np.isnan([*harmony, *rhythm, distant.harmony]).any():
+        return None
+    least, most = int(np.argmin(harmony)), int(np.argmin(rhythm))
+    return Finding(
+        f"{np.mean(harmony):.2f}",
+        "is the mean agreement of harmony before and after one flip",
+        f"Least for switch {least + 1}, {evaluation.labels[least]} ({harmony[least]:.2f}); between "
+        f"states that differ in half of the switches or more {distant.harmony:.2f}. Of rhythm: "
+        f"{np.mean(rhythm):.2f}, least for switch {most + 1}, {evaluation.labels[most]} "
+        f"({rhythm[most]:.2f}).",
     )
 
 

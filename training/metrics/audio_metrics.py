@@ -11,7 +11,7 @@ from device.audio.loudness import SILENCE_LUFS
 from training.metrics.levels import defects, levels
 from training.metrics.notes import notes
 from training.metrics.pitch_salience import pitch_salience
-from training.metrics.rhythm import rhythm
+from training.metrics.rhythm import onset_pattern, rhythm
 from training.metrics.spectra import SAMPLE_RATE, Floats, Samples
 from training.metrics.timbre import timbre
 
@@ -75,10 +75,13 @@ class Analysis:
         In the order of `METRIC_NAMES`.
     pitches : (n_half_seconds, n_pitches)
         How surely each pitch is heard in each half second, 0 to 1.
+    onsets : (n_steps,)
+        Strength of onsets in steps of 52 ms.
     """
 
     figures: NDArray[np.float64]
     pitches: Floats
+    onsets: Floats
 
 
 def measure(samples: Samples, sample_rate: int) -> NDArray[np.float64]:
@@ -99,7 +102,8 @@ def analyse(samples: Samples, sample_rate: int) -> Analysis:
         padded = padded * np.float32(10 ** ((_MEASURED_AT_LUFS - lufs) / 20))
     salience = pitch_salience(padded)
     figures |= {**timbre(padded), **rhythm(padded), **notes(salience)}
-    return Analysis(np.array([figures[name] for name in METRIC_NAMES]), salience.half_seconds())
+    ordered = np.array([figures[name] for name in METRIC_NAMES])
+    return Analysis(ordered, salience.half_seconds(), onset_pattern(padded))
 
 
 def at_our_rate(samples: Samples, sample_rate: int) -> Samples:

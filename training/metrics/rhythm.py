@@ -21,6 +21,8 @@ _FRAMES_PER_SECOND = SAMPLE_RATE / ONSET_HOP
 _MODULATION = {"mod_4_12": (4, 12), "mod_12_30": (12, 30), "mod_30_80": (30, 80)}
 # An onset rises over so many frames.
 _RISE = 4
+# Of a pattern of onsets: 52 ms.
+_STEP_FRAMES = 9
 # The grid of 16th notes that holds most of the onsets: tempos of an octave, straight to triplets.
 _GRID_BPM = 60 * 2 ** np.arange(0, 1.0, 0.006)
 _SWINGS = (0.5, 0.54, 0.58, 0.62, 0.667)
@@ -43,6 +45,14 @@ def rhythm(samples: Samples) -> Mapping[str, float]:
         **_pulse(onsets),
         "loop_repeat": _repetition(level_db),
     }
+
+
+def onset_pattern(samples: Samples) -> Floats:
+    """Strength of onsets in steps of 52 ms: (n_steps,); the level should be -20 LUFS."""
+    novelty = _novelty(onset_levels(samples)).astype(np.float32)
+    n_whole = len(novelty) // _STEP_FRAMES
+    pattern: Floats = novelty[: n_whole * _STEP_FRAMES].reshape(n_whole, -1).sum(axis=1)
+    return pattern
 
 
 def _novelty(level_db: Floats) -> Doubles:

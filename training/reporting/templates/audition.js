@@ -73,8 +73,8 @@
     voice = { source, gain };
   }
 
-  async function playState() {
-    const mine = ++turn, state = nearest(bits);
+  async function playState(state = nearest(bits)) {
+    const mine = ++turn;
     let buffer;
     try {
       buffer = await sound(state);
@@ -149,6 +149,39 @@
     }
   });
   document.addEventListener("play", stop, true);
+
+  // -- the listening test ------------------------------------------------------------------
+  const answers = [...document.querySelectorAll("[data-answer]")], answer = document.getElementById("answer");
+  let pair = null, nAsked = 0, nRight = 0;
+
+  function ask() {
+    const random = (list) => list[Math.floor(Math.random() * list.length)];
+    const pairs = data.states.flatMap(({ bits: before }) =>
+      answers.map((_, number) => ({ number, before, after: flip(before, number) })).filter(({ after }) => states.has(after)));
+    pair = { ...random(pairs), isAnswered: false };
+    answer.textContent = "";
+    for (const button of answers) button.removeAttribute("aria-pressed");
+  }
+
+  function listen(which) {
+    if (!pair) ask();
+    start();
+    playState(states.get(pair[which]));
+  }
+
+  function choose(number) {
+    if (!pair || pair.isAnswered) return;
+    const isRight = number === pair.number;
+    pair.isAnswered = true;
+    nAsked += 1;
+    nRight += isRight;
+    answers[pair.number].setAttribute("aria-pressed", true);
+    answer.textContent = `${isRight ? "Right" : "No"}: switch ${pair.number + 1}, ${data.labels[pair.number]}, ${pair.before[pair.number] === "1" ? "off" : "on"}. ${nRight} of ${nAsked} right.`;
+  }
+
+  for (const which of ["before", "after"]) document.getElementById(which).addEventListener("click", () => listen(which));
+  document.getElementById("another").addEventListener("click", () => { ask(); listen("before"); });
+  answers.forEach((button, number) => button.addEventListener("click", () => choose(number)));
 
   // -- the map and the wall -----------------------------------------------------------------
   function mark(name, element) {
