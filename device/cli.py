@@ -31,6 +31,7 @@ _EXTRA_OF = {
     "onnx": "export",
     "onnxscript": "export",
     "zeroconf": "find",
+    "pythonosc": "osc",
 }
 
 
