@@ -30,6 +30,8 @@ again = click.option(
 def models() -> None:
     """Models on this device: list, show, check, activate, roll back, remove.
 
+    And on the shelf of a workstation: add, shelf.
+
     NAME is the first digits of a model's hash, `active`, `previous` or `bundled`.
     """
 

@@ -1,8 +1,9 @@
 """A model from an address: https alone, limited in size and time."""
 
-import time
+import threading
 import urllib.request
 from http.client import HTTPException, HTTPMessage
+from queue import Empty, SimpleQueue
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -38,6 +39,29 @@ def download(address: str) -> bytes:
     ModelTooLarge
     """
     _check_https(address)
+    results = SimpleQueue[bytes | BaseException]()
+
+    def fetch() -> None:
+        try:
+            results.put(_fetch(address))
+        except BaseException as error:  # noqa: BLE001  raised again below
+            results.put(error)
+
+    # A thread, because nothing else limits how long a server may take over its headers.
+    threading.Thread(target=fetch, daemon=True).start()
+    try:
+        result = results.get(timeout=_SECONDS)
+    except Empty as error:
+        raise DownloadFailed(
+            f"{address[:200]}: found no end after {_SECONDS:.0f} s, expected a model file; try "
+            "again, or download it yourself and add the file"
+        ) from error
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+def _fetch(address: str) -> bytes:
     opener = urllib.request.build_opener(_OnlyHttps)
     request = urllib.request.Request(address, headers={"User-Agent": "lofi-switchboard"})
     try:
@@ -46,9 +70,9 @@ def download(address: str) -> bytes:
     except HTTPError as error:
         error.close()
         found = f"{error.code} {one_line(str(error.reason))}"
+    except SwitchboardError:
+        raise
     except (URLError, HTTPException, OSError, ValueError) as error:
-        if isinstance(error, SwitchboardError):
-            raise
         found = one_line(str(getattr(error, "reason", error))) or type(error).__name__
     raise DownloadFailed(
         f"{address[:200]}: found {found}, expected a model file; check the address, or download it "
@@ -68,7 +92,11 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
         headers: HTTPMessage,
         newurl: str,
     ) -> Any:
-        _check_https(newurl)
+        try:
+            _check_https(newurl)
+        except DownloadFailed:
+            fp.close()
+            raise
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -86,17 +114,12 @@ def _check_https(address: str) -> None:
 
 
 def _read(address: str, answer: Any) -> bytes:
-    deadline, content = time.monotonic() + _SECONDS, bytearray()
+    content = bytearray()
     while chunk := answer.read1(_CHUNK_BYTES):
         content += chunk
         if len(content) > MAX_MODEL_BYTES:
             raise ModelTooLarge(
                 f"{address[:200]}: found more than {MAX_MODEL_BYTES:,} bytes, expected a model file"
-            )
-        if time.monotonic() > deadline:
-            raise DownloadFailed(
-                f"{address[:200]}: found no end after {_SECONDS:.0f} s, expected a model file; try "
-                "again, or download it yourself and add the file"
             )
     n_announced = answer.headers.get("Content-Length", "")
     if n_announced.isascii() and n_announced.isdigit() and int(n_announced) != len(content):
