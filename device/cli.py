@@ -30,6 +30,8 @@ _EXTRA_OF = {
     "tinytag": "training",
     "onnx": "export",
     "onnxscript": "export",
+    "zeroconf": "find",
+    "pythonosc": "osc",
 }
 
 

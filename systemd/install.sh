@@ -14,6 +14,8 @@ date, keeps configuration and models, and goes back if the new version does not 
   --wheelhouse DIR  take every package from DIR, nothing from the network (`make wheelhouse`)
   --root DIR        into the root tree of an image, with this machine's Python
   --no-start        do not start it now; it plays from the next boot on
+  --advertise       let Avahi announce it in the network: `switchboard boxes` finds it
+  --no-advertise    announce it no longer
   --uninstall       remove it; configuration and models stay
   --purge           with --uninstall: configuration, models and user go too
   --dry-run         print what would be done, change nothing
@@ -31,9 +33,10 @@ units=/etc/systemd/system
 journal=/etc/systemd/journald.conf.d/switchboard.conf
 udev=/etc/udev/rules.d/60-switchboard-gpio.rules
 link=/usr/local/bin/switchboard
+avahi=/etc/avahi/services/switchboard.service
 here=$(cd "$(dirname "$0")" && pwd)
 
-root='' wheelhouse='' source='' dry='' start=yes uninstall='' purge='' unfinished='' scratch=''
+root='' wheelhouse='' source='' dry='' start=yes advertise='' uninstall='' purge='' unfinished='' scratch=''
 
 main() {
     options "$@"
@@ -50,6 +53,8 @@ options() {
             --wheelhouse) wheelhouse=$(folder "${2-}") && shift ;;
             --root) root=$(folder "${2-}") && shift && start='' ;;
             --no-start) start='' ;;
+            --advertise) advertise=yes ;;
+            --no-advertise) advertise=no ;;
             --uninstall) uninstall=yes ;;
             --purge) purge=yes ;;
             --dry-run) dry=yes ;;
@@ -225,11 +230,23 @@ switch_to() {
     for unit in switchboard switchboard-fallback; do
         write "$units/$unit.service.d/box.conf" <"$from/switchboard.service.d/box.conf"
     done
+    advertise "$1"
     relink "versions/$1" "$home/current"
     relink "$home/current/bin/switchboard" "$link"
     run mkdir -p "$root$units/multi-user.target.wants"
     relink "$units/switchboard.service" "$units/multi-user.target.wants/switchboard.service"
     run sync
+}
+
+# Off unless it was asked for, in this call or an earlier one. Avahi reads the file at once.
+advertise() {
+    if [ "$advertise" = no ]; then
+        run rm -f "$root$avahi"
+    elif [ -n "$advertise" ] || [ -f "$root$avahi" ]; then
+        [ -f "$from/switchboard.avahi" ] || return 0
+        say "announced by Avahi: $avahi"
+        sed "s/VERSION/${1%-*}/" "$from/switchboard.avahi" | write "$avahi"
+    fi
 }
 
 restart() {
@@ -263,11 +280,11 @@ uninstall() {
     if systemd_runs && [ -z "$root" ]; then
         run systemctl stop switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
     fi
-    say "removing $home, units, $journal, $link"
+    say "removing $home, units, $journal, $avahi, $link"
     for unit in switchboard.service switchboard-fallback.service switchboard-retry.path; do
         run rm -rf "$root$units/$unit" "$root$units/$unit.d"
     done
-    run rm -f "$root$units/multi-user.target.wants/switchboard.service" "$root$journal" "$root$udev" "$root$link"
+    run rm -f "$root$units/multi-user.target.wants/switchboard.service" "$root$journal" "$root$udev" "$root$avahi" "$root$link"
     run rm -rf "$root$home"
     if [ -n "$purge" ]; then
         say "removing $settings, $state, user $user"
@@ -352,7 +369,7 @@ version_id() {
     name=${name#lofi_switchboard-}
     packages=$here/../constraints.txt
     hash=$({
-        cat "$wheel" "$here"/*.service "$here"/*.path "$here"/*/box.conf "$here"/*.sh
+        cat "$wheel" "$here"/*.service "$here"/*.path "$here"/*.avahi "$here"/*/box.conf "$here"/*.sh
         if [ -n "$wheelhouse" ]; then ls "$wheelhouse"; elif [ -f "$packages" ]; then cat "$packages"; fi
         "$python" -V
     } | sha256sum | cut -c 1-8)

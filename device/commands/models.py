@@ -3,7 +3,9 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ again = click.option(
 @click.group()
 def models() -> None:
     """Models on this device: list, show, check, activate, roll back, remove.
+
+    And on the shelf of a workstation: add, shelf.
 
     NAME is the first digits of a model's hash, `active`, `previous` or `bundled`.
     """
@@ -229,3 +233,9 @@ def _accepted(verdict: "ValidationResult") -> str:
         "{loudest_db:.0f} dB, compose {compose_ms:.1f} ms, block {block_ms:.1f} ms of "
         "{deadline_ms:.0f} ms"
     ).format(seconds=verdict.seconds, **verdict.figures)
+
+
+# Of the workstation; a device may lack their packages.
+for _point in entry_points(group="switchboard.commands.models"):
+    with suppress(ModuleNotFoundError):
+        models.add_command(_point.load())

@@ -9,6 +9,7 @@ import click
 
 from device.console import say
 from device.plain_text import one_line
+from export.commands.boxes import interface, paired_and_found
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,13 @@ port = click.option("--port", type=click.IntRange(1, 65535), help="Port of ssh o
 @identity
 @port
 @click.option(
+    "--all",
+    "all_paired",
+    is_flag=True,
+    help="Push to every paired device that is found in this network, besides those named.",
+)
+@interface
+@click.option(
     "--all-of",
     type=click.Path(path_type=Path),
     help="File of hosts, one a line, to push to besides those named.",
@@ -38,6 +46,8 @@ def push(
     words: tuple[str, ...],
     identity: Path | None,
     port: int | None,
+    all_paired: bool,
+    interface: str | None,
     all_of: Path | None,
     again: bool,
 ) -> int:
@@ -52,13 +62,16 @@ def push(
 
     *names, file = words
     hosts = [Host.parse(name) for name in names] + (read_hosts(all_of) if all_of else [])
-    hosts = list(dict.fromkeys(host.with_default_account() for host in hosts))
-    if not hosts:
-        raise click.UsageError("give at least one HOST before MODEL, or a file with --all-of")
+    if not hosts and not all_paired:
+        raise click.UsageError("give at least one HOST before MODEL, or --all, or --all-of FILE")
     model = Model.open(Path(file))
+    boxes = paired_and_found(interface) if all_paired else []
+    ports = {box.host: box.port for box in boxes if not port}
+    hosts = [host.with_default_account() for host in hosts] + [box.host for box in boxes]
+    hosts = list(dict.fromkeys(hosts))
     line = Line(identity_for_pushing(identity), port)
     with _bars(hosts) as report:
-        outcomes = push_all(model, hosts, line, again=again, report=report)
+        outcomes = push_all(model, hosts, line, ports=ports, again=again, report=report)
     return _print_outcomes(model, outcomes)
 
 
@@ -79,6 +92,7 @@ def pair(host: str, identity: Path | None, port: int | None, program: str, store
     key for pushing, if there is none yet.
     """
     from export.remote import pairing
+    from export.remote.paired_boxes import PairedBox, default_file, remember
     from export.remote.ssh import Host
 
     owner, place = Host.parse(host), pairing.Place(program, store)
@@ -92,6 +106,7 @@ def pair(host: str, identity: Path | None, port: int | None, program: str, store
         f"{paired.program} receive, and nothing else"
     )
     pairing.check_pairing(paired, key, port)
+    remember(default_file(), PairedBox(paired.host, port))
     options = [f"--identity {identity}"] if identity else []
     options += [f"--port {port}"] if port else []
     command = " ".join(["switchboard push", str(paired.host), "MODEL", *options])

@@ -2,9 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -134,10 +134,18 @@ def push_all(
     hosts: Sequence[Host],
     line: Line,
     *,
+    ports: Mapping[Host, int | None] | None = None,
     again: bool = False,
     report: Callable[[Host, str, float], None] = lambda *_: None,
 ) -> list[Outcome]:
-    """Push to several devices at once; in the order of the hosts."""
+    """Push to several devices at once; in the order of the hosts.
+
+    Parameters
+    ----------
+    ports : mapping
+        Ports of ssh that differ from the line's.
+    """
+    ports = ports or {}
 
     def one(host: Host) -> Outcome:
         started = time.monotonic()
@@ -146,7 +154,8 @@ def push_all(
             return time.monotonic() - started
 
         try:
-            verdict = push(model, host, line, again=again, report=partial(report, host))
+            own = replace(line, port=ports.get(host, line.port))
+            verdict = push(model, host, own, again=again, report=partial(report, host))
             return Outcome(host, elapsed(), verdict=verdict)
         except SwitchboardError as error:
             return Outcome(host, elapsed(), error=error)

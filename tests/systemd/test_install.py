@@ -214,6 +214,23 @@ def test_uninstalling_keeps_configuration_and_models_without_purge(install, root
     assert not (root / "var/lib/switchboard").exists()
 
 
+def test_nothing_is_announced_unless_it_was_asked_for(install, root, wheelhouse):
+    file = root / "etc/avahi/services/switchboard.service"
+    install()
+    assert not file.exists()
+    assert "announced" in install("--advertise")
+    assert "<txt-record>version=1.0</txt-record>" in file.read_text(encoding="utf-8")
+    # An upgrade keeps it, and announces its own version.
+    write_product(wheelhouse, "1.1", "the second")
+    install()
+    assert "<txt-record>version=1.1</txt-record>" in file.read_text(encoding="utf-8")
+    install("--no-advertise")
+    assert not file.exists()
+    install("--advertise")
+    install("--uninstall")
+    assert not file.exists()
+
+
 ACCOUNT = 64_123
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 

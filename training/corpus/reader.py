@@ -40,6 +40,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from training.corpus.credits import credits_of
 from training.corpus.format import (
     _ANEW,
     _FULL_SCALE,
@@ -224,11 +225,13 @@ class Corpus:
         """Return the provenance of a model trained on this corpus, in JSON values."""
         n_samples = sum(record.beats[-1] for record in self.records)
         licences = {str(record.provenance.get("licence") or "unknown") for record in self.records}
+        credits = credits_of(record.provenance for record in self.records)
         return {
             "source": self.header["source"],
             "n_loops": len(self.records),
             "hours": round(n_samples / self.sample_rate / 3600.0, 3),
             "licences": sorted(licences),
+            **({"credits": credits} if credits else {}),
             "seed": self.header.get("seed"),
         }
 
