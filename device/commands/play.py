@@ -68,6 +68,7 @@ def _apply_config(
 @click.option("--led-fault", type=int, help="BCM number of an LED that is lit at a fault.")
 @click.option("--led-beat", type=int, help="BCM number of an LED that flashes on the beat.")
 @options.hands
+@options.evening
 @click.option(
     "--speaker",
     default=InstrumentSettings.speaker,

@@ -84,8 +84,9 @@ def test_a_value_of_another_type_is_refused(key, tmp_path):
             accepted.add(name)
             assert "\0" not in str(value)
     assert accepted <= accepted_types(OPTIONS[key])
-    # Choices accept only their own words, and narrow ranges only their numbers.
-    assert accepted or OPTIONS[key].type.name in ("choice", "float range")
+    # Choices and times accept only their own words, and narrow ranges only their numbers.
+    own = ("choice", "float range", "HH:MM", "HH:MM-HH:MM")
+    assert accepted or OPTIONS[key].type.name in own
 
 
 @pytest.mark.parametrize("name", sorted(set(TOML) - TEXTS))

@@ -38,7 +38,7 @@ class EveningSettings:
     quiet_db: float = -20.0
     wander_minutes: float | None = None
     wander_bars: int = 8
-    gesture_minutes: float = 30.0
+    gesture_minutes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,3 +65,30 @@ class EveningState:
     wake_at: str | None = None
     is_quiet: bool = False
     is_wandering: bool = False
+
+    @property
+    def words(self) -> str:
+        """In words, for people; empty where it just plays."""
+        parts = []
+        if self.is_asleep:
+            parts.append("asleep")
+        if self.sleep_in_seconds is not None:
+            parts.append(f"asleep in {_minutes(self.sleep_in_seconds)}")
+        if self.wake_in_seconds is not None:
+            parts.append(f"wakes in {_minutes(self.wake_in_seconds)}")
+        if self.wake_at is not None and self.is_asleep:
+            parts.append(f"wakes at {self.wake_at}")
+        if self.is_quiet:
+            parts.append("quiet hours")
+        if self.is_wandering:
+            parts.append("wanders")
+        return ", ".join(parts)
+
+
+def time_of(minute: int) -> str:
+    """A minute of the day as it is written, such as ``07:00``."""
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
