@@ -87,6 +87,8 @@ def _expected(option: click.Option) -> tuple[str, Callable[[Any], bool]]:
         return "an integer", lambda value: type(value) is int
     if isinstance(option.type, click.types.FloatParamType):
         return "a number", lambda value: type(value) in (int, float)
+    if option.type.name == "pin":
+        return 'an integer, or a text such as "chip1:5"', lambda value: type(value) in (int, str)
     # No file and no card has a NUL in its name.
     return "a text", lambda value: isinstance(value, str) and "\0" not in value
 

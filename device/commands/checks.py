@@ -92,7 +92,7 @@ def wiring(host: Host, connected: Wiring) -> Finding:
         remedy = "move those wires to other pins and name them in switchboard.toml"
         conflict = f"a sound card on the header (I2S) needs BCM {shared} as well"
         return Finding("wiring", NOTE, conflict, remedy)
-    return Finding("wiring", GOOD, f"BCM {pins}; doctor --wiring FILE.svg draws it")
+    return Finding("wiring", GOOD, f"switches on BCM {pins}; doctor --wiring FILE.svg draws it")
 
 
 def priority(host: Host) -> Finding | None:

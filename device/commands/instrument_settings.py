@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from device.errors import SettingsError
 from device.playback.evening.state import EveningSettings, time_of
 from device.switches.panel_parts import NEXT_MODEL, SHUT_DOWN, TEMPO, VOLUME, PanelPins
-from device.switches.pinout import DEFAULT_PINS
+from device.switches.pinout import DEFAULT_PINS, Pin
 from device.switches.wiring import Wiring
 from device.synthesis.performance import Performance
 from device.synthesis.transport import Quantize
@@ -30,8 +30,8 @@ class InstrumentSettings:
         Folder of the pushed models; None: the default folder on a machine that has one.
     switches : str
         ``auto``, ``gpio``, ``keyboard``, ``demo`` or ``script:FILE``.
-    pins : tuple of int
-        BCM numbers of the switches' pins, first switch first.
+    pins : tuple of int or ChipLine
+        BCM numbers of the switches' pins, or lines of an expander, first switch first.
     active_high : bool
         Closed to 3.3 V is on, else closed to ground.
     pull : str
@@ -116,7 +116,7 @@ class InstrumentSettings:
     model: Path | None = None
     store: Path | None = None
     switches: str = "auto"
-    pins: tuple[int, ...] = DEFAULT_PINS
+    pins: tuple[Pin, ...] = DEFAULT_PINS
     active_high: bool = False
     pull: str = "inside"
     led_playing: int | None = None

@@ -1,10 +1,12 @@
-"""Ranges of numbers and times of day for options of every verb; needs click alone."""
+"""Ranges of numbers, times of day and pins for options of every verb."""
 
 import math
 import re
 from typing import Any
 
 import click
+
+from device.switches.pinout import ChipLine, Pin, parse_pin
 
 
 class Finite(click.FloatRange):
@@ -55,3 +57,16 @@ class DaySpan(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"found {value!r}, expected two times such as 23:00-07:00.", param, ctx)
         start, end = (DayTime().convert(text, param, ctx) for text in times)
         return start, end
+
+
+class SwitchPin(click.ParamType):  # type: ignore[type-arg]
+    """A BCM number, or a line of an expander."""
+
+    name = "pin"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pin:
+        """Read ``5`` or ``chip1:5``."""
+        pin = value if isinstance(value, ChipLine) else parse_pin(str(value))
+        if pin is None:
+            self.fail(f"found {value!r}, expected a BCM number, or chip1:5", param, ctx)
+        return pin

@@ -54,6 +54,9 @@ def accepted_types(option):
     """The entries of `TOML` that an option accepts within its range."""
     if option.is_flag:
         return {"true"}
+    if option.type.name == "pin":
+        # One of the texts is a number.
+        return {"list", "list of texts"}
     if option.multiple:
         is_of_numbers = isinstance(option.type, click.types.IntParamType)
         return {"list" if is_of_numbers else "list of texts"}
