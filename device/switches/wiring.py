@@ -77,6 +77,7 @@ class Wiring:
         used = [*self.used, *(CONVERTER_PINS.values() if self.has_converter else ())]
         used += [bcm for _, bcm in EXPANDER_PINS.values() if self.chips]
         lines = self.lines
+        lacks_pulls = lines and self.active_high and not self.pulled_outside
         absent = sorted({bcm for bcm in used if header_pin(bcm) is None})
         twice = sorted({bcm for bcm in used if used.count(bcm) > 1})
         return [
@@ -84,6 +85,7 @@ class Wiring:
             *(f"BCM {bcm} is used twice" for bcm in twice),
             *(f"{line} is used twice" for line in sorted(set(lines)) if lines.count(line) > 1),
             *(f"{line} is none of the {N_LINES} lines" for line in lines if line.line >= N_LINES),
+            *(['an MCP23017 has no pull-downs; take pull = "outside"'] if lacks_pulls else []),
         ]
 
     def conflicts(self) -> list[str]:
@@ -112,8 +114,12 @@ class Wiring:
         for chip in self.chips:
             for name, (pin, bcm) in EXPANDER_PINS.items():
                 parts.append((f"MCP23017 {name}", bcm, f"pin {pin} of chip{chip}"))
-        return [(part, str(pin), _place(pin), end) for part, pin, end in switches + leds + parts]
-
-
-def _place(pin: Pin) -> str:
-    return pin.port if isinstance(pin, ChipLine) else str(header_pin(pin) or "–")
+        return [
+            (
+                part,
+                str(pin),
+                pin.port if isinstance(pin, ChipLine) else str(header_pin(pin) or "–"),
+                end,
+            )
+            for part, pin, end in switches + leds + parts
+        ]

@@ -98,7 +98,8 @@ def _frame(wiring: Wiring) -> list[str]:
     height = _HEIGHT + len(wiring.chips) * _CHIP_ROWS * _ROW
     how = "closed to 3.3 V is on" if wiring.active_high else "closed to ground is on"
     pull = "down" if wiring.active_high else "up"
-    where = "10 kΩ on your board" if wiring.pulled_outside else "inside the Pi"
+    inside = "inside the Pi and the MCP23017" if wiring.chips else "inside the Pi"
+    where = "10 kΩ on your board" if wiring.pulled_outside else inside
     return [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
         f'width="{_WIDTH}" height="{height}" font-family="Helvetica, Arial, sans-serif">',

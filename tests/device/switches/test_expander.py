@@ -130,6 +130,10 @@ def test_a_line_is_described_as_the_chip_calls_it():
 
 def test_problems_name_the_line():
     wiring = Wiring((A, A, ChipLine(1, 16), 2))
+    assert Wiring((A,), active_high=True, pulled_outside=True).problems() == []
+    assert Wiring((A,), active_high=True).problems() == [
+        'an MCP23017 has no pull-downs; take pull = "outside"'
+    ]
     assert wiring.problems() == [
         "BCM 2 is used twice",
         "chip1:0 is used twice",
