@@ -217,7 +217,9 @@ class Instrument(Closeable):
         if total is not None:
             n_samples = min(n_samples, total - self._n_samples - self._end_samples)
         silence = np.zeros(n_samples, np.float32)
-        self.speaker.write(silence)
+        # In ordinary blocks: for a longer one a card would take a larger buffer.
+        for at in range(0, n_samples, self._block_samples):
+            self.speaker.write(silence[at : at + self._block_samples])
         self._n_samples += n_samples
         if self._recorder is not None:
             self._recorder.rest(silence)

@@ -21,7 +21,7 @@ MOST_SLEEP_MINUTES = 24 * 60.0
 HAND_FADE_SECONDS = 1.5
 # Into quiet hours that are not silent, and out of them.
 QUIET_FADE_SECONDS = 10.0
-# Quiet hours in which it starts are quiet at once.
+# As long as this it has just started.
 _START_SECONDS = 60.0
 # The sound dips to say that the gesture was understood: down, up again, and the level between.
 _DIP_SECONDS, _DIP_FADE_SECONDS, _DIP_LEVEL = 0.8, 0.3, 0.1
@@ -145,7 +145,8 @@ class Evening:
         if self._settings.quiet_db <= SILENT_DB:
             settings = self._settings
             seconds = 60 * (settings.sleep_fade_minutes if on else settings.wake_fade_minutes)
-        self._fade(self._level, min(seconds, 1.0) if self._now < _START_SECONDS else seconds)
+        # At the start at once, and hardly later where the time is known a little later.
+        self._fade(self._level, min(seconds, self._now) if self._now < _START_SECONDS else seconds)
 
     def notice_hand(self) -> None:
         """A hand has done something: end the wander, and wake up."""

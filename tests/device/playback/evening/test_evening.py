@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from device.playback.evening.state import EveningSettings, EveningState
+from device.playback.instrument import Instrument
 from device.switches.commands import FlipSwitch, Keep, SetQuiet, SetTempo, Sleep, Wake, Wander
 from device.switches.script import ScriptSwitches
-from tests.support.speakers import RecordingSpeaker
+from device.synthesis.performance import Performance
+from tests.support.speakers import RecordingSpeaker, SimulatedCard
 
 RATE = 22050
 OFF = (False,) * 3
@@ -150,6 +152,38 @@ def test_quiet_hours_lower_the_level_and_end(play):
     assert np.array_equal(evening.samples[-5 * RATE :], awake.samples[-5 * RATE :])
     assert evening.at(10.0).evening.is_quiet
     assert not evening.states[-1].evening.is_quiet
+
+
+def test_it_begins_quiet_in_the_quiet_hours(make_instrument):
+    speaker = RecordingSpeaker()
+    instrument = make_instrument(speaker)
+    instrument.evening.configure(EveningSettings(quiet_db=-60.0))
+    instrument.control.queue.put(SetQuiet(True))
+    instrument.play(1.0)
+    assert len(speaker.samples) == RATE
+    assert not speaker.samples.any()
+
+
+def test_in_real_time_it_rests_in_ordinary_blocks_and_wakes_without_a_gap(network):
+    card = SimulatedCard()
+    hands = ScriptSwitches([(0.0, OFF), (3.0, (True, False, False))], 3)
+    states = []
+    with Instrument(
+        network, hands, card, Performance(), ahead=False, listeners=[states.append],
+        clock=card.time.clock,
+    ) as instrument:  # fmt: skip
+        instrument.evening.configure(EveningSettings(sleep_minutes=1 / 60))
+        lengths, write = [], card.write
+        card.write = lambda samples: (lengths.append(len(samples)), write(samples))
+        report = instrument.play(6.0)
+    assert max(lengths) <= 64
+    assert report.underruns == 0
+    seconds = [state.seconds for state in states]
+    assert max(np.diff(seconds)) < 0.06
+    # A flip is read within a period, although nothing is computed.
+    woken = next(state for state in states if state.bits == (True, False, False))
+    assert woken.seconds < 3.0 + 0.13
+    assert card.time.now == pytest.approx(6.0, abs=0.1)
 
 
 def test_silent_quiet_hours_are_silent_whatever_a_hand_does(play):
