@@ -74,7 +74,9 @@ def _value(path: Path, key: str, option: click.Option, raw: Any, context: click.
     try:
         return option.type_cast_value(context, raw)
     except click.BadParameter as error:
-        raise _bad_value(path, key, raw, shown(error.message.rstrip("."))) from error
+        # The project's own types say what was found, too.
+        expected = error.message.rstrip(".").rpartition("expected ")[2]
+        raise _bad_value(path, key, raw, shown(expected)) from error
     except OverflowError as error:
         raise _bad_value(path, key, raw, "a number below 1e308") from error
 
