@@ -74,7 +74,9 @@ def _value(path: Path, key: str, option: click.Option, raw: Any, context: click.
     try:
         return option.type_cast_value(context, raw)
     except click.BadParameter as error:
-        raise _bad_value(path, key, raw, shown(error.message.rstrip("."))) from error
+        # The project's own types say what was found, too.
+        expected = error.message.rstrip(".").rpartition("expected ")[2]
+        raise _bad_value(path, key, raw, shown(expected)) from error
     except OverflowError as error:
         raise _bad_value(path, key, raw, "a number below 1e308") from error
 
@@ -87,6 +89,8 @@ def _expected(option: click.Option) -> tuple[str, Callable[[Any], bool]]:
         return "an integer", lambda value: type(value) is int
     if isinstance(option.type, click.types.FloatParamType):
         return "a number", lambda value: type(value) in (int, float)
+    if option.type.name == "pin":
+        return 'an integer, or a text such as "chip1:5"', lambda value: type(value) in (int, str)
     # No file and no card has a NUL in its name.
     return "a text", lambda value: isinstance(value, str) and "\0" not in value
 

@@ -22,6 +22,8 @@ _RESTART = f"journalctl -u {UNIT} -n 30 says why; then: sudo systemctl restart {
 # The first release; an earlier clock is not set.
 _EARLIEST_YEAR = 2025
 
+_RELATIVE = "wake_at and quiet wait for the right time; sleep, wake_after and wander count minutes"
+
 # Bits of the firmware's get_throttled; the same shifted by 16: true at some time since power-on.
 _THROTTLED = {
     0: ("the voltage is too low", "take a power supply of 5 V and 3 A with a short, thick cable"),
@@ -90,7 +92,7 @@ def wiring(host: Host, connected: Wiring) -> Finding:
         remedy = "move those wires to other pins and name them in switchboard.toml"
         conflict = f"a sound card on the header (I2S) needs BCM {shared} as well"
         return Finding("wiring", NOTE, conflict, remedy)
-    return Finding("wiring", GOOD, f"BCM {pins}; doctor --wiring FILE.svg draws it")
+    return Finding("wiring", GOOD, f"switches on BCM {pins}; doctor --wiring FILE.svg draws it")
 
 
 def priority(host: Host) -> Finding | None:
@@ -202,16 +204,15 @@ def log(host: Host) -> Finding | None:
 
 
 def clock(host: Host) -> Finding:
-    """The time of day; the music does not need it, the log does."""
+    """The time of day; the music and its timers do not need it, the log and `wake_at` do."""
     now = datetime.fromtimestamp(host.now(), UTC)
     time = f"{now:%Y-%m-%d %H:%M} UTC"
     if now.year < _EARLIEST_YEAR:
         remedy = "it plays all the same; for right times in the log: sudo timedatectl set-ntp true"
-        return Finding("clock", NOTE, time, remedy)
-    synchronized = host.path("/run/systemd/timesync/synchronized").exists()
-    return Finding(
-        "clock", GOOD, time + ("" if synchronized else ", not compared with the network")
-    )
+        return Finding("clock", NOTE, f"{time}; {_RELATIVE}", remedy)
+    if host.knows_the_time():
+        return Finding("clock", GOOD, time)
+    return Finding("clock", GOOD, f"{time}, not compared with the network; {_RELATIVE}")
 
 
 def unit(host: Host) -> Finding | None:

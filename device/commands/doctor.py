@@ -126,8 +126,10 @@ def _draw(wiring: Wiring, path: Path, *, as_json: bool) -> int:
         say_json(rows)
     else:
         lines = [
-            f"{part:32} BCM {bcm:>2}   header pin {pin:>2}   to {end}"
-            for part, bcm, pin, end in rows
+            f"{part:32} BCM {pin:>2}   header pin {place:>2}   to {end}"
+            if pin.isdecimal()
+            else f"{part:32} {pin:8} {place:12}   to {end}"
+            for part, pin, place, end in rows
         ]
         say(*lines, f"drawn: {path}", err=is_standard_output(path))
     return 0

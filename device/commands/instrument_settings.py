@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device.errors import SettingsError
+from device.playback.evening.state import EveningSettings, time_of
 from device.switches.panel_parts import NEXT_MODEL, SHUT_DOWN, TEMPO, VOLUME, PanelPins
-from device.switches.pinout import DEFAULT_PINS
+from device.switches.pinout import DEFAULT_PINS, Pin
 from device.switches.wiring import Wiring
 from device.synthesis.performance import Performance
 from device.synthesis.transport import Quantize
@@ -29,8 +30,8 @@ class InstrumentSettings:
         Folder of the pushed models; None: the default folder on a machine that has one.
     switches : str
         ``auto``, ``gpio``, ``keyboard``, ``demo`` or ``script:FILE``.
-    pins : tuple of int
-        BCM numbers of the switches' pins, first switch first.
+    pins : tuple of int or ChipLine
+        BCM numbers of the switches' pins, or lines of an expander, first switch first.
     active_high : bool
         Closed to 3.3 V is on, else closed to ground.
     pull : str
@@ -57,6 +58,18 @@ class InstrumentSettings:
         BCM number of a pin with two pulses a beat; None: there is none.
     scenes : tuple of str
         ``NAME=CODE`` each, as `device.commands.open_hands.parse_scenes` takes them.
+    sleep, wake_after, wander : float or None
+        Minutes: from the start to sleep, of sleep, and without a hand to the wander; None: never.
+    sleep_fade, wake_fade, sleep_gesture : float
+        Minutes of the fades, and of the timer that the gesture starts; 0: there is no gesture.
+    wake_at : int or None
+        Minute of the day; None: never.
+    quiet : (int, int) or None
+        Minutes of the day at which the quiet hours begin and end; None: there are none.
+    quiet_volume : float
+        In dB; -60 is silence.
+    wander_bars : int
+        From one flip of the wander to the next.
     speaker : str
         As `device.audio.open_speaker.open_speaker` takes it.
     status : Path or None
@@ -103,7 +116,7 @@ class InstrumentSettings:
     model: Path | None = None
     store: Path | None = None
     switches: str = "auto"
-    pins: tuple[int, ...] = DEFAULT_PINS
+    pins: tuple[Pin, ...] = DEFAULT_PINS
     active_high: bool = False
     pull: str = "inside"
     led_playing: int | None = None
@@ -122,6 +135,16 @@ class InstrumentSettings:
     midi_clock: str = "off"
     pulse_pin: int | None = None
     scenes: tuple[str, ...] = ()
+    sleep: float | None = None
+    sleep_fade: float = EveningSettings.sleep_fade_minutes
+    sleep_gesture: float = 30.0
+    wake_at: int | None = None
+    wake_after: float | None = None
+    wake_fade: float = EveningSettings.wake_fade_minutes
+    quiet: tuple[int, int] | None = None
+    quiet_volume: float = EveningSettings.quiet_db
+    wander: float | None = None
+    wander_bars: int = EveningSettings.wander_bars
     speaker: str = "auto"
     status: Path | None = None
     position: "SharedPosition | None" = None
@@ -204,6 +227,21 @@ class InstrumentSettings:
 
         names = [text.partition("=")[0].strip() for text in self.scenes]
         return MidiMapping(self.midi_map, channel=self.midi_channel, scenes=names)
+
+    @property
+    def evening(self) -> EveningSettings:
+        """When to sleep, wake and wander."""
+        return EveningSettings(
+            sleep_minutes=self.sleep,
+            sleep_fade_minutes=self.sleep_fade,
+            wake_fade_minutes=self.wake_fade,
+            wake_minutes=self.wake_after,
+            wake_at=None if self.wake_at is None else time_of(self.wake_at),
+            quiet_db=self.quiet_volume,
+            wander_minutes=self.wander,
+            wander_bars=self.wander_bars,
+            gesture_minutes=self.sleep_gesture,
+        )
 
     @property
     def performance(self) -> Performance:

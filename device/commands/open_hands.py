@@ -1,4 +1,4 @@
-"""Connects what acts on a playing instrument beside its switches: knobs, buttons, MIDI."""
+"""Connects what acts on a playing instrument beside its switches: knobs, MIDI, the evening."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -30,7 +30,7 @@ def open_hands(
     Raises
     ------
     SettingsError
-        If a scene or an entry of the MIDI map is none.
+        If a scene or an entry of the MIDI map is none, or a time of day cannot be known.
     """
     instrument.control.scenes = parse_scenes(settings.scenes)
     if settings.midi is None and settings.midi_clock != "off":
@@ -40,6 +40,19 @@ def open_hands(
         )
     with ExitStack() as stack:
         listeners: list[Listener] = []
+        if not settings.standalone:
+            instrument.evening.configure(settings.evening)
+            if settings.wake_at is not None or settings.quiet is not None:
+                from device.playback.evening.day_clock import DayClock
+
+                day_clock = DayClock(
+                    instrument.control.queue,
+                    wake_at=settings.wake_at,
+                    quiet=settings.quiet,
+                    may_wait=settings.service,
+                    report=report,
+                )
+                stack.enter_context(day_clock)
         if settings.panel_pins and not settings.standalone:
             panel = stack.enter_context(PanelParts(settings.panel_pins, instrument.control.queue))
             instrument.control.is_ending = lambda: panel.is_ending

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from device.commands.instrument_settings import InstrumentSettings
-from device.commands.number_types import Finite
+from device.commands.number_types import DaySpan, DayTime, Finite
 from device.store.store import DEFAULT_STORE
 from device.synthesis.transport import Quantize
 
@@ -210,6 +210,76 @@ _shutdown_pin = click.option(
     "the device off.",
 )
 
+_sleep = click.option(
+    "--sleep",
+    type=Finite(0.05, 1440),
+    help="Be asleep so many minutes after the start: it fades, then nothing is computed; any flip "
+    "wakes it.  [default: never]",
+)
+_sleep_fade = click.option(
+    "--sleep-fade",
+    type=Finite(0, 60),
+    default=InstrumentSettings.sleep_fade,
+    show_default=True,
+    help="Minutes of the fade before it is asleep.",
+)
+_sleep_gesture = click.option(
+    "--sleep-gesture",
+    type=Finite(0, 1440),
+    default=InstrumentSettings.sleep_gesture,
+    show_default=True,
+    help="The first and the last switch, each flipped there and back three times within 3 s, have "
+    "it asleep after so many minutes, or cancel that; 0: they do not.",
+)
+_wake_at = click.option(
+    "--wake-at",
+    type=DayTime(),
+    metavar="HH:MM",
+    help="Wake at this local time, every day; needs a clock that is right.  [default: never]",
+)
+_wake_after = click.option(
+    "--wake-after",
+    type=Finite(0.05, 1440),
+    help="Wake after so many minutes of sleep; needs no clock.  [default: never]",
+)
+_wake_fade = click.option(
+    "--wake-fade",
+    type=Finite(0, 60),
+    default=InstrumentSettings.wake_fade,
+    show_default=True,
+    help="Minutes of the fade with which it wakes; after a flip it takes 1.5 s.",
+)
+_quiet = click.option(
+    "--quiet",
+    type=DaySpan(),
+    metavar="HH:MM-HH:MM",
+    help="Quiet hours in local time; needs a clock that is right.  [default: none]",
+)
+_quiet_volume = click.option(
+    "--quiet-volume",
+    type=Finite(-60, 0),
+    default=InstrumentSettings.quiet_volume,
+    show_default=True,
+    help="Level of the quiet hours in dB, on top of every other volume; -60: silence.",
+)
+_wander = click.option(
+    "--wander",
+    type=Finite(0, 1440),
+    help="After so many minutes without a hand, flip switches at random until one comes.  "
+    "[default: never]",
+)
+_wander_bars = click.option(
+    "--wander-bars",
+    type=click.IntRange(1, 1000),
+    default=InstrumentSettings.wander_bars,
+    show_default=True,
+    help="Bars from one flip of --wander to the next.",
+)
+
+evening = together(
+    *(_sleep, _sleep_fade, _sleep_gesture, _wake_at, _wake_after, _wake_fade),
+    *(_quiet, _quiet_volume, _wander, _wander_bars),
+)
 knobs = together(
     _volume_encoder, _tempo_encoder, _volume_channel, _tempo_channel, _next_pin, _shutdown_pin
 )

@@ -7,7 +7,7 @@ import click
 
 from device.commands import options
 from device.commands.instrument_settings import InstrumentSettings
-from device.commands.number_types import Finite
+from device.commands.number_types import Finite, SwitchPin
 from device.config import find_settings, load_settings
 from device.console import say, say_json
 from device.system.outputs import is_standard_output
@@ -50,11 +50,13 @@ def _apply_config(
 )
 @click.option(
     "--pins",
-    type=int,
+    type=SwitchPin(),
+    metavar="BCM|chipN:LINE",
     multiple=True,
     default=InstrumentSettings.pins,
     show_default=True,
-    help="BCM numbers of the switches' pins, one option each; closed to ground is on.",
+    help="BCM numbers of the switches' pins, one option each, or lines of an MCP23017, such as "
+    "chip1:5; closed to ground is on.",
 )
 @click.option("--active-high", is_flag=True, help="Closed to 3.3 V is on, not closed to ground.")
 @click.option(
@@ -68,6 +70,7 @@ def _apply_config(
 @click.option("--led-fault", type=int, help="BCM number of an LED that is lit at a fault.")
 @click.option("--led-beat", type=int, help="BCM number of an LED that flashes on the beat.")
 @options.hands
+@options.evening
 @click.option(
     "--speaker",
     default=InstrumentSettings.speaker,

@@ -10,6 +10,7 @@ from device.commands import options
 from device.console import say_json
 from device.errors import StatusMissing, StatusStale
 from device.plain_text import one_line, visible
+from device.playback.evening.state import EveningState
 from device.ui.status_file import DEFAULT_STATUS, WRITE_SECONDS, Status, read_status
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def _rows(status: Status) -> list[tuple[str, str]]:
         ("held by", _holders(status)),
         ("position", f"bar {status['bar']}.{status['beat']} at {status['tempo_bpm']:g} bpm"),
         ("volume", f"{status['gain_db']:+g} dB"),
+        ("evening", EveningState(**status["evening"]).words or "it plays"),
         ("a flip is heard", _latency(status)),
         ("trouble", f"{status['underruns']} underruns, {status['late_blocks']} late blocks"),
         ("governor", f"{governor['n_passes']} passes, lowered {governor['n_lowered']} times"),

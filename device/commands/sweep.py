@@ -23,6 +23,9 @@ SILENT_LUFS = -35.0
 LOUD_PEAK_DB = -1.0
 ALIKE_DB = 0.5
 
+# 65,536 states.
+_MOST_SWITCHES = 16
+
 
 @click.command()
 @click.option(
@@ -38,7 +41,7 @@ def sweep(out: Path, seconds: float, as_json: bool, **parameters: Any) -> None:
     from rich.progress import track
 
     from device.console import SafeStream
-    from device.errors import OutputError
+    from device.errors import BitsError, OutputError
     from device.model.network import BUNDLED_MODEL, Network, interrupt
     from device.switches.bits import format_bits
     from device.switches.state_sampling import all_states
@@ -48,6 +51,12 @@ def sweep(out: Path, seconds: float, as_json: bool, **parameters: Any) -> None:
     console = Console(file=cast(IO[str], SafeStream(sys.stderr)))
     with TerminationHandler(interrupt) as termination:
         network = Network.open(settings.model or BUNDLED_MODEL)
+        if network.card.n_switches > _MOST_SWITCHES:
+            raise BitsError(
+                f"sweep: found a model with {network.card.n_switches} switches, expected "
+                f"{_MOST_SWITCHES} at most: every further one doubles the number of states; "
+                "`render --bits` renders one, `audition` a sample"
+            )
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:

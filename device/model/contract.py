@@ -90,7 +90,7 @@ _LIMITS: dict[str, tuple[int, int]] = {
     "sample_rate": (8_000, 96_000),
     "n_fft": (128, 8_192),
     "hop_length": (16, 4_096),
-    "n_switches": (1, 16),
+    "n_switches": (1, 64),
     "n_variation": (0, 256),
     "n_slots": (4, 1_024),
     "n_channels": (1, 4_096),

@@ -11,6 +11,7 @@ from typing import Any
 from device.playback.share_code import SharedPosition
 from device.playback.transition import VoiceSwitcher
 from device.switches.commands import (
+    OF_A_HAND,
     ChangeTempo,
     ChangeVolume,
     Command,
@@ -60,7 +61,10 @@ class Control:
     scenes : sequence of Scene
         In the order in which `Recall` counts them.
     handlers : dict of type to callable
-        Takes the commands of a kind: `Keep`, `NextModel`; without one they do nothing.
+        Takes the commands of a kind: `Keep`, `NextModel`, those of the evening; without one they
+        do nothing.
+    on_hand : callable
+        Called before a command that only a hand gives.
     play_model : callable or None
         Takes the first digits of a model's SHA-256 that a scene needs; returns at once.
     is_shut_down : bool
@@ -81,6 +85,7 @@ class Control:
         self.remote = remote
         self.scenes: Sequence[Scene] = ()
         self.handlers: dict[type[Command], Callable[[Any], object]] = {}
+        self.on_hand: Callable[[], object] = bool
         self.play_model: Callable[[str], object] | None = None
         self.is_shut_down = False
         self.is_ending: Callable[[], bool] = bool
@@ -98,6 +103,8 @@ class Control:
         while self.queue:
             command = self.queue.take()
             with THREADS.guard(f"command {type(command).__name__}"):
+                if isinstance(command, OF_A_HAND):
+                    self.on_hand()
                 self._apply(command)
         if self.performance.tempo_bpm != before.tempo_bpm:
             self._voices.adjust("tempo", self.performance.tempo_bpm)

@@ -5,8 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +14,11 @@ from device.closeable import Closeable
 from device.errors import Interrupted
 from device.model.network import Network
 from device.playback.control import Control
+from device.playback.evening.evening import Evening
 from device.playback.governor import Governor, qualities
 from device.playback.queue_guard import QueueGuard
 from device.playback.recording.recorder import Recorder
+from device.playback.report import Report
 from device.playback.state import InstrumentState, position_of
 from device.playback.statistics import Percentiles, level_db
 from device.playback.transition import VoiceSwitcher, fade_out
@@ -39,62 +39,6 @@ Block = tuple[float, float, NDArray[np.float32]]
 PERIOD_SECONDS = 0.058
 # Of the end of the music.
 FADE_SECONDS = 0.058
-
-
-@dataclass(frozen=True)
-class Report:
-    """Figures of one performance; milliseconds are nan where nothing was measured.
-
-    Attributes
-    ----------
-    seconds : float
-        Music written to the speaker.
-    n_flips : int
-    switch_to_sample_p50_ms, switch_to_sample_p99_ms : float
-        From the reading of a flip until the first sample computed with it is written.
-    inversion_halfway_ms : float
-        Added until the new score is the larger part of the sound.
-    inversion_latency_ms, speaker_latency_ms : float
-        Added until nothing of the old score is heard.
-    guard_ms : float
-        Left in the speaker's queue when the switches are read.
-    block_p50_ms, block_p99_ms, block_max_ms : float
-        Time to make a block.
-    block_deadline_ms : float
-        Time to play it.
-    missed_deadlines : int
-        Blocks that took longer to make than what was queued took to play; of a recording: than
-        they themselves take to play.
-    passes_lowered : int
-        How often the governor chose less work for a hop.
-    underruns : int
-        Gaps the speaker counted.
-    """
-
-    seconds: float
-    n_flips: int
-    switch_to_sample_p50_ms: float
-    switch_to_sample_p99_ms: float
-    inversion_halfway_ms: float
-    inversion_latency_ms: float
-    speaker_latency_ms: float
-    guard_ms: float
-    block_p50_ms: float
-    block_p99_ms: float
-    block_max_ms: float
-    block_deadline_ms: float
-    missed_deadlines: int
-    passes_lowered: int
-    underruns: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON, rounded to three decimals; unmeasured figures are None."""
-        return {
-            name: value
-            if isinstance(value, int)
-            else (round(value, 3) if math.isfinite(value) else None)
-            for name, value in asdict(self).items()
-        }
 
 
 class Instrument(Closeable):
@@ -125,6 +69,8 @@ class Instrument(Closeable):
     ----------
     control : Control
         Takes commands for the music that plays, from any thread.
+    evening : Evening
+        When it sleeps, wakes and wanders; without settings it waits for commands.
     """
 
     def __init__(
@@ -149,6 +95,11 @@ class Instrument(Closeable):
         self._remote = RemoteSwitches(switches)
         self.control = Control(performance, self.voice_switcher, self._remote, self.stop.set)
         self.control.handlers[Keep] = lambda _: self.keep()
+        self.evening = Evening(
+            lambda level, seconds: self.voice_switcher.fade(level, self._samples_in(seconds)),
+            lambda: self.voice_switcher.is_silent,
+            self.control,
+        )
         self.listeners = list(listeners)
         self._qualities = qualities(self.voice.vocoder.inversion.n_iterations)
         self._governor = Governor(len(self._qualities) - 1) if governed else None
@@ -213,7 +164,7 @@ class Instrument(Closeable):
         """
         try:
             with suppress(Interrupted):
-                self._play(None if seconds is None else round(seconds * self._sample_rate))
+                self._play(None if seconds is None else self._samples_in(seconds))
         finally:
             if self._recorder is not None:
                 self._recorder.end(self._n_samples)
@@ -228,7 +179,10 @@ class Instrument(Closeable):
         while not self.stop.is_set() and not self.switches.finished:
             if total is not None and self._n_samples + self._end_samples >= total:
                 break
-            self._play_block()
+            if self.voice_switcher.is_silent:
+                self._rest(total)
+            else:
+                self._play_block()
         if self._period:
             self._end_period(self._reported, self._clock())
         rest = self._end_samples if total is None else total - self._n_samples
@@ -250,11 +204,33 @@ class Instrument(Closeable):
         if switch_states != self._reported or self._n_samples >= self._report_at:
             self._end_period(switch_states, ready)
 
+    def _rest(self, total: int | None) -> None:
+        """Write silence for a period: the music stands still, and nothing is computed."""
+        if self._period:
+            self._end_period(self._reported, self._clock())
+        if self.speaker.is_live:
+            self.speaker.wait(self._guard.seconds)
+        switch_states = self._read(self._clock())
+        if not self.voice_switcher.is_silent:
+            return
+        n_samples = self._samples_in(PERIOD_SECONDS)
+        if total is not None:
+            n_samples = min(n_samples, total - self._n_samples - self._end_samples)
+        silence = np.zeros(n_samples, np.float32)
+        # In ordinary blocks: for a longer one a card would take a larger buffer.
+        for at in range(0, n_samples, self._block_samples):
+            self.speaker.write(silence[at : at + self._block_samples])
+        self._n_samples += n_samples
+        if self._recorder is not None:
+            self._recorder.rest(silence)
+        self._notify(switch_states, silence)
+
     def _read(self, now: float) -> Bits:
         """The states of all switches; a flip is a change of those that the model has."""
         if self.control.queue:
             self.control.apply()
-        switch_states = self._remote.read(self._n_samples / self._sample_rate)
+        self.evening.update(self.seconds, self.voice.beat, self._card.n_switches)
+        switch_states = self._remote.read(self.seconds)
         bits = fit(switch_states, self._card.n_switches)
         if bits != self._bits:
             if self._bits is not None:
@@ -267,15 +243,11 @@ class Instrument(Closeable):
     def _end_period(self, switch_states: Bits, now: float) -> None:
         """Do for some blocks together what need not be done for each: a block is short."""
         period, self._period = self._period, []
-        self._reported = switch_states
-        self._report_at = self._n_samples + round(PERIOD_SECONDS * self._sample_rate)
         self._time_blocks([block for block in period if len(block[2])], now)
         together = np.concatenate([samples for _, _, samples in period])
         if self._recorder is not None:
             self._recorder.take(together)
         self._notify(switch_states, together)
-        self.voice_switcher.check()
-        self._follow_model()
 
     def _follow_model(self) -> None:
         card = self.voice.card
@@ -286,12 +258,16 @@ class Instrument(Closeable):
             self._bits = None  # a change that comes with the model is no flip
 
     def _notify(self, switch_states: Bits, samples: NDArray[np.float32]) -> None:
+        self._reported = switch_states
+        self._report_at = self._n_samples + self._samples_in(PERIOD_SECONDS)
         if self.listeners:
             state = self._snapshot(switch_states, samples)
             for listener in self.listeners:
                 name = getattr(listener, "__qualname__", type(listener).__name__)
                 with THREADS.guard(f"listener {name}"):
                     listener(state)
+        self.voice_switcher.check()
+        self._follow_model()
 
     def _fade_out(self, n_samples: int) -> None:
         """Write the end, faded to silence so that it does not click."""
@@ -333,7 +309,10 @@ class Instrument(Closeable):
 
     def _samples_of_end(self) -> int:
         """Length of the end, which is faded, in samples at the speaker's rate."""
-        return max(self._block_samples, round(FADE_SECONDS * self._sample_rate))
+        return max(self._block_samples, self._samples_in(FADE_SECONDS))
+
+    def _samples_in(self, seconds: float) -> int:
+        return round(seconds * self._sample_rate)
 
     @property
     def _block_samples(self) -> int:
@@ -355,6 +334,7 @@ class Instrument(Closeable):
             tempo_bpm=voice.transport.tempo_bpm,
             fixed_tempo_bpm=self.performance.tempo_bpm,
             gain_db=self.performance.gain_db,
+            evening=self.evening.state,
             seed=self.performance.seed,
             still=self.performance.still,
             level_db=level_db(samples),

@@ -10,7 +10,7 @@ bits       meaning
 1          whether the variation is frozen
 1          whether the tempo is fixed
 24         first bits of the model file's SHA-256
-4          number of switches less one
+4          number of switches less one; version 2, for more than 16: 6 bits
 1 each     switches, the first one first
 5 each     seed, then position in 16ths since the start: a bit that is 1 if more follows, and four
            bits of the number
@@ -31,7 +31,8 @@ from device.synthesis.performance import Performance
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-_VERSION = 1
+# Version → bits of the number of switches.
+_VERSIONS = {1: 4, 2: 6}
 _DIGEST_DIGITS = 6
 _SLOTS_PER_BEAT = 4
 _MODULUS = 1021
@@ -110,8 +111,10 @@ class SharedPosition:
 
     def _payload(self) -> str:
         n_switches = len(self.bits)
-        text = f"{_VERSION:02b}{self.still:b}{self.tempo_bpm is not None:b}"
-        text += f"{int(self.digest[:_DIGEST_DIGITS], 16):024b}{n_switches - 1:04b}"
+        version = 1 if n_switches <= 16 else 2
+        text = f"{version:02b}{self.still:b}{self.tempo_bpm is not None:b}"
+        text += f"{int(self.digest[:_DIGEST_DIGITS], 16):024b}"
+        text += f"{n_switches - 1:0{_VERSIONS[version]}b}"
         text += format_bits(self.bits) + _packed(self.seed) + _packed(self.n_slots)
         if self.tempo_bpm is not None:
             text += f"{round(100 * self.tempo_bpm):016b}"
@@ -127,10 +130,10 @@ class _Reader:
 
     def position(self) -> SharedPosition:
         version, still, has_tempo = self._number(2), self._number(1), self._number(1)
-        if version != _VERSION:
-            raise _refusal(self._code, f"version {version}", f"version {_VERSION}")
+        if version not in _VERSIONS:
+            raise _refusal(self._code, f"version {version}", "version 1 or 2")
         digest = f"{self._number(4 * _DIGEST_DIGITS):0{_DIGEST_DIGITS}x}"
-        bits = tuple(bit == "1" for bit in self._read(self._number(4) + 1))
+        bits = tuple(bit == "1" for bit in self._read(self._number(_VERSIONS[version]) + 1))
         seed, n_slots = self._packed(), self._packed()
         tempo_bpm = self._number(16) / 100 if has_tempo else None
         if len(self._rest) > 4 or "1" in self._rest:

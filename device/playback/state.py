@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from device.playback.evening.state import EveningState
 from device.switches.bits import Bits
 from device.synthesis.transport import BEATS_PER_BAR
 from device.synthesis.voice import Voice
@@ -41,6 +42,8 @@ class InstrumentState:
         The tempo set instead of the model's own.
     gain_db : float
         Before the limiter.
+    evening : EveningState
+        What sleep timer, wake timer, quiet hours and wander do.
     seed : int
     still : bool
         Whether the variation is frozen.
@@ -90,6 +93,7 @@ class InstrumentState:
     tempo_bpm: float
     fixed_tempo_bpm: float | None
     gain_db: float
+    evening: EveningState
     seed: int
     still: bool
     level_db: float

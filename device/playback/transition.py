@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from device.closeable import Closeable
 from device.errors import ModelFailed
+from device.playback.fader import Fader
 from device.switches.bits import Bits
 from device.synthesis.transport import BEATS_PER_BAR, next_boundary
 from device.synthesis.voice import Voice
@@ -231,6 +232,10 @@ class Observer(Protocol):
         """The tempo or the gain was set."""
         ...
 
+    def note_fade(self, level: float, n_samples: int) -> None:
+        """A fade of all sound to a level began."""
+        ...
+
     def note_failure(self, voice: Voice) -> None:
         """The voice that is heard has failed; told again while it is heard."""
         ...
@@ -245,6 +250,7 @@ class VoiceSwitcher(Closeable):
     def __init__(self, voice: Voice, observer: Observer | None = None) -> None:
         self._transition: Transition = NoTransition(voice)
         self._settings: dict[str, float | None] = {}
+        self._fader = Fader()
         self._observer = observer
         if observer is not None:
             observer.follow(voice)
@@ -259,6 +265,11 @@ class VoiceSwitcher(Closeable):
         """Whether `schedule` may be called: no fade has begun."""
         return not self._transition.begun
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether a fade to silence is over: `block` would return zeros."""
+        return self._fader.is_silent
+
     def close(self) -> None:
         """End the voice that is heard; idempotent."""
         self.voice.close()
@@ -266,7 +277,7 @@ class VoiceSwitcher(Closeable):
     def block(self, switch_states: Bits) -> Samples:
         """The next block of samples for the states of all switches."""
         transition = self._transition
-        samples = transition.block(switch_states)
+        samples = self._fader.process(transition.block(switch_states))
         if type(transition) is not NoTransition:
             self._transition = transition.next_transition
         if self._observer is not None:
@@ -305,6 +316,12 @@ class VoiceSwitcher(Closeable):
             _adjust(voice, name, value)
         if self._observer is not None:
             self._observer.note_setting(name, value)
+
+    def fade(self, level: float, n_samples: int) -> None:
+        """Fade all sound to a level, 0 to 1, within so many samples."""
+        self._fader.fade(level, n_samples)
+        if self._observer is not None:
+            self._observer.note_fade(level, n_samples)
 
     def check(self) -> None:
         """Check that the voice that is heard can play, or that another one is scheduled.

@@ -31,6 +31,11 @@ def flipped(bits: Bits, i: int) -> Bits:
     return (*bits[:i], not bits[i], *bits[i + 1 :])
 
 
+def moved(before: Bits, after: Bits) -> list[int]:
+    """The switches whose states differ, counted from 0; the shorter one's length counts."""
+    return [i for i, (then, now) in enumerate(zip(before, after, strict=False)) if then != now]
+
+
 def fit(bits: Bits, n_switches: int) -> Bits:
     """Switch states for a model with more or fewer switches: extra ignored, missing off."""
     if len(bits) == n_switches:

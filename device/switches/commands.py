@@ -75,9 +75,38 @@ class ShutDown:
     """End the music, and switch the device off where it is permitted."""
 
 
+@dataclass(frozen=True)
+class Sleep:
+    """Be asleep after so many minutes of music, with a fade before; 0 cancels that."""
+
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Wake:
+    """Wake up, if it sleeps or falls asleep, with a slow fade."""
+
+
+@dataclass(frozen=True)
+class SetQuiet:
+    """The quiet hours begin, or end."""
+
+    on: bool
+
+
+@dataclass(frozen=True)
+class Wander:
+    """Flip switches at random from the next bar on, until a hand comes."""
+
+
 Command = (
     FlipSwitch | SetSwitch | SetTempo | ChangeTempo | SetVolume | ChangeVolume | Keep | NextModel
-    | Recall | ShutDown
+    | Recall | ShutDown | Sleep | Wake | SetQuiet | Wander
+)  # fmt: skip
+
+# What a hand does, and no clock: it wakes what sleeps.
+OF_A_HAND = (
+    FlipSwitch, SetSwitch, ChangeTempo, SetVolume, ChangeVolume, NextModel, Recall
 )  # fmt: skip
 
 # More than any hand does between two blocks: of a flood the oldest commands are dropped.

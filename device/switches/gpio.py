@@ -1,4 +1,4 @@
-"""Toggle switches on the pins of a Raspberry Pi, each between its pin and ground.
+"""Toggle switches on the pins of a Raspberry Pi or an expander, each between its pin and ground.
 
 gpiozero is imported when switches are opened, not with this module.
 """
@@ -17,11 +17,13 @@ from device.errors import SwitchesUnavailable
 from device.switches.base import SwitchesBase
 from device.switches.bits import Bits
 from device.switches.debounce import LOCKOUT_SECONDS, ChatterFilter, Debounce
-from device.switches.pinout import describe
+from device.switches.pinout import ChipLine, Pin, describe
 from device.switches.wiring import Wiring
 
 if TYPE_CHECKING:
     from gpiozero import InputDevice
+
+    from device.switches.expander import Expander, ExpanderInput
 
 CLOSE_RETRY_SECONDS = 0.01
 
@@ -31,7 +33,7 @@ _log = logging.getLogger("switchboard")
 
 
 class GpioSwitches(SwitchesBase):
-    """A switch per pin (BCM numbers), debounced, and held while it chatters.
+    """A switch per pin (BCM number or line of an expander), debounced, held while it chatters.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ class GpioSwitches(SwitchesBase):
 
     def __init__(
         self,
-        pins: Sequence[int],
+        pins: Sequence[Pin],
         *,
         report: Report | None = None,
         active_high: bool = False,
@@ -72,7 +74,8 @@ class GpioSwitches(SwitchesBase):
         self._pulled_outside = pulled_outside
         self._closed = active_high
         self._settled: Bits | None = None
-        self._contacts: list[InputDevice] = []
+        self._contacts: list[InputDevice | ExpanderInput] = []
+        self._expanders: list[Expander] = []
         self._open(pins)
 
     @classmethod
@@ -106,6 +109,8 @@ class GpioSwitches(SwitchesBase):
         """The raw levels of all switches."""
         # Of the pins and not of the devices around them: read once a hop, eight devices take as
         # long as the inversion.
+        for expander in self._expanders:
+            expander.refresh()
         closed = self._closed
         return tuple(bool(contact.pin.state) == closed for contact in self._contacts)
 
@@ -127,8 +132,10 @@ class GpioSwitches(SwitchesBase):
                 self._sleep(CLOSE_RETRY_SECONDS)
                 with suppress(*errors):
                     contact.close()
+        while self._expanders:
+            self._expanders.pop().close()
 
-    def _open(self, pins: Sequence[int]) -> None:
+    def _open(self, pins: Sequence[Pin]) -> None:
         with warnings.catch_warnings(record=True) as fallbacks:
             warnings.simplefilter("always")
             try:
@@ -140,18 +147,33 @@ class GpioSwitches(SwitchesBase):
         for fallback in fallbacks:
             _log.warning("gpio: %s", fallback.message)
 
-    def _claim(self, pins: Sequence[int]) -> None:
+    def _claim(self, pins: Sequence[Pin]) -> None:
         # lgpio leaves a pipe in its working folder, which another user may own.
         os.environ.setdefault("LG_WD", tempfile.gettempdir())
         # InputDevice, not Button: it requests no edge events, so lgpio starts no thread.
         from gpiozero import InputDevice
 
+        lines = self._claim_lines([pin for pin in pins if isinstance(pin, ChipLine)])
         for pin in pins:
-            if self._pulled_outside:
+            if isinstance(pin, ChipLine):
+                contact = lines[pin]
+            elif self._pulled_outside:
                 contact = InputDevice(pin, pull_up=None, active_state=self._active_high)
             else:
                 contact = InputDevice(pin, pull_up=not self._active_high)
             self._contacts.append(contact)
+
+    def _claim_lines(self, lines: Sequence[ChipLine]) -> "dict[ChipLine, ExpanderInput]":
+        from device.switches.expander import Expander
+
+        inputs: dict[ChipLine, ExpanderInput] = {}
+        pull_up = None if self._pulled_outside else not self._active_high
+        for chip in sorted({line.chip for line in lines}):
+            of_chip = [line for line in lines if line.chip == chip]
+            expander = Expander(chip, [line.line for line in of_chip], pull_up, self._report)
+            self._expanders.append(expander)
+            inputs |= zip(of_chip, expander.inputs, strict=True)
+        return inputs
 
     def _report_chatter(self, i: int, chatters: bool) -> None:
         if self._report is not None:
@@ -174,10 +196,13 @@ def pin_errors() -> tuple[type[Exception], ...]:
     return known
 
 
-def _unavailable(pins: Sequence[int], reason: str) -> SwitchesUnavailable:
+def _unavailable(pins: Sequence[Pin], reason: str) -> SwitchesUnavailable:
     numbers = ", ".join(map(str, pins))
+    expander = ""
+    if any(isinstance(pin, ChipLine) for pin in pins):
+        expander = ", that config.txt has dtoverlay=mcp23017 (`gpiodetect` lists the chips)"
     return SwitchesUnavailable(
         f"gpio: found {' '.join(reason.split())}, expected switches on the pins {numbers} (BCM) of "
-        "a Raspberry Pi; check the pin list, that nothing else uses them and that the user is in "
-        "the group gpio, or choose the keyboard"
+        f"a Raspberry Pi; check the pin list{expander}, that nothing else uses them and that the "
+        "user is in the group gpio, or choose the keyboard"
     )

@@ -127,7 +127,7 @@ class KeyboardSwitches(SwitchesBase):
             self._bits[switch] = not self._bits[switch]
         elif key == "r":
             # At least one flip, so that r always changes the sound.
-            flips = int(self._rng.integers(1, 2**self.n_switches))
+            flips = int(self._rng.integers(1, 2 ** min(self.n_switches, len(SWITCH_KEYS))))
             self._bits = [bit ^ bool(flips >> i & 1) for i, bit in enumerate(self._bits)]
         elif key == "0":
             self._bits = [False] * self.n_switches

@@ -8,7 +8,7 @@ from typing import Any
 from device.plain_text import visible
 from device.switches.bits import Bits
 from device.switches.debounce import LOCKOUT_SECONDS
-from device.switches.pinout import header_pin
+from device.switches.pinout import ChipLine, Pin, header_pin
 
 POLL_SECONDS = 0.001
 REFRESH_SECONDS = 0.1
@@ -78,13 +78,13 @@ class Watch:
         contact.n_changes = max(contact.n_changes, self._changes[i])
         contact.bounce_ms = max(contact.bounce_ms, 1e3 * (now - self._flip_at[i]))
 
-    def rows(self, pins: Sequence[int], labels: Sequence[str]) -> list[dict[str, Any]]:
+    def rows(self, pins: Sequence[Pin], labels: Sequence[str]) -> list[dict[str, Any]]:
         """One dict per switch, JSON-able."""
         return [
             {
                 "switch": i + 1,
                 "label": labels[i] if i < len(labels) else "",
-                "bcm": pins[i],
+                "bcm": str(pins[i]) if isinstance(pins[i], ChipLine) else pins[i],
                 "header_pin": header_pin(pins[i]),
                 "closed": contact.closed,
                 "flips": contact.n_flips,

@@ -4,8 +4,10 @@ What MIDI or another remote hand flips is kept as a difference to the real switc
 switch drops the difference: then the switch says what is heard, as without remote hands.
 """
 
+from collections.abc import Callable
+
 from device.switches.base import Switches
-from device.switches.bits import Bits, fit
+from device.switches.bits import Bits, fit, moved
 
 # As many as any panel or model has.
 MOST_SWITCHES = 64
@@ -19,9 +21,15 @@ class RemoteSwitches:
     ----------
     panel : Switches
         The real switches; they remain their owner's to close.
+
+    Attributes
+    ----------
+    on_move : callable
+        Takes the panel's states before and after a real switch was moved; not the first ones read.
     """
 
     def __init__(self, panel: Switches) -> None:
+        self.on_move: Callable[[Bits, Bits], object] = lambda before, after: None
         self._panel = panel
         self._at_panel: Bits = ()
         # Switch → who flipped it; a switch without an entry is as on the panel.
@@ -33,12 +41,13 @@ class RemoteSwitches:
         Switches beyond the panel's are returned too, off, up to the last one flipped by remote.
         """
         at_panel = self._panel.read(seconds)
-        if not self._offsets:
-            self._at_panel = at_panel
-            return at_panel
         if at_panel != self._at_panel:
-            self._drop_moved(at_panel)
-        return self._with_offsets()
+            before, self._at_panel = self._at_panel, at_panel
+            for index in moved(fit(before, len(at_panel)), at_panel):
+                self._offsets.pop(index, None)
+            if before:
+                self.on_move(before, at_panel)
+        return self._with_offsets() if self._offsets else at_panel
 
     @property
     def holders(self) -> dict[int, str]:
@@ -64,14 +73,11 @@ class RemoteSwitches:
         for index, on in enumerate(bits):
             self.set(index, on, source)
 
+    def release(self, source: str) -> None:
+        """Bring every switch that this hand holds back to the panel's state."""
+        self._offsets = {i: holder for i, holder in self._offsets.items() if holder != source}
+
     def _with_offsets(self) -> Bits:
         length = max(len(self._at_panel), *(index + 1 for index in self._offsets), 0)
         states = fit(self._at_panel, length)
         return tuple(state != (index in self._offsets) for index, state in enumerate(states))
-
-    def _drop_moved(self, at_panel: Bits) -> None:
-        before = fit(self._at_panel, len(at_panel))
-        for index, (now, then) in enumerate(zip(at_panel, before, strict=True)):
-            if now != then:
-                self._offsets.pop(index, None)
-        self._at_panel = at_panel

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from device.switches.pinout import OTHER_USES, header_pin
+from device.switches.pinout import EXPANDER_PINS, N_LINES, OTHER_USES, ChipLine, Pin, header_pin
 
 # gpiozero's defaults: what it reads an MCP3008 by.
 CONVERTER_PINS = {"CLK": 11, "DOUT": 9, "DIN": 10, "CS": 8}
@@ -16,8 +16,8 @@ class Wiring:
 
     Attributes
     ----------
-    pins : tuple of int
-        BCM numbers of the switches, first switch first.
+    pins : tuple of int or ChipLine
+        BCM numbers of the switches, or lines of an expander, first switch first.
     labels : tuple of str
         The model's labels of the switches; may be fewer or more than `pins`.
     active_high : bool
@@ -36,7 +36,7 @@ class Wiring:
         BCM number of the button that keeps the last minutes, connected as a switch is.
     """
 
-    pins: tuple[int, ...]
+    pins: tuple[Pin, ...]
     labels: tuple[str, ...] = ()
     active_high: bool = False
     pulled_outside: bool = False
@@ -57,18 +57,35 @@ class Wiring:
 
     @property
     def used(self) -> list[int]:
-        """BCM numbers of all pins in use, but for the converter's; some may be there twice."""
+        """BCM numbers of all header pins in use, but the converter's; some may be there twice."""
         others = [bcm for bcm in (self.keep_pin, self.pulse_pin) if bcm is not None]
-        return [*self.pins, *self.leds.values(), *self.contacts.values(), *others]
+        switches = [pin for pin in self.pins if not isinstance(pin, ChipLine)]
+        return [*switches, *self.leds.values(), *self.contacts.values(), *others]
+
+    @property
+    def lines(self) -> list[ChipLine]:
+        """The lines of expanders in use; some may be there twice."""
+        return [pin for pin in self.pins if isinstance(pin, ChipLine)]
+
+    @property
+    def chips(self) -> list[int]:
+        """Numbers of the expanders, in order."""
+        return sorted({line.chip for line in self.lines})
 
     def problems(self) -> list[str]:
         """Configuration errors, in words: pins that do not exist or are used twice."""
         used = [*self.used, *(CONVERTER_PINS.values() if self.has_converter else ())]
+        used += [bcm for _, bcm in EXPANDER_PINS.values() if self.chips]
+        lines = self.lines
+        lacks_pulls = lines and self.active_high and not self.pulled_outside
         absent = sorted({bcm for bcm in used if header_pin(bcm) is None})
         twice = sorted({bcm for bcm in used if used.count(bcm) > 1})
         return [
             *(f"BCM {bcm} is not on the header" for bcm in absent),
             *(f"BCM {bcm} is used twice" for bcm in twice),
+            *(f"{line} is used twice" for line in sorted(set(lines)) if lines.count(line) > 1),
+            *(f"{line} is none of the {N_LINES} lines" for line in lines if line.line >= N_LINES),
+            *(['an MCP23017 has no pull-downs; take pull = "outside"'] if lacks_pulls else []),
         ]
 
     def conflicts(self) -> list[str]:
@@ -78,7 +95,7 @@ class Wiring:
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Part, BCM number, header pin, and where its other end goes."""
-        switches = [
+        switches: list[tuple[str, Pin, str]] = [
             (f"switch {i + 1} {self.label(i)}".rstrip(), bcm, self.supply)
             for i, bcm in enumerate(self.pins)
         ]
@@ -94,7 +111,15 @@ class Wiring:
             parts += [(f"MCP3008 {name}", bcm, "the chip") for name, bcm in CONVERTER_PINS.items()]
         if self.pulse_pin is not None:
             parts.append(("pulse", self.pulse_pin, "1 kΩ, sync input"))
+        for chip in self.chips:
+            for name, (pin, bcm) in EXPANDER_PINS.items():
+                parts.append((f"MCP23017 {name}", bcm, f"pin {pin} of chip{chip}"))
         return [
-            (part, str(bcm), str(header_pin(bcm) or "–"), end)
-            for part, bcm, end in switches + leds + parts
+            (
+                part,
+                str(pin),
+                pin.port if isinstance(pin, ChipLine) else str(header_pin(pin) or "–"),
+                end,
+            )
+            for part, pin, end in switches + leds + parts
         ]

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from device.plain_text import visible
-from device.switches.pinout import FUNCTIONS, N_PINS, header_pin, nearest
+from device.switches.pinout import (
+    EXPANDER_PINS,
+    FUNCTIONS,
+    N_LINES,
+    N_PINS,
+    ChipLine,
+    Pin,
+    header_pin,
+    nearest,
+)
 from device.switches.wiring import CONVERTER_PINS, Wiring
 
 # Geometry of the diagram, in pixels.
@@ -17,6 +26,8 @@ _RAIL = 400
 _LED_RAIL = 430
 _WIDTH = 2 * _MIDDLE
 _HEIGHT = _TOP + N_PINS // 2 * _ROW + 50
+# Rows of an expander below the header: its title, and its two columns of lines.
+_CHIP_ROWS = 3 + N_LINES // 2
 
 _COLOURS = {"3V3": "#d97706", "5V": "#b91c1c", "GND": "#475569"}
 _SWITCH, _LED, _PART_COLOUR, _FREE = "#2563eb", "#059669", "#7c3aed", "#cbd5e1"
@@ -24,33 +35,75 @@ _SWITCH, _LED, _PART_COLOUR, _FREE = "#2563eb", "#059669", "#7c3aed", "#cbd5e1"
 
 def diagram(wiring: Wiring) -> str:
     """The header, every wire, switch and LED, as an SVG document."""
-    parts = [*_frame(wiring), *_rails(wiring), *_header(wiring)]
-    for i, bcm in enumerate(wiring.pins):
-        label = f"{i + 1}  {wiring.label(i)}".rstrip()
-        parts += _contact(wiring.supply, _RAIL, label, bcm, _SWITCH)
+    parts = [*_frame(wiring), *_rails(wiring), *_header(wiring), *_expanders(wiring)]
+    for i, switch in enumerate(wiring.pins):
+        label, place = f"{i + 1}  {wiring.label(i)}".rstrip(), _place(switch, wiring)
+        parts += _contact(wiring.supply, _RAIL, label, place, _SWITCH)
     if wiring.keep_pin is not None:
-        parts += _contact(wiring.supply, _RAIL, "button: keep", wiring.keep_pin, _SWITCH)
+        keep = header_pin(wiring.keep_pin)
+        parts += _contact(wiring.supply, _RAIL, "button: keep", keep, _SWITCH)
     for name, bcm in wiring.leds.items():
         parts += _led(name, bcm, wiring)
     rail = _LED_RAIL if wiring.active_high else _RAIL
     for name, bcm in wiring.contacts.items():
-        parts += _contact("GND", rail, name, bcm, _PART_COLOUR)
+        parts += _contact("GND", rail, name, header_pin(bcm), _PART_COLOUR)
     if wiring.has_converter:
         for name, bcm in CONVERTER_PINS.items():
             parts += _terminal(f"MCP3008 {name}", bcm)
+    if wiring.chips:
+        for name, (_, bcm) in EXPANDER_PINS.items():
+            parts += _terminal(f"MCP23017 {name}", bcm)
     if wiring.pulse_pin is not None:
         parts += _terminal("pulse, 1 kΩ, sync input", wiring.pulse_pin)
     return "\n".join([*parts, "</svg>", ""])
 
 
+def _place(pin: Pin, wiring: Wiring) -> int | None:
+    """Header pin of a switch; the lines of expanders go on with numbers below the header."""
+    if not isinstance(pin, ChipLine):
+        return header_pin(pin)
+    if pin.line >= N_LINES:
+        return None
+    bank, i = divmod(pin.line, N_LINES // 2)
+    row = N_PINS // 2 + wiring.chips.index(pin.chip) * _CHIP_ROWS + 3 + i
+    return 2 * row + (1 if bank else 2)
+
+
+def _expanders(wiring: Wiring) -> list[str]:
+    """Every expander with its 16 lines: GPB on the left, GPA on the right."""
+    used, parts = set(wiring.lines), list[str]()
+    for k, chip in enumerate(wiring.chips):
+        lines = [ChipLine(chip, line) for line in range(N_LINES)]
+        y = min(_y(place) for line in lines if (place := _place(line, wiring)))
+        top, height, address = y - _ROW / 2 - 4, N_LINES // 2 * _ROW + 8, f"0x{0x20 + k:x}"
+        parts += [
+            _text(_MIDDLE, top - 32, f"MCP23017 chip{chip}, address {address}", size=15, bold=True),
+            _text(
+                _MIDDLE, top - 12,
+                "SDA 13 to header pin 3, SCL 12 to 5, VDD 9 and RESET 18 to 3V3, VSS 10 to GND; "
+                f"A0 15, A1 16, A2 17: {k:03b} from A2, 1 to 3V3, 0 to GND", size=11,
+            ),
+            f'<rect x="{_MIDDLE - 34}" y="{top}" width="68" height="{height}" rx="6" '
+            'fill="#0f172a"/>',
+        ]  # fmt: skip
+        for line in lines:
+            place, (port, _, number) = _place(line, wiring) or 0, line.port.partition(", pin ")
+            colour = _SWITCH if line in used else _FREE
+            words = "#0f172a" if line in used else "#94a3b8"
+            parts += _circle(place, colour, number, port, words, is_used=line in used)
+    return parts
+
+
 def _frame(wiring: Wiring) -> list[str]:
+    height = _HEIGHT + len(wiring.chips) * _CHIP_ROWS * _ROW
     how = "closed to 3.3 V is on" if wiring.active_high else "closed to ground is on"
     pull = "down" if wiring.active_high else "up"
-    where = "10 kΩ on your board" if wiring.pulled_outside else "inside the Pi"
+    inside = "inside the Pi and the MCP23017" if wiring.chips else "inside the Pi"
+    where = "10 kΩ on your board" if wiring.pulled_outside else inside
     return [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'width="{_WIDTH}" height="{_HEIGHT}" font-family="Helvetica, Arial, sans-serif">',
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
+        f'width="{_WIDTH}" height="{height}" font-family="Helvetica, Arial, sans-serif">',
+        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
         _text(_MIDDLE, 42, "Lo-Fi Switchboard: wiring", size=24, bold=True),
         _text(_MIDDLE, 68, f"Each switch: {how}; pull-{pull} {where}.", size=15),
         _text(
@@ -61,7 +114,7 @@ def _frame(wiring: Wiring) -> list[str]:
         ),
         _text(
             _MIDDLE,
-            _HEIGHT - 24,
+            height - 24,
             "The same on every Pi with 40 pins. Never connect 5 V to a pin of another kind.",
             size=13,
             colour="#64748b",
@@ -76,8 +129,9 @@ def _header(wiring: Wiring) -> list[str]:
     )
     colours = {header_pin(bcm): _SWITCH for bcm in wiring.used}
     colours |= {header_pin(bcm): _LED for bcm in wiring.leds.values()}
-    others = wiring.used[len(wiring.pins) + len(wiring.leds) :]
+    others = wiring.used[len(wiring.pins) - len(wiring.lines) + len(wiring.leds) :]
     others += CONVERTER_PINS.values() if wiring.has_converter else ()
+    others += [bcm for _, bcm in EXPANDER_PINS.values() if wiring.chips]
     colours |= {header_pin(bcm): _PART_COLOUR for bcm in others}
     return [board, *(line for pin in range(1, N_PINS + 1) for line in _pad(pin, colours.get(pin)))]
 
@@ -85,21 +139,26 @@ def _header(wiring: Wiring) -> list[str]:
 def _pad(pin: int, used: str | None) -> list[str]:
     name = FUNCTIONS[pin - 1]
     colour = used or _COLOURS.get(name, _FREE)
-    x, y, side = _x(pin, _COLUMN), _y(pin), _side(pin)
     words = "#0f172a" if used or name in _COLOURS else "#94a3b8"
-    ink = "#ffffff" if used or name in _COLOURS else "#0f172a"
+    return _circle(pin, colour, str(pin), name, words, is_used=bool(used))
+
+
+def _circle(
+    pin: int, colour: str, number: str, name: str, words: str, *, is_used: bool
+) -> list[str]:
+    x, y = _x(pin, _COLUMN), _y(pin)
+    ink = "#0f172a" if colour == _FREE else "#ffffff"
     return [
         f'<circle cx="{x}" cy="{y}" r="12" fill="{colour}"/>',
-        _text(x, y + 4, str(pin), size=11, colour=ink, bold=True),
+        _text(x, y + 4, number, size=11, colour=ink, bold=True),
         _text(
-            _x(pin, 46), y - 5, name, size=12, colour=words, bold=bool(used),
-            anchor="start" if side > 0 else "end",
+            _x(pin, 46), y - 5, name, size=12, colour=words, bold=is_used,
+            anchor="start" if _side(pin) > 0 else "end",
         ),
     ]  # fmt: skip
 
 
-def _contact(supply: str, rail: int, label: str, bcm: int, colour: str) -> list[str]:
-    pin = header_pin(bcm)
+def _contact(supply: str, rail: int, label: str, pin: int | None, colour: str) -> list[str]:
     if pin is None:
         return []
     side, y = _side(pin), _y(pin)
@@ -160,7 +219,7 @@ def _led(name: str, bcm: int, wiring: Wiring) -> list[str]:
 
 def _rails(wiring: Wiring) -> list[str]:
     switches = [*wiring.pins, *([] if wiring.keep_pin is None else [wiring.keep_pin])]
-    pins = [pin for bcm in switches if (pin := header_pin(bcm))]
+    pins = [pin for switch in switches if (pin := _place(switch, wiring))]
     grounded = [*wiring.leds.values(), *wiring.contacts.values()]
     leds = [pin for bcm in grounded if (pin := header_pin(bcm))]
     if wiring.active_high:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _COMMAND_SECONDS = 5.0
+# By which the hardware's clock and the system's may differ.
+_RTC_SECONDS = 60.0
 
 RunCommand = Callable[[tuple[str, ...]], str | None]
 
@@ -72,6 +74,23 @@ class Host:
         """Temperature of the processor in degrees Celsius."""
         thousandths = self.number("/sys/class/thermal/thermal_zone0/temp")
         return None if thousandths is None else thousandths / 1000
+
+    def knows_the_time(self) -> bool:
+        """Whether the time of day is right: set by the network, or by a clock with a battery.
+
+        A Pi without either starts at the time at which it was switched off.
+        """
+        service = self.path("/run/systemd/timesync")
+        if (service / "synchronized").exists():
+            return True
+        # One without a battery starts in 1970, and the system does not believe it.
+        clocks = self.path("/sys/class/rtc").glob("*/since_epoch")
+        numbers = [self.number(f"/sys/class/rtc/{path.parent.name}/{path.name}") for path in clocks]
+        if any(abs(self.now() - number) <= _RTC_SECONDS for number in numbers if number):
+            return True
+        # Another service than systemd's own sets it, such as chrony.
+        command = ("timedatectl", "show", "--property=NTPSynchronized", "--value")
+        return not service.exists() and self.run(command) == "yes"
 
     def free_bytes(self, place: str) -> int | None:
         """Free bytes on the disk of a path, or of its nearest parent that exists."""

@@ -67,7 +67,9 @@ class StatusLeds(Closeable):
         if beat != self._beat:
             self._beat, self._beat_until = beat, state.seconds + BEAT_SECONDS
         # While the button that shuts down is held, the LED of playing blinks.
-        is_lit = not state.ends_soon or int(state.seconds / BLINK_SECONDS) % 2 == 0
+        is_lit = not state.evening.is_asleep
+        if state.ends_soon:
+            is_lit = int(state.seconds / BLINK_SECONDS) % 2 == 0
         states = (is_lit, self._is_faulty(), state.seconds < self._beat_until)
         if states != self._requested:
             self._requested = states

@@ -34,9 +34,9 @@ class StateFields(TypedDict):
     """The fields of a status that come from a snapshot; bars and beats are counted from 1.
 
     `switches` and `sounding` are written one 0 or 1 per switch; `held_by` names, by the number of
-    the switch from 1, the remote hand that holds it, and has no entry for the panel's. Levels are
-    in dB below full scale, null for silence; latencies include inversion and speaker, null before
-    the first flip.
+    the switch from 1, the remote hand that holds it, and has no entry for the panel's; `evening`
+    has the fields of an `EveningState`. Levels are in dB below full scale, null for silence;
+    latencies include inversion and speaker, null before the first flip.
     """
 
     seconds_played: float
@@ -49,6 +49,7 @@ class StateFields(TypedDict):
     beat: int
     tempo_bpm: float
     gain_db: float
+    evening: dict[str, Any]
     level_db: float | None
     n_flips: int
     switch_to_sound_p50_ms: float | None
@@ -179,6 +180,10 @@ def status_of(state: InstrumentState, *, origin: str) -> StateFields:
         "beat": state.beat + 1,
         "tempo_bpm": round(state.tempo_bpm, 2),
         "gain_db": round(state.gain_db, 1),
+        "evening": {
+            name: round(value, 1) if type(value) is float else value
+            for name, value in asdict(state.evening).items()
+        },
         "level_db": _rounded(state.level_db),
         "n_flips": state.n_flips,
         "switch_to_sound_p50_ms": _rounded(state.switch_p50_ms + state.latency_ms),

@@ -110,7 +110,8 @@ def status_line(state: InstrumentState, speaker: Speaker) -> str:
     """One line for `systemctl status`."""
     bits = "".join("1" if bit else "0" for bit in state.bits)
     where = f"on {speaker.name}" if is_heard(speaker) else f"unheard, waiting for {speaker.name}"
+    evening = f"{state.evening.words}; " if state.evening.words else ""
     return (
-        f"playing {state.title!r} {where}; switches {bits}; "
+        f"playing {state.title!r} {where}; {evening}switches {bits}; "
         f"{state.n_underruns} underruns, {state.n_late} late blocks"
     )

@@ -271,7 +271,7 @@ def _latency(state: InstrumentState, width: int) -> Text:
 
 
 def _warnings(state: InstrumentState) -> Text:
-    parts: list[str] = []
+    parts = [state.evening.words] if state.evening.words else []
     if state.n_underruns:
         parts.append(f"{state.n_underruns} dropouts")
     if state.n_late:

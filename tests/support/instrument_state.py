@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from device.playback.evening.state import EveningState
 from device.playback.state import InstrumentState
 
 _SNAPSHOT = InstrumentState(
@@ -23,6 +24,7 @@ _SNAPSHOT = InstrumentState(
     tempo_bpm=76.0,
     fixed_tempo_bpm=None,
     gain_db=0.0,
+    evening=EveningState(),
     seed=1,
     still=False,
     level_db=-20.0,

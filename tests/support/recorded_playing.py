@@ -3,6 +3,7 @@
 import numpy as np
 
 from device.commands.build_recording import header_of
+from device.playback.evening.state import EveningSettings
 from device.playback.instrument import Instrument
 from device.playback.recording.performance_log import PerformanceLog, open_log_file
 from device.playback.recording.recorder import Recorder
@@ -46,7 +47,7 @@ class Happenings:
     """
 
     def __init__(self, networks, by_call):
-        self.instrument = None
+        self.instrument = self.recorder = None
         self.n_takeovers = 0
         self._networks = networks
         self._by_call = by_call
@@ -85,6 +86,14 @@ class Happenings:
     def volume(self, gain_db, state):
         self.instrument.control.queue.put(SetVolume(gain_db))
 
+    def command(self, command, state):
+        self.instrument.control.queue.put(command)
+
+    def keep(self, _, state):
+        """A rest is logged in parts where something is kept meanwhile."""
+        self.recorder.keep()
+        assert self.recorder.take_request()
+
     def _schedule(self, voice, at_once):
         self.n_takeovers += 1
         self._before = [self.instrument.voice]
@@ -96,7 +105,18 @@ class Happenings:
             voice.close()
 
 
-def play_recorded(network, performance, path, happenings, *, changes, n_reads, ahead, seconds=None):
+def play_recorded(
+    network,
+    performance,
+    path,
+    happenings,
+    *,
+    changes,
+    n_reads,
+    ahead,
+    seconds=None,
+    evening=EveningSettings(),  # noqa: B008
+):
     """Play as fast as possible; the samples that the speaker was given, and the ring."""
     speaker, ring = RecordingSpeaker(), SampleRing(RATE, 600)
     switches = ScheduledSwitches(network.card.n_switches, changes, n_reads)
@@ -105,9 +125,11 @@ def play_recorded(network, performance, path, happenings, *, changes, n_reads, a
         PerformanceLog(header, lambda: open_log_file(path), print) as log,
         Instrument(
             network, switches, speaker, performance, ahead=ahead,
-            listeners=[happenings], recorder=Recorder(log, ring),
+            listeners=[happenings], recorder=(recorder := Recorder(log, ring)),
         ) as instrument,
     ):  # fmt: skip
+        happenings.recorder = recorder
+        instrument.evening.configure(evening)
         happenings.instrument = instrument
         instrument.play(seconds)
         happenings.close()

@@ -243,7 +243,7 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "width": (config.width >= 2, "2 or more"),
         "composer_width": (_is_multiple(config.composer_width, N_HEADS), heads),
         "reader_width": (_is_multiple(config.reader_width, N_HEADS), heads),
-        "n_switches": (1 <= config.n_switches <= 16, "1 to 16"),
+        "n_switches": (1 <= config.n_switches <= 64, "1 to 64"),
         "n_variation": (0 <= config.n_variation <= 256, "0 to 256"),
         "switches": (config.switches in SWITCH_AXES, " or ".join(SWITCH_AXES)),
         "labels": _names_fit(config),

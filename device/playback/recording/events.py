@@ -81,6 +81,27 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Fade:
+    """A fade of all sound to a level, 0 to 1, began; it takes so many samples."""
+
+    event: ClassVar = "fade"
+    block: int
+    sample: int
+    level: float
+    n_samples: int
+
+
+@dataclass(frozen=True)
+class Rest:
+    """So many samples of silence were written, while the music stood still."""
+
+    event: ClassVar = "rest"
+    block: int
+    sample: int
+    n_samples: int
+
+
+@dataclass(frozen=True)
 class Quality:
     """The governor set the work for a hop of the voice that is heard."""
 
@@ -112,9 +133,9 @@ class End:
     fade_samples: int
 
 
-Event = Flip | Takeover | Setting | Quality | Failure | End
+Event = Flip | Takeover | Setting | Fade | Rest | Quality | Failure | End
 _KINDS: dict[str, type[Event]] = {
-    kind.event: kind for kind in (Flip, Takeover, Setting, Quality, Failure, End)
+    kind.event: kind for kind in (Flip, Takeover, Setting, Fade, Rest, Quality, Failure, End)
 }
 
 

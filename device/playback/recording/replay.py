@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from device.errors import PerformanceError
 from device.files import read_regular
 from device.model.network import Network
@@ -15,10 +17,12 @@ from device.playback.control import LEAST_BPM, LEAST_DB, MOST_BPM, MOST_DB
 from device.playback.recording.events import (
     End,
     Event,
+    Fade,
     Failure,
     Flip,
     Header,
     Quality,
+    Rest,
     Setting,
     Takeover,
     to_event,
@@ -35,6 +39,8 @@ from device.synthesis.voice import HasVocoder, Voice
 MOST_READ_BYTES = 64 * 2**20
 # Of a performance it is 0.058 s, or a block.
 _MOST_FADE_SECONDS = 10.0
+# Of silence, in one piece.
+_REST_SAMPLES = 2**16
 
 OpenNetwork = Callable[[str, str], Network]
 
@@ -233,7 +239,9 @@ class Replay:
         """
         end, n_blocks, n_samples = self._log.end, 0, 0
         while True:
-            self._apply_events(n_blocks)
+            for silence in self._apply_events(n_blocks):
+                yield silence
+                n_samples += len(silence)
             if end is not None and n_blocks >= end.block:
                 break
             samples = self._switcher.block(())
@@ -242,11 +250,19 @@ class Replay:
             n_samples += len(samples)
         # Less than the fade where it was interrupted.
         n_faded = 0
-        for samples in fade_out(lambda: self._switcher.block(()), end.fade_samples):
+
+        def next_block() -> Samples:
+            nonlocal n_blocks
+            deque(self._apply_events(n_blocks))
+            n_blocks += 1
+            return self._switcher.block(())
+
+        for samples in fade_out(next_block, end.fade_samples):
             yield samples[: max(end.sample - n_samples - n_faded, 0)]
             n_faded += len(samples)
 
-    def _apply_events(self, n_blocks: int) -> None:
+    def _apply_events(self, n_blocks: int) -> Iterator[Samples]:
+        """Do what happened before a block; yields the silence of its rests."""
         while self._pending and self._pending[0].block <= n_blocks:
             event = self._pending.popleft()
             match event:
@@ -260,6 +276,13 @@ class Replay:
                             "BPM or the gain in dB"
                         )
                     self._switcher.adjust(name, value)
+                case Fade(level=level, n_samples=n_samples):
+                    if level > 1:
+                        raise PerformanceError(f"fade: found the level {level}, expected 0 to 1")
+                    self._switcher.fade(level, n_samples)
+                case Rest(n_samples=n_samples):
+                    for at in range(0, n_samples, _REST_SAMPLES):
+                        yield np.zeros(min(n_samples - at, _REST_SAMPLES), np.float32)
                 case Quality(iterations=n, held_frames=held):
                     if held not in (1, 2) or n > INVERSION_PRESET.n_iterations:
                         raise PerformanceError(

@@ -16,6 +16,9 @@ from device.switches.commands import (
     SetSwitch,
     SetTempo,
     SetVolume,
+    Sleep,
+    Wake,
+    Wander,
 )
 from device.switches.midi.parser import CONTROL_CHANGE, NOTE_ON, PROGRAM_CHANGE, Message
 from device.switches.remote import MOST_SWITCHES
@@ -32,7 +35,9 @@ _KINDS = {"note": NOTE_ON, "cc": CONTROL_CHANGE, "program": PROGRAM_CHANGE}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _ENTRY = re.compile(r"(note|cc|program) +(\d{1,3}) *= *(.+)")
 _EXAMPLE = "such as 'note 48 = switch 3', 'cc 21 = tempo' or 'program 2 = scene chorus'"
-_TARGETS = "switch N, tempo, volume, keep, next-model or scene NAME"
+_TARGETS = "switch N, tempo, volume, keep, next-model, scene NAME, sleep MINUTES, wake or wander"
+# A day.
+_MOST_SLEEP_MINUTES = 1440
 
 
 class Trigger(NamedTuple):
@@ -46,14 +51,14 @@ class Trigger(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What a message does; `number` is a switch or a scene, counted from 0."""
+    """What a message does; `number` is a switch or a scene, counted from 0, or minutes."""
 
     action: str
     number: int = 0
 
     def __str__(self) -> str:
         counted = f" {self.number + 1}" if self.action in ("switch", "scene") else ""
-        return self.action + counted
+        return self.action + (f" {self.number}" if self.action == "sleep" else counted)
 
 
 def volume_db(value: int) -> float:
@@ -70,6 +75,9 @@ _BY_PRESS: dict[str, Callable[[int], Command]] = {
     "scene": lambda index: Recall(index, SOURCE),
     "keep": lambda _: Keep(),
     "next-model": lambda _: NextModel(),
+    "sleep": lambda minutes: Sleep(float(minutes)),
+    "wake": lambda _: Wake(),
+    "wander": lambda _: Wander(),
 }
 
 
@@ -171,11 +179,15 @@ def _parse(entry: str, scenes: Sequence[str]) -> tuple[Trigger, Target]:
         return trigger, Target(action, int(rest) - 1)
     if action == "scene" and rest in scenes:
         return trigger, Target(action, list(scenes).index(rest))
+    if action == "sleep" and rest.isdecimal() and int(rest) <= _MOST_SLEEP_MINUTES:
+        return trigger, Target(action, int(rest))
+    if action == "sleep":
+        raise _refusal(entry, f"sleep and 0 to {_MOST_SLEEP_MINUTES} minutes")
     if action == "scene":
         raise _refusal(entry, f"one of the scenes {', '.join(scenes) or '(there are none)'}")
     if action in ("tempo", "volume") and trigger.kind != CONTROL_CHANGE:
         raise _refusal(entry, f"a controller (cc) for {action}")
-    if rest or action not in ("tempo", "volume", "keep", "next-model"):
+    if rest or action not in {*_BY_VALUE, *_BY_PRESS} - {"switch", "scene"}:
         raise _refusal(entry, f"{_TARGETS}, with a switch from 1 to {MOST_SWITCHES}")
     return trigger, Target(action)
 

@@ -199,11 +199,29 @@ def test_a_log_without_limits_is_noted_on_a_device(pi):
 
 
 def test_a_clock_that_is_not_set_is_noted(pi):
-    assert "not compared with the network" in checks.clock(pi.host()).found
+    without = checks.clock(pi.host()).found
+    assert "not compared with the network" in without
+    assert "wake_at and quiet wait for the right time; sleep, wake_after and wander" in without
     pi.file("/run/systemd/timesync/synchronized")
     assert checks.clock(pi.host()).found == "2026-11-22 12:00 UTC"
     pi.now = 0.0
     assert checks.clock(pi.host()).verdict == NOTE
+
+
+@pytest.mark.parametrize(("ahead", "is_known"), [(0, True), (-30, True), (3600, False)])
+def test_a_clock_with_a_battery_knows_the_time_and_one_without_does_not(pi, ahead, is_known):
+    pi.file("/run/systemd/timesync/clock")
+    pi.file("/sys/class/rtc/rtc0/since_epoch", f"{int(pi.now) + ahead}\n")
+    assert pi.host().knows_the_time() is is_known
+
+
+def test_another_service_that_sets_the_clock_is_asked_for(pi):
+    command = ("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    assert not pi.host().knows_the_time()
+    pi.outputs[command] = "yes"
+    assert pi.host().knows_the_time()
+    pi.file("/run/systemd/timesync/clock")
+    assert not pi.host().knows_the_time()
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_settings_are_converted_as_on_the_command_line():
         ("seed = true", r"seed = True: expected an integer"),
         ("seed = [1]", r"seed = \[1\]: expected a single value"),
         ("pins = 5", r"pins = 5: expected a list"),
-        ('pins = ["five"]', r"pins = \['five'\]: expected a list, each an integer"),
+        ('pins = ["five"]', r"pins = \['five'\]: expected a BCM number, or chip1:5"),
         ("still = 1", r"still = 1: expected true or false"),
         ('quantize = "bars"', r"quantize = 'bars': expected 'bars' is not one of"),
         ("tempo = 1000", r"tempo = 1000: expected 1000.* is not in the range"),

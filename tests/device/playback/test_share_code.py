@@ -18,7 +18,7 @@ POSITION = SharedPosition(
 positions = st.builds(
     SharedPosition,
     digest=st.text("0123456789abcdef", min_size=6, max_size=6),
-    bits=st.lists(st.booleans(), min_size=1, max_size=16).map(tuple),
+    bits=st.lists(st.booleans(), min_size=1, max_size=64).map(tuple),
     seed=st.integers(0, 2**40),
     tempo_bpm=st.none() | st.integers(2000, 40000).map(lambda n: n / 100),
     still=st.booleans(),
@@ -89,7 +89,7 @@ def checked(payload):
     ("payload", "words"),
     [
         ("0100" + "0" * 24 + "0000", "less than"),
-        ("1000" + "0" * 50, "version 2"),
+        ("1100" + "0" * 50, "version 3"),
         ("0100" + "0" * 24 + "0000" + "1" + "00000" * 2 + "00001", "more than"),
         ("0101" + "0" * 24 + "0000" + "1" + "00000" * 2 + f"{1900:016b}", "19.0 bpm"),
         ("0100" + "0" * 24 + "0000" + "1" + "11111" * 9, "less than"),

@@ -5,11 +5,12 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 
-from device.switches.pinout import DEFAULT_PINS
+from device.switches.pinout import DEFAULT_PINS, ChipLine
 from device.switches.wiring import Wiring
 from device.switches.wiring_diagram import diagram
 
 SVG = "{http://www.w3.org/2000/svg}"
+LINES = (5, 16, *(ChipLine(chip, line) for chip in (1, 3) for line in range(0, 16, 3)))
 WIRING = Wiring(DEFAULT_PINS, labels=("warmth", "drums & <bass>"), leds={"beat": 22})
 
 
@@ -49,7 +50,9 @@ def test_the_diagram_follows_the_configuration():
 
 
 @pytest.mark.parametrize("active_high", [False, True])
-@pytest.mark.parametrize("pins", [DEFAULT_PINS, (2, 3, 4), (14, 15), (26,), tuple(range(2, 28))])
+@pytest.mark.parametrize(
+    "pins", [DEFAULT_PINS, (2, 3, 4), (14, 15), (26,), tuple(range(2, 28)), LINES]
+)
 def test_every_wire_is_connected_at_both_ends(pins, active_high):
     """Each line's ends lie on a circle (pad, contact, joint), on another line, or on a symbol."""
     wiring = Wiring(pins, active_high=active_high)
@@ -74,6 +77,17 @@ def test_wrong_pins_and_other_uses_of_pins_are_reported():
     assert wiring.conflicts() == ["BCM 19: a sound card on the header (I2S)"]
     assert WIRING.problems() == WIRING.conflicts() == []
     assert "BCM 40" not in texts(wiring)
+
+
+def test_expanders_are_drawn_below_the_header_with_all_their_lines():
+    wiring = Wiring(LINES, labels=("warmth", "drums", "piano"))
+    labels = texts(wiring)
+    assert {"MCP23017 chip1, address 0x20", "MCP23017 chip3, address 0x21"} <= set(labels)
+    assert {"3  piano", "4", "14", "MCP23017 SDA", "MCP23017 SCL"} <= set(labels)
+    assert labels.count("GPA0") == labels.count("GPB7") == 2
+    assert wiring.rows()[2] == ("switch 3 piano", "chip1:0", "GPA0, pin 21", "GND")
+    assert wiring.rows()[-1] == ("MCP23017 SCL", "3", "5", "pin 12 of chip3")
+    assert wiring.problems() == []
 
 
 PARTS = replace(

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from device.errors import SwitchesUnavailable
+from device.playback.evening.state import EveningState
 from device.ui.leds import BEAT, BEAT_SECONDS, FAULT, PLAYING, StatusLeds
 from tests.support.instrument_state import snapshot
 from tests.support.waiting import wait_until
@@ -75,6 +76,14 @@ def test_closing_twice_is_fine(factory):
     leds = StatusLeds(PINS, lambda: False)
     leds.close()
     leds.close()
+
+
+def test_asleep_no_led_is_lit(factory):
+    with StatusLeds(PINS, lambda: False) as leds:
+        leds(replace(STATE, latency_ms=0.0, seconds=0.0))
+        wait_until(lambda: lit(factory) == {PLAYING, BEAT})
+        leds(replace(STATE, latency_ms=0.0, seconds=9.0, evening=EveningState(is_asleep=True)))
+        wait_until(lambda: lit(factory) == set())
 
 
 def test_playing_blinks_while_the_button_that_shuts_down_is_held(factory):

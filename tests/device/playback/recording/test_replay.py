@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 from device.audio.wav_file import to_pcm
 from device.errors import PerformanceError
 from device.model.network import Network
-from device.playback.recording.events import Flip, Quality, Setting, Takeover, to_line
+from device.playback.evening.state import EveningSettings
+from device.playback.recording.events import (
+    Fade,
+    Flip,
+    Quality,
+    Rest,
+    Setting,
+    Takeover,
+    to_line,
+)
 from device.playback.recording.replay import Replay, read_log
+from device.switches.commands import SetQuiet, Sleep, Wake, Wander
 from device.synthesis.performance import Performance
 from device.synthesis.transport import Quantize
 from tests.support import tiny_model as tiny
@@ -49,6 +59,25 @@ action = st.one_of(
     st.tuples(
         st.just("quality"), st.tuples(st.integers(0, MOST_ITERATIONS), st.sampled_from([1, 2]))
     ),
+    st.tuples(
+        st.just("command"),
+        st.one_of(
+            st.sampled_from([Wake(), SetQuiet(True), SetQuiet(False), Wander()]),
+            st.builds(Sleep, st.sampled_from([0.0, 0.002, 0.01])),
+        ),
+    ),
+    st.tuples(st.just("keep"), st.none()),
+)
+# Of a performance of 4 s: a minute is too long.
+evenings = st.builds(
+    EveningSettings,
+    sleep_minutes=st.sampled_from([None, None, 0.02]),
+    sleep_fade_minutes=st.sampled_from([0.0, 0.005]),
+    wake_fade_minutes=st.sampled_from([0.0, 0.005]),
+    wake_minutes=st.sampled_from([None, 0.005]),
+    quiet_db=st.sampled_from([-20.0, -60.0]),
+    wander_minutes=st.sampled_from([None, 0.0, 0.01]),
+    wander_bars=st.integers(1, 2),
 )
 by_call = st.dictionaries(st.integers(0, 60), st.lists(action, min_size=1, max_size=3), max_size=40)
 performances = st.builds(
@@ -76,9 +105,10 @@ performances = st.builds(
     n_reads=st.integers(1, N_BLOCKS),
     ahead=st.booleans(),
     slow=st.booleans(),
+    evening=evenings,
 )
 def test_any_performance_is_rendered_bit_for_bit(
-    networks, tmp_path_factory, performance, changes, happenings, n_reads, ahead, slow
+    networks, tmp_path_factory, performance, changes, happenings, n_reads, ahead, slow, evening
 ):
     folder = tmp_path_factory.mktemp("logs")
     with pytest.MonkeyPatch.context() as patch:
@@ -86,7 +116,7 @@ def test_any_performance_is_rendered_bit_for_bit(
         patch.setattr("device.synthesis.score_cache.SLOW_SECONDS", -1.0 if slow else 1e9)
         played, ring = play_recorded(
             networks["first"], performance, folder / "log.jsonl", Happenings(networks, happenings),
-            changes=changes, n_reads=n_reads, ahead=ahead,
+            changes=changes, n_reads=n_reads, ahead=ahead, evening=evening,
         )  # fmt: skip
     samples = rendered(folder / "log.jsonl", networks)
     assert samples.tobytes() == played.tobytes()
@@ -96,7 +126,7 @@ def test_any_performance_is_rendered_bit_for_bit(
 
 @pytest.fixture
 def evening(networks, tmp_path):
-    """A performance with a takeover of each kind, and one taken back."""
+    """A performance with a takeover of each kind, one taken back, and a rest that a hand ends."""
     happenings = Happenings(
         networks,
         {
@@ -106,6 +136,8 @@ def evening(networks, tmp_path):
             40: [("tempo", 250.5), ("volume", -7.25)],
             60: [("take_back", True)],
             70: [("quality", (1, 1)), ("make", "more switches"), ("take_over", True)],
+            73: [("command", Sleep(0.0005))],
+            76: [("keep", None)],
         },
     )
     changes = {n: tuple(bool(n // 50 >> i & 1) for i in range(3)) for n in range(0, N_BLOCKS, 50)}
@@ -120,7 +152,7 @@ def evening(networks, tmp_path):
 def test_the_log_has_every_kind_of_event_and_gives_the_samples(evening, networks):
     path, played = evening
     kinds = {type(event) for event in read_log(path).events}
-    assert kinds == {Flip, Takeover, Setting, Quality}
+    assert kinds == {Flip, Takeover, Setting, Fade, Rest, Quality}
     assert rendered(path, networks).tobytes() == played.tobytes()
 
 
@@ -178,6 +210,7 @@ def changed(path, kind, **fields):
         (Takeover, {"voice": 9, "vocoder": 2}, "vocoder of voice 2"),
         (Quality, {"iterations": 1000}, "found 1000 iterations"),
         (Quality, {"held_frames": 3}, "held for 3 hops"),
+        (Fade, {"level": 1.5}, "found the level 1.5, expected 0 to 1"),
         (Flip, {"bits": "01"}, "expected 3 characters"),
     ],
 )

@@ -77,6 +77,17 @@ def test_entries_go_before_the_defaults():
     assert mapping.lights(0, True) == b"\x90\x28\x7f"
 
 
+def test_the_evening_is_in_a_players_hands():
+    entries = ["note 60 = sleep 45", "note 61 = sleep 0", "note 62 = wake", "cc 25 = wander"]
+    mapping = MidiMapping(entries)
+    assert mapping.command(note(60)) == commands.Sleep(45.0)
+    assert mapping.command(note(61)) == commands.Sleep(0.0)
+    assert mapping.command(note(62)) == commands.Wake()
+    assert mapping.command(controller(25, 127)) == commands.Wander()
+    assert mapping.command(controller(25, 0)) is None
+    assert str(mapping.target(note(60))) == "sleep 45"
+
+
 def test_only_the_channel_is_heard_and_lights_go_to_it():
     mapping = MidiMapping(channel=10)
     assert mapping.command(note(36)) is None
@@ -96,6 +107,9 @@ def test_only_the_channel_is_heard_and_lights_go_to_it():
         ("note 3 = switch 0", "from 1 to 64"),
         ("note 3 = switch", "from 1 to 64"),
         ("note 3 = keep it", "tempo, volume, keep"),
+        ("note 3 = wake 7", "sleep MINUTES, wake or wander"),
+        ("note 3 = sleep", "sleep and 0 to 1440 minutes"),
+        ("note 3 = sleep 1441", "sleep and 0 to 1440 minutes"),
         ("note 3 = \x1b[2J", "tempo, volume, keep"),
         ("program 1 = scene bridge", "verse, chorus"),
     ],
