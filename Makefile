@@ -10,6 +10,8 @@
 # make wheels  the package for both processors, with its compiled kernel, in dist/
 # make site    the documentation and the instrument in the browser, in build/site
 # make test-site  plays the instrument in a headless Chromium (Debian's chromium)
+# make sounds  the sounds of the README, from the bundled model
+# make pictures  its pictures, and those of docs/
 # make dist    what is published: the sdist, and from it the wheels, in dist/, checked by twine
 # make clean   forget the environment
 
@@ -26,7 +28,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SOURCES := pyproject.toml constraints.txt $(wildcard device/synthesis/kernel/source/*)
 
-.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse site test-site lock clean
+.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse site test-site sounds pictures lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
@@ -116,6 +118,14 @@ site: $(VENV)/site
 
 test-site: $(VENV)/site $(VENV)/workshop
 	$(BIN)/python -m pytest tests/docs
+
+sounds: $(VENV)/workshop
+	$(BIN)/python docs/render_sounds.py
+
+pictures: $(VENV)/workshop
+	$(BIN)/python docs/draw_spectrogram.py
+	$(BIN)/python docs/draw_panel.py
+	$(BIN)/switchboard faceplate bundled --out docs/faceplate.svg
 
 # What the site needs on top of the box: mkdocs, zig, and onnxruntime-web from npm's registry.
 $(VENV)/site: pyproject.toml constraints.txt docs/site/package-lock.json $(VENV)/box

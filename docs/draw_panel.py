@@ -3,8 +3,8 @@
     make pictures
 
 The bundled model plays in real time, unheard, with the demonstration's flips; the view that
-`switchboard play` shows in a terminal is drawn once a second, by the view's own code. The picture is
-one SVG file that shows one drawing after the other; a viewer without animation shows the last one.
+`switchboard play` shows in a terminal is drawn once a second, by the view's own code. The picture
+is one SVG file that shows one drawing after the other; a viewer without animation shows the last.
 """
 
 import re
