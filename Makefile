@@ -125,7 +125,7 @@ sounds: $(VENV)/workshop
 pictures: $(VENV)/workshop
 	$(BIN)/python docs/draw_spectrogram.py
 	$(BIN)/python docs/draw_panel.py
-	$(BIN)/switchboard faceplate bundled --out docs/faceplate.svg
+	$(BIN)/switchboard faceplate bundled --out docs/faceplate.svg --box docs/box.svg
 
 # What the site needs on top of the box: mkdocs, zig, and onnxruntime-web from npm's registry.
 $(VENV)/site: pyproject.toml constraints.txt docs/site/package-lock.json $(VENV)/box
