@@ -122,9 +122,10 @@ test-site: $(VENV)/site $(VENV)/workshop
 sounds: $(VENV)/workshop
 	$(BIN)/python docs/render_sounds.py
 
-pictures: $(VENV)/workshop
+pictures: $(VENV)/site $(VENV)/workshop
 	$(BIN)/python docs/draw_spectrogram.py
 	$(BIN)/python docs/draw_panel.py
+	$(BIN)/python docs/draw_pages.py
 	$(BIN)/switchboard faceplate bundled --out docs/faceplate.svg --box docs/box.svg
 
 # What the site needs on top of the box: mkdocs, zig, and onnxruntime-web from npm's registry.
