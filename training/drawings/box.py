@@ -94,7 +94,11 @@ def build(width: float, height: float, depth: float, thickness: float) -> Drawin
         f"by half of your cutter's. Glue the fingers; four M3 standoffs of {depth:g} mm hold the "
         "panel."
     )
-    notes += [*scale_bar(MARGIN, below + 6), *_lines(words, right - MARGIN, below + 6)]
+    notes += scale_bar(MARGIN, below + 6)
+    size, lines = fit(words, Room(right - MARGIN, 9.0, 2.8, 1.2), bold=False)
+    for number, line in enumerate(lines, 1):
+        y = below + 7.5 + 1.15 * size * number
+        notes.append(Text(MARGIN, y, size, line, "start", fill=MUTED))
     return Drawing(
         title="Box of the faceplate",
         width=right + MARGIN,
@@ -111,15 +115,17 @@ def parts(width: float, height: float, depth: float, thickness: float) -> tuple[
     bottom = _part(
         "bottom", (across, along, across, along), _bottom_holes(width, height, thickness)
     )
-    walls = [
-        _part(name, (_plain(size), _upright(tall, thickness, owned=owned), under, None), holes)
-        for name, size, under, owned, holes in (
-            ("front", width, under_long, True, ()),
-            ("back", width, under_long, True, _slot(width, tall, thickness)),
-            ("left", height, under_short, False, ()),
-            ("right", height, under_short, False, ()),
-        )
-    ]
+    walls = []
+    for name, size, under, owned, holes in (
+        ("front", width, under_long, True, ()),
+        ("back", width, under_long, True, _slot(width, tall, thickness)),
+        ("left", height, under_short, False, ()),
+        ("right", height, under_short, False, ()),
+    ):
+        upright = _jointed(depth, thickness, owned=owned)
+        # From the top down; the last part, beside the bottom, is the bottom's.
+        upright = Edge((*upright.ends[:-1], tall), upright.depths)
+        walls.append(_part(name, (Edge((size,), (0.0,)), upright, under, None), holes))
     return bottom, *walls
 
 
@@ -141,16 +147,6 @@ def _jointed(length: float, thickness: float, *, owned: bool) -> Edge:
     return Edge(ends, tuple(0.0 if (i % 2 == 0) == owned else thickness for i in range(n)))
 
 
-def _upright(tall: float, thickness: float, *, owned: bool) -> Edge:
-    """The edge of a wall from the top down; its last part, beside the bottom, is the bottom's."""
-    edge = _jointed(tall - thickness, thickness, owned=owned)
-    return Edge((*edge.ends[:-1], tall), edge.depths)
-
-
-def _plain(length: float) -> Edge:
-    return Edge((length,), (0.0,))
-
-
 def _part(name: str, edges: Sequence[Edge | None], holes: tuple[Shape, ...]) -> Part:
     """A part from its edges, clockwise from the top; the last may be the second one mirrored."""
     top, right, below, left = edges
@@ -158,15 +154,11 @@ def _part(name: str, edges: Sequence[Edge | None], holes: tuple[Shape, ...]) -> 
     assert right is not None
     assert below is not None
     width, height = top.ends[-1], right.ends[-1]
-    rising = left or _reversed(right)
+    # The same joints from the bottom up.
+    starts = (0.0, *right.ends[:-1])
+    rising = left or Edge(tuple(height - x for x in starts[::-1]), right.depths[::-1])
     points = _outline((top, right, below, rising), width, height)
     return Part(name, width, height, Polygon(points, stroke=CUT), holes)
-
-
-def _reversed(edge: Edge) -> Edge:
-    length = edge.ends[-1]
-    starts = (0.0, *edge.ends[:-1])
-    return Edge(tuple(length - start for start in reversed(starts)), edge.depths[::-1])
 
 
 def _outline(edges: Sequence[Edge], width: float, height: float) -> tuple[Point, ...]:
@@ -230,9 +222,3 @@ def _placed(all_parts: Sequence[Part]) -> Iterator[tuple[Part, float, float]]:
         y += part.height + _GAP
     yield left, MARGIN, y
     yield right, MARGIN + left.width + _GAP, y
-
-
-def _lines(words: str, width: float, y: float) -> Iterator[Shape]:
-    size, lines = fit(words, Room(width, 9.0, 2.8, 1.2), bold=False)
-    for number, line in enumerate(lines, 1):
-        yield Text(MARGIN, y + 1.5 + 1.15 * size * number, size, line, "start", fill=MUTED)
