@@ -8,6 +8,10 @@
 # make test-appliance-full  the same, and an emulated machine whose power is cut (an hour)
 # make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
 # make wheels  the package for both processors, with its compiled kernel, in dist/
+# make site    the documentation and the instrument in the browser, in build/site
+# make test-site  plays the instrument in a headless Chromium (Debian's chromium)
+# make sounds  the sounds of the README, from the bundled model
+# make pictures  its pictures, and those of docs/
 # make dist    what is published: the sdist, and from it the wheels, in dist/, checked by twine
 # make clean   forget the environment
 
@@ -24,7 +28,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SOURCES := pyproject.toml constraints.txt $(wildcard device/synthesis/kernel/source/*)
 
-.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse lock clean
+.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse site test-site sounds pictures lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
@@ -108,6 +112,30 @@ dist: $(VENV)/bin/python
 		SWITCHBOARD_TARGET=$$arch $(PIP) wheel --no-deps --wheel-dir dist dist/lofi_switchboard-*.tar.gz || exit 1; \
 	done
 	$(BIN)/python -m twine check --strict dist/lofi_switchboard-*
+
+site: $(VENV)/site
+	@$(BIN)/python docs/site/build_site.py
+
+test-site: $(VENV)/site $(VENV)/workshop
+	$(BIN)/python -m pytest tests/docs
+
+sounds: $(VENV)/workshop
+	$(BIN)/python docs/render_sounds.py
+
+pictures: $(VENV)/site $(VENV)/workshop
+	$(BIN)/python docs/draw_spectrogram.py
+	$(BIN)/python docs/draw_panel.py
+	$(BIN)/python docs/draw_pages.py
+	$(BIN)/switchboard faceplate bundled --out docs/faceplate.svg --box docs/box.svg
+
+# What the site needs on top of the box: mkdocs, zig, and onnxruntime-web from npm's registry.
+$(VENV)/site: pyproject.toml constraints.txt docs/site/package-lock.json $(VENV)/box
+	@command -v npm >/dev/null || \
+		{ echo "found no npm, expected it: install Node.js 20 or later, with npm" >&2; exit 1; }
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install $(LOCKED) --group site
+	@npm ci --prefix docs/site --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
 
 # What the box needs: no torch.
 $(VENV)/box: $(SOURCES) | $(VENV)/bin/python

@@ -170,6 +170,11 @@ def build(text: PlateText, sizes: Sizes) -> Drawing:
     )
 
 
+def panel_size(drawing: Drawing) -> tuple[float, float]:
+    """Width and height of the panel on a page of `build`."""
+    return drawing.width - 2 * MARGIN, drawing.height - 2 * MARGIN - NOTE_HEIGHT
+
+
 def _check(n_switches: int, sizes: Sizes) -> None:
     least = sizes.switch_diameter + _BRIDGE
     if sizes.pitch < least:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from training.drawings.letters import FONT, is_known
-from training.drawings.shapes import Circle, Drawing, Line, Rectangle, Shape, Squares, Text
+from training.drawings.shapes import Circle, Drawing, Line, Polygon, Rectangle, Shape, Squares, Text
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -80,6 +80,11 @@ def _drawn(shape: Shape) -> "Artist":
             return patches.Circle((shape.x, shape.y), shape.diameter / 2, **_paint(shape))
         case Rectangle():
             return patches.PathPatch(Path(*_outline(shape)), **_paint(shape))
+        case Polygon():
+            width = shape.stroke_width * POINTS_PER_MM
+            return patches.Polygon(
+                shape.points, fill=False, edgecolor=shape.stroke, linewidth=width
+            )
         case Squares():
             down = shape.module
             bars = [

@@ -1,4 +1,4 @@
-"""What a drawing consists of: lines, circles, rectangles and text, in millimetres.
+"""What a drawing consists of: lines, circles, outlines and text, in millimetres.
 
 x is to the right and y downwards, from the top left corner of the page. The same list of shapes is
 written as SVG (`training.drawings.svg`) and as PDF (`training.drawings.pdf`).
@@ -58,6 +58,16 @@ class Rectangle:
     radius: float = 0.0
     stroke: str = "none"
     fill: str = "none"
+    stroke_width: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Polygon:
+    """A closed outline through points, each (x, y); it is not filled."""
+
+    kind: ClassVar[str] = "polygon"
+    points: tuple[tuple[float, float], ...]
+    stroke: str = INK
     stroke_width: float = 0.2
 
 
@@ -135,7 +145,7 @@ class Squares:
         return found
 
 
-Shape = Line | Circle | Rectangle | Text | Squares
+Shape = Line | Circle | Rectangle | Polygon | Text | Squares
 ShapeT = TypeVar("ShapeT", bound=Shape)
 
 
@@ -167,6 +177,8 @@ def moved(shape: ShapeT, right: float, down: float) -> ShapeT:
     if isinstance(shape, Line):
         x1, x2, y1, y2 = shape.x1 + right, shape.x2 + right, shape.y1 + down, shape.y2 + down
         return replace(shape, x1=x1, x2=x2, y1=y1, y2=y2)
+    if isinstance(shape, Polygon):
+        return replace(shape, points=tuple((x + right, y + down) for x, y in shape.points))
     return replace(shape, x=shape.x + right, y=shape.y + down)
 
 

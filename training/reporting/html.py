@@ -245,7 +245,11 @@ def _fit_for_a_page(value: Any) -> Any:
     """What a template prints, without characters that neither HTML nor XML can hold."""
     if isinstance(value, Markup):
         return Markup(in_markup(value))
-    return visible(value, len(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    # Figures are typeset with spaces at which no line ends. An escape has ten characters at most.
+    parts = value.split("\N{NO-BREAK SPACE}")
+    return "\N{NO-BREAK SPACE}".join(visible(part, 10 * len(part)) for part in parts)
 
 
 def write_text(path: Path, text: str) -> int:

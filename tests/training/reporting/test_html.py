@@ -26,6 +26,7 @@ from training.reporting.html import (
     sound_uri,
     write_text,
 )
+from training.reporting.text import typeset
 
 
 def drawn(name, alt="a line"):
@@ -150,6 +151,13 @@ def test_text_in_a_page_is_escaped(page):
     assert "<title>a &lt; b</title>" in html
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert(1)" in html
+
+
+def test_a_typeset_text_keeps_its_spaces_and_its_length(page):
+    text = typeset("From -3 dB to 1.5 s, and so on for a whole paragraph that is not shortened.")
+    assert "3\N{NO-BREAK SPACE}dB" in text
+    assert text in page("{{ text }}", text=text)
+    assert "a\\u202eb" in page("{{ text }}", text="a\u202eb")
 
 
 def test_a_table_has_a_cell_for_every_column(page):
