@@ -1,4 +1,4 @@
-"""Commands from anything but the panel's switches: MIDI, knobs, buttons; and their queue.
+"""Commands from anything but the panel's switches: MIDI, knobs, buttons, phones; and their queue.
 
 Any thread may queue a command. The audio loop takes it when it reads the switches.
 """
@@ -71,13 +71,20 @@ class Recall:
 
 
 @dataclass(frozen=True)
+class Sleep:
+    """Fade out and end after so many minutes; 0: do not."""
+
+    minutes: float
+
+
+@dataclass(frozen=True)
 class ShutDown:
     """End the music, and switch the device off where it is permitted."""
 
 
 Command = (
     FlipSwitch | SetSwitch | SetTempo | ChangeTempo | SetVolume | ChangeVolume | Keep | NextModel
-    | Recall | ShutDown
+    | Recall | Sleep | ShutDown
 )  # fmt: skip
 
 # More than any hand does between two blocks: of a flood the oldest commands are dropped.
