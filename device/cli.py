@@ -30,6 +30,7 @@ _EXTRA_OF = {
     "tinytag": "training",
     "onnx": "export",
     "onnxscript": "export",
+    "h11": "panel",
 }
 
 
