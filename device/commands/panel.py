@@ -157,7 +157,9 @@ def _qr_lines(text: str) -> Iterator[str]:
     rows += [[0] * len(rows[0])] * (len(rows) % 2)
     blocks = {(0, 0): "█", (0, 1): "▀", (1, 0): "▄", (1, 1): " "}
     for upper, lower in zip(rows[::2], rows[1::2], strict=True):
-        yield "".join(blocks[bool(above), bool(below)] for above, below in zip(upper, lower, strict=True))
+        yield "".join(
+            blocks[bool(above), bool(below)] for above, below in zip(upper, lower, strict=True)
+        )
 
 
 def _listen(listen: str, port: int) -> list[int]:

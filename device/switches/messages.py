@@ -49,21 +49,24 @@ def parse_message(line: bytes, scenes: Sequence[str], source: str) -> Command:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise MessageError(f"found {_shown(line)}, expected a JSON object") from error
+    command: Command | None = None
     match message:
         case {"do": "flip", "switch": switch, **rest} if not rest:
-            return FlipSwitch(_switch(switch), source)
+            command = FlipSwitch(_switch(switch), source)
         case {"do": "set", "switch": switch, "on": bool(on), **rest} if not rest:
-            return SetSwitch(_switch(switch), on, source)
+            command = SetSwitch(_switch(switch), on, source)
         case {"do": "tempo", "bpm": bpm, **rest} if not rest:
-            return SetTempo(_number("bpm", bpm, 20, 400))
+            command = SetTempo(_number("bpm", bpm, 20, 400))
         case {"do": "volume", "gain_db": gain_db, **rest} if not rest:
-            return SetVolume(_number("gain_db", gain_db, -60, 12))
+            command = SetVolume(_number("gain_db", gain_db, -60, 12))
         case {"do": "keep", **rest} if not rest:
-            return Keep()
+            command = Keep()
         case {"do": "scene", "name": str(name), **rest} if not rest and name in scenes:
-            return Recall(scenes.index(name), source)
+            command = Recall(scenes.index(name), source)
         case {"do": "sleep", "minutes": minutes, **rest} if not rest:
-            return Sleep(_number("minutes", minutes, 0, MOST_SLEEP_MINUTES))
+            command = Sleep(_number("minutes", minutes, 0, MOST_SLEEP_MINUTES))
+    if command is not None:
+        return command
     raise MessageError(
         f"found {_shown(line)}, expected flip, set, tempo, volume, keep, sleep or a scene that "
         "there is, with its own values and no others"

@@ -1,4 +1,4 @@
-"""The panel's process: sockets that were opened before, connections with limits, an end when idle."""
+"""The panel's process: sockets that were opened before it, limited connections, an idle exit."""
 
 import asyncio
 import signal

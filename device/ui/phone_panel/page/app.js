@@ -108,9 +108,14 @@ function showCard(latest) {
   document.title = `${card.title} – Lo-Fi Switchboard`;
   $("switches").replaceChildren(...card.labels.map(makeSwitch));
   write("card-lead", `${card.title}, ${card.origin}. Effect: how much a switch changes the sound, in standard deviations of the music it was trained on. Recognised: how often the switch is read from the sound alone.`);
-  const facts = [["SHA-256", card.digest], ...card.facts];
+  const facts = [["SHA-256", card.digest], ...switchFacts(), ...card.facts];
   $("facts").replaceChildren(...facts.flatMap(([name, text]) => [element("dt", "", name), element("dd", "", text)]));
   if (state) showState(state);
+}
+
+function switchFacts() {
+  if (!card.strength || !card.recognised) return [];
+  return card.labels.map((label, i) => [`${i + 1} ${label}`, `effect ${card.strength[i].toFixed(2)}, recognised ${Math.round(100 * card.recognised[i])} %`]);
 }
 
 function makeSwitch(label, index) {
@@ -121,9 +126,12 @@ function makeSwitch(label, index) {
   const lever = element("span", "lever");
   lever.setAttribute("aria-hidden", "true");
   const does = element("span", "does");
-  does.append(element("span", "effect", effect(index)), element("span", "held"));
-  made.append(lever, element("span", "name", label), does);
-  made.setAttribute("aria-label", `Switch ${index + 1}: ${label}`);
+  does.setAttribute("aria-hidden", "true");
+  if (card.strength) does.append(...effect(index));
+  const held = element("span", "held");
+  made.append(lever, element("span", "name", label), does, element("span", "number", String(index + 1)), held);
+  const figures = card.strength ? `, effect ${card.strength[index].toFixed(2)}` : "";
+  made.setAttribute("aria-label", `Switch ${index + 1}: ${label}${figures}`);
   made.addEventListener("click", () => {
     const on = made.getAttribute("aria-checked") !== "true";
     send({do: "set", switch: index + 1, on});
@@ -131,11 +139,13 @@ function makeSwitch(label, index) {
   return made;
 }
 
+// How much the switch changes, beside the one that changes most.
 function effect(index) {
-  const parts = [`switch ${index + 1}`];
-  if (card.strength) parts.push(`effect ${card.strength[index].toFixed(2)}`);
-  if (card.recognised) parts.push(`recognised ${Math.round(100 * card.recognised[index])} %`);
-  return parts.join(" · ");
+  const track = element("span", "track");
+  const part = element("span", "part");
+  part.style.width = `${(100 * card.strength[index]) / Math.max(...card.strength, 1e-9)}%`;
+  track.append(part);
+  return [track, element("span", "figure", card.strength[index].toFixed(2))];
 }
 
 function showState(latest) {
@@ -146,7 +156,7 @@ function showState(latest) {
     const holder = state.held_by[index + 1];
     if (button.getAttribute("aria-checked") !== String(on)) button.setAttribute("aria-checked", String(on));
     button.classList.toggle("waits", state.switches[index] !== state.sounding[index]);
-    const held = holder ? ` · by ${holder}` : "";
+    const held = holder ? `held by ${holder}` : "";
     const shown = button.querySelector(".held");
     if (shown.textContent !== held) shown.textContent = held;
   });
@@ -155,7 +165,7 @@ function showState(latest) {
   showBeats();
   showLevel();
   write("bar", `${state.bar_in_loop}.${state.beat}`);
-  write("bars", `of ${state.bars_per_loop}`);
+  write("bars", ` of ${state.bars_per_loop}`);
   const p50 = state.switch_to_sound_p50_ms;
   write("latency", p50 === null ? "–" : String(Math.round(p50)));
   write("trouble", p50 === null ? "No flip yet." : `99 of 100 within ${Math.round(state.switch_to_sound_p99_ms)} ms; ${state.underruns} gaps, ${state.late_blocks} late blocks.`);
@@ -231,10 +241,12 @@ async function showKept() {
     const row = element("li", "");
     const text = element("span", "");
     const minutes = `${Math.floor(piece.seconds / 60)}:${String(Math.round(piece.seconds) % 60).padStart(2, "0")}`;
-    text.append(element("span", "when", piece.name.split("_")[0]), element("span", "what", `${piece.title || piece.name} · ${minutes}`));
+    const [day, time = ""] = piece.name.split("_");
+    const when = `${day} ${time.slice(0, 5).replace("-", ":")}`;
+    text.append(element("span", "when", when), element("span", "what", `${piece.title || piece.name} · ${minutes}`));
     const listen = element("button", "", "Listen");
     listen.type = "button";
-    listen.setAttribute("aria-label", `Listen to ${piece.title} of ${piece.name.split("_")[0]}`);
+    listen.setAttribute("aria-label", `Listen to ${piece.title} of ${when}`);
     listen.addEventListener("click", () => play(piece.name, listen));
     row.append(text, listen);
     return row;
