@@ -14,6 +14,8 @@ date, keeps configuration and models, and goes back if the new version does not 
   --wheelhouse DIR  take every package from DIR, nothing from the network (`make wheelhouse`)
   --root DIR        into the root tree of an image, with this machine's Python
   --no-start        do not start it now; it plays from the next boot on
+  --panel           with the phone panel, which listens on port 8077; later runs keep it
+  --no-panel        without it again
   --uninstall       remove it; configuration and models stay
   --purge           with --uninstall: configuration, models and user go too
   --dry-run         print what would be done, change nothing
@@ -31,9 +33,11 @@ units=/etc/systemd/system
 journal=/etc/systemd/journald.conf.d/switchboard.conf
 udev=/etc/udev/rules.d/60-switchboard-gpio.rules
 link=/usr/local/bin/switchboard
+panel_state=/var/lib/switchboard-panel
+panel_wanted=$units/sockets.target.wants/switchboard-panel.socket
 here=$(cd "$(dirname "$0")" && pwd)
 
-root='' wheelhouse='' source='' dry='' start=yes uninstall='' purge='' unfinished='' scratch=''
+root='' wheelhouse='' source='' dry='' start=yes panel='' uninstall='' purge='' unfinished='' scratch=''
 
 main() {
     options "$@"
@@ -50,6 +54,8 @@ options() {
             --wheelhouse) wheelhouse=$(folder "${2-}") && shift ;;
             --root) root=$(folder "${2-}") && shift && start='' ;;
             --no-start) start='' ;;
+            --panel) panel=yes ;;
+            --no-panel) panel=no ;;
             --uninstall) uninstall=yes ;;
             --purge) purge=yes ;;
             --dry-run) dry=yes ;;
@@ -61,6 +67,7 @@ options() {
     done
     if [ -n "$purge" ] && [ -z "$uninstall" ]; then usage >&2 && exit 2; fi
     [ "$root" != / ] || root=''
+    [ -n "$panel" ] || [ ! -e "$root$units/switchboard-panel.socket" ] || panel=yes
 }
 
 install_() {
@@ -73,6 +80,7 @@ install_() {
     version_folder
     configuration
     activate
+    if [ "$panel" = yes ]; then open_panel; fi
     only_two_versions
     say "done: switchboard doctor checks whether everything is there"
 }
@@ -171,8 +179,10 @@ fill_environment() {
         [ ! -f "$here/../constraints.txt" ] || set -- install --constraint "$here/../constraints.txt"
     fi
     # Its own packages whatever the system has, so that a system update changes nothing here.
+    extra=''
+    [ "$panel" != yes ] || extra='[panel]'
     run "$unfinished/bin/python" "$pip" --disable-pip-version-check "$@" --quiet --no-cache-dir \
-        --ignore-installed --root-user-action ignore "$wheel"
+        --ignore-installed --root-user-action ignore "$wheel$extra"
 }
 
 # Files installed into a root tree must not contain the path of the tree.
@@ -225,11 +235,47 @@ switch_to() {
     for unit in switchboard switchboard-fallback; do
         write "$units/$unit.service.d/box.conf" <"$from/switchboard.service.d/box.conf"
     done
+    if [ "$panel" = no ]; then remove_panel; elif [ -n "$panel" ]; then panel_units; fi
     relink "versions/$1" "$home/current"
     relink "$home/current/bin/switchboard" "$link"
     run mkdir -p "$root$units/multi-user.target.wants"
     relink "$units/switchboard.service" "$units/multi-user.target.wants/switchboard.service"
     run sync
+}
+
+# Of a version that has a panel: the one before may have none.
+panel_units() {
+    [ -f "$from/switchboard-panel.socket" ] || return 0
+    for unit in switchboard-panel.socket switchboard-panel.service; do
+        write "$units/$unit" <"$from/$unit"
+    done
+    for unit in switchboard switchboard-fallback; do
+        write "$units/$unit.service.d/panel.conf" <"$from/panel/control.conf"
+    done
+    run mkdir -p "$root${panel_wanted%/*}"
+    relink "$units/switchboard-panel.socket" "$panel_wanted"
+}
+
+# The token and the link; then its port, at which nothing runs until a browser comes.
+open_panel() {
+    if [ -n "$root" ]; then
+        say "the panel listens once there is a token: sudo switchboard panel --link"
+        return
+    fi
+    run "$home/current/bin/switchboard" panel --link
+    if [ -n "$start" ] && systemd_runs; then
+        run systemctl stop switchboard-panel.service
+        run systemctl restart switchboard-panel.socket
+    fi
+}
+
+# All of it, the token as well: no link opens it any more.
+remove_panel() {
+    [ -n "$root" ] || ! systemd_runs ||
+        run systemctl stop switchboard-panel.socket switchboard-panel.service 2>/dev/null || true
+    run rm -f "$root$units/switchboard-panel.socket" "$root$units/switchboard-panel.service" "$root$panel_wanted" \
+        "$root$units/switchboard.service.d/panel.conf" "$root$units/switchboard-fallback.service.d/panel.conf"
+    run rm -rf "$root$panel_state"
 }
 
 restart() {
@@ -264,6 +310,7 @@ uninstall() {
         run systemctl stop switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
     fi
     say "removing $home, units, $journal, $link"
+    remove_panel
     for unit in switchboard.service switchboard-fallback.service switchboard-retry.path; do
         run rm -rf "$root$units/$unit" "$root$units/$unit.d"
     done
@@ -352,7 +399,8 @@ version_id() {
     name=${name#lofi_switchboard-}
     packages=$here/../constraints.txt
     hash=$({
-        cat "$wheel" "$here"/*.service "$here"/*.path "$here"/*/box.conf "$here"/*.sh
+        cat "$wheel" "$here"/*.service "$here"/*.socket "$here"/*.path "$here"/*/*.conf "$here"/*.sh
+        [ "$panel" != yes ] || echo panel
         if [ -n "$wheelhouse" ]; then ls "$wheelhouse"; elif [ -f "$packages" ]; then cat "$packages"; fi
         "$python" -V
     } | sha256sum | cut -c 1-8)

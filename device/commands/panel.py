@@ -86,9 +86,10 @@ def panel(
     from device.ui.phone_panel.token import make_token, read_token
 
     passed = _passed_sockets()
-    path = token_file or _default_token_file()
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    path = token_file or (Path(credentials) / "token" if credentials else _default_token_file())
     is_made = new_token or not (passed or path.exists())
-    token = make_token(path) if is_made else read_token(path)
+    token = make_token(path) if is_made else read_token(path, is_credential=bool(credentials))
     hosts = [*(name.lower() for name in names), *_own_names()]
     if not passed:
         _print_link(f"http://{_own_address(listen)}:{port}/#{token}", hosts, port)
@@ -112,8 +113,6 @@ def _passed_sockets() -> list[int]:
 
 
 def _default_token_file() -> Path:
-    if folder := os.environ.get("CREDENTIALS_DIRECTORY"):
-        return Path(folder) / "token"
     if os.geteuid() == 0:
         return _STATE / "token"
     state = Path(os.environ.get("XDG_STATE_HOME", ""))

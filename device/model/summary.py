@@ -61,7 +61,9 @@ def to_lines(description: dict[str, Any]) -> list[str]:
 def facts_of(card: ModelCard) -> list[tuple[str, str]]:
     """What a card says of the model's sound and origin: names and texts, each one short line."""
     sound = {"tempo_bpm": card.tempo_bpm, "sample_rate": card.sample_rate}
-    entries = _flat("", {**sound, "scores": card.scores, **card.provenance}, _MOST_DEPTH)
+    # The music and its licences first: the list may be cut.
+    first = {name: card.provenance[name] for name in ("corpus",) if name in card.provenance}
+    entries = _flat("", {**sound, **first, "scores": card.scores, **card.provenance}, _MOST_DEPTH)
     short = [(one_line(name, _MOST_FACT), one_line(text, _MOST_FACT)) for name, text in entries]
     return short[:_MOST_FACTS]
 

@@ -15,8 +15,13 @@ _FORM = re.compile(r"[A-Za-z0-9_-]{22}")
 _OWNER_ONLY = 0o600
 
 
-def read_token(path: Path) -> str:
+def read_token(path: Path, *, is_credential: bool = False) -> str:
     """Read the token of a file.
+
+    Parameters
+    ----------
+    is_credential : bool
+        Whether the service manager passed it: then an access list restricts it, not its mode.
 
     Raises
     ------
@@ -33,8 +38,9 @@ def read_token(path: Path) -> str:
             f"{path}: found {error.strerror or error}, expected the panel's token; "
             "`switchboard panel --link` makes one"
         ) from error
-    if mode & 0o077 or not _FORM.fullmatch(text):
-        found = f"mode {mode:o}" if mode & 0o077 else "another content"
+    is_open = bool(mode & 0o077) and not is_credential
+    if is_open or not _FORM.fullmatch(text):
+        found = f"mode {mode:o}" if is_open else "another content"
         raise SettingsError(
             f"{path}: found {found}, expected a token that its owner alone can read; "
             "`switchboard panel --new-token` makes another one"
