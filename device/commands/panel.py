@@ -13,10 +13,9 @@ import click
 from device.commands.number_types import Finite
 from device.console import say
 from device.errors import PanelError
-from device.ui.status_file import DEFAULT_STATUS
 
 DEFAULT_PORT = 8077
-DEFAULT_CONTROL = DEFAULT_STATUS.with_name("control.sock")
+DEFAULT_CONTROL = Path("/run/switchboard/control.sock")
 _STATE = Path("/var/lib/switchboard-panel")
 # The first descriptor that systemd passes, as sd_listen_fds(3) says.
 _FIRST_PASSED = 3
