@@ -16,7 +16,7 @@ from device.errors import PanelError
 
 DEFAULT_PORT = 8077
 DEFAULT_CONTROL = Path("/run/switchboard/control.sock")
-_STATE = Path("/var/lib/switchboard-panel")
+STATE_FOLDER = Path("/var/lib/switchboard-panel")
 # The first descriptor that systemd passes, as sd_listen_fds(3) says.
 _FIRST_PASSED = 3
 _BACKLOG = 32
@@ -91,7 +91,10 @@ def panel(
     token = make_token(path) if is_made else read_token(path, is_credential=bool(credentials))
     hosts = [*(name.lower() for name in names), *_own_names()]
     if not passed:
-        _print_link(f"http://{_own_address(listen)}:{port}/#{token}", hosts, port)
+        url = f"http://{_own_address(listen)}:{port}/#{token}"
+        say(*_qr_lines(url), url)
+        say(f"on networks with mDNS also http://{_own_names()[0]}:{port}/#{token}")
+        say("whoever has the link may play; nothing is encrypted: use it in a network you trust")
     if link:
         return
     settings = {
@@ -113,7 +116,7 @@ def _passed_sockets() -> list[int]:
 
 def _default_token_file() -> Path:
     if os.geteuid() == 0:
-        return _STATE / "token"
+        return STATE_FOLDER / "token"
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
     return (state if state.is_absolute() else Path.home() / ".local/state") / (
         "switchboard/panel-token"
@@ -136,12 +139,6 @@ def _own_address(listen: str) -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return _own_names()[0]
-
-
-def _print_link(url: str, hosts: list[str], port: int) -> None:
-    say(*_qr_lines(url), url)
-    say(f"on networks with mDNS also http://{hosts[0]}:{port}/ with the same end, from # on")
-    say("whoever has the link may play; it is not encrypted: use it in a network that you trust")
 
 
 def _qr_lines(text: str) -> Iterator[str]:

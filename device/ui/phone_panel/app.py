@@ -87,7 +87,7 @@ class App:
             case "POST", ["command"]:
                 return await self._command(request)
             case "GET", ["kept"]:
-                return _json([_row(piece) for piece in self._kept().pieces()])
+                return self._list_kept()
             case "GET", ["kept", name]:
                 return _sound(self._kept(), name)
         raise Refused(404, "found no such page, expected one of the panel")
@@ -121,6 +121,12 @@ class App:
             raise Refused(503, NOT_THERE) from error
         return Response(204)
 
+    def _list_kept(self) -> Response:
+        names = ("name", "title", "seconds", "n_bytes", "share_code")
+        pieces = self._kept().pieces()
+        rows = [{name: getattr(piece, name) for name in names} for piece in pieces]
+        return Response(200, json.dumps(rows).encode(), "application/json")
+
     def _kept(self) -> KeptFolder:
         if self.link.kept is None:
             raise Refused(503, NOT_THERE)
@@ -136,15 +142,6 @@ def _page(method: str, path: str) -> Response:
     if name not in files:
         raise Refused(404, "found no such page, expected one of the panel")
     return Response(200, files[name].read_bytes(), _TYPES[files[name].suffix])
-
-
-def _json(content: object) -> Response:
-    return Response(200, json.dumps(content).encode(), "application/json")
-
-
-def _row(piece: object) -> dict[str, object]:
-    names = ("name", "title", "seconds", "n_bytes", "share_code")
-    return {name: getattr(piece, name) for name in names}
 
 
 def _sound(folder: KeptFolder, name: str) -> Response:
