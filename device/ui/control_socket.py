@@ -26,11 +26,11 @@ from device.system.threads import SupervisedThread
 from device.ui.status_file import status_of
 
 MOST_CLIENTS = 8
-# Between two states that are sent, and between two looks at what the clients sent: a flood of
-# commands waits in the kernel.
+# Between two states that are sent.
 STATE_SECONDS = 0.1
+# After something was received: a flood of commands waits in the kernel.
 _READ_SECONDS = 0.02
-_IDLE_SECONDS = 0.25
+_IDLE_SECONDS = 0.5
 # The holder of a switch that was flipped here.
 SOURCE = "phone"
 # The owner and the group may connect, whatever the umask.
@@ -91,7 +91,7 @@ class ControlSocket(Closeable):
         self._inode = path.lstat().st_ino
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._helper = SupervisedThread("control", self._serve, every=_READ_SECONDS)
+        self._helper = SupervisedThread("control", self._serve)
 
     def __call__(self, state: InstrumentState) -> None:
         """Keep the state for the helper thread; costs the caller one assignment."""
@@ -112,7 +112,8 @@ class ControlSocket(Closeable):
         wait = _IDLE_SECONDS
         if self._clients:
             wait = min(max(self._next_at - self._clock(), 0.0), STATE_SECONDS)
-        for key, _ in self._selector.select(wait):
+        ready = self._selector.select(wait)
+        for key, _ in ready:
             if key.fileobj is self._listener:
                 self._accept()
             elif isinstance(key.fileobj, socket.socket):
@@ -120,6 +121,8 @@ class ControlSocket(Closeable):
         if self._clients and self._clock() >= self._next_at:
             self._next_at = self._clock() + STATE_SECONDS
             self._send_state()
+        if ready:
+            time.sleep(_READ_SECONDS)
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()

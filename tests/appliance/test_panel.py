@@ -77,7 +77,7 @@ def test_a_browser_starts_it_and_a_flip_reaches_the_instrument(device):
         status = device.run("/usr/local/bin/switchboard", "status", "--json")
         return bool(json.loads(status)["held_by"] == {"2": "phone"})
 
-    wait_until(held, "the flip in the status")
+    wait_until(held, "the flip in the status", timeout_seconds=30)
 
 
 def test_it_is_a_user_of_its_own_that_may_do_little(device, measured):

@@ -114,4 +114,6 @@ class Panel:
     def close(self):
         if self.process.poll() is None:
             _ended(self.process)
+            # Whatever was sent to it, it has nothing to say.
+            self.printed += self.process.stdout.read()
         self.process.stdout.close()

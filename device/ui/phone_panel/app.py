@@ -15,7 +15,6 @@ from device.ui.phone_panel.guard import Guard, Refused
 from device.ui.phone_panel.http import Request, Response
 from device.ui.phone_panel.instrument_link import NOT_THERE, InstrumentLink
 
-_PAGE = Path(__file__).with_name("page")
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -23,6 +22,12 @@ _TYPES = {
     ".webmanifest": "application/manifest+json",
     ".svg": "image/svg+xml",
     ".png": "image/png",
+}
+# The files of the page, by name; what is asked for is compared with these names, and never opened.
+_PAGE = {
+    file.name: Response(200, file.read_bytes(), _TYPES[file.suffix])
+    for file in Path(__file__).with_name("page").iterdir()
+    if file.suffix in _TYPES
 }
 # A comment so often, so that a connection that is gone is noticed.
 _HEARTBEAT_SECONDS = 15.0
@@ -134,14 +139,12 @@ class App:
 
 
 def _page(method: str, path: str) -> Response:
-    """A file of the page; what is asked for is compared with the names there, never opened."""
-    if method not in ("GET", "HEAD"):
+    if method != "GET":
         raise Refused(405, "found another method, expected GET")
-    name = path.removeprefix("/") or "index.html"
-    files = {file.name: file for file in _PAGE.iterdir() if file.suffix in _TYPES}
-    if name not in files:
+    response = _PAGE.get(path.removeprefix("/") or "index.html")
+    if response is None:
         raise Refused(404, "found no such page, expected one of the panel")
-    return Response(200, files[name].read_bytes(), _TYPES[files[name].suffix])
+    return response
 
 
 def _sound(folder: KeptFolder, name: str) -> Response:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import h11
 
@@ -57,7 +58,7 @@ class Response:
     length: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def head(self) -> h11.Response:
         """Status line and headers."""
         length = len(self.body) if isinstance(self.body, bytes) else self.length
@@ -133,18 +134,21 @@ async def _send(
     """Send a response; a reader that takes nothing for `WRITE_SECONDS` ends the connection."""
     if connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
         return
-    await _write(writer, connection.send(response.head))
+    head = connection.send(response.head) or b""
     if isinstance(response.body, bytes):
-        await _write(writer, connection.send(h11.Data(response.body)))
-    else:
-        async with aclosing(response.body) as parts:
-            async for part in parts:
-                await _write(writer, connection.send(h11.Data(part)))
+        body = connection.send(h11.Data(response.body)) or b""
+        await _write(writer, head + body + (connection.send(h11.EndOfMessage()) or b""))
+        return
+    await _write(writer, head)
+    async with aclosing(response.body) as parts:
+        async for part in parts:
+            await _write(writer, connection.send(h11.Data(part)))
     await _write(writer, connection.send(h11.EndOfMessage()))
 
 
 async def _write(writer: asyncio.StreamWriter, data: bytes | None) -> None:
     if data:
         writer.write(data)
+    if writer.transport.get_write_buffer_size():
         async with asyncio.timeout(WRITE_SECONDS):
             await writer.drain()

@@ -98,8 +98,8 @@ class InstrumentLink:
             self._writer = None
             self._is_connected.clear()
             self._note({"link": False})
-            if self._n_users:
-                await asyncio.sleep(_RETRY_SECONDS)
+            # Always: without a user it is still wanted for the time that it lingers.
+            await asyncio.sleep(_RETRY_SECONDS)
 
     def _close_unused(self) -> None:
         if not self._n_users:

@@ -74,7 +74,9 @@ class Connections:
             return
         self._by_address[address] += 1
         try:
-            await serve_connection(reader, writer, self._answer)
+            # Cancelled at the end of the process, which Python 3.11 would log as a fault.
+            with suppress(asyncio.CancelledError):
+                await serve_connection(reader, writer, self._answer)
         finally:
             self._by_address[address] -= 1
             self._by_address += Counter()  # forgets the addresses with none
