@@ -32,7 +32,8 @@ class Playing:
         script = folder / "flips.txt"
         script.write_text("".join(f"{4 * i} {i % 256:08b}\n" for i in range(200)))
         # Threads that it starts are ordinary ones, as on a device.
-        first = ["chrt", "--reset-on-fork", "--fifo", "20"] if os.geteuid() == 0 else []
+        first = ["nice", "-n", "-11", "chrt", "--reset-on-fork", "--fifo", "20"]
+        first = first if os.geteuid() == 0 else []
         words = [*first, SWITCHBOARD, "play", "--switches", f"script:{script}"]
         words += ["--speaker", "silent"]
         files = ["--control", folder / "control.sock", "--status", self.status_file]

@@ -170,6 +170,24 @@ def test_two_hundred_connections_and_slow_senders_do_not_keep_others_out(panel, 
     assert player.status()["helpers"] == {}
 
 
+def test_browsers_that_are_gone_are_forgotten(panel):
+    for _ in range(60):
+        # One that comes before the panel has noticed that another is gone may be sent away.
+        wait_until(lambda: looked(panel))
+    files = Path(f"/proc/{panel.process.pid}/fd")
+    wait_until(lambda: len(list(files.iterdir())) < 20)
+
+
+def looked(panel):
+    stream = events(panel)
+    try:
+        return next(stream, None)
+    except OSError:
+        return None
+    finally:
+        stream.close()
+
+
 def panel_answers(panel):
     try:
         return panel.request("/", token="")[0] == 200

@@ -149,6 +149,8 @@ async def _send(
 async def _write(writer: asyncio.StreamWriter, data: bytes | None) -> None:
     if data:
         writer.write(data)
+    if writer.transport.is_closing():
+        raise ConnectionResetError
     if writer.transport.get_write_buffer_size():
         async with asyncio.timeout(WRITE_SECONDS):
             await writer.drain()
