@@ -103,6 +103,7 @@ class ControlSocket(Closeable):
         for client in list(self._clients):
             self._drop(client)
         self._listener.close()
+        self._selector.close()
         with suppress(OSError):
             # Another file that replaced it meanwhile is not ours to remove.
             if self._path.lstat().st_ino == self._inode:
