@@ -32,6 +32,7 @@ _EXTRA_OF = {
     "onnxscript": "export",
     "zeroconf": "find",
     "pythonosc": "osc",
+    "h11": "panel",
 }
 
 

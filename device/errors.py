@@ -195,3 +195,9 @@ class StatusStale(SwitchboardError, OSError):
     """An instrument wrote its status there and no longer does: it hangs or is dead."""
 
     exit_code = 53
+
+
+class PanelError(SwitchboardError, OSError):
+    """The panel cannot listen: its port is taken, or its address is not this machine's."""
+
+    exit_code = 54

@@ -16,6 +16,8 @@ date, keeps configuration and models, and goes back if the new version does not 
   --no-start        do not start it now; it plays from the next boot on
   --advertise       let Avahi announce it in the network: `switchboard boxes` finds it
   --no-advertise    announce it no longer
+  --panel           with the phone panel, which listens on port 8077; later runs keep it
+  --no-panel        without it again
   --uninstall       remove it; configuration and models stay
   --purge           with --uninstall: configuration, models and user go too
   --dry-run         print what would be done, change nothing
@@ -34,9 +36,11 @@ journal=/etc/systemd/journald.conf.d/switchboard.conf
 udev=/etc/udev/rules.d/60-switchboard-gpio.rules
 link=/usr/local/bin/switchboard
 avahi=/etc/avahi/services/switchboard.service
+panel_state=/var/lib/switchboard-panel
+panel_wanted=$units/sockets.target.wants/switchboard-panel.socket
 here=$(cd "$(dirname "$0")" && pwd)
 
-root='' wheelhouse='' source='' dry='' start=yes advertise='' uninstall='' purge='' unfinished='' scratch=''
+root='' wheelhouse='' source='' dry='' start=yes advertise='' panel='' uninstall='' purge='' unfinished='' scratch=''
 
 main() {
     options "$@"
@@ -55,6 +59,8 @@ options() {
             --no-start) start='' ;;
             --advertise) advertise=yes ;;
             --no-advertise) advertise=no ;;
+            --panel) panel=yes ;;
+            --no-panel) panel=no ;;
             --uninstall) uninstall=yes ;;
             --purge) purge=yes ;;
             --dry-run) dry=yes ;;
@@ -66,6 +72,7 @@ options() {
     done
     if [ -n "$purge" ] && [ -z "$uninstall" ]; then usage >&2 && exit 2; fi
     [ "$root" != / ] || root=''
+    [ -n "$panel" ] || [ ! -e "$root$units/switchboard-panel.socket" ] || panel=yes
 }
 
 install_() {
@@ -78,6 +85,7 @@ install_() {
     version_folder
     configuration
     activate
+    if [ "$panel" = yes ]; then open_panel; fi
     only_two_versions
     say "done: switchboard doctor checks whether everything is there"
 }
@@ -176,8 +184,10 @@ fill_environment() {
         [ ! -f "$here/../constraints.txt" ] || set -- install --constraint "$here/../constraints.txt"
     fi
     # Its own packages whatever the system has, so that a system update changes nothing here.
+    extra=''
+    [ "$panel" != yes ] || extra='[panel]'
     run "$unfinished/bin/python" "$pip" --disable-pip-version-check "$@" --quiet --no-cache-dir \
-        --ignore-installed --root-user-action ignore "$wheel"
+        --ignore-installed --root-user-action ignore "$wheel$extra"
 }
 
 # Files installed into a root tree must not contain the path of the tree.
@@ -231,6 +241,7 @@ switch_to() {
         write "$units/$unit.service.d/box.conf" <"$from/switchboard.service.d/box.conf"
     done
     advertise "$1"
+    if [ "$panel" = no ]; then remove_panel; elif [ -n "$panel" ]; then panel_units; fi
     relink "versions/$1" "$home/current"
     relink "$home/current/bin/switchboard" "$link"
     run mkdir -p "$root$units/multi-user.target.wants"
@@ -247,6 +258,41 @@ advertise() {
         say "announced by Avahi: $avahi"
         sed "s/VERSION/${1%-*}/" "$from/switchboard.avahi" | write "$avahi"
     fi
+}
+
+# Of a version that has a panel: the one before may have none.
+panel_units() {
+    [ -f "$from/switchboard-panel.socket" ] || return 0
+    for unit in switchboard-panel.socket switchboard-panel.service; do
+        write "$units/$unit" <"$from/$unit"
+    done
+    for unit in switchboard switchboard-fallback; do
+        write "$units/$unit.service.d/panel.conf" <"$from/panel/control.conf"
+    done
+    run mkdir -p "$root${panel_wanted%/*}"
+    relink "$units/switchboard-panel.socket" "$panel_wanted"
+}
+
+# The token and the link; then its port, at which nothing runs until a browser comes.
+open_panel() {
+    if [ -n "$root" ]; then
+        say "the panel listens once there is a token: sudo switchboard panel --link"
+        return
+    fi
+    run "$home/current/bin/switchboard" panel --link
+    if [ -n "$start" ] && systemd_runs; then
+        run systemctl stop switchboard-panel.service
+        run systemctl restart switchboard-panel.socket
+    fi
+}
+
+# All of it, the token as well: no link opens it any more.
+remove_panel() {
+    [ -n "$root" ] || ! systemd_runs ||
+        run systemctl stop switchboard-panel.socket switchboard-panel.service 2>/dev/null || true
+    run rm -f "$root$units/switchboard-panel.socket" "$root$units/switchboard-panel.service" "$root$panel_wanted" \
+        "$root$units/switchboard.service.d/panel.conf" "$root$units/switchboard-fallback.service.d/panel.conf"
+    run rm -rf "$root$panel_state"
 }
 
 restart() {
@@ -281,6 +327,7 @@ uninstall() {
         run systemctl stop switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
     fi
     say "removing $home, units, $journal, $avahi, $link"
+    remove_panel
     for unit in switchboard.service switchboard-fallback.service switchboard-retry.path; do
         run rm -rf "$root$units/$unit" "$root$units/$unit.d"
     done
@@ -369,7 +416,8 @@ version_id() {
     name=${name#lofi_switchboard-}
     packages=$here/../constraints.txt
     hash=$({
-        cat "$wheel" "$here"/*.service "$here"/*.path "$here"/*.avahi "$here"/*/box.conf "$here"/*.sh
+        cat "$wheel" "$here"/*.service "$here"/*.socket "$here"/*.path "$here"/*.avahi "$here"/*/*.conf "$here"/*.sh
+        [ "$panel" != yes ] || echo panel
         if [ -n "$wheelhouse" ]; then ls "$wheelhouse"; elif [ -f "$packages" ]; then cat "$packages"; fi
         "$python" -V
     } | sha256sum | cut -c 1-8)

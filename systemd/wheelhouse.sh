@@ -33,7 +33,9 @@ from pip._vendor.packaging.requirements import Requirement
 
 arch, version, project = sys.argv[1:]
 target = {"platform_machine": arch, "python_version": version, "python_full_version": f"{version}.0"}
-for text in tomllib.loads(Path(project).read_text())["project"]["dependencies"]:
+metadata = tomllib.loads(Path(project).read_text())["project"]
+# Those of the panel are small, and `install.sh --panel` needs them.
+for text in metadata["dependencies"] + metadata["optional-dependencies"]["panel"]:
     requirement = Requirement(text)
     if requirement.marker is None or requirement.marker.evaluate(target):
         print(requirement.name + str(requirement.specifier))

@@ -25,6 +25,7 @@ from device.playback.model_selection import (
     origin_of,
 )
 from device.playback.model_switcher import ModelSwitcher
+from device.playback.recording.locations import default_kept_folder
 from device.playback.recording.recorder import Recorder
 from device.store.store import ModelStore
 from device.switches.base import FixedSwitches, Switches
@@ -40,6 +41,7 @@ from device.system.host import Host
 from device.system.realtime import RealtimeGuard, lock_memory, set_realtime_priority
 from device.system.termination import TerminationHandler
 from device.system.threads import ThreadMonitor
+from device.ui.control_socket import ControlSocket
 from device.ui.display import Lines, QueuedDisplay, open_display
 from device.ui.leds import StatusLeds
 from device.ui.status_file import DEFAULT_STATUS, StatusFile
@@ -113,6 +115,10 @@ def build_instrument(
             _late_listeners(settings, instrument, store, termination, report)
         )
         instrument.listeners += stack.enter_context(open_hands(settings, instrument, report))
+        if settings.control is not None and not settings.standalone:
+            control = stack.enter_context(_control_socket(settings.control, settings, instrument))
+            termination.add_cleanup(control.close)
+            instrument.listeners.append(control)
         termination.check()
         yield instrument
 
@@ -269,6 +275,21 @@ def _status_file(path: Path, store: ModelStore | None) -> StatusFile:
         origin=lambda digest: origin_of(digest, store),
         last_refusal=store.last_refusal if store else lambda: None,
         degrees=Host().degrees,
+    )
+
+
+def _control_socket(
+    path: Path, settings: InstrumentSettings, instrument: Instrument
+) -> ControlSocket:
+    kept = (settings.keep_folder or default_kept_folder()) if settings.keep_minutes else None
+    store = find_store(settings.store)
+    return ControlSocket(
+        path,
+        instrument.control.queue,
+        card=lambda: instrument.voice.card,
+        origin=lambda digest: origin_of(digest, store),
+        scenes=[scene.name for scene in instrument.control.scenes],
+        kept=kept and kept.absolute(),
     )
 
 

@@ -74,6 +74,8 @@ class InstrumentSettings:
         As `device.audio.open_speaker.open_speaker` takes it.
     status : Path or None
         Status file; None: the default file on a machine that has its folder.
+    control : Path or None
+        Control socket for a panel in another process; None: there is none.
     position : SharedPosition or None
         Start there; replaces the model, `seed`, `tempo` and `still`.
     performance_log : Path or None
@@ -147,6 +149,7 @@ class InstrumentSettings:
     wander_bars: int = EveningSettings.wander_bars
     speaker: str = "auto"
     status: Path | None = None
+    control: Path | None = None
     position: "SharedPosition | None" = None
     performance_log: Path | None = None
     keep_minutes: float = 5.0

@@ -87,6 +87,13 @@ def _apply_config(
     "/run/switchboard/status.json on a device]",
 )
 @click.option(
+    "--control",
+    type=click.Path(path_type=Path),
+    envvar="SWITCHBOARD_CONTROL",
+    help="Unix socket for `switchboard panel`, made while it plays; or the environment variable "
+    "SWITCHBOARD_CONTROL.  [default: none]",
+)
+@click.option(
     "--performance",
     "performance_log",
     type=click.Path(path_type=Path),

@@ -14,6 +14,8 @@ from device.plain_text import one_line
 
 # How deep provenance is printed line by line; what lies deeper stays JSON.
 _MOST_DEPTH = 4
+# Provenance is any JSON of a stranger's file: so much of it is shown on a page.
+_MOST_FACTS, _MOST_FACT = 80, 200
 
 
 def read_card(path: Path) -> ModelCard:
@@ -54,6 +56,16 @@ def to_lines(description: dict[str, Any]) -> list[str]:
     flat = [(one_line(name), one_line(text)) for name, text in entries]
     width = max(len(name) for name, _ in flat)
     return [f"{name:{width}}  {text}".rstrip() for name, text in flat]
+
+
+def facts_of(card: ModelCard) -> list[tuple[str, str]]:
+    """What a card says of the model's sound and origin: names and texts, each one short line."""
+    sound = {"tempo_bpm": card.tempo_bpm, "sample_rate": card.sample_rate}
+    # The music and its licences first: the list may be cut.
+    first = {name: card.provenance[name] for name in ("corpus",) if name in card.provenance}
+    entries = _flat("", {**sound, **first, "scores": card.scores, **card.provenance}, _MOST_DEPTH)
+    short = [(one_line(name, _MOST_FACT), one_line(text, _MOST_FACT)) for name, text in entries]
+    return short[:_MOST_FACTS]
 
 
 def _flat(prefix: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Commands from anything but the panel's switches: MIDI, knobs, buttons; and their queue.
+"""Commands from anything but the panel's switches: MIDI, knobs, buttons, phones; and their queue.
 
 Any thread may queue a command. The audio loop takes it when it reads the switches.
 """

@@ -337,3 +337,34 @@ def test_the_scripts_are_clean_shell():
     # Finds more, and is not installed everywhere.
     if shutil.which("shellcheck"):
         subprocess.run(["shellcheck", *scripts], check=True)
+
+
+PANEL_FILES = {
+    f"{UNITS}/switchboard-panel.socket",
+    f"{UNITS}/switchboard-panel.service",
+    f"{UNITS}/sockets.target.wants/switchboard-panel.socket",
+    f"{UNITS}/switchboard.service.d/panel.conf",
+    f"{UNITS}/switchboard-fallback.service.d/panel.conf",
+}
+
+
+def test_the_panel_is_installed_by_its_option_alone_and_stays_until_it_is_unwanted(install, root):
+    install()
+    assert not PANEL_FILES & files_below(root)
+    assert "sudo switchboard panel --link" in install("--panel")
+    assert files_below(root) >= PANEL_FILES
+    install()
+    assert files_below(root) >= PANEL_FILES
+    token = root / "var/lib/switchboard-panel/token"
+    token.parent.mkdir()
+    token.touch()
+    install("--no-panel")
+    assert not PANEL_FILES & files_below(root)
+    assert not token.parent.exists()
+
+
+def test_the_panel_goes_with_the_rest(install, root):
+    install("--panel")
+    (root / "var/lib/switchboard-panel").mkdir()
+    install("--uninstall")
+    assert not [name for name in files_below(root) if "panel" in name]

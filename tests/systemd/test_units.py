@@ -11,6 +11,7 @@ import click
 import pytest
 
 from device.commands import checks as checkup
+from device.commands.panel import DEFAULT_CONTROL, DEFAULT_PORT, STATE_FOLDER, panel
 from device.commands.play import POWER_OFF_STATUS, play
 from device.config import load_settings
 from device.errors import SwitchboardError
@@ -20,7 +21,8 @@ from device.system.realtime import LOOP_PRIORITY
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 SERVICES = ("switchboard.service", "switchboard-fallback.service")
-UNITS = (*SERVICES, "switchboard-retry.path")
+PANEL, PANEL_SOCKET = "switchboard-panel.service", "switchboard-panel.socket"
+UNITS = (*SERVICES, "switchboard-retry.path", PANEL, PANEL_SOCKET)
 PREFIX = "/opt/switchboard/current"
 # 1.5 on systemd's scale of 0 to 10.
 MOST_EXPOSED = 15
@@ -74,7 +76,7 @@ def test_systemd_reports_no_fault_in_a_unit(installed, unit):
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("unit", [*SERVICES, PANEL])
 def test_a_service_permits_little(unit):
     done = analyze("security", "--offline=yes", f"--threshold={MOST_EXPOSED}", FOLDER / unit)
     assert done.returncode == 0, done.stdout[-200:]
@@ -108,6 +110,49 @@ def test_the_service_is_started_with_options_that_exist():
     assert (program, verb) == (f"{PREFIX}/bin/switchboard", "play")
     known = {name for option in play.params for name in option.opts}
     assert {word for word in options if word.startswith("--")} <= known
+
+
+def test_the_panel_is_a_user_of_its_own_that_can_open_no_connection_and_yields_to_the_music():
+    lines = list(lines_of(PANEL))
+    panel = dict(lines)
+    assert panel["DynamicUser"] == "yes"
+    assert panel["User"] != dict(lines_of(SERVICES[0]))["User"] == panel["SupplementaryGroups"]
+    assert panel["PrivateNetwork"] == panel["PrivateDevices"] == panel["NoNewPrivileges"] == "yes"
+    assert panel["RestrictAddressFamilies"] == "AF_UNIX"
+    assert int(panel["Nice"]) > 0
+    assert panel["CPUQuota"] == "50%"
+    assert not {"StateDirectory", "ReadWritePaths", "BindPaths"} & set(panel)
+    hidden = " ".join(value for key, value in lines if key == "InaccessiblePaths").split()
+    state = "-/var/lib/switchboard"
+    assert {f"{state}/.ssh", f"{state}/models", f"{state}/performances"} <= set(hidden)
+
+
+def test_the_panels_port_is_the_one_that_its_link_names_and_needs_a_token():
+    socket = dict(lines_of(PANEL_SOCKET))
+    assert socket["ListenStream"] == str(DEFAULT_PORT)
+    assert socket["IPAddressDeny"] == "any"
+    _, _, token = dict(lines_of(PANEL))["LoadCredential"].partition(":")
+    assert socket["ConditionPathExists"] == token == str(STATE_FOLDER / "token")
+
+
+def test_the_panel_is_started_with_options_that_exist_and_finds_the_instrument():
+    (start,) = [value for key, value in lines_of(PANEL) if key == "ExecStart"]
+    program, verb, *options = start.split()
+    assert (program, verb) == (f"{PREFIX}/bin/switchboard", "panel")
+    known = {name for option in panel.params for name in option.opts}
+    assert {word for word in options if word.startswith("--")} <= known
+    drop_in = (FOLDER / "panel/control.conf").read_text(encoding="utf-8")
+    (control,) = re.findall(r"^Environment=(\S+)$", drop_in, re.M)
+    assert control == f"SWITCHBOARD_CONTROL={DEFAULT_CONTROL}"
+    environment = [value for key, value in lines_of(PANEL) if key == "Environment"]
+    assert control in " ".join(environment).split()
+    (option,) = [option for option in play.params if option.name == "control"]
+    assert option.envvar == "SWITCHBOARD_CONTROL"
+
+
+def test_without_the_panel_nothing_of_the_instrument_listens():
+    for unit in SERVICES:
+        assert "SWITCHBOARD_CONTROL" not in " ".join(value for _, value in lines_of(unit))
 
 
 def test_nothing_waits_for_the_network():
@@ -182,7 +227,8 @@ def test_options_of_the_installer_are_all_explained():
     script = (FOLDER / "install.sh").read_text(encoding="utf-8")
     options = set(re.findall(r"^ {12}(?:-h \| )?(--[a-z-]+)\)", script, re.M))
     assert options == {
-        *("--wheelhouse", "--root", "--no-start", "--uninstall", "--purge", "--dry-run", "--help")
+        *("--wheelhouse", "--root", "--no-start", "--uninstall", "--purge", "--dry-run", "--help"),
+        *("--panel", "--no-panel"),
     }
     assert all(option in script.partition("END\n")[0] for option in options - {"--help"})
 

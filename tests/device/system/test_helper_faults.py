@@ -2,8 +2,11 @@
 
 import io
 import json
+import socket
 import threading
 import time
+from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from device.closeable import Closeable
 from device.model.network import Network
 from device.playback.model_loader import ModelLoader
 from device.store.store import ModelStore
+from device.switches.commands import CommandQueue
 from device.synthesis.frame_cache import FrameCache
 from device.synthesis.performance import Performance
 from device.synthesis.score_cache import ScoreCache
@@ -20,6 +24,7 @@ from device.synthesis.transport import Transport
 from device.synthesis.variation import VariationWalk
 from device.synthesis.voice import Voice
 from device.system.threads import THREADS
+from device.ui.control_socket import ControlSocket
 from device.ui.display import Lines, QueuedDisplay
 from device.ui.leds import PLAYING, StatusLeds
 from device.ui.status_file import StatusFile
@@ -59,6 +64,27 @@ class StatusWriter(HelperWithFault):
         self.helper(snapshot(bar=6))
         path = self.tmp_path / "status.json"
         return path.exists() and json.loads(path.read_text(encoding="utf-8"))["bar"] == 7
+
+
+class PanelSocket(HelperWithFault):
+    def make(self):
+        self.bar = 0
+        card = SimpleNamespace(
+            title="Rain", switch_labels=(), n_switches=0, tempo_bpm=80.0, sample_rate=22050,
+            scores={}, provenance={},
+        )  # fmt: skip
+        path, make_card = self.tmp_path / "control.sock", self.fault.before(lambda: card)
+        return ControlSocket(path, CommandQueue(), card=make_card, origin=str)
+
+    def works(self):
+        self.bar += 1
+        self.helper(snapshot(bar=self.bar))
+        with socket.socket(socket.AF_UNIX) as client, suppress(TimeoutError):
+            client.settimeout(0.3)
+            client.connect(str(self.tmp_path / "control.sock"))
+            with client.makefile("rb") as lines:
+                return any(line.startswith(b'{"state":') for line in lines)
+        return False
 
 
 class MessagePrinter(HelperWithFault):
@@ -214,6 +240,7 @@ class LoaderWithAJob(LoaderWithFault):
 
 HELPERS = [
     StatusWriter,
+    PanelSocket,
     MessagePrinter,
     LedsOnPins,
     LiveDisplay,

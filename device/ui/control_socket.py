@@ -1,0 +1,254 @@
+"""The control socket: a path Unix socket for a panel in another process; off by default.
+
+Commands come in and the state goes out, a JSON object a line. The audio loop only keeps its latest
+`InstrumentState` here; a helper thread does the rest. A client that does not read what it is sent,
+or sends what is no line, is closed and never waited for.
+"""
+
+import json
+import selectors
+import socket
+import stat
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from device.closeable import Closeable
+from device.errors import OutputError
+from device.model.contract import ModelCard
+from device.model.summary import facts_of
+from device.playback.state import InstrumentState
+from device.switches.commands import CommandQueue
+from device.switches.messages import MOST_LINE_BYTES, MessageError, parse_message
+from device.system.threads import SupervisedThread
+from device.ui.status_file import status_of
+
+MOST_CLIENTS = 8
+# Between two states that are sent.
+STATE_SECONDS = 0.1
+# After something was received: a flood of commands waits in the kernel.
+_READ_SECONDS = 0.02
+_IDLE_SECONDS = 0.5
+# The holder of a switch that was flipped here.
+SOURCE = "phone"
+# The owner and the group may connect, whatever the umask.
+_MODE = 0o660
+_MOST_LABEL = 60
+
+
+class ControlSocket(Closeable):
+    """A listener that serves the control socket at `path`.
+
+    Parameters
+    ----------
+    queue : CommandQueue
+        Takes the commands.
+    card : callable
+        The card of the model that plays.
+    origin : callable
+        Source of a model, by its digest.
+    scenes : sequence of str
+        Names of the scenes.
+    kept : Path or None
+        Folder of the kept music; None: nothing can be kept.
+    clock : callable
+        Seconds, monotonic.
+
+    Raises
+    ------
+    OutputError
+        If no socket can be made there, or another instrument listens at it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        queue: CommandQueue,
+        *,
+        card: Callable[[], ModelCard],
+        origin: Callable[[str], str],
+        scenes: Sequence[str] = (),
+        kept: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._queue = queue
+        self._card = card
+        self._origin = origin
+        self._scenes = list(scenes)
+        self._kept = kept
+        self._clock = clock
+        self._state: InstrumentState | None = None
+        self._sent: InstrumentState | None = None
+        self._card_line = b""
+        self._card_digest = ""
+        self._next_at = 0.0
+        # What each client has sent of a line that is not complete yet.
+        self._clients: dict[socket.socket, bytes] = {}
+        self._listener = _listen(path)
+        self._inode = path.lstat().st_ino
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._helper = SupervisedThread("control", self._serve)
+
+    def __call__(self, state: InstrumentState) -> None:
+        """Keep the state for the helper thread; costs the caller one assignment."""
+        self._state = state
+
+    def close(self) -> None:
+        """Close every connection and remove the socket; idempotent."""
+        self._helper.close()
+        for client in list(self._clients):
+            self._drop(client)
+        self._listener.close()
+        self._selector.close()
+        with suppress(OSError):
+            # Another file that replaced it meanwhile is not ours to remove.
+            if self._path.lstat().st_ino == self._inode:
+                self._path.unlink()
+
+    def _serve(self) -> None:
+        wait = _IDLE_SECONDS
+        if self._clients:
+            wait = min(max(self._next_at - self._clock(), 0.0), STATE_SECONDS)
+        ready = self._selector.select(wait)
+        for key, _ in ready:
+            if key.fileobj is self._listener:
+                self._accept()
+            elif isinstance(key.fileobj, socket.socket):
+                self._receive(key.fileobj)
+        if self._clients and self._clock() >= self._next_at:
+            self._next_at = self._clock() + STATE_SECONDS
+            self._send_state()
+        if ready:
+            time.sleep(_READ_SECONDS)
+
+    def _accept(self) -> None:
+        client, _ = self._listener.accept()
+        client.setblocking(False)
+        if len(self._clients) >= MOST_CLIENTS:
+            client.close()
+            return
+        self._clients[client] = b""
+        self._selector.register(client, selectors.EVENT_READ)
+        kept = None if self._kept is None else str(self._kept)
+        self._send(client, _line({"scenes": self._scenes, "kept": kept}) + self._card_line)
+        self._sent = None  # the state goes to all, the new one among them
+
+    def _receive(self, client: socket.socket) -> None:
+        try:
+            received = client.recv(MOST_LINE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b""
+        *lines, rest = (self._clients[client] + received).split(b"\n")
+        if not received or len(rest) >= MOST_LINE_BYTES:
+            self._drop(client)
+            return
+        self._clients[client] = rest
+        for line in lines:
+            try:
+                self._queue.put(parse_message(line, self._scenes, SOURCE))
+            except MessageError as error:
+                self._send(client, _line({"error": str(error)}))
+
+    def _send_state(self) -> None:
+        state = self._state
+        if state is None or state is self._sent:
+            return
+        self._sent = state
+        line = _line({"state": _fields(state)})
+        if state.digest != self._card_digest:
+            card = _card_fields(self._card(), state.digest, self._origin(state.digest))
+            self._card_line, self._card_digest = _line({"card": card}), state.digest
+            line = self._card_line + line
+        for client in list(self._clients):
+            self._send(client, line)
+
+    def _send(self, client: socket.socket, line: bytes) -> None:
+        """All of it or none of the client: its buffer holds some seconds."""
+        with suppress(OSError):
+            if client in self._clients and client.send(line) == len(line):
+                return
+        self._drop(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        if self._clients.pop(client, None) is not None:
+            with suppress(KeyError, ValueError):
+                self._selector.unregister(client)
+            client.close()
+
+
+def _fields(state: InstrumentState) -> dict[str, Any]:
+    """The status's fields and the place in the loop; what the card has is left out."""
+    fields: dict[str, Any] = {**status_of(state, origin="")}
+    del fields["labels"], fields["model"]
+    return fields | {
+        "digest": state.digest,
+        "n_beats": state.n_beats,
+        "bar_in_loop": state.bar_in_loop + 1,
+        "bars_per_loop": state.bars_per_loop,
+        "ends_soon": state.ends_soon,
+        "failure": state.failure,
+    }
+
+
+def _card_fields(card: ModelCard, digest: str, origin: str) -> dict[str, Any]:
+    """What a panel shows of a model; `strength` and `recognised` have a figure per switch."""
+    figures = card.provenance.get("panel")
+    return {
+        "title": card.title,
+        "digest": digest,
+        "origin": origin,
+        "labels": [label[:_MOST_LABEL] for label in card.switch_labels],
+        **{
+            name: _figures(figures, name, card.n_switches)
+            for name in ("strength", "recognised", "coherence")
+        },
+        "facts": facts_of(card),
+    }
+
+
+def _figures(figures: Any, name: str, n_switches: int) -> list[float] | None:
+    """A figure per switch, where the model's file has them: provenance is any JSON."""
+    values = figures.get(name) if isinstance(figures, dict) else None
+    if not isinstance(values, list) or len(values) != n_switches:
+        return None
+    return values if all(type(value) in (int, float) for value in values) else None
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        _remove_stale(path)
+        listener.bind(str(path))
+        path.chmod(_MODE)
+        listener.listen(MOST_CLIENTS)
+    except OSError as error:
+        listener.close()
+        raise OutputError(
+            f"{path}: found {error.strerror or error}, expected a folder in which a socket can be "
+            "made, and no other instrument at it; choose another --control"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of an instrument that is gone, and nothing else."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return  # binding fails, and says so
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
