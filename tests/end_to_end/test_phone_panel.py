@@ -57,7 +57,7 @@ def event(panel, name):
 
 
 def test_it_prints_a_link_with_a_token_of_128_bits_and_a_qr_code(panel):
-    assert f":0/#{panel.token}" in panel.printed
+    assert f"http://127.0.0.1:{panel.port}/#{panel.token}" in panel.printed
     assert len(panel.token) == 22
     assert len([line for line in panel.printed.splitlines() if line.startswith("██")]) >= 15
     assert panel.token not in Path(f"/proc/{panel.process.pid}/cmdline").read_text()
