@@ -85,6 +85,10 @@ def panel(
     from device.ui.phone_panel.token import make_token, read_token
 
     passed = _passed_sockets()
+    sockets = passed
+    if not (passed or link):
+        listener = _listen(listen, port)
+        port, sockets = listener.getsockname()[1], [listener.detach()]
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     path = token_file or (Path(credentials) / "token" if credentials else _default_token_file())
     is_made = new_token or not (passed or path.exists())
@@ -98,7 +102,7 @@ def panel(
     if link:
         return
     settings = {
-        "sockets": passed or _listen(listen, port),
+        "sockets": sockets,
         "control": str(control.absolute()),
         "names": hosts,
         "idle_seconds": 60 * idle_minutes,
@@ -157,26 +161,20 @@ def _qr_lines(text: str) -> Iterator[str]:
         )
 
 
-def _listen(listen: str, port: int) -> list[int]:
+def _listen(listen: str, port: int) -> socket.socket:
     """A socket that listens, for the process that follows."""
+    is_dual = listen == "all" and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if is_dual or ":" in listen else socket.AF_INET
+    address = ("" if listen == "all" else listen, port)
     try:
-        if listen != "all":
-            family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-            listener = socket.create_server((listen, port), family=family, backlog=_BACKLOG)
-        elif socket.has_dualstack_ipv6():
-            listener = socket.create_server(
-                ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG
-            )
-        else:
-            listener = socket.create_server(("", port), backlog=_BACKLOG)
+        return socket.create_server(
+            address, family=family, dualstack_ipv6=is_dual, backlog=_BACKLOG
+        )
     except OSError as error:
         raise PanelError(
             f"{listen}, port {port}: found {error.strerror or error}, expected an address of this "
             "machine and a free port; choose another --port or --listen"
         ) from error
-    if port == 0:
-        say(f"port {listener.getsockname()[1]}")
-    return [listener.detach()]
 
 
 def _become_panel(settings: dict[str, object], token: str) -> None:

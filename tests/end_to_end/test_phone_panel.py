@@ -57,7 +57,7 @@ def event(panel, name):
 
 
 def test_it_prints_a_link_with_a_token_of_128_bits_and_a_qr_code(panel):
-    assert f":0/#{panel.token}" in panel.printed
+    assert f"http://127.0.0.1:{panel.port}/#{panel.token}" in panel.printed
     assert len(panel.token) == 22
     assert len([line for line in panel.printed.splitlines() if line.startswith("██")]) >= 15
     assert panel.token not in Path(f"/proc/{panel.process.pid}/cmdline").read_text()
@@ -281,7 +281,8 @@ def test_a_flip_in_a_browser_is_seen_and_is_heard_in_the_wav(tmp_path, browser):
     finally:
         panel.close()
         player.close()
-    heard, unflipped = samples(player.wav), rendered(tmp_path, "00000000")
+    heard = samples(player.wav)
+    unflipped = rendered(tmp_path, "00000000", len(heard) / RATE)
     n = min(len(heard), len(unflipped))
     differs = np.flatnonzero(heard[:n] != unflipped[:n])
     # The same to the sample until the flip, and other music from there on.
@@ -299,9 +300,9 @@ def samples(path):
         return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.int32)
 
 
-def rendered(folder, bits):
+def rendered(folder, bits, seconds):
     path = folder / "unflipped.wav"
-    words = ["render", "--bits", bits, "--seconds", "30", "--out", str(path)]
+    words = ["render", "--bits", bits, "--seconds", str(seconds), "--out", str(path)]
     subprocess.run([SWITCHBOARD, *words], check=True, capture_output=True)
     return samples(path)
 

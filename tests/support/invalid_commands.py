@@ -252,6 +252,11 @@ INVALID_COMMANDS = {
     "sweep into a file": with_tiny(
         "sweep --model tiny.onnx --out file/states", errors.OutputError, "file", files=("file",)
     ),
+    "panel at another machine's address": InvalidCommand(
+        "panel --listen 192.0.2.250 --token-file token",
+        errors.PanelError,
+        ("192.0.2.250, port 8077", "choose another --port or --listen"),
+    ),
     "unknown speaker": with_tiny(f"{SPEAKER} Gramophone", errors.SpeakerUnavailable, "speaker"),
     "misspelt share code": InvalidCommand(
         f"{SHARE} {CODE[:-1]}{'0' if CODE[-1] != '0' else '1'}",

@@ -76,11 +76,11 @@ class Panel:
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip
         self.printed = ""
-        while not (port := re.search(r"^port (\d+)$", self.printed, re.M)):
+        while "whoever has the link" not in self.printed:
             line = self.process.stdout.readline()
             assert line, self.printed
             self.printed += line
-        self.port = int(port[1])
+        self.port = int(re.search(r"^http://127.0.0.1:(\d+)/#", self.printed, re.M)[1])
         self.token = token_file.read_text().strip()
         self.address = f"http://127.0.0.1:{self.port}"
 

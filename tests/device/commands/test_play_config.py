@@ -50,7 +50,10 @@ def test_settings_are_converted_as_on_the_command_line():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("sead = 1", r"box\.toml: found the unknown key sead; expected only active_high, gain, "),
+        (
+            "sead = 1",
+            r"box\.toml: found the unknown key sead; expected only active_high, control, gain, ",
+        ),
         ("seconds = 5", r"found the unknown key seconds"),
         ("config = 'x'", r"found the unknown key config"),
         ("as_json = true", r"found the unknown key as_json"),
