@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "docs/site"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+TIMEOUT_MS = 180_000
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
@@ -48,7 +49,10 @@ def browser():
     with playwright.sync_playwright() as running:
         # Without a sandbox of its own: it opens nothing but our own pages, perhaps as root.
         opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
+        context = opened.new_context()
+        # A machine that does something else as well is no fault of the page.
+        context.set_default_timeout(TIMEOUT_MS)
+        yield context
         opened.close()
 
 

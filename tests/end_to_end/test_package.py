@@ -65,9 +65,9 @@ def metadata(wheel):
         return BytesParser().parsebytes(archive.read(name))
 
 
-def shell_blocks(heading):
-    """The lines of a README section's shell blocks, one list per block, without comments."""
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+def shell_blocks(heading, document="README.md"):
+    """The lines of a section's shell blocks, one list per block, without comments."""
+    text = (PROJECT / document).read_text(encoding="utf-8")
     section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     for block in re.findall(r"^```sh\n(.*?)^```", section, re.M | re.S):
         yield [line.partition(" #")[0].rstrip() for line in block.splitlines()]
@@ -75,7 +75,7 @@ def shell_blocks(heading):
 
 @pytest.fixture(scope="module")
 def home(wheel, metadata, tmp_path_factory):
-    """A folder in which the README's commands have installed the wheel; and how to call there."""
+    """A folder in which the manual's commands have installed the wheel; and how to call there."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "dist").mkdir()
     shutil.copy(wheel, folder / "dist")
@@ -94,8 +94,8 @@ def home(wheel, metadata, tmp_path_factory):
             check=False,
         )
 
-    install = [line for line in next(shell_blocks("Hear it")) if not line.startswith("make ")]
-    assert [line for line in install if "pip install" in line]
+    blocks = shell_blocks("Start", "docs/play.md")
+    install = next(lines for lines in blocks if any("pip install" in line for line in lines))
     done = call(*install)
     assert done.returncode == 0, done.stderr
     return folder, call, done
@@ -147,7 +147,7 @@ def test_the_version_is_the_same_wherever_it_stands():
     assert f"\n## [{PUBLISHED['version']}]" in changes
 
 
-def test_the_readme_plays_from_the_wheel_where_nothing_else_is_installed(home):
+def test_the_manual_plays_from_the_wheel_where_nothing_else_is_installed(home):
     folder, call, played = home
     assert "20.0 s played" in played.stdout + played.stderr
     assert call("lofi/bin/pip check").returncode == 0
@@ -173,14 +173,15 @@ def test_both_names_of_the_command_print_the_version_and_the_compiled_kernel(hom
     assert "compiled" in printed
 
 
-def readme_calls():
-    for heading in ("Hear it", "Play it"):
-        for block in shell_blocks(heading):
+def documented_calls():
+    sections = ("Play it", "README.md"), ("Variation and repeatability", "docs/play.md")
+    for heading, document in sections:
+        for block in shell_blocks(heading, document):
             yield from (line for line in block if line.startswith("switchboard "))
 
 
-@pytest.mark.parametrize("line", list(readme_calls()))
-def test_the_commands_of_the_readme_do_what_they_say(home, line):
+@pytest.mark.parametrize("line", list(documented_calls()))
+def test_the_commands_of_the_documentation_do_what_they_say(home, line):
     folder, call, _ = home
     # The 256 states of a sweep, shorter.
     words = shlex.split(
