@@ -35,8 +35,7 @@ class Example:
 def describe(piece: Piece) -> Example:
     """Analyse a piece."""
     chroma = keys.find_chroma(piece.audio)
-    harmony = chroma.sum(axis=0)
-    hypotheses = list(find_hypotheses(find_onsets(piece.audio), harmony, keys.HOP))
+    hypotheses = list(find_hypotheses(find_onsets(piece.audio), chroma, keys.HOP))
     is_right = np.array([is_on_the_beat(piece, each.beats / SAMPLE_RATE) for each in hypotheses])
     shares = keys.pitch_class_shares(chroma)
     return Example(piece.metre, piece.downbeats, hypotheses, is_right, shares, piece.signature)

@@ -410,6 +410,7 @@ def _played(score, beats, times, jitter, font):
     synth = Synth(gain=0.5, samplerate=2.0 * SAMPLE_RATE)
     synth.setting("synth.reverb.active", int(score.rng.random() < 0.5))
     synth.setting("synth.chorus.active", 0)
+    synth.setting("synth.dynamic-sample-loading", 1)
     number = synth.sfload(str(font))
     moments = []
     for start, length, channel, program, key, velocity in score.events:

@@ -55,11 +55,11 @@ def find_segments(audio: Audio, harmony: Curve, harmony_hop: int) -> Iterator[Se
     audio
         (n_samples,) at `SAMPLE_RATE`.
     harmony
-        Chroma, (12, n), one column every `harmony_hop` samples.
+        Chroma, (2, 12, n), bass and the rest, one column every `harmony_hop` samples.
     """
     for first in range(0, len(audio), _PIECE_SAMPLES):
         onsets = find_onsets(audio[first : first + _PIECE_SAMPLES])
-        metre = find_metre(onsets, harmony[:, first // harmony_hop :], harmony_hop)
+        metre = find_metre(onsets, harmony[:, :, first // harmony_hop :], harmony_hop)
         if metre is not None:
             for beats in _loops(metre):
                 clarity = pulse_clarity(onsets, beats)

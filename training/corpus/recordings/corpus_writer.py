@@ -274,7 +274,7 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
     analysis = _analyse(job, recording, keys.find_key(chroma))
     n_segments = 0
     refused_metres: set[str] = set()
-    for segment in rhythm.find_segments(recording.audio, chroma.sum(axis=0), keys.HOP):
+    for segment in rhythm.find_segments(recording.audio, chroma, keys.HOP):
         metre_fault = job.selection.find_fault(segment.metre, segment.certainty)
         if metre_fault:
             if metre_fault not in refused_metres:  # one line for the piece

@@ -31,6 +31,7 @@ _LAGS = (1, 2, 3, 4, 6, 8, 12, 16)
 _PERIODS = (2, 3, 4, 6, 8)
 _ON_GRID = (0, 3, 4, 6, 8, 9)  # twelfths of a beat: sixteenths and triplets
 _FEWEST_BEATS = 12
+_SPANS = (1, 2, 3, 4)  # beats
 
 Curve = NDArray[np.float32]
 Table = NDArray[np.float64]
@@ -97,7 +98,7 @@ def find_metre(onsets: Onsets, harmony: Curve, harmony_hop: int) -> Metre | None
     Parameters
     ----------
     harmony
-        Chroma, (12, n), one column every `harmony_hop` samples.
+        Chroma, (2, 12, n), bass and the rest, one column every `harmony_hop` samples.
     """
     hypotheses = list(find_hypotheses(onsets, harmony, harmony_hop))
     if not hypotheses:
@@ -198,9 +199,9 @@ def _sampled(onsets: Onsets, grid: Table) -> Table:
 
 
 def _chroma_of_parts(harmony: Curve, columns: Table) -> Table:
-    """Return the chroma at every part of a beat, (12, n_parts)."""
-    nearest = np.clip(np.rint(columns).astype(int), 0, harmony.shape[1] - 1)
-    return np.asarray(harmony[:, nearest], dtype=np.float64)
+    """Return the chroma at every part of a beat, (24, n_parts): first the bass, then the rest."""
+    nearest = np.clip(np.rint(columns).astype(int), 0, harmony.shape[2] - 1)
+    return harmony.reshape(24, -1)[:, nearest].astype(np.float64)
 
 
 # -- what speaks for a hypothesis -----------------------------------------------------------
@@ -209,20 +210,20 @@ def _chroma_of_parts(harmony: Curve, columns: Table) -> Table:
 def _described(onsets: Onsets, grid: Table, bands: Table, chroma: Table) -> Hypothesis:
     n_beats = (len(grid) - 1) // _N_PARTS
     parts = _by_beats(bands, n_beats, 0)
-    pitches = _by_beats(chroma, n_beats, 0).mean(axis=2)
-    changes = _chord_changes(pitches)
-    between = _chord_changes(_by_beats(chroma, n_beats - 1, _N_PARTS // 2).mean(axis=2))
+    bass, chords = np.split(_by_beats(chroma, n_beats, 0).mean(axis=2), 2)
+    changes = _changes(chords)
+    between = _changes(_by_beats(chroma[12:], n_beats - 1, _N_PARTS // 2).mean(axis=2))
     beats = np.rint(grid[: n_beats * _N_PARTS + 1 : _N_PARTS]).astype(np.int64)
-    curves = np.concatenate([parts[:, :, 0], parts[:, :, _N_PARTS // 2], changes])
+    curves = [*parts[:, :, 0], *parts[:, :, _N_PARTS // 2], *changes, *_changes(bass)]
     strokes = np.stack([_standardised(curve) for curve in curves])
     drums = ((0, 1), (0, 2), (0, 3), (1, 2))  # pairs of bands
     description = [
         *_profile(parts).ravel(),
         *(float(_bar_means(curve, period).max()) for curve in strokes for period in _PERIODS),
         *_repetition(parts.transpose(1, 0, 2).reshape(n_beats, -1)),
-        *_repetition(_unit(pitches).T),
+        *_repetition(_unit(chords).T),
         *(float(np.mean(strokes[a] * strokes[b])) for a, b in drums),
-        *np.log((changes.mean(axis=1) + 0.01) / (between.mean(axis=1) + 0.01)),
+        *np.log((changes + 0.01).mean(axis=1) / (between + 0.01).mean(axis=1)),
         *_pace(onsets, beats),
     ]
     return Hypothesis(beats, np.array(description), strokes)
@@ -242,13 +243,19 @@ def _profile(parts: Table) -> Table:
     return profile
 
 
-def _chord_changes(chroma: Table) -> Table:
-    """How much one beat, and two beats, differ from those before, (2, n_beats), 0 to 1."""
-    changes = np.zeros((2, chroma.shape[1]))
-    one, two = _unit(chroma), _unit(chroma[:, :-1] + chroma[:, 1:])
-    changes[0, 1:] = 1.0 - (one[:, 1:] * one[:, :-1]).sum(axis=0)
-    changes[1, 2:-1] = 1.0 - (two[:, 2:] * two[:, :-2]).sum(axis=0)
-    return changes
+def _changes(chroma: Table) -> Table:
+    """Return how much the next one to four beats differ from as many before, (4, n_beats)."""
+    n_beats = chroma.shape[1]
+    sums = np.pad(np.cumsum(chroma, axis=1), ((0, 0), (1, 0)))
+    changes = []
+    for span in _SPANS:
+        means = _unit(sums[:, span:] - sums[:, :-span])
+        differences = 1.0 - (means[:, span:] * means[:, :-span]).sum(axis=0)
+        # Where there are too few beats on either side, nothing is known: the mean.
+        change = np.full(n_beats, differences.mean())
+        change[span : span + len(differences)] = differences
+        changes.append(change[:n_beats])
+    return np.stack(changes)
 
 
 def _unit(vectors: Table) -> Table:
