@@ -3,10 +3,11 @@
     python tests/benchmarks/metre.py [--seeds 24] [--half held-out] [--json FILE]
     python tests/benchmarks/metre.py --fit training/corpus/recordings/fitted.npz [--seeds 30]
 
-The pieces last thirty seconds: nine patterns written by code, two loops of the studio for each
-seed, and the recorded loops of Sonic Pi at three speeds (see metre_music.py). Even seeds and the
-sound font TimGM6mb are for tuning; odd seeds, the font FluidR3 and the recorded loops were never
-tuned on. --fit uses the tuning half alone. Fonts and loops come from Debian (see music.py).
+The pieces last thirty seconds: nine patterns written by code, one of five patterns on drums alone,
+two loops of the studio for each seed, and the recorded loops of Sonic Pi at three speeds (see
+metre_music.py). Even seeds and the sound font TimGM6mb are for tuning; odd seeds, the font FluidR3
+and the recorded loops were never tuned on. --fit uses the tuning half alone. Fonts and loops come
+from Debian (see music.py).
 """
 
 import json
@@ -19,7 +20,16 @@ import click
 import metre_fit
 import music
 import numpy as np
-from metre_music import LOOPS, PATTERNS, SPEEDS, Piece, pattern_piece, recorded_piece, studio_piece
+from metre_music import (
+    LOOPS,
+    PATTERNS,
+    SPEEDS,
+    Piece,
+    drum_piece,
+    pattern_piece,
+    recorded_piece,
+    studio_piece,
+)
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -56,6 +66,7 @@ def pieces(half: str, n_seeds: int) -> Iterator[Piece]:
     for seed in range(half == "held-out", 2 * n_seeds, 2):
         for name in PATTERNS:
             yield pattern_piece(name, seed, font)
+        yield drum_piece(seed, font)
         yield studio_piece(seed)
         yield studio_piece(seed + SECOND_STUDIO_SEED)
     if half == "held-out":
@@ -131,7 +142,7 @@ def _share(right) -> str:
 @click.option("--json", "results", type=click.Path(path_type=Path), help="Write all verdicts.")
 def main(half: str, n_seeds: int, weights: Path | None, results: Path | None) -> None:
     """Run the evaluation or the fit."""
-    rendered = track(pieces("tuning" if weights else half, n_seeds), "pieces", n_seeds * 11)
+    rendered = track(pieces("tuning" if weights else half, n_seeds), "pieces", n_seeds * 12)
     if weights:
         np.savez(weights, **metre_fit.fit([metre_fit.describe(piece) for piece in rendered]))
         return

@@ -17,7 +17,7 @@ from training.corpus.recordings.metre import METRES, Hypothesis, find_hypotheses
 from training.corpus.recordings.onsets import find_onsets
 
 SAME_TEMPO, SAME_BEAT, SAME_BAR_SECONDS = 0.04, 0.12, 0.09
-METRE_PENALTY, BAR_PENALTY, KEY_PENALTY = 3e-3, 1e-3, 1e-3
+METRE_PENALTY, BAR_PENALTY, KEY_PENALTY = 1e-2, 1e-3, 1e-3
 
 
 @dataclass(frozen=True)

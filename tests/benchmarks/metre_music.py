@@ -352,10 +352,19 @@ PATTERNS = {
     "arpeggio": Pattern(arpeggios, 60, 130),
     "bossa": Pattern(bossa, 110, 160),
 }
+DRUM_PATTERNS = ("boom-bap", "four on the floor", "backbeat", "swing", "bossa")
+DRUM_CHANNEL, DRUM_SEED = 9, 2000
 BEATS_PER_BAR = {"4/4": 4, "3/4": 3, "6/8": 2}
 
 
-def pattern_piece(name: str, seed: int, font: Path) -> Piece:
+def drum_piece(seed: int, font: Path) -> Piece:
+    """Write a piece in one of five patterns and play its drums alone."""
+    name = DRUM_PATTERNS[seed // 2 % len(DRUM_PATTERNS)]
+    piece = pattern_piece(name, seed + DRUM_SEED, font, drums_alone=True)
+    return replace(piece, name=f"drums alone {seed}", signature=None)
+
+
+def pattern_piece(name: str, seed: int, font: Path, *, drums_alone: bool = False) -> Piece:
     """Write and play a piece in a pattern."""
     pattern = PATTERNS[name]
     rng = np.random.default_rng([seed, list(PATTERNS).index(name)])
@@ -377,6 +386,8 @@ def pattern_piece(name: str, seed: int, font: Path) -> Piece:
     n_bars = int(np.ceil((SECONDS + 4.0) * tempo / 60.0 / m / 4) * 4) + 4
     score = Score(rng, tonic, mode, m, swung)
     pattern.write(score, n_bars)
+    if drums_alone:
+        score.events = [event for event in score.events if event[2] == DRUM_CHANNEL]
     drift, phase = float(rng.choice([0.0, 0.0, 0.01])), rng.uniform(0, 2 * np.pi)
     beats = np.arange(n_bars * m + 1)
     lengths = 60.0 / tempo * (1.0 + drift * np.sin(2 * np.pi * beats / 48.0 + phase))

@@ -186,7 +186,8 @@ def _autocorrelation(envelope: Curve) -> Curve:
 def _subdivided(beats: NDArray[np.int64]) -> Table:
     """Return the twelfths from the first beat to the last, (12 * (n_beats - 1) + 1,), samples."""
     numbers = np.arange(_N_PARTS * (len(beats) - 1) + 1) / _N_PARTS
-    return np.interp(numbers, np.arange(len(beats)), beats)
+    points: Table = np.interp(numbers, np.arange(len(beats)), beats)
+    return points
 
 
 def _sampled(onsets: Onsets, grid: Table) -> Table:
@@ -259,11 +260,12 @@ def _changes(chroma: Table) -> Table:
 
 
 def _unit(vectors: Table) -> Table:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=0), 1e-9)
+    unit: Table = vectors / np.maximum(np.linalg.norm(vectors, axis=0), 1e-9)
+    return unit
 
 
 def _standardised(values: Table) -> Table:
-    centred = values - values.mean()
+    centred: Table = values - values.mean()
     return centred / max(float(centred.std()), 1e-9)
 
 

@@ -148,9 +148,7 @@ def test_jitter_is_smoothed_and_a_drifting_tempo_is_kept():
     assert np.std(error) < 0.6 * np.std(tracked - drifting)
 
 
-@pytest.mark.parametrize("n_samples", [0, 10, 5000])
-def test_a_very_short_recording_has_no_beats(n_samples):
-    audio = np.zeros(n_samples, dtype=np.float32)
+def test_a_very_short_recording_has_no_beats():
     onsets = Onsets(np.zeros((4, 1), np.float32), np.zeros(1, np.float32))
     assert len(track_beats(onsets, 90.0)) == 0
     assert find_metre(onsets, np.zeros((2, 12, 1), np.float32), keys.HOP) is None
