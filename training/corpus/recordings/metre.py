@@ -196,7 +196,8 @@ def _sampled(onsets: Onsets, grid: Table) -> Table:
 
     curves = np.concatenate([onsets.bands, onsets.all[None]])
     frames = np.clip(np.rint(grid / HOP).astype(int) + 1, 0, curves.shape[1] - 1)
-    return maximum_filter1d(curves, 3, axis=1)[:, frames].astype(np.float64)
+    strongest: Table = maximum_filter1d(curves, 3, axis=1)[:, frames].astype(np.float64)
+    return strongest
 
 
 def _chroma_of_parts(harmony: Curve, columns: Table) -> Table:
