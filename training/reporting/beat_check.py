@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.corpus.format import BEATS_PER_LOOP, MARGIN, SAMPLE_RATE, Audio
+from training.corpus.format import BEATS_PER_LOOP, MARGIN, SAMPLE_RATE
 from training.corpus.reader import Corpus
 from training.reporting.html import data_uri, render
 
@@ -31,9 +31,9 @@ def build(corpus: Corpus) -> str:
     firsts: dict[str, int] = {}
     for number, record in enumerate(corpus.records):
         firsts.setdefault(str(record.provenance.get("path", record.id)), number)
-    order = sorted(firsts, key=lambda name: _certainty(corpus.records[firsts[name]].labels))
+    order = sorted(firsts, key=lambda name: _labels(corpus, firsts[name])["metre_certainty"])
     pieces = [
-        _CheckedPiece(name, corpus.records[firsts[name]].labels, _clicked(corpus, firsts[name]))
+        _CheckedPiece(name, _labels(corpus, firsts[name]), _clicked(corpus, firsts[name]))
         for name in order[:MOST_PIECES]
     ]
     skipped = corpus.header["skipped"]
@@ -48,8 +48,8 @@ def build(corpus: Corpus) -> str:
     )
 
 
-def _certainty(labels: Mapping[str, Any]) -> float:
-    return float(labels.get("metre_certainty", 0.0))
+def _labels(corpus: Corpus, number: int) -> Mapping[str, Any]:
+    return corpus.records[number].labels
 
 
 def _clicked(corpus: Corpus, number: int) -> str:
@@ -58,16 +58,12 @@ def _clicked(corpus: Corpus, number: int) -> str:
 
     beats = np.asarray(corpus.records[number].beats)
     audio = _MUSIC_GAIN * corpus.audio(number)[MARGIN:-MARGIN]
+    time = np.arange(round(_CLICK_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
     for beat in range(BEATS_PER_LOOP):
-        click = _click(_BEAT_HZ if beat % 4 else _BAR_HZ)
+        tone = np.sin(2.0 * np.pi * (_BEAT_HZ if beat % 4 else _BAR_HZ) * time)
+        click = (_CLICK_PEAK * tone * np.exp(-time / 0.006)).astype(np.float32)
         first = round(float(beats[beat]))
         audio[first : first + len(click)] += click[: max(len(audio) - first, 0)]
     file = io.BytesIO()
     soundfile.write(file, np.clip(audio, -1.0, 1.0), SAMPLE_RATE, format="MP3")
     return data_uri("audio/mpeg", file.getvalue())
-
-
-def _click(hertz: float) -> Audio:
-    time = np.arange(round(_CLICK_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
-    tone = _CLICK_PEAK * np.sin(2.0 * np.pi * hertz * time) * np.exp(-time / 0.006)
-    return tone.astype(np.float32)

@@ -80,15 +80,11 @@ class Key:
     @property
     def signature(self) -> int:
         """Tonic of the major key with the same notes, in semitones above C."""
-        return _signature(self.tonic, self.mode)
+        return (self.tonic + (_TO_RELATIVE_MAJOR if self.mode == "minor" else 0)) % 12
 
     def semitones_to(self, signature: int) -> int:
         """Return the shortest way to another signature, -6 to 5."""
         return (signature - self.signature + 6) % 12 - 6
-
-
-def _signature(tonic: int, mode: str) -> int:
-    return (tonic + (_TO_RELATIVE_MAJOR if mode == "minor" else 0)) % 12
 
 
 def find_chroma(audio: Audio) -> Chroma:
@@ -101,7 +97,9 @@ def find_chroma(audio: Audio) -> Chroma:
     padded = np.pad(audio, _N_FFT // 2)
     starts = list(range(0, n_columns, _BLOCK))
     few = starts[:: max(1, len(starts) // _TUNING_BLOCKS)]
-    tuning = _tuning([_peaks(padded, first, n_columns) for first in few])
+    sampled = [_peaks(padded, first, n_columns) for first in few]
+    turns = sum(complex(np.sum(p.strengths * np.exp(2j * np.pi * p.pitches))) for p in sampled)
+    tuning = float(np.angle(turns) / (2.0 * np.pi))
     return np.concatenate(
         [_folded(_peaks(padded, first, n_columns), tuning) for first in starts], axis=2
     )
@@ -121,12 +119,6 @@ def _peaks(padded: Audio, first: int, n_columns: int) -> _Peaks:
     offset = 0.5 * (below - above) / np.minimum(below - 2.0 * peak + above, -1e-12)
     hertz = (rows + low + offset) * (SAMPLE_RATE / _N_FFT)
     return _Peaks(69.0 + 12.0 * np.log2(hertz / 440.0), peak, columns, last - first)
-
-
-def _tuning(blocks: list[_Peaks]) -> float:
-    """Return how far a recording is above A = 440 Hz, -0.5 to 0.5 semitones."""
-    turns = sum(complex(np.sum(b.strengths * np.exp(2j * np.pi * b.pitches))) for b in blocks)
-    return float(np.angle(turns) / (2.0 * np.pi))
 
 
 def _folded(peaks: _Peaks, tuning: float) -> Chroma:

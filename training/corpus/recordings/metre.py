@@ -140,9 +140,11 @@ def find_hypotheses(onsets: Onsets, harmony: Curve, harmony_hop: int) -> Iterato
     for tempo in find_tempos(onsets):
         beats = track_beats(onsets, tempo)
         if len(beats) >= _FEWEST_BEATS:
-            grid = _subdivided(beats)
+            numbers = np.arange(_N_PARTS * (len(beats) - 1) + 1) / _N_PARTS
+            grid: Table = np.interp(numbers, np.arange(len(beats)), beats)
             bands = _sampled(onsets, grid)
-            chroma = _chroma_of_parts(harmony, grid / harmony_hop)
+            columns = np.clip(np.rint(grid / harmony_hop).astype(int), 0, harmony.shape[2] - 1)
+            chroma = harmony.reshape(24, -1)[:, columns].astype(np.float64)
             for shift in (0, _N_PARTS // 2, _N_PARTS // 3, 2 * _N_PARTS // 3):
                 yield _described(onsets, grid[shift:], bands[:, shift:], chroma[:, shift:])
 
@@ -159,17 +161,14 @@ def find_tempos(onsets: Onsets) -> list[float]:
     tempos: list[float] = []
     for ratio in _RATIOS:
         for lag in strongest:
-            tempo = ratio * 60.0 * SAMPLE_RATE / (HOP * _between_lags(similarity, int(lag)))
+            before, peak, after = similarity[lag - 1 : lag + 2].tolist()
+            # Where a parabola through a peak and its neighbours is highest.
+            period = lag + 0.5 * (before - after) / min(before - 2.0 * peak + after, -1e-9)
+            tempo = float(ratio * 60.0 * SAMPLE_RATE / (HOP * period))
             is_new = all(abs(tempo / other - 1.0) > _SAME_TEMPO for other in tempos)
             if _SLOWEST_BPM <= tempo <= _FASTEST_BPM and is_new:
                 tempos.append(tempo)
     return tempos
-
-
-def _between_lags(similarity: Curve, lag: int) -> float:
-    """Return where a parabola through a peak and its neighbours is highest."""
-    before, peak, after = (float(similarity[lag + step]) for step in (-1, 0, 1))
-    return lag + 0.5 * (before - after) / min(before - 2.0 * peak + after, -1e-9)
 
 
 def _autocorrelation(envelope: Curve) -> Curve:
@@ -183,13 +182,6 @@ def _autocorrelation(envelope: Curve) -> Curve:
     return (similarity / overlap / max(float(similarity[0]) / len(flat), 1e-9)).astype(np.float32)
 
 
-def _subdivided(beats: NDArray[np.int64]) -> Table:
-    """Return the twelfths from the first beat to the last, (12 * (n_beats - 1) + 1,), samples."""
-    numbers = np.arange(_N_PARTS * (len(beats) - 1) + 1) / _N_PARTS
-    points: Table = np.interp(numbers, np.arange(len(beats)), beats)
-    return points
-
-
 def _sampled(onsets: Onsets, grid: Table) -> Table:
     """Return the strongest onset within a frame and a half of every part, (n_bands, n_parts)."""
     from scipy.ndimage import maximum_filter1d
@@ -198,12 +190,6 @@ def _sampled(onsets: Onsets, grid: Table) -> Table:
     frames = np.clip(np.rint(grid / HOP).astype(int) + 1, 0, curves.shape[1] - 1)
     strongest: Table = maximum_filter1d(curves, 3, axis=1)[:, frames].astype(np.float64)
     return strongest
-
-
-def _chroma_of_parts(harmony: Curve, columns: Table) -> Table:
-    """Return the chroma at every part of a beat, (24, n_parts): first the bass, then the rest."""
-    nearest = np.clip(np.rint(columns).astype(int), 0, harmony.shape[2] - 1)
-    return harmony.reshape(24, -1)[:, nearest].astype(np.float64)
 
 
 # -- what speaks for a hypothesis -----------------------------------------------------------
@@ -216,8 +202,9 @@ def _described(onsets: Onsets, grid: Table, bands: Table, chroma: Table) -> Hypo
     changes = _changes(chords)
     between = _changes(_by_beats(chroma[12:], n_beats - 1, _N_PARTS // 2).mean(axis=2))
     beats = np.rint(grid[: n_beats * _N_PARTS + 1 : _N_PARTS]).astype(np.int64)
-    curves = [*parts[:, :, 0], *parts[:, :, _N_PARTS // 2], *changes, *_changes(bass)]
-    strokes = np.stack([_standardised(curve) for curve in curves])
+    curves = np.stack([*parts[:, :, 0], *parts[:, :, _N_PARTS // 2], *changes, *_changes(bass)])
+    centred = curves - curves.mean(axis=1, keepdims=True)
+    strokes = centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-9)
     drums = ((0, 1), (0, 2), (0, 3), (1, 2))  # pairs of bands
     description = [
         *_profile(parts).ravel(),
@@ -263,11 +250,6 @@ def _changes(chroma: Table) -> Table:
 def _unit(vectors: Table) -> Table:
     unit: Table = vectors / np.maximum(np.linalg.norm(vectors, axis=0), 1e-9)
     return unit
-
-
-def _standardised(values: Table) -> Table:
-    centred: Table = values - values.mean()
-    return centred / max(float(centred.std()), 1e-9)
 
 
 def _repetition(rows: Table) -> list[float]:
