@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.corpus.format import SAMPLE_RATE, Audio
 from training.corpus.recordings.beats import BARS_PER_LOOP
 
-CLEAR_METRE = 0.5
+CLEAR_METRE = 0.6
 """Least certainty of a metre that is not doubtful."""
 CLEAR_KEY = 0.2
 """Least margin of a key that is not doubtful."""
