@@ -273,22 +273,17 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
     chroma = keys.find_chroma(recording.audio)
     analysis = _analyse(job, recording, keys.find_key(chroma))
     n_segments = 0
-    refused_metres: set[str] = set()
+    metre_faults: list[str] = []  # each is named once in a piece
     for segment in rhythm.find_segments(recording.audio, chroma, keys.HOP):
-        metre_fault = job.selection.find_fault(segment.metre, segment.certainty)
-        if metre_fault:
-            if metre_fault not in refused_metres:  # one line for the piece
-                skips.append(Skip(name, metre_fault, _seconds(segment.beats[0])))
-            refused_metres.add(metre_fault)
-            n_segments += 1
-            continue
         fault = _find_gap(recording, segment.beats) or find_fault(
             recording.audio, segment.beats, segment.clarity, recording.clipped
         )
-        if fault:
-            skips.append(Skip(name, fault, _seconds(segment.beats[0])))
-        else:
+        why = fault or job.selection.find_fault(segment.metre, segment.certainty)
+        if why is None:
             yield _loop(job, analysis, segment, n_segments)
+        elif why not in metre_faults:
+            skips.append(Skip(name, why, _seconds(segment.beats[0])))
+            metre_faults += [] if fault else [why]
         n_segments += 1
     if n_segments == 0:
         fewer = f"fewer than {BEATS_PER_LOOP} steady beats in {seconds:.1f} s"

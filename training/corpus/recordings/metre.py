@@ -23,7 +23,7 @@ METRES: Mapping[str, int] = {"4/4": 4, "3/4": 3, "6/8": 2}
 """Beats of a bar by metre; the beat of 6/8 is three eighths."""
 
 _RATIOS = (1.0, 1 / 2, 2.0, 1 / 3, 3.0, 2 / 3, 3 / 2, 3 / 4, 4 / 3)
-_SLOWEST_BPM, _FASTEST_BPM = 38.0, 190.0
+_SLOWEST_BPM, _FASTEST_BPM = 38.0, 176.0  # of the music that the weights were fitted to
 _N_PULSES = 4  # of the strongest pulses, the ratios are tried
 _SAME_TEMPO = 0.035
 _N_PARTS = 12  # of a beat: both sixteenths and triplets fall on some
