@@ -76,7 +76,7 @@ class _Job(NamedTuple):
     shard: int
     piece: Piece
     signature: int | None
-    selection: Selection
+    selection: Selection = FOUR_FOUR
 
 
 class _PieceAnalysis(NamedTuple):

@@ -26,6 +26,7 @@ _RATIOS = (1.0, 1 / 2, 2.0, 1 / 3, 3.0, 2 / 3, 3 / 2, 3 / 4, 4 / 3)
 _SLOWEST_BPM, _FASTEST_BPM = 38.0, 176.0  # of the music that the weights were fitted to
 _N_PULSES = 4  # of the strongest pulses, the ratios are tried
 _SAME_TEMPO = 0.035
+_SAME_PLACE = 0.1  # of a beat
 _N_PARTS = 12  # of a beat: both sixteenths and triplets fall on some
 _LAGS = (1, 2, 3, 4, 6, 8, 12, 16)
 _PERIODS = (2, 3, 4, 6, 8)
@@ -107,8 +108,17 @@ def find_metre(onsets: Onsets, harmony: Curve, harmony_hop: int) -> Metre | None
     odds = np.exp(scores - scores.max())
     number, metre = np.unravel_index(int(np.argmax(odds)), odds.shape)
     name, best = list(METRES)[metre], hypotheses[number]
-    certainty = float(odds[number, metre] / odds.sum())
+    # Tempos that lead the tracker to the same beats are one hypothesis.
+    alike = [_share_beats(best, hypothesis) for hypothesis in hypotheses]
+    certainty = float(odds[alike, metre].sum() / odds.sum())
     return Metre(name, best.beats, best.strokes, certainty)
+
+
+def _share_beats(one: Hypothesis, other: Hypothesis) -> bool:
+    positions = np.interp(other.beats, one.beats, np.arange(len(one.beats)))
+    apart = float(np.median(np.abs(positions - np.rint(positions))))
+    ratio = other.tempo_bpm / one.tempo_bpm
+    return apart < _SAME_PLACE and abs(ratio - 1.0) < _SAME_TEMPO
 
 
 def tempo_scores(hypothesis: Hypothesis) -> Table:
