@@ -39,6 +39,24 @@ def song(n_bars, bpm=90.0, *, semitones=0, lead_seconds=0.0, sample_rate=SAMPLE_
     return audio.astype(np.float32)
 
 
+def waltz(n_bars, bpm=110.0, *, sample_rate=SAMPLE_RATE):
+    """Kick and bass on one, a chord and a brush on two and three, (n_samples,)."""
+    rng = np.random.default_rng(1)
+    beat = 60.0 / bpm
+    audio = 1e-4 * rng.standard_normal(round(3 * n_bars * beat * sample_rate))
+    for bar in range(n_bars):
+        chord = CHORDS[bar % len(CHORDS)]
+        for number in range(3):
+            start = round((3 * bar + number) * beat * sample_rate)
+            if number == 0:
+                _add(audio, start, _kick(sample_rate))
+                _add(audio, start, 2.0 * _chord((chord[0] - 12,), 0, 2 * beat, sample_rate))
+            else:
+                _add(audio, start, _chord(chord, 0, beat, sample_rate))
+                _add(audio, start, 0.3 * _snare(sample_rate, rng))
+    return audio.astype(np.float32)
+
+
 def _add(audio, start, sound):
     fitting = sound[: len(audio) - start]
     audio[start : start + len(fitting)] += fitting

@@ -36,6 +36,28 @@ _KEY = click.option(
     metavar="NOTE",
     help="Move every piece to this major key or its relative minor, such as C or Eb.",
 )
+_METRES = click.option(
+    "--metre",
+    "metres",
+    multiple=True,
+    type=click.Choice(["4/4", "3/4", "6/8"]),
+    default=["4/4"],
+    show_default=True,
+    help="Take music of this metre; others are left out by name. May be given several times.",
+)
+_KEEP_DOUBTFUL = click.option(
+    "--keep-doubtful",
+    is_flag=True,
+    help="Also take pieces whose metre or (with --key) key is uncertain.",
+)
+_CHECK = click.option(
+    "--check",
+    "check_page",
+    metavar="PAGE.html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page that plays a loop of each piece with clicks on its beats, the least certain "
+    "first.",
+)
 
 
 @click.group()
@@ -109,14 +131,34 @@ def studio(
 @click.argument("music", type=click.Path(path_type=Path))
 @_OUT
 @_KEY
+@_METRES
+@_KEEP_DOUBTFUL
+@_CHECK
 @_WORKERS
-def folder(music: Path, directory: Path, key: str | None, n_workers: int) -> None:
+def folder(
+    music: Path,
+    directory: Path,
+    key: str | None,
+    metres: tuple[str, ...],
+    keep_doubtful: bool,
+    check_page: Path | None,
+    n_workers: int,
+) -> None:
     """Cut a folder of MUSIC (mp3, ogg, flac, wav, aiff, m4a) into loops of sixteen beats."""
     from training.corpus.recordings.folder import write_folder_corpus
+    from training.corpus.recordings.rejection import Selection
 
     with _reported(directory, "files") as on_progress:
-        write_folder_corpus(directory, music, key=key, n_workers=n_workers, on_progress=on_progress)
+        write_folder_corpus(
+            directory,
+            music,
+            key=key,
+            selection=Selection(metres, keep_doubtful),
+            n_workers=n_workers,
+            on_progress=on_progress,
+        )
     _print_skipped(directory)
+    _write_check_page(directory, check_page)
 
 
 @corpus.command()
@@ -144,6 +186,9 @@ def folder(music: Path, directory: Path, key: str | None, n_workers: int) -> Non
 )
 @_OUT
 @_KEY
+@_METRES
+@_KEEP_DOUBTFUL
+@_CHECK
 @_WORKERS
 def fma(
     archive: Path,
@@ -152,6 +197,9 @@ def fma(
     licences: str,
     directory: Path,
     key: str | None,
+    metres: tuple[str, ...],
+    keep_doubtful: bool,
+    check_page: Path | None,
     n_workers: int,
 ) -> None:
     """Cut tracks of the Free Music Archive into loops of sixteen beats.
@@ -159,6 +207,7 @@ def fma(
     FMA_DIR holds fma_metadata and the folder of the subset, as published.
     """
     from training.corpus.recordings.fma import write_fma_corpus
+    from training.corpus.recordings.rejection import Selection
 
     with _reported(directory, "files") as on_progress:
         write_fma_corpus(
@@ -168,10 +217,12 @@ def fma(
             genres=genres,
             licences=[name.strip() for name in licences.split(",") if name.strip()],
             key=key,
+            selection=Selection(metres, keep_doubtful),
             n_workers=n_workers,
             on_progress=on_progress,
         )
     _print_skipped(directory)
+    _write_check_page(directory, check_page)
 
 
 @contextmanager
@@ -213,3 +264,14 @@ def _print_skipped(directory: Path, n_shown: int = 5) -> None:
         say(f"  {entry['path']}: {entry['reason']}")
     if len(skipped) > n_shown:
         say(f"  and {len(skipped) - n_shown} more")
+
+
+def _write_check_page(directory: Path, page: Path | None) -> None:
+    if page is None:
+        return
+    from training.corpus.reader import Corpus
+    from training.reporting.beat_check import build
+    from training.reporting.html import write_text
+
+    n_bytes = write_text(page, build(Corpus.open(directory)))
+    say(f"{page}: {n_bytes / 1e6:.1f} MB, the least certain pieces first")

@@ -1,50 +1,27 @@
-"""The beats and bars of a recording, and how steady they are.
-
-librosa's tracker (Ellis, "Beat Tracking by Dynamic Programming", 2007) with a high tightness: it
-weighs onsets against an even tempo, and at its default tightness it jumps wherever a bar is quiet.
-Bars are assumed to have four beats. The first of them is where the low frequencies have an onset
-(kick, bass) and where the harmony changes.
-"""
+"""The loops of a recording: sixteen beats from a bar line, and how steady their pulse is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.corpus.format import BEATS_PER_LOOP, SAMPLE_RATE, Audio
+from training.corpus.recordings.metre import Metre, find_metre
+from training.corpus.recordings.onsets import HOP, Curve, Onsets, find_onsets
 
-BEATS_PER_BAR = 4
-HOP = 256
-"""Samples from one frame of the onset envelope to the next."""
+BARS_PER_LOOP = 4
 
-_TRACKER_DELAY = 3 * HOP // 2  # how late librosa's beats fall on clicks, measured
-_TIGHTNESS = 1600.0  # librosa's own is 100
-_LIKELY_BPM = 90.0  # between an octave too fast and one too slow, prefer what is near
 _PIECE_SAMPLES = 300 * SAMPLE_RATE  # beats are tracked five minutes at a time, to bound memory
 _JUMP = 0.15  # largest departure of an interval from the median of its piece
-_N_MELS, _N_LOW_MELS = 128, 5  # the lowest five reach up to 150 Hz
-_N_FFT = 2048
-_BLOCK_FRAMES = 4096
 _SLOW_FRAMES, _LOUD_PERCENTILE = 200, 98.0
 # Least movement of the onset envelope of music with a beat, root mean square [dB a frame, mean of
 # the bands]. Steady tones, mains hum and held chords move by .02 at most, noise, vibrato and
 # beating tones by .05; pads without attack by .06, the studio's loops by .1 or more, drums by .4 or
 # more.
 _LEAST_MOVEMENT_DB = 0.06
-
-Curve = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Onsets:
-    """Onset strength in every frame of `HOP` samples, over all bands and below 150 Hz."""
-
-    all: Curve  # (n_frames,)
-    low: Curve  # (n_frames,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,90 +31,52 @@ class Segment:
     Attributes
     ----------
     beats
-        (BEATS_PER_LOOP + 1,), samples.
+        (BEATS_PER_LOOP + 1,), samples. In 4/4 these are four bars. In 6/8 a beat is three eighths,
+        so they are eight bars. In 3/4 they divide four bars into sixteen equal parts.
+    metre
+        "4/4", "3/4" or "6/8".
+    certainty
+        Of tempo and metre, see `training.corpus.recordings.metre.Metre`.
     clarity
         See `pulse_clarity`.
     """
 
     beats: NDArray[np.int64]
+    metre: str
+    certainty: float
     clarity: float
 
 
-def find_onsets(audio: Audio) -> Onsets:
-    """Return the onset envelopes of a recording, each (n_frames,)."""
-    import librosa
-
-    # The mean over the bands, not librosa's median: with few instruments playing, most bands
-    # are empty, and their median is 0.
-    low, high = librosa.onset.onset_strength_multi(
-        S=librosa.power_to_db(_mel_spectrogram(audio)),
-        sr=SAMPLE_RATE,
-        hop_length=HOP,
-        aggregate=np.mean,
-        channels=[0, _N_LOW_MELS, _N_MELS],
-    )
-    share = _N_LOW_MELS / _N_MELS
-    return Onsets(all=share * low + (1.0 - share) * high, low=low)
-
-
-def _mel_spectrogram(audio: Audio) -> Curve:
-    """Return librosa's mel power spectrogram, (n_mels, n_frames), in little memory."""
-    import librosa
-
-    padded = np.pad(audio, _N_FFT // 2)
-    n_frames = 1 + len(audio) // HOP
-    blocks = [
-        librosa.feature.melspectrogram(
-            y=padded[first * HOP : (min(first + _BLOCK_FRAMES, n_frames) - 1) * HOP + _N_FFT],
-            sr=SAMPLE_RATE,
-            n_fft=_N_FFT,
-            hop_length=HOP,
-            n_mels=_N_MELS,
-            fmax=SAMPLE_RATE / 2,
-            center=False,
-        )
-        for first in range(0, n_frames, _BLOCK_FRAMES)
-    ]
-    return np.concatenate(blocks, axis=1)
-
-
 def find_segments(audio: Audio, harmony: Curve, harmony_hop: int) -> Iterator[Segment]:
-    """Yield every sixteen beats in a row that start with a bar, without overlap.
+    """Yield every loop of sixteen beats that starts with a bar, without overlap.
 
     Parameters
     ----------
     audio
         (n_samples,) at `SAMPLE_RATE`.
     harmony
-        Chroma, (12, n), one column every `harmony_hop` samples.
+        Chroma, (2, 12, n), bass and the rest, one column every `harmony_hop` samples.
     """
     for first in range(0, len(audio), _PIECE_SAMPLES):
-        piece = audio[first : first + _PIECE_SAMPLES]
-        onsets = find_onsets(piece)
-        for run in steady_runs(track_beats(piece, onsets)):
-            chroma = beat_chroma(harmony, (run + first) // harmony_hop)
-            downbeat = find_downbeat(run, onsets, chroma)
-            for number in range(downbeat, len(run) - BEATS_PER_LOOP, BEATS_PER_LOOP):
-                beats = run[number : number + BEATS_PER_LOOP + 1]
-                yield Segment(first + beats, pulse_clarity(onsets, beats))
+        onsets = find_onsets(audio[first : first + _PIECE_SAMPLES])
+        metre = find_metre(onsets, harmony[:, :, first // harmony_hop :], harmony_hop)
+        if metre is not None:
+            for beats in _loops(metre):
+                clarity = pulse_clarity(onsets, beats)
+                yield Segment(first + beats, metre.name, metre.certainty, clarity)
 
 
-def track_beats(audio: Audio, onsets: Onsets) -> NDArray[np.int64]:
-    """Return the samples on which the beats fall."""
-    import librosa
-
-    if len(audio) < SAMPLE_RATE or not onsets.all.any():
-        return np.zeros(0, dtype=np.int64)
-    beats = librosa.beat.beat_track(
-        onset_envelope=onsets.all,
-        sr=SAMPLE_RATE,
-        hop_length=HOP,
-        start_bpm=_LIKELY_BPM,
-        tightness=_TIGHTNESS,
-        trim=False,
-        units="samples",
-    )[1]
-    return np.unique(np.maximum(np.asarray(beats, dtype=np.int64) - _TRACKER_DELAY, 0))
+def _loops(metre: Metre) -> Iterator[NDArray[np.int64]]:
+    """Yield the sixteen beats of every loop, (BEATS_PER_LOOP + 1,), samples."""
+    n_beats = 3 * BARS_PER_LOOP if metre.name == "3/4" else BEATS_PER_LOOP
+    parts = np.linspace(0.0, n_beats, BEATS_PER_LOOP + 1)
+    position = 0
+    for run in steady_runs(metre.beats):
+        downbeat = metre.first_downbeat(position, position + len(run) - 1)
+        for number in range(downbeat, len(run) - n_beats, n_beats):
+            beats = np.interp(parts, np.arange(n_beats + 1), run[number : number + n_beats + 1])
+            yield np.rint(beats).astype(np.int64)
+        position += len(run)
 
 
 def steady_runs(beats: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -147,56 +86,6 @@ def steady_runs(beats: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         return []
     jumps = np.flatnonzero(np.abs(intervals / np.median(intervals) - 1.0) > _JUMP)
     return np.split(beats, jumps + 1)
-
-
-def beat_chroma(harmony: Curve, columns: NDArray[np.int64]) -> Curve:
-    """Return the mean chroma from every beat to the next, each of length one, (12, n_beats - 1)."""
-    last = harmony.shape[1] - 1
-    spans = [(min(a, last), max(min(b, last), min(a, last) + 1)) for a, b in pairwise(columns)]
-    means = np.stack([harmony[:, a:b].mean(axis=1) for a, b in spans], axis=1) if spans else None
-    if means is None:
-        return np.zeros((12, 0), dtype=np.float32)
-    lengths = np.maximum(np.linalg.norm(means, axis=0), 1e-9)
-    unit: Curve = (means / lengths).astype(np.float32)
-    return unit
-
-
-def find_downbeat(beats: NDArray[np.int64], onsets: Onsets, chroma: Curve) -> int:
-    """Return which of the first four beats begins a bar.
-
-    Parameters
-    ----------
-    beats
-        (n_beats,), samples.
-    chroma
-        (12, n_beats - 1), from `beat_chroma`.
-    """
-    if len(beats) < 2 * BEATS_PER_BAR:
-        return 0
-    evidence = _standardised(_low_strokes(beats, onsets)) + _standardised(_chord_changes(chroma))
-    return int(np.argmax([evidence[phase::BEATS_PER_BAR].mean() for phase in range(BEATS_PER_BAR)]))
-
-
-def _low_strokes(beats: NDArray[np.int64], onsets: Onsets) -> Curve:
-    """Strength of the low-frequency onset around every beat, (n_beats,)."""
-    frames = (beats + _TRACKER_DELAY) // HOP
-    around = frames[:, None] + np.arange(-3, 4)
-    strokes: Curve = onsets.low[np.clip(around, 0, len(onsets.low) - 1)].max(axis=1)
-    return strokes
-
-
-def _chord_changes(chroma: Curve) -> Curve:
-    """How much the two beats from here differ from the two before, (n_beats,), in 0 to 1."""
-    changes = np.zeros(chroma.shape[1] + 1, dtype=np.float32)
-    pairs = chroma[:, :-1] + chroma[:, 1:]
-    pairs = pairs / np.maximum(np.linalg.norm(pairs, axis=0), 1e-9)
-    changes[2 : 2 + max(pairs.shape[1] - 2, 0)] = 1.0 - (pairs[:, :-2] * pairs[:, 2:]).sum(axis=0)
-    return changes
-
-
-def _standardised(values: Curve) -> Curve:
-    centred: Curve = values - values.mean()
-    return centred / max(float(centred.std()), 1e-9)
 
 
 def pulse_clarity(onsets: Onsets, beats: NDArray[np.int64]) -> float:

@@ -30,7 +30,7 @@ from training.corpus.recordings import beats as rhythm
 from training.corpus.recordings import keys
 from training.corpus.recordings.audio_files import Recording, Tags, decode, read_tags
 from training.corpus.recordings.guarded import longest_seconds
-from training.corpus.recordings.rejection import find_fault
+from training.corpus.recordings.rejection import CLEAR_KEY, FOUR_FOUR, Selection, find_fault
 from training.corpus.recordings.splits import LoopOrigin, choose_held_out
 from training.corpus.records import n_loops_written, read_records, remove_shard
 from training.corpus.writer import (
@@ -48,7 +48,6 @@ PEAK_LIMIT = 0.92
 # Below is rumble or an offset, which no speaker plays and every level measurement includes.
 LOWEST_HZ = 20.0
 
-_CLEAR_KEY = 0.02  # below this margin a key is uncertain, and its piece is not transposed
 _SHORTEST_SAMPLES = keys.HOP * 8
 
 
@@ -77,6 +76,7 @@ class _Job(NamedTuple):
     shard: int
     piece: Piece
     signature: int | None
+    selection: Selection = FOUR_FOUR
 
 
 class _PieceAnalysis(NamedTuple):
@@ -100,6 +100,7 @@ def write_recordings(
     parameters: Mapping[str, Any],
     refused: Sequence[Skip] = (),
     key: str | None = None,
+    selection: Selection = FOUR_FOUR,
     n_workers: int = 0,
     on_progress: Callable[[int, int], None] = lambda n_done, n_pieces: None,
 ) -> None:
@@ -119,6 +120,8 @@ def write_recordings(
         What was left out before.
     key
         Major key to transpose every piece to (its relative minor counts as the same); None: none.
+    selection
+        Which metres to take, and whether to take what is doubtful.
     n_workers
         Number of processes, which does not change a sample; 0: this process, which then ends with
         a file that crashes a decoder.
@@ -132,9 +135,12 @@ def write_recordings(
     """
     signature = _signature(key)
     listing = {"n_files": len(pieces), "listing": _listing(pieces), "key": key}
+    listing |= {"metres": list(selection.metres), "keep_doubtful": selection.keeps_doubtful}
     begin(directory, source, {**parameters, **listing})
     remove_leftovers(directory)
-    jobs = [_Job(directory, shard, piece, signature) for shard, piece in enumerate(pieces)]
+    jobs = [
+        _Job(directory, shard, piece, signature, selection) for shard, piece in enumerate(pieces)
+    ]
     missing = [job for job in jobs if n_loops_written(directory, job.shard) is None]
     n_done = len(jobs) - len(missing)
     on_progress(n_done, len(jobs))
@@ -267,14 +273,17 @@ def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
     chroma = keys.find_chroma(recording.audio)
     analysis = _analyse(job, recording, keys.find_key(chroma))
     n_segments = 0
+    metre_faults: list[str] = []  # each is named once in a piece
     for segment in rhythm.find_segments(recording.audio, chroma, keys.HOP):
         fault = _find_gap(recording, segment.beats) or find_fault(
             recording.audio, segment.beats, segment.clarity, recording.clipped
         )
-        if fault:
-            skips.append(Skip(name, fault, _seconds(segment.beats[0])))
-        else:
+        why = fault or job.selection.find_fault(segment.metre, segment.certainty)
+        if why is None:
             yield _loop(job, analysis, segment, n_segments)
+        elif why not in metre_faults:
+            skips.append(Skip(name, why, _seconds(segment.beats[0])))
+            metre_faults += [] if fault else [why]
         n_segments += 1
     if n_segments == 0:
         fewer = f"fewer than {BEATS_PER_LOOP} steady beats in {seconds:.1f} s"
@@ -293,8 +302,12 @@ def _find_gap(recording: Recording, beats: NDArray[np.int64]) -> str | None:
 
 def _analyse(job: _Job, recording: Recording, key: keys.Key) -> _PieceAnalysis:
     semitones = 0 if job.signature is None else key.semitones_to(job.signature)
-    if job.signature is not None and key.margin < _CLEAR_KEY:
-        raise CorpusError(f"in no clear key ({key.name} by {key.margin:.3f}), so not transposed")
+    is_doubtful = job.signature is not None and key.margin < CLEAR_KEY
+    if is_doubtful and not job.selection.keeps_doubtful:
+        raise CorpusError(
+            f"in no clear key ({key.name} by {key.margin:.2f}, at least {CLEAR_KEY} expected), so "
+            "not transposed; --keep-doubtful keeps it"
+        )
     with job.piece.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     tags = job.piece.tags or read_tags(job.piece.path)
@@ -318,6 +331,8 @@ def _loop(
         held_out=False,
         labels={
             "tempo_bpm": round(rhythm.tempo_bpm(grid), 2),
+            "metre": segment.metre,
+            "metre_certainty": round(segment.certainty, 3),
             "pulse_clarity": round(segment.clarity, 3),
             "recorded_key": analysis.key.name,
             "key_margin": round(analysis.key.margin, 3),

@@ -21,6 +21,7 @@ from training.corpus.format import CorpusError
 from training.corpus.recordings.audio_files import Tags
 from training.corpus.recordings.corpus_writer import Piece, Skip, write_recordings
 from training.corpus.recordings.licences import CODES, is_allowed
+from training.corpus.recordings.rejection import FOUR_FOUR, Selection
 
 SUBSETS = ("small", "medium", "large", "full")
 """In order of size; "full" has the tracks of "large", whole instead of thirty seconds each."""
@@ -75,6 +76,7 @@ def write_fma_corpus(
     genres: Sequence[str],
     licences: Sequence[str] = (),
     key: str | None = None,
+    selection: Selection = FOUR_FOUR,
     n_workers: int = 0,
     on_progress: Callable[[int, int], None] = lambda n_done, n_files: None,
 ) -> None:
@@ -112,6 +114,7 @@ def write_fma_corpus(
         },
         refused=chosen.refused,
         key=key,
+        selection=selection,
         n_workers=n_workers,
         on_progress=on_progress,
     )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from training.corpus.format import CorpusError
 from training.corpus.recordings.audio_files import SUFFIXES, readable
 from training.corpus.recordings.corpus_writer import Piece, Skip, write_recordings
+from training.corpus.recordings.rejection import FOUR_FOUR, Selection
 
 
 def write_folder_corpus(
@@ -18,6 +19,7 @@ def write_folder_corpus(
     music: Path,
     *,
     key: str | None = None,
+    selection: Selection = FOUR_FOUR,
     n_workers: int = 0,
     on_progress: Callable[[int, int], None] = lambda n_done, n_files: None,
 ) -> None:
@@ -39,6 +41,7 @@ def write_folder_corpus(
         parameters={"folder": str(music.resolve())},
         refused=files.refused,
         key=key,
+        selection=selection,
         n_workers=n_workers,
         on_progress=on_progress,
     )

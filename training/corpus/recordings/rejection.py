@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from training.corpus.format import SAMPLE_RATE, Audio
-from training.corpus.recordings.beats import BEATS_PER_BAR
+from training.corpus.recordings.beats import BARS_PER_LOOP
+
+CLEAR_METRE = 0.6
+"""Least certainty of a metre that is not doubtful."""
+CLEAR_KEY = 0.2
+"""Least margin of a key that is not doubtful."""
 
 _SILENCE_DB = -50.0
 _CLIPPED_SHARE = 1e-3  # of all samples at full scale, in runs: the master was cut off
@@ -16,6 +23,35 @@ _SPEECH_STEADINESS = 0.25
 _N_FFT, _HOP = 4096, 1024
 _LOWEST_HZ, _HIGHEST_HZ = 100.0, 1300.0
 _HELD_FRAMES = 9  # 0.42 s, longer than a syllable
+
+
+class Selection(NamedTuple):
+    """Which music becomes loops.
+
+    Attributes
+    ----------
+    metres
+        "4/4", "3/4" or "6/8".
+    keeps_doubtful
+        Whether music of uncertain metre or, where it is transposed, of uncertain key is kept.
+    """
+
+    metres: tuple[str, ...] = ("4/4",)
+    keeps_doubtful: bool = False
+
+    def find_fault(self, metre: str, certainty: float) -> str | None:
+        """Return why music of this metre is left out; None if it is not."""
+        if metre not in self.metres:
+            return f"in {metre}, not {' or '.join(self.metres)}; --metre {metre} keeps it"
+        if certainty < CLEAR_METRE and not self.keeps_doubtful:
+            return (
+                f"in no clear metre ({metre} by {certainty:.2f}, at least {CLEAR_METRE} expected); "
+                "--keep-doubtful keeps it"
+            )
+        return None
+
+
+FOUR_FOUR = Selection()
 
 
 def find_fault(
@@ -37,7 +73,7 @@ def find_fault(
     quietest_db = min(
         20.0 * float(np.log10(np.sqrt(np.mean(audio[first:last] ** 2)) + 1e-9))
         for first, last in zip(
-            beats[:-BEATS_PER_BAR:BEATS_PER_BAR], beats[BEATS_PER_BAR::BEATS_PER_BAR], strict=True
+            beats[:-BARS_PER_LOOP:BARS_PER_LOOP], beats[BARS_PER_LOOP::BARS_PER_LOOP], strict=True
         )
     )
     if quietest_db < _SILENCE_DB:

@@ -63,7 +63,7 @@ def test_an_offset_of_the_recording_is_not_in_its_loops(tmp_path):
 
 def test_the_beats_of_a_loop_fall_on_its_strokes(tmp_path):
     (tmp_path / "music").mkdir()
-    soundfile.write(tmp_path / "music" / "a.wav", click_track(40, 80.0), SAMPLE_RATE)
+    soundfile.write(tmp_path / "music" / "a.wav", song(12, 80.0), SAMPLE_RATE)
     write_folder_corpus(tmp_path / "corpus", tmp_path / "music")
     corpus = Corpus.open(tmp_path / "corpus")
     for number in range(len(corpus)):

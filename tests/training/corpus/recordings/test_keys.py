@@ -21,6 +21,12 @@ def test_the_key_of_a_song_is_found(semitones):
     assert key.margin > 0.05
 
 
+@pytest.mark.parametrize("semitones", [0.3, -0.4])
+def test_the_key_of_a_song_between_two_tunings_is_that_of_the_nearer(semitones):
+    audio = keys.transpose(song(8, 90.0), semitones)
+    assert keys.find_key(keys.find_chroma(audio)).signature == 0
+
+
 def test_a_minor_key_is_transposed_like_its_relative_major():
     assert keys.Key(9, "minor", 0.1).semitones_to(0) == 0
     assert keys.Key(0, "minor", 0.1).semitones_to(0) == -3
