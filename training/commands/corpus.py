@@ -79,6 +79,7 @@ def studio(
 ) -> None:
     """Play a corpus in the studio: seeded loops, nothing to download, CC0."""
     from training.corpus.generator.corpus_writer import write_studio_corpus
+    from training.corpus.parallel import Processes
 
     with _reported(directory, "loops") as on_progress:
         write_studio_corpus(
@@ -87,7 +88,7 @@ def studio(
             minutes=minutes,
             soundfont=soundfont,
             with_stems=with_stems,
-            n_workers=n_workers,
+            workers=Processes(n_workers if n_workers > 1 else 0),
             on_progress=on_progress,
         )
 
@@ -99,10 +100,13 @@ def studio(
 @_WORKERS
 def folder(music: Path, directory: Path, key: str | None, n_workers: int) -> None:
     """Cut a folder of MUSIC (mp3, ogg, flac, wav, aiff, m4a) into loops of sixteen beats."""
+    from training.corpus.parallel import Processes
     from training.corpus.recordings.folder import write_folder_corpus
 
     with _reported(directory, "files") as on_progress:
-        write_folder_corpus(directory, music, key=key, n_workers=n_workers, on_progress=on_progress)
+        write_folder_corpus(
+            directory, music, key=key, workers=Processes(n_workers), on_progress=on_progress
+        )
     _print_skipped(directory)
 
 
@@ -145,6 +149,7 @@ def fma(
 
     FMA_DIR holds fma_metadata and the folder of the subset, as published.
     """
+    from training.corpus.parallel import Processes
     from training.corpus.recordings.fma import write_fma_corpus
 
     with _reported(directory, "files") as on_progress:
@@ -155,7 +160,7 @@ def fma(
             genres=genres,
             licences=[name.strip() for name in licences.split(",") if name.strip()],
             key=key,
-            n_workers=n_workers,
+            workers=Processes(n_workers),
             on_progress=on_progress,
         )
     _print_skipped(directory)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from training.corpus.format import CorpusError
+from training.corpus.parallel import IN_THIS_PROCESS, Workers
 from training.corpus.recordings.audio_files import SUFFIXES, readable
 from training.corpus.recordings.corpus_writer import Piece, Skip, write_recordings
 
@@ -18,7 +19,7 @@ def write_folder_corpus(
     music: Path,
     *,
     key: str | None = None,
-    n_workers: int = 0,
+    workers: Workers = IN_THIS_PROCESS,
     on_progress: Callable[[int, int], None] = lambda n_done, n_files: None,
 ) -> None:
     """Make a corpus of all the music under a folder, or what is missing of it.
@@ -39,7 +40,7 @@ def write_folder_corpus(
         parameters={"folder": str(music.resolve())},
         refused=files.refused,
         key=key,
-        n_workers=n_workers,
+        workers=workers,
         on_progress=on_progress,
     )
 
