@@ -1,4 +1,6 @@
-"""Time and memory of opening a large corpus: python tests/benchmarks/corpus_open.py [--loops 285000].
+"""Time and memory of opening a large corpus.
+
+    PYTHONPATH=. python tests/benchmarks/corpus_open.py [--loops 285000]
 
 The records are like those of `corpus folder`; there is no audio.
 Also in format 1 with --format 1.
@@ -33,8 +35,10 @@ corpus = Corpus.open(sys.argv[1])
 seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assert corpus.records[-1].provenance["path"]
-print(f"{len(corpus):,} loops: {seconds:.2f} s ({cpu:.2f} s of processor), {after / 1024:.0f} MiB in the process, "
-      f"{(after - before) / 1024:.0f} MiB above numpy")
+print(
+    f"{len(corpus):,} loops: {seconds:.2f} s ({cpu:.2f} s of processor), "
+    f"{after / 1024:.0f} MiB in the process, {(after - before) / 1024:.0f} MiB above numpy"
+)
 """
 
 
@@ -106,7 +110,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         write_corpus(Path(folder), options.loops, options.format)
         n_bytes = sum(path.stat().st_size for path in Path(folder).iterdir())
-        print(f"format {options.format}: {n_bytes / 1e6:.0f} MB of records")
+        sys.stdout.write(f"format {options.format}: {n_bytes / 1e6:.0f} MB of records\n")
+        sys.stdout.flush()
         for _ in range(options.times):
             subprocess.run([sys.executable, "-c", OPEN, folder], check=True)
 

@@ -171,12 +171,23 @@ class Cluster:
     def _results(
         self, client: Client, tasks: Mapping[int, bytes]
     ) -> Iterator[tuple[int, bytes | str]]:
-        """Yield results, pickled, or how workers ended, by the numbers of their jobs.
+        """Yield results, pickled, or how workers ended, by the numbers of their jobs."""
+        suspects: list[int] = []
+        for number, result in self._some_results(client, tasks, sorted(tasks)):
+            if isinstance(result, str):
+                suspects.append(number)
+            else:
+                yield number, result
+        for number in suspects:
+            # Alone: what else a worker had at hand is not to blame for its end.
+            yield from self._some_results(client, tasks, [number])
 
-        Only some jobs at a time: the results that wait for this process are few.
-        """
+    def _some_results(
+        self, client: Client, tasks: Mapping[int, bytes], numbers: Sequence[int]
+    ) -> Iterator[tuple[int, bytes | str]]:
+        """Give out only some jobs at a time: the results that wait for this process are few."""
         running: dict[Any, int] = {}
-        waiting = sorted(tasks, reverse=True)
+        waiting = list(reversed(numbers))
         while waiting or running:
             n_wanted = max(_JOBS_PER_THREAD * sum(_threads(client)), 1)
             while waiting and len(running) < n_wanted:
@@ -223,7 +234,7 @@ def _result(future: Future) -> bytes | str:
     try:
         result: bytes = future.result()
     except KilledWorker as error:
-        return f"died, and so did {error.allowed_failures} others that tried it"
+        return f"died, the last of {error.allowed_failures + 1} that tried it"
     except CancelledError as error:
         raise _Away from error
     return result
