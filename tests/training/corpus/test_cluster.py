@@ -8,17 +8,21 @@ import shutil
 import time
 
 import pytest
+import soundfile
 from click.testing import CliRunner
 
 from tests.support.command_output import run_in_subprocess
 from tests.support.corpus_files import contents
 from tests.support.dask_cluster import DaskCluster, certificates, free_port, run_job
+from tests.support.synthetic_music import song
 from training.commands.corpus import corpus as command
 from training.corpus import cluster as clusters
 from training.corpus.cluster import Cluster, ClusterError
+from training.corpus.format import SAMPLE_RATE
 from training.corpus.generator import corpus_writer as studio
 from training.corpus.generator.corpus_writer import write_studio_corpus
 from training.corpus.reader import Corpus
+from training.corpus.recordings.folder import write_folder_corpus
 
 # Five loops of 12 s, a job each.
 MINUTES = 1.0
@@ -122,6 +126,19 @@ def test_a_scheduler_that_is_started_again_gets_what_is_missing(on_one_machine, 
         )
     assert contents(tmp_path / "corpus") == contents(on_one_machine)
     assert any("was lost; waiting for it" in line for line in told)
+
+
+@needs_openssl
+def test_recordings_cut_on_a_cluster_give_the_bytes_of_one_machine(encrypted, tmp_path):
+    music = tmp_path / "music"
+    music.mkdir()
+    soundfile.write(music / "a.wav", song(8, 90.0), SAMPLE_RATE)
+    (music / "broken.ogg").write_bytes(b"this is no music")
+    write_folder_corpus(tmp_path / "one", music)
+    workers = Cluster(encrypted.address, encrypted.tls)
+    write_folder_corpus(tmp_path / "many", music, workers=workers)
+    assert len(Corpus.open(tmp_path / "one")) > 0
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
 
 # -- the command ----------------------------------------------------------------------------
