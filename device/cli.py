@@ -17,6 +17,7 @@ ENTRY_POINT_GROUP = "switchboard.commands"
 
 # The extra that installs each optional package. Names only: nothing here is imported.
 _EXTRA_OF = {
+    "distributed": "cluster",
     "torch": "training",
     "librosa": "training",
     "soundfile": "training",

@@ -6,13 +6,18 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from device.commands.number_types import Finite
 from device.console import say
 from training.reporting.progress import shown_progress
+
+if TYPE_CHECKING:
+    from training.corpus.parallel import Workers
 
 _OUT = click.option(
     "--out",
@@ -21,14 +26,65 @@ _OUT = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory of the corpus. An interrupted run continues there.",
 )
-_WORKERS = click.option(
-    "--workers",
-    "n_workers",
-    type=click.IntRange(min=1),
-    default=lambda: os.cpu_count() or 1,
-    show_default="all cores",
-    help="Processes; the result does not depend on their number.",
+_WORKER_OPTIONS = (
+    click.option(
+        "--workers",
+        "n_workers",
+        type=click.IntRange(min=1),
+        show_default="all cores",
+        help="Processes; the result does not depend on their number.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Instead of processes, workers of this Dask scheduler: tcp://HOST:8786 or "
+        "tls://HOST:8786. Needs the cluster extra.",
+    ),
+    click.option(
+        "--scheduler-tls",
+        "tls",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder with ca.pem, cert.pem and key.pem, for a scheduler at tls://.",
+    ),
 )
+
+
+def _with_workers(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what computes, as its parameter `workers`."""
+
+    @wraps(command)
+    def run(
+        *arguments: Any,
+        n_workers: int | None,
+        scheduler: str | None,
+        tls: Path | None,
+        **options: Any,
+    ) -> None:
+        command(*arguments, workers=_chosen_workers(n_workers, scheduler, tls), **options)
+
+    for option in reversed(_WORKER_OPTIONS):
+        run = option(run)
+    return run
+
+
+def _chosen_workers(n_workers: int | None, scheduler: str | None, tls: Path | None) -> Workers:
+    from training.corpus.cluster import Cluster
+    from training.corpus.parallel import Processes
+
+    if scheduler is None:
+        if tls is not None:
+            raise click.UsageError("--scheduler-tls is for a --scheduler")
+        return Processes(n_workers or os.cpu_count() or 1)
+    if n_workers is not None:
+        raise click.UsageError("give --workers or --scheduler: a scheduler has its own workers")
+    cluster = Cluster(scheduler, tls, lambda line: say(line, err=True))
+    if cluster.is_open:
+        say(
+            f"{scheduler} is neither encrypted nor authenticated: whoever reaches that port can "
+            "run programs on the scheduler, on its workers and here",
+            err=True,
+        )
+    return cluster
 
 
 _KEY = click.option(
@@ -99,7 +155,7 @@ def corpus() -> None:
     "and octave alone: for train --switches versions.",
 )
 @_OUT
-@_WORKERS
+@_with_workers
 def studio(
     minutes: float,
     seed: int,
@@ -107,12 +163,13 @@ def studio(
     with_stems: bool,
     n_versions: int,
     directory: Path,
-    n_workers: int,
+    workers: Workers,
 ) -> None:
     """Play a corpus in the studio: seeded loops, nothing to download, CC0."""
     if with_stems and n_versions > 1:
         raise click.UsageError("--versions shows the layers already: leave out --stems")
     from training.corpus.generator.corpus_writer import write_studio_corpus
+    from training.corpus.parallel import IN_THIS_PROCESS, Processes
 
     with _reported(directory, "loops") as on_progress:
         write_studio_corpus(
@@ -122,7 +179,7 @@ def studio(
             soundfont=soundfont,
             with_stems=with_stems,
             n_versions=n_versions,
-            n_workers=n_workers,
+            workers=IN_THIS_PROCESS if workers == Processes(1) else workers,
             on_progress=on_progress,
         )
 
@@ -134,7 +191,7 @@ def studio(
 @_METRES
 @_KEEP_DOUBTFUL
 @_CHECK
-@_WORKERS
+@_with_workers
 def folder(
     music: Path,
     directory: Path,
@@ -142,7 +199,7 @@ def folder(
     metres: tuple[str, ...],
     keep_doubtful: bool,
     check_page: Path | None,
-    n_workers: int,
+    workers: Workers,
 ) -> None:
     """Cut a folder of MUSIC (mp3, ogg, flac, wav, aiff, m4a) into loops of sixteen beats."""
     from training.corpus.recordings.folder import write_folder_corpus
@@ -154,7 +211,7 @@ def folder(
             music,
             key=key,
             selection=Selection(metres, keep_doubtful),
-            n_workers=n_workers,
+            workers=workers,
             on_progress=on_progress,
         )
     _print_skipped(directory)
@@ -189,7 +246,7 @@ def folder(
 @_METRES
 @_KEEP_DOUBTFUL
 @_CHECK
-@_WORKERS
+@_with_workers
 def fma(
     archive: Path,
     subset: str,
@@ -200,7 +257,7 @@ def fma(
     metres: tuple[str, ...],
     keep_doubtful: bool,
     check_page: Path | None,
-    n_workers: int,
+    workers: Workers,
 ) -> None:
     """Cut tracks of the Free Music Archive into loops of sixteen beats.
 
@@ -218,7 +275,7 @@ def fma(
             licences=[name.strip() for name in licences.split(",") if name.strip()],
             key=key,
             selection=Selection(metres, keep_doubtful),
-            n_workers=n_workers,
+            workers=workers,
             on_progress=on_progress,
         )
     _print_skipped(directory)

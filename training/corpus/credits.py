@@ -11,6 +11,11 @@ _MOST = 400
 _MOST_CHARACTERS = 160
 
 
+def needs_credit(licence: Any) -> bool:
+    """Whether a licence requires that its music is named; one that is not recognised does not."""
+    return isinstance(licence, str) and licence_code(licence).startswith("by")
+
+
 def credits_of(provenances: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return "ARTIST: TITLE (LICENCE)" for each piece of music that requires to be named.
 
@@ -29,7 +34,7 @@ def credits_of(provenances: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = set()
     for provenance in provenances:
         licence = provenance.get("licence")
-        if isinstance(licence, str) and licence_code(licence).startswith("by"):
+        if needs_credit(licence):
             artist, title = (provenance.get(key) or "unknown" for key in ("artist", "title"))
             lines.add(f"{artist}: {title} ({licence})"[:_MOST_CHARACTERS])
     credits = sorted(lines)

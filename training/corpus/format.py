@@ -1,11 +1,14 @@
-"""The format of a corpus on disk: names of files, constants, JSON, the header."""
+"""The format of a corpus on disk: names of files, constants, JSON, the header, the lock."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.errors import SwitchboardError
-from device.files import atomic_write
+from device.files import create_locked, flush_file, flush_folder, remove_stale
 from device.system.outputs import regular_target
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, FORMAT_VERSION)
 SAMPLE_RATE = 22050
 BEATS_PER_LOOP = 16
 MARGIN = 4096
@@ -65,21 +69,77 @@ def _stems_path(directory: Path, shard: int) -> Path:
 
 
 def _records_path(directory: Path, shard: int) -> Path:
-    return directory / f"shard-{shard:05d}.json"
+    return directory / f"records-{shard:05d}.npz"
 
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file whole or not at all."""
     # A name that is not UTF-8 holds lone surrogates: written as \\udcXX, which JSON reads back.
     text = json.dumps(content, ensure_ascii=False, indent=1).encode(errors="backslashreplace")
-    with _written_whole(path) as file:
+    with written_whole(path) as file:
         file.write(text)
 
 
-def _written_whole(path: Path) -> AbstractContextManager[BinaryIO]:
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes its name when it is complete.
+
+    Until then it has a name of its own and is locked, so that processes on several machines may
+    write beside each other and clear up: `remove_leftovers` leaves what is being written.
+    """
     target = regular_target(path)
-    # Workers, and other commands, may write beside each other.
-    return atomic_write(target, target.with_name(f".{target.name}.{os.getpid()}{_PARTIAL}"))
+    partial = partial_of(target)
+    try:
+        with create_locked(partial) as file:
+            yield file
+            flush_file(file)
+            partial.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+    flush_folder(target.parent)
+
+
+def partial_of(path: Path) -> Path:
+    """Return a name for a file until it is complete, which no other process has."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_PARTIAL}")
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove partial files of killed processes; those that a process writes stay."""
+    remove_stale(directory, f".*{_PARTIAL}")
+
+
+@contextmanager
+def locked(directory: Path, *, wait: bool) -> Iterator[None]:
+    """Let one process at a time make or analyse a corpus.
+
+    The lock is the kernel's, so a killed process leaves none behind. A file system whose folders
+    cannot be locked, such as NFS, goes without it: every file is still written whole.
+
+    Raises
+    ------
+    CorpusError
+        If another process holds it, unless `wait`.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        raise CorpusError(
+            f"{directory} is in use: found another process that makes or analyses this corpus, "
+            "expected none; wait for it, or stop it"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP):
+            os.close(descriptor)
+            raise
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check_header(directory: Path, header: Mapping[str, Any]) -> None:
@@ -93,6 +153,10 @@ def _check_header(directory: Path, header: Mapping[str, Any]) -> None:
         "n_shards": (is_whole(header["n_shards"], 0), "a whole number"),
         "n_loops": (is_whole(header["n_loops"], 0), "a whole number"),
         "stems": (not stems or _is_list_of(stems, str), "names of layers, or none"),
+        "shards": (
+            header["format_version"] == 1 or _is_index(header.get("shards"), header["n_shards"]),
+            "the numbers of loops and samples of each",
+        ),
         "skipped": (
             _is_list_of(skipped, dict)
             and all({"path", "reason"} <= skip.keys() for skip in skipped),
@@ -102,9 +166,17 @@ def _check_header(directory: Path, header: Mapping[str, Any]) -> None:
     for name, (is_valid, description) in expected.items():
         if not is_valid:
             raise CorpusError(
-                f"{directory / 'corpus.json'}: found {name} {_shown(header[name])}, expected "
+                f"{directory / 'corpus.json'}: found {name} {_shown(header.get(name))}, expected "
                 f"{description}; {_ANEW}"
             )
+
+
+def _is_index(value: Any, n_shards: int) -> bool:
+    return (
+        _is_list_of(value, dict)
+        and len(value) == n_shards
+        and all(is_whole(shard.get(key), 0) for shard in value for key in ("n_loops", "n_samples"))
+    )
 
 
 def _is_list_of(value: Any, kind: type) -> bool:
@@ -130,9 +202,10 @@ def _read_header(directory: Path) -> dict[str, Any]:
         )
     header = read_json(path)
     version = header.get("format_version") if isinstance(header, dict) else None
-    if not isinstance(header, dict) or version != FORMAT_VERSION:
+    if not isinstance(header, dict) or version not in READ_VERSIONS or type(version) is not int:
         raise CorpusError(
-            f"{path} has format version {_shown(version)}, expected {FORMAT_VERSION}; {_ANEW}"
+            f"{path} has format version {_shown(version)}, expected "
+            f"{' or '.join(map(str, READ_VERSIONS))}; {_ANEW}"
         )
     return header
 

@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
+from pathlib import Path
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from training.corpus.format import CorpusError
 
@@ -17,6 +19,66 @@ _LEAST_MEMORY = 6 * 2**30  # address space of a worker [bytes]; torch alone rese
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+class Workers(Protocol):
+    """What computes jobs: processes of this machine, or a cluster (`training.corpus.cluster`)."""
+
+    def run(
+        self,
+        function: Callable[[Job], Result],
+        jobs: Sequence[Job],
+        *,
+        lost: Callable[[Job, str], Result],
+        seconds: Callable[[Job], float | None] = lambda _job: None,
+        reads: Callable[[Job], Path | None] = lambda _job: None,
+    ) -> Iterator[Result]:
+        """Yield the results of all jobs as they come, about in the order of the jobs.
+
+        Parameters
+        ----------
+        function
+            Of a module, not a lambda: it runs elsewhere.
+        lost, seconds
+            See `run_guarded`.
+        reads
+            The file that a job reads, if it reads one.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Worker processes of this machine."""
+
+    n_workers: int
+    """0: none, jobs run in this process, which ends with a job that crashes."""
+
+    def run(
+        self,
+        function: Callable[[Job], Result],
+        jobs: Sequence[Job],
+        *,
+        lost: Callable[[Job, str], Result],
+        seconds: Callable[[Job], float | None] = lambda _job: None,
+        reads: Callable[[Job], Path | None] = lambda _job: None,
+    ) -> Iterator[Result]:
+        """Yield the results of all jobs as they come; see `Workers`."""
+        del reads  # this machine listed the files
+        if self.n_workers == 0:
+            return map(function, jobs)
+        return run_guarded(function, jobs, self.n_workers, lost=lost, seconds=seconds)
+
+
+IN_THIS_PROCESS = Processes(0)
+
+
+def refuse_lost(_job: object, reason: str) -> Any:
+    """Raise the error of a job without which the work is not complete."""
+    raise CorpusError(
+        f"a worker was lost (it {reason}), expected a result: run the command again, with "
+        "fewer --workers if memory is short"
+    )
 
 
 def run_in_workers(
@@ -32,14 +94,7 @@ def run_in_workers(
     if n_workers <= 1 or len(jobs) <= 1:
         yield from map(function, jobs)
         return
-
-    def lost(_job: Job, reason: str) -> Result:
-        raise CorpusError(
-            f"a worker was lost (it {reason}), expected a result: run the command again, with "
-            "fewer --workers if memory is short"
-        )
-
-    yield from run_guarded(function, jobs, n_workers, lost=lost)
+    yield from run_guarded(function, jobs, n_workers, lost=refuse_lost)
 
 
 def run_guarded(
@@ -70,7 +125,9 @@ def run_guarded(
     with _single_threaded_children(), _pool(n_workers) as pool:
         futures = {pool.schedule(function, args=(job,), timeout=seconds(job)): job for job in jobs}
         for future in as_completed(futures):
-            yield _result(future, futures[future], lost)
+            # Its result is some MB of audio, which this must not keep.
+            yield _result(future, futures.pop(future), lost)
+            del future
 
 
 def _result(future: Any, job: Job, lost: Callable[[Job, str], Result]) -> Result:

@@ -5,18 +5,28 @@ A corpus is a directory of
 ``corpus.json``
     ``format_version``, ``source`` ("studio", "folder" or "fma"), ``sample_rate`` [Hz],
     ``beats_per_loop``, ``margin`` [samples], the parameters of the source (seed and minutes, or
-    the folder's path) and, once the corpus is complete, ``tempo_bpm``, ``n_shards``, ``n_loops``
-    and ``skipped`` (what was left out, each with its reason).
+    the folder's path) and, once the corpus is complete, ``tempo_bpm``, ``n_shards``, ``n_loops``,
+    ``shards`` (the index: ``n_loops`` and ``n_samples`` of each) and ``skipped`` (what was left
+    out, each with its reason).
 ``shard-00000.npy``
-    One-dimensional int16 audio, the loops one after another, read through a memory map.
-``shard-00000.json``
-    A list with one record per loop: ``id``; ``start``, the sample of its beat 0 in the shard;
-    ``beats``, the ``beats_per_loop + 1`` positions of its beats in samples from ``start``;
-    ``split`` ("train" or "held-out"); ``labels``, properties of the music;
-    ``provenance``, where it comes from and under which licence.
+    One-dimensional int16 audio, the loops one after another, up to 1 GB of them, read through a
+    memory map.
+``records-00000.npz``
+    Uncompressed arrays, a row for each loop: ``start``, int64, the sample of its beat 0 in the
+    shard; ``beats``, float64 (n_loops, beats_per_loop + 1), the positions of its beats in samples
+    from ``start``; ``held_out``, bool; ``ids``, its name. ``labels`` (properties of the music) and
+    ``provenance`` (where it comes from and under which licence) are columns: those that are a
+    fractional number for every loop in ``floats``, float64; the others in ``codes``, int32, numbers
+    of JSON texts in ``values``, or -1 for a loop without the property. ``columns``, JSON, says
+    which is which. Texts lie one after another in UTF-8, ``id_ends`` and ``value_ends`` say where
+    each ends. ``more``, JSON, says which parts the shard holds (`training.corpus.parts.Contents`).
 ``stems-00000.npy``
     Where ``corpus.json`` names ``stems``: int16 (n_stems, n_samples), the share of every layer,
     with the same samples as the shard.
+``part-000000.npz``
+    While the corpus is made: what one job gave, audio and records, until a shard is made of it.
+``features-00000-KEY.npy``
+    The analysis of a shard, see `training.features.dataset`.
 
 The sound itself is kept, not spectrograms: bands (linear, mel or warped) and frames are chosen
 when a network is trained.
@@ -26,12 +36,14 @@ frame centred anywhere in the loop has real sound on both sides.
 
 Each file is written under a temporary name and renamed, a shard's audio before its records: a
 shard exists if and only if its records exist, and a killed run continues where it was.
+
+Format 1, with JSON records and a shard for each job, is read too: `training.corpus.format_1`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -40,24 +52,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from training.corpus.credits import credits_of
+from training.corpus import format_1
+from training.corpus.credits import credits_of, needs_credit
 from training.corpus.format import (
     _ANEW,
     _FULL_SCALE,
     _HEADER_KEYS,
+    HELD_OUT,
     Audio,
     CorpusError,
     _audio_path,
     _check_header,
     _read_header,
+    _records_path,
     _stems_path,
 )
-from training.corpus.records import (
-    LoopRecord,
-    _check_lies_within_margins,
-    _records,
-    _remake,
-)
+from training.corpus.record_files import read_records
+from training.corpus.records import Columns, LoopRecord, Records, remade
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ class Corpus:
 
     directory: Path
     header: Mapping[str, Any]
-    records: tuple[LoopRecord, ...]
+    records: Records
 
     @classmethod
     def open(cls, directory: str | Path) -> Corpus:
@@ -86,17 +97,17 @@ class Corpus:
                 "that makes it again, it goes on where it was"
             )
         _check_header(directory, header)
-        records = [
-            record for shard in range(header["n_shards"]) for record in _records(directory, shard)
-        ]
-        for record in records:
-            _check_lies_within_margins(directory, record, header)
+        is_first = header["format_version"] == 1
+        blocks = (
+            format_1.read_columns(directory, header) if is_first else _blocks(directory, header)
+        )
+        records = Records(list(blocks))
         if len(records) != header["n_loops"]:
             raise CorpusError(
                 f"{directory} holds {len(records)} loops, corpus.json announces "
                 f"{header['n_loops']}; {_ANEW}"
             )
-        return cls(directory, header, tuple(records))
+        return cls(directory, header, records)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -123,7 +134,7 @@ class Corpus:
 
     def indices(self, split: str) -> NDArray[np.int64]:
         """Return the numbers of the loops in a split, "train" or "held-out"."""
-        return np.flatnonzero([record.split == split for record in self.records])
+        return np.flatnonzero(self.records.held_out() == (split == HELD_OUT))
 
     def audio(self, index: int) -> Audio:
         """Return a loop with its margins, (margin + loop + margin,), within ±1."""
@@ -211,7 +222,8 @@ class Corpus:
 
     def _open(self, path: Path, record: LoopRecord, rows: tuple[int, ...]) -> NDArray[np.int16]:
         """Open audio and check that it covers the loop of a record."""
-        remedy = _remake(self.directory, record.shard)
+        is_first = self.header["format_version"] == 1
+        remedy = _ANEW if is_first else remade(_records_path(self.directory, record.shard))
         audio = _open_shard(path, remedy)
         n_needed = self._extent(record).stop
         if audio.dtype != np.int16 or audio.shape[:-1] != rows or audio.shape[-1] < n_needed:
@@ -223,9 +235,13 @@ class Corpus:
 
     def provenance_summary(self) -> dict[str, Any]:
         """Return the provenance of a model trained on this corpus, in JSON values."""
-        n_samples = sum(record.beats[-1] for record in self.records)
-        licences = {str(record.provenance.get("licence") or "unknown") for record in self.records}
-        credits = credits_of(record.provenance for record in self.records)
+        n_samples = sum(float(block.beats[:, -1:].sum()) for block in self.records.blocks)
+        licences = {
+            str(licence or "unknown") for licence in self.records.distinct("provenance", "licence")
+        }
+        # One record after another takes long, and most licences require no name.
+        names_required = any(needs_credit(licence) for licence in licences)
+        credits = credits_of(each.provenance for each in self.records) if names_required else []
         return {
             "source": self.header["source"],
             "n_loops": len(self.records),
@@ -236,7 +252,20 @@ class Corpus:
         }
 
 
-@lru_cache(maxsize=128)  # every open map holds a file descriptor
+def _blocks(directory: Path, header: Mapping[str, Any]) -> Iterator[Columns]:
+    n_beats, margin = header["beats_per_loop"] + 1, header["margin"]
+    for shard, announced in enumerate(header["shards"]):
+        path = _records_path(directory, shard)
+        columns = read_records(path, shard, n_beats=n_beats, margin=margin).columns
+        if len(columns) != announced["n_loops"]:
+            raise CorpusError(
+                f"{path} holds {len(columns)} loops, corpus.json announces "
+                f"{announced['n_loops']}; {remade(path)}"
+            )
+        yield columns
+
+
+@lru_cache(maxsize=256)  # every open map holds a file descriptor
 def _map_shard(path: Path, _modified_ns: int) -> NDArray[np.int16]:
     audio: NDArray[np.int16] = np.load(path, mmap_mode="r", allow_pickle=False)
     return audio

@@ -1,64 +1,57 @@
-"""Writes a corpus shard by shard, so that it can be interrupted and resumed."""
+"""Writes a corpus part by part, in any order, so that it can be interrupted and resumed.
+
+Each job gives one part, a file of its own. When all parts of a shard are there, they become the
+shard, in the order of their numbers: neither the order of arrival nor the number of workers
+changes a byte.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from training.corpus.format import (
-    _FULL_SCALE,
     _PARTIAL,
     BEATS_PER_LOOP,
     FORMAT_VERSION,
-    HELD_OUT,
     MARGIN,
     SAMPLE_RATE,
-    TRAIN,
-    Audio,
     CorpusError,
-    _audio_path,
     _read_header,
     _records_path,
-    _stems_path,
-    _written_whole,
     is_positive,
+    locked,
+    remove_leftovers,
     write_json,
 )
-from training.corpus.records import n_loops_written, read_records
+from training.corpus.parts import (
+    Contents,
+    Part,
+    Size,
+    part_path,
+    read_contents,
+    read_part,
+    read_size,
+    write_part,
+)
+from training.corpus.records import Records
+from training.corpus.shards import read_parts, remove_shard, write_shard
+
+SHARD_BYTES = 10**9
+"""Audio of a shard, stems not counted, unless a single part has more."""
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedLoop:
-    """A loop to be written into a shard.
-
-    Attributes
-    ----------
-    audio
-        (MARGIN + length of the loop + MARGIN,), float32 within ±1.
-    beats
-        (BEATS_PER_LOOP + 1,) sample positions counted from the end of the first margin.
-    stems
-        The share of every layer, each as long as the audio; None: not kept.
-    """
-
-    id: str
-    audio: Audio
-    beats: Sequence[float]
-    held_out: bool
-    labels: Mapping[str, Any]
-    provenance: Mapping[str, Any]
-    stems: Mapping[str, Audio] | None = None
-
-
-def begin(
-    directory: Path, source: str, parameters: Mapping[str, Any], *, may_grow: Sequence[str] = ()
-) -> None:
+@contextmanager
+def corpus_writer(
+    directory: Path,
+    source: str,
+    parameters: Mapping[str, Any],
+    n_loops: Sequence[int | None],
+    *,
+    may_grow: Sequence[str] = (),
+) -> Iterator[CorpusWriter]:
     """Start a corpus, or continue one that was started with the same parameters.
 
     Parameters
@@ -69,13 +62,15 @@ def begin(
         "studio", "folder" or "fma".
     parameters
         What decides the contents; stored, and compared when a run continues.
+    n_loops
+        For each part, how many loops it must have; None: any number.
     may_grow
         Parameters that may be larger than before.
 
     Raises
     ------
     CorpusError
-        If the directory holds something else.
+        If the directory holds something else, or another process makes a corpus there.
     """
     header = {
         "format_version": FORMAT_VERSION,
@@ -85,13 +80,35 @@ def begin(
         "margin": MARGIN,
         **parameters,
     }
-    if directory.exists() and not _is_vacant(directory):
-        before = _read_header(directory)
-        _check_same(directory, before, header, may_grow)
-        if all(before.get(key) == value for key, value in header.items()):
-            return
+    _check_same(directory, header, may_grow)
     directory.mkdir(parents=True, exist_ok=True)
-    write_json(directory / "corpus.json", header)
+    with locked(directory, wait=False):
+        # Again: another process may have begun meanwhile.
+        if not _check_same(directory, header, may_grow):
+            write_json(directory / "corpus.json", header)
+        remove_leftovers(directory)
+        yield CorpusWriter(directory, n_loops)
+
+
+def _check_same(directory: Path, header: Mapping[str, Any], may_grow: Sequence[str]) -> bool:
+    """Return whether a directory holds this corpus; False if it may be begun or extended."""
+    if not directory.exists() or _is_vacant(directory):
+        return False
+    before = _read_header(directory)
+    if before["format_version"] != FORMAT_VERSION:
+        raise CorpusError(
+            f"{directory} holds a corpus of format {before['format_version']}, which is read but "
+            "not continued: choose another --out"
+        )
+    for key, requested in header.items():
+        stored = before.get(key)
+        grows = key in may_grow and is_positive(stored) and requested > stored
+        if stored != requested and not grows:
+            raise CorpusError(
+                f"{directory} holds a corpus with {key} {stored!r}, requested {requested!r}: "
+                "request the same, or choose another --out"
+            )
+    return all(before.get(key) == value for key, value in header.items())
 
 
 def _is_vacant(directory: Path) -> bool:
@@ -101,104 +118,149 @@ def _is_vacant(directory: Path) -> bool:
     )
 
 
-def _check_same(
-    directory: Path, before: Mapping[str, Any], now: Mapping[str, Any], may_grow: Sequence[str]
-) -> None:
-    for key, requested in now.items():
-        stored = before.get(key)
-        grows = key in may_grow and is_positive(stored) and requested > stored
-        if stored != requested and not grows:
+class CorpusWriter:
+    """Stores the parts of a corpus, and makes shards of them; see `corpus_writer`."""
+
+    def __init__(self, directory: Path, n_loops: Sequence[int | None]) -> None:
+        self._directory = directory
+        self._n_loops = n_loops
+        self._shards: dict[int, Contents] = {}
+        self._sizes: dict[int, Size] = {}
+        self._open_shards()
+        self._open_parts()
+        self._pack()
+
+    def _open_shards(self) -> None:
+        for path in sorted(self._directory.glob("records-*.npz")):
+            shard = int(path.stem.partition("-")[2])
+            _, contents = read_contents(path, shard)
+            # The last one of a corpus that has grown.
+            grows = not contents.is_full and contents.end < len(self._n_loops)
+            if grows or not all(map(self._is_enough, *_numbered(contents))):
+                self._unpack(shard, contents)
+            else:
+                self._shards[shard] = contents
+                self._remove_parts(contents)
+
+    def _open_parts(self) -> None:
+        for path in sorted(self._directory.glob("part-*.npz")):
+            number = int(path.stem.partition("-")[2])
+            size = read_size(self._directory, number)
+            if self._is_enough(number, size):
+                self._sizes[number] = size
+            else:
+                path.unlink()
+
+    def _is_enough(self, number: int, size: Size) -> bool:
+        return number < len(self._n_loops) and size.n_loops >= (self._n_loops[number] or 0)
+
+    def _unpack(self, shard: int, contents: Contents) -> None:
+        for part in read_parts(self._directory, shard):
+            if self._is_enough(part.number, Size(len(part.records), len(part.audio))):
+                write_part(self._directory, part)
+        remove_shard(self._directory, shard)
+
+    def _remove_parts(self, contents: Contents) -> None:
+        for number in range(contents.first, contents.end):
+            part_path(self._directory, number).unlink(missing_ok=True)
+            self._sizes.pop(number, None)
+
+    def missing(self) -> list[int]:
+        """Return the numbers of the parts that are not there, ascending."""
+        there = set(self._sizes)
+        for contents in self._shards.values():
+            there.update(range(contents.first, contents.end))
+        return [number for number in range(len(self._n_loops)) if number not in there]
+
+    def add(self, part: Part) -> None:
+        """Store a part."""
+        self._sizes[part.number] = write_part(self._directory, part)
+        self._pack()
+
+    def _pack(self) -> None:
+        """Make shards of the parts that are there without a gap."""
+        first, shard = 0, 0
+        others = {contents.first for contents in self._shards.values()}
+        while first < len(self._n_loops):
+            if shard not in self._shards:
+                end = self._end_of_shard(first)
+                is_full = end in self._sizes or end in others
+                if end == first or not (is_full or end == len(self._n_loops)):
+                    return
+                parts = (read_part(self._directory, number) for number in range(first, end))
+                sizes = [self._sizes[number] for number in range(first, end)]
+                self._shards[shard] = write_shard(self._directory, shard, parts, sizes, is_full)
+                self._remove_parts(self._shards[shard])
+            first, shard = self._shards[shard].end, shard + 1
+
+    def _end_of_shard(self, first: int) -> int:
+        """Return the part after the last that is there and fits into a shard."""
+        n_bytes, end = 0, first
+        while end in self._sizes:
+            n_bytes += 2 * self._sizes[end].n_samples
+            if n_bytes > SHARD_BYTES and end > first:
+                break
+            end += 1
+        return end
+
+    def records(self) -> Records:
+        """Return the records of all shards."""
+        return Records(
+            [
+                read_contents(_records_path(self._directory, shard), shard)[0]
+                for shard in self._order
+            ]
+        )
+
+    @property
+    def _order(self) -> list[int]:
+        return sorted(self._shards)
+
+    def skipped(self) -> list[Mapping[str, Any]]:
+        """Return what was left out of all parts."""
+        return [
+            skip for shard in self._order for part in self._shards[shard].skipped for skip in part
+        ]
+
+    def remove(self) -> None:
+        """Remove the corpus, and the directory if nothing else is there."""
+        for shard in self._order:
+            remove_shard(self._directory, shard)
+        (self._directory / "corpus.json").unlink()
+        if not any(self._directory.iterdir()):
+            self._directory.rmdir()
+
+    def finish(
+        self,
+        *,
+        tempo_bpm: float,
+        skipped: Sequence[Mapping[str, Any]] = (),
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Mark a corpus as complete, so that `Corpus.open` opens it; `more` joins its header."""
+        missing = self.missing()
+        if missing:
             raise CorpusError(
-                f"{directory} holds a corpus with {key} {stored!r}, requested {requested!r}: "
-                "request the same, or choose another --out"
+                f"{self._directory} lacks part {missing[0]} of {len(self._n_loops)}: run the "
+                "command again"
             )
-
-
-def remove_leftovers(directory: Path) -> None:
-    """Remove partial files of a killed run. Call before any worker writes."""
-    for leftover in directory.glob(f".*{_PARTIAL}"):
-        leftover.unlink(missing_ok=True)
-
-
-def write_shard(directory: Path, shard: int, loops: Iterable[PreparedLoop]) -> int:
-    """Write one shard whole and return its number of loops.
-
-    Raises
-    ------
-    CorpusError
-        If a loop's audio does not span its beats and two margins.
-    """
-    parts: list[NDArray[np.int16]] = []
-    stems: list[NDArray[np.int16]] = []
-    records: list[dict[str, Any]] = []
-    n_before = 0
-    for loop in loops:
-        _check_span(loop)
-        parts.append(_to_int16(loop.audio))
-        if loop.stems is not None:
-            stems.append(np.stack([_to_int16(stem) for stem in loop.stems.values()]))
-        records.append(
+        index = [
             {
-                "id": loop.id,
-                "start": n_before + MARGIN,
-                "beats": [float(beat) for beat in loop.beats],
-                "split": HELD_OUT if loop.held_out else TRAIN,
-                "labels": dict(loop.labels),
-                "provenance": dict(loop.provenance),
+                "n_loops": sum(size.n_loops for size in self._shards[shard].sizes),
+                "n_samples": sum(size.n_samples for size in self._shards[shard].sizes),
             }
-        )
-        n_before += len(parts[-1])
-    audio = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
-    if stems:
-        with _written_whole(_stems_path(directory, shard)) as file:
-            np.save(file, np.concatenate(stems, axis=1))
-    with _written_whole(_audio_path(directory, shard)) as file:
-        np.save(file, audio)
-    write_json(_records_path(directory, shard), records)
-    return len(records)
+            for shard in self._order
+        ]
+        totals = {
+            "tempo_bpm": tempo_bpm,
+            "n_shards": len(index),
+            "n_loops": sum(shard["n_loops"] for shard in index),
+            "shards": index,
+            "skipped": list(skipped),
+        }
+        header = {**_read_header(self._directory), **totals, **(more or {})}
+        write_json(self._directory / "corpus.json", header)
 
 
-def _to_int16(audio: Audio) -> NDArray[np.int16]:
-    scaled: NDArray[np.int16] = np.round(np.clip(audio, -1.0, 1.0) * _FULL_SCALE).astype(np.int16)
-    return scaled
-
-
-def _check_span(loop: PreparedLoop) -> None:
-    n_expected = MARGIN + math.ceil(loop.beats[-1]) + MARGIN
-    if len(loop.beats) != BEATS_PER_LOOP + 1 or len(loop.audio) < n_expected:
-        raise CorpusError(
-            f"loop {loop.id} has {len(loop.beats)} beats and {len(loop.audio)} samples, "
-            f"expected {BEATS_PER_LOOP + 1} and at least {n_expected}"
-        )
-
-
-def hold_out(directory: Path, shard: int, ids: Iterable[str]) -> None:
-    """Move loops of a written shard to the held-out split, all others to training."""
-    path, held_out = _records_path(directory, shard), set(ids)
-    records = read_records(directory, shard)
-    for record in records:
-        record["split"] = HELD_OUT if record["id"] in held_out else TRAIN
-    write_json(path, records)
-
-
-def finish(
-    directory: Path,
-    n_shards: int,
-    *,
-    tempo_bpm: float,
-    skipped: Sequence[Mapping[str, Any]] = (),
-    more: Mapping[str, Any] | None = None,
-) -> None:
-    """Mark a corpus as complete, so that `Corpus.open` opens it; `more` is added to its header."""
-    counts = [n_loops_written(directory, shard) for shard in range(n_shards)]
-    if None in counts:
-        raise CorpusError(
-            f"{directory} lacks shard {counts.index(None)} of {n_shards}: run the command again"
-        )
-    totals = {
-        "tempo_bpm": tempo_bpm,
-        "n_shards": n_shards,
-        "n_loops": sum(count or 0 for count in counts),
-        "skipped": list(skipped),
-    }
-    write_json(directory / "corpus.json", {**_read_header(directory), **totals, **(more or {})})
+def _numbered(contents: Contents) -> tuple[Iterable[int], Sequence[Size]]:
+    return range(contents.first, contents.end), contents.sizes

@@ -1,12 +1,12 @@
 """The analysed corpus, computed once and memory-mapped, for the trainer.
 
-Beside the shards of a corpus lies ``features-KEY.npy``, (n_loops, n_frames) records of two fields:
-``log_bands``, float16 (n_bands,), and ``advance``, int8 (n_guided,), the phase advance of the
-lowest bins in 1/256 of a turn. KEY names the analysis. Each loop's grid is shifted by a random part
-of its own step, so that over a corpus every position in a slot is seen.
+Beside each shard of a corpus lies ``features-00000-KEY.npy``, (n_loops, n_frames) records of two
+fields: ``log_bands``, float16 (n_bands,), and ``advance``, int8 (n_guided,), the phase advance of
+the lowest bins in 1/256 of a turn. KEY names the analysis and the loops. Beside a corpus of format
+1 lies one such file for all loops, ``features-KEY.npy``. Each loop's grid is shifted by a random
+part of its own step, so that over a corpus every position in a slot is seen.
 """
 
-import fcntl
 import hashlib
 import json
 import math
@@ -23,10 +23,20 @@ import torch
 from numpy.typing import NDArray
 
 from device.errors import OutputError, SwitchboardError
+from device.files import create_locked
 from device.model.contract import SLOTS_PER_BEAT
-from training.corpus.format import TRAIN, CorpusError, is_whole
+from training.corpus.format import (
+    HELD_OUT,
+    TRAIN,
+    CorpusError,
+    is_whole,
+    locked,
+    partial_of,
+    remove_leftovers,
+)
 from training.corpus.reader import Corpus
 from training.features.analysis import Analysis
+from training.features.frames import Frames
 
 _CHECKED_AT_ONCE = 64  # loops
 _ROUNDING = 0.05  # nepers, more than half precision rounds by
@@ -39,6 +49,7 @@ class Features:
     Attributes
     ----------
     log_bands : (n_loops, n_frames, n_bands), float16, memory-mapped
+        Of several files, read by loop: a number, numbers or a slice; so is `advance`.
     advance : (n_loops, n_frames, n_guided), int8, memory-mapped
         Phase advance, of `Analysis.log_bands_and_advance`.
     offsets : (n_loops,), float32
@@ -52,8 +63,8 @@ class Features:
         Which composition each loop is a version of; a loop without versions has a negative number.
     """
 
-    log_bands: NDArray[np.float16]
-    advance: NDArray[np.int8]
+    log_bands: NDArray[np.float16] | Frames
+    advance: NDArray[np.int8] | Frames
     offsets: NDArray[np.float32]
     train: NDArray[np.int64]
     held_out: NDArray[np.int64]
@@ -89,55 +100,75 @@ def open_features(
     OutputError
         If there is no space beside it for the analysis.
     """
-    is_train = np.array([record.split == TRAIN for record in corpus.records], dtype=np.bool_)
-    _check(corpus, analysis, is_train)
-    path = corpus.directory / f"features-{_key(corpus, analysis)}.npy"
-    with _locked(corpus.directory):
-        frames = _analysed(path, _shape(corpus, analysis), analysis)
-        if frames is None:
-            _analyse(corpus, analysis, path, n_workers=n_workers, on_progress=on_progress)
-            frames = np.load(path, mmap_mode="r")
-    known = [record.provenance.get("composition") for record in corpus.records]
+    train = corpus.indices(TRAIN)
+    _check(corpus, analysis, len(train))
+    stretches = _stretches(corpus, analysis)
+    with locked(corpus.directory, wait=True):
+        frames = [_analysed(stretch, corpus, analysis) for stretch in stretches]
+        missing = [s for s, found in zip(stretches, frames, strict=True) if found is None]
+        if missing:
+            remove_leftovers(corpus.directory)
+            _analyse(corpus, analysis, missing, n_workers=n_workers, on_progress=on_progress)
+    mapped = [
+        np.load(stretch.path, mmap_mode="r") if found is None else found
+        for stretch, found in zip(stretches, frames, strict=True)
+    ]
     return Features(
-        log_bands=frames["log_bands"],
-        advance=frames["advance"],
+        log_bands=Frames([each["log_bands"] for each in mapped]),
+        advance=Frames([each["advance"] for each in mapped]),
         offsets=_offsets(len(corpus)),
-        train=np.flatnonzero(is_train),
-        held_out=np.flatnonzero(~is_train),
+        train=train,
+        held_out=corpus.indices(HELD_OUT),
         n_slots=SLOTS_PER_BEAT * corpus.beats_per_loop,
         labels=np.zeros((len(corpus), 0), np.float32) if labels is None else labels,
-        compositions=np.array(
-            [each if is_whole(each, 0) else -1 - number for number, each in enumerate(known)],
-            dtype=np.int64,
-        ),
+        compositions=_compositions(corpus),
     )
 
 
-def _check(corpus: Corpus, analysis: Analysis, is_train: NDArray[np.bool_]) -> None:
+def _compositions(corpus: Corpus) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = -1 - np.arange(len(corpus), dtype=np.int64)
+    # One record after another takes long, and most corpora have no versions.
+    if any(each is not None for each in corpus.records.distinct("provenance", "composition")):
+        for number, record in enumerate(corpus.records):
+            composition: Any = record.provenance.get("composition")
+            if is_whole(composition, 0):
+                numbers[number] = composition
+    return numbers
+
+
+def _check(corpus: Corpus, analysis: Analysis, n_train: int) -> None:
     if corpus.sample_rate != analysis.sample_rate:
         raise CorpusError(
             f"{corpus.directory}: found a sample rate of {corpus.sample_rate} Hz, the analysis "
             f"expects {analysis.sample_rate}; set analysis.sample_rate={corpus.sample_rate}"
         )
-    if not is_train.any():
+    if n_train == 0:
         raise CorpusError(
             f"{corpus.directory}: found no loop to train on among its {len(corpus)}; "
             "make a longer corpus"
         )
 
 
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Let one process analyse at a time; a second one waits, and reopens the result.
+@dataclass(frozen=True)
+class _Stretch:
+    """Loops whose analysis is one file: those of a shard, or all of a corpus of format 1."""
 
-    The lock is the kernel's, so a killed process leaves none behind.
-    """
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    path: Path
+    loops: range
+
+
+def _stretches(corpus: Corpus, analysis: Analysis) -> list[_Stretch]:
+    if corpus.header["format_version"] == 1:
+        key = _key(analysis, list(corpus.records.ids()), 0)
+        return [_Stretch(corpus.directory / f"features-{key}.npy", range(len(corpus)))]
+    stretches, first = [], 0
+    for shard, block in enumerate(corpus.records.blocks):
+        loops = range(first, first + len(block))
+        key = _key(analysis, [block.id(number) for number in range(len(block))], first)
+        path = corpus.directory / f"features-{shard:05d}-{key}.npy"
+        stretches += [_Stretch(path, loops)] if loops else []
+        first = loops.stop
+    return stretches
 
 
 def _offsets(n_loops: int) -> NDArray[np.float32]:
@@ -145,7 +176,7 @@ def _offsets(n_loops: int) -> NDArray[np.float32]:
     return ((np.arange(n_loops) * 0.618033988749895) % 1.0).astype(np.float32)
 
 
-def _key(corpus: Corpus, analysis: Analysis) -> str:
+def _key(analysis: Analysis, ids: list[str], first: int) -> str:
     # What decides the frames and nothing else: another hop has the same analysis.
     decisive: list[float | str] = [
         analysis.sample_rate,
@@ -160,12 +191,13 @@ def _key(corpus: Corpus, analysis: Analysis) -> str:
     if analysis.n_guided:
         decisive += [analysis.n_guided, analysis.hop_length]
     centres = analysis.band_centres.round(6).tolist()
-    identity = json.dumps([decisive, centres, [record.id for record in corpus.records]])
+    # The number of the first loop decides the shifts of all their grids.
+    identity = json.dumps([decisive, centres, ids, *([first] if first else [])])
     return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
-def _shape(corpus: Corpus, analysis: Analysis) -> tuple[int, int]:
-    return len(corpus), SLOTS_PER_BEAT * corpus.beats_per_loop * analysis.frames_per_slot
+def _shape(corpus: Corpus, analysis: Analysis, loops: range) -> tuple[int, int]:
+    return len(loops), SLOTS_PER_BEAT * corpus.beats_per_loop * analysis.frames_per_slot
 
 
 def _frame_type(analysis: Analysis) -> np.dtype[np.void]:
@@ -174,10 +206,11 @@ def _frame_type(analysis: Analysis) -> np.dtype[np.void]:
     )
 
 
-def _analysed(path: Path, shape: tuple[int, int], analysis: Analysis) -> NDArray[np.void] | None:
+def _analysed(stretch: _Stretch, corpus: Corpus, analysis: Analysis) -> NDArray[np.void] | None:
     """The earlier analysis; None if there is none, or it is damaged."""
+    shape = _shape(corpus, analysis, stretch.loops)
     try:
-        frames: NDArray[np.void] = np.load(path, mmap_mode="r", allow_pickle=False)
+        frames: NDArray[np.void] = np.load(stretch.path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError):
         return None
     if frames.dtype != _frame_type(analysis) or frames.shape != shape:
@@ -199,39 +232,55 @@ def _analysed(path: Path, shape: tuple[int, int], analysis: Analysis) -> NDArray
 def _analyse(
     corpus: Corpus,
     analysis: Analysis,
-    path: Path,
+    stretches: list[_Stretch],
     *,
     n_workers: int,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    shape, offsets = _shape(corpus, analysis), _offsets(len(corpus))
-    n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
-    # A name without the process: the next analysis overwrites what a killed one left.
-    partial = path.with_suffix(".part.npy")
+    offsets, n_slots = _offsets(len(corpus)), SLOTS_PER_BEAT * corpus.beats_per_loop
+    n_loops, n_before = sum(len(stretch.loops) for stretch in stretches), 0
 
-    def analyse_loop(i: int) -> None:
-        positions = analysis.grid(n_slots, float(offsets[i]))
+    def analyse_loop(loop: int) -> None:
+        positions, number = analysis.grid(n_slots, float(offsets[loop])), loop - first
         hop_length = analysis.hop_length if analysis.n_guided else 0
         frames = corpus.frames(
-            i, positions, hop_length + analysis.n_fft, hop_length + analysis.peak
+            loop, positions, hop_length + analysis.n_fft, hop_length + analysis.peak
         )
         if analysis.n_guided:
-            store["log_bands"][i], store["advance"][i] = analysis.log_bands_and_advance(frames)
+            bands, advance = analysis.log_bands_and_advance(frames)
+            store["log_bands"][number], store["advance"][number] = bands, advance
         else:
-            store["log_bands"][i] = analysis.log_bands(frames)
+            store["log_bands"][number] = analysis.log_bands(frames)
 
+    on_progress(0, n_loops)
+    for stretch in stretches:
+        first, shape = stretch.loops.start, _shape(corpus, analysis, stretch.loops)
+        with (
+            _written(stretch.path, shape, _frame_type(analysis)) as store,
+            _threads(n_workers) as pool,
+        ):
+            for n_done, _ in enumerate(pool.map(analyse_loop, stretch.loops), n_before + 1):
+                on_progress(n_done, n_loops)
+        n_before += len(stretch.loops)
+
+
+@contextmanager
+def _written(
+    path: Path, shape: tuple[int, int], frame_type: np.dtype[np.void]
+) -> Iterator[np.memmap[Any, np.dtype[np.void]]]:
+    """Open the file of an analysis, which takes its name when it is complete."""
+    partial = partial_of(path)
     try:
-        store = _reserved(partial, shape, _frame_type(analysis))
-        on_progress(0, len(store))
-        with _threads(n_workers) as pool:
-            for n_done, _ in enumerate(pool.map(analyse_loop, range(len(store))), 1):
-                on_progress(n_done, len(store))
-        store.flush()
-        partial.replace(path)
+        # Locked, so that nobody removes it.
+        with create_locked(partial):
+            store = _reserved(partial, shape, frame_type)
+            yield store
+            store.flush()
+            partial.replace(path)
     except OSError as error:
         if isinstance(error, SwitchboardError):
             raise
-        n_bytes = math.prod(shape) * _frame_type(analysis).itemsize
+        n_bytes = math.prod(shape) * frame_type.itemsize
         raise OutputError(
             f"{path}: cannot be written ({error.strerror or error}); the analysis of a corpus lies "
             f"beside it: make room for {n_bytes / 2**20:,.0f} MiB there, or copy the corpus"

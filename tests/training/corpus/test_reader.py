@@ -12,15 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 from device.errors import SwitchboardError
-from tests.support.corpus_files import contents
+from tests.support.corpus_files import changed_arrays, write_corpus
 from training.commands.corpus import corpus as command
 from training.corpus.format import BEATS_PER_LOOP, MARGIN, CorpusError
 from training.corpus.generator import corpus_writer as shards
 from training.corpus.generator.corpus_writer import is_held_out, write_studio_corpus
 from training.corpus.generator.loop import render_loop
 from training.corpus.generator.plan import LAYERS, draw_plan
+from training.corpus.parts import PreparedLoop
 from training.corpus.reader import Corpus
-from training.corpus.writer import PreparedLoop, begin, finish, write_shard
 
 BEATS = (np.arange(BEATS_PER_LOOP + 1) * 1000.0).tolist()
 
@@ -31,23 +31,16 @@ def prepared(name="one", held_out=False, seed=0):
     return PreparedLoop(name, audio, BEATS, held_out, {"kit": "dusty"}, {"licence": "CC0-1.0"})
 
 
-def write_small(directory, loops):
-    begin(directory, "studio", {"seed": 1})
-    write_shard(directory, 0, loops)
-    finish(directory, 1, tempo_bpm=80.0)
-    return Corpus.open(directory)
-
-
 @pytest.fixture(autouse=True)
-def small_shards(monkeypatch):
-    monkeypatch.setattr(shards, "LOOPS_PER_SHARD", 3)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(shards, "LOOPS_PER_PART", 3)
 
 
 @pytest.fixture(scope="module")
 def studio_corpus(tmp_path_factory):
     directory = tmp_path_factory.mktemp("studio") / "corpus"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "LOOPS_PER_SHARD", 3)
+        patch.setattr(shards, "LOOPS_PER_PART", 3)
         write_studio_corpus(directory, seed=3, minutes=1.6)
     return directory
 
@@ -57,7 +50,7 @@ def studio_corpus(tmp_path_factory):
 
 def test_a_shard_gives_back_its_loops(tmp_path):
     loops = [prepared("one", seed=1), prepared("two", held_out=True, seed=2)]
-    corpus = write_small(tmp_path, loops)
+    corpus = write_corpus(tmp_path, loops)
     assert len(corpus) == 2
     assert (corpus.sample_rate, corpus.tempo_bpm, corpus.beats_per_loop) == (22050, 80.0, 16)
     for number, loop in enumerate(loops):
@@ -71,7 +64,7 @@ def test_a_shard_gives_back_its_loops(tmp_path):
 
 def test_frames_are_centred_at_the_requested_positions(tmp_path):
     loop = prepared()
-    corpus = write_small(tmp_path, [prepared("before"), loop])
+    corpus = write_corpus(tmp_path, [prepared("before"), loop])
     positions = np.array([0.0, 0.25, 7.5, 16.0, 3.0])
     frames = corpus.frames(1, positions, 1024)
     assert frames.shape == (5, 1024)
@@ -82,7 +75,7 @@ def test_frames_are_centred_at_the_requested_positions(tmp_path):
 
 def test_frames_have_their_peak_at_the_requested_positions(tmp_path):
     loop = prepared()
-    frames = write_small(tmp_path, [loop]).frames(0, [0.0, 7.5], 768, peak=256)
+    frames = write_corpus(tmp_path, [loop]).frames(0, [0.0, 7.5], 768, peak=256)
     peaks = MARGIN + np.array([0, 7500])
     np.testing.assert_allclose(frames[:, 256], loop.audio[peaks], atol=1.0 / 32767.0)
 
@@ -91,35 +84,35 @@ def test_frames_follow_an_uneven_beat(tmp_path):
     beats = np.cumsum([0.0] + [900.0, 1100.0] * 8)
     loop = prepared()
     uneven = PreparedLoop("uneven", loop.audio, beats.tolist(), False, {}, {})
-    frames = write_small(tmp_path, [uneven]).frames(0, [1.5], 2)
+    frames = write_corpus(tmp_path, [uneven]).frames(0, [1.5], 2)
     assert frames[0, 1] == pytest.approx(loop.audio[MARGIN + 900 + 550], abs=1e-4)
 
 
 def test_no_frames_are_an_empty_array(tmp_path):
-    assert write_small(tmp_path, [prepared()]).frames(0, [], 64).shape == (0, 64)
+    assert write_corpus(tmp_path, [prepared()]).frames(0, [], 64).shape == (0, 64)
 
 
 @pytest.mark.parametrize("position", [-0.01, 16.01, np.nan])
 def test_frames_outside_the_loop_are_refused(tmp_path, position):
-    corpus = write_small(tmp_path, [prepared()])
+    corpus = write_corpus(tmp_path, [prepared()])
     with pytest.raises(CorpusError, match="expected 0 to 16"):
         corpus.frames(0, [position], 1024)
 
 
 def test_frames_longer_than_the_margins_are_refused(tmp_path):
     with pytest.raises(CorpusError, match=r"frames reach 8192 samples .* expected at most 4096"):
-        write_small(tmp_path, [prepared()]).frames(0, [0.0], 16384)
+        write_corpus(tmp_path, [prepared()]).frames(0, [0.0], 16384)
 
 
 def test_a_loop_without_its_margins_is_refused(tmp_path):
     loop = prepared()
     short = PreparedLoop("short", loop.audio[:-1], BEATS, False, {}, {})
     with pytest.raises(CorpusError, match="loop short has 17 beats and 24191 samples"):
-        write_small(tmp_path, [short])
+        write_corpus(tmp_path, [short])
 
 
 def test_an_open_corpus_can_be_pickled_for_workers(tmp_path):
-    corpus = write_small(tmp_path, [prepared()])
+    corpus = write_corpus(tmp_path, [prepared()])
     corpus.audio(0)
     assert len(pickle.dumps(corpus)) < 5000
     again = pickle.loads(pickle.dumps(corpus))
@@ -145,17 +138,19 @@ def change_header(directory, key, value):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda d: change_header(d, "format_version", 99), "format version 99, expected 1"),
+        (lambda d: change_header(d, "format_version", 99), "format version 99, expected 1 or 2"),
         (lambda d: change_header(d, "n_loops", None), "unfinished corpus .* run the command"),
         (lambda d: change_header(d, "n_loops", 7), "holds 1 loops, corpus.json announces 7"),
         (lambda d: (d / "corpus.json").unlink(), "holds no corpus"),
         (lambda d: (d / "corpus.json").write_text("{"), "cannot be read"),
-        (lambda d: (d / "shard-00000.json").unlink(), "cannot be read"),
-        (lambda d: (d / "shard-00000.json").write_text('[{"id": "x"}]'), "not a loop"),
+        (lambda d: (d / "records-00000.npz").unlink(), "cannot be read"),
+        (lambda d: (d / "records-00000.npz").write_bytes(b"PK"), "cannot be read"),
+        (lambda d: changed_arrays(d / "records-00000.npz", start=np.array([4.0])), "not loops"),
+        (lambda d: change_header(d, "shards", [{"n_loops": 2, "n_samples": 9}]), "announces 2"),
     ],
 )
 def test_damaged_corpora_are_refused_in_one_line(tmp_path, damage, message):
-    write_small(tmp_path, [prepared()])
+    write_corpus(tmp_path, [prepared()])
     damage(tmp_path)
     with pytest.raises(CorpusError, match=message) as refused:
         Corpus.open(tmp_path)
@@ -163,7 +158,7 @@ def test_damaged_corpora_are_refused_in_one_line(tmp_path, damage, message):
 
 
 def test_missing_audio_is_a_corpus_error(tmp_path):
-    corpus = write_small(tmp_path, [prepared()])
+    corpus = write_corpus(tmp_path, [prepared()])
     (tmp_path / "shard-00000.npy").unlink()
     with pytest.raises(CorpusError, match=r"shard-00000\.npy cannot be read"):
         corpus.audio(0)
@@ -197,73 +192,6 @@ def test_the_margins_of_a_studio_loop_are_its_own_other_end(studio_corpus):
     n_loop = len(audio) - 2 * MARGIN
     assert np.array_equal(audio[:MARGIN], audio[n_loop : n_loop + MARGIN])
     assert np.array_equal(audio[-MARGIN:], audio[MARGIN : 2 * MARGIN])
-
-
-def test_the_number_of_workers_does_not_change_a_byte(studio_corpus, tmp_path):
-    write_studio_corpus(tmp_path / "two", seed=3, minutes=1.6, n_workers=2)
-    assert contents(tmp_path / "two") == contents(studio_corpus)
-
-
-def test_a_killed_run_continues_and_ends_with_the_same_bytes(studio_corpus, tmp_path, monkeypatch):
-    directory = tmp_path / "killed"
-
-    def killed_at_five(seed, index, **options):
-        if index == 5:
-            raise KeyboardInterrupt
-        return render_loop(seed, index, **options)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(shards, "render_loop", killed_at_five)
-        write_studio_corpus(directory, seed=3, minutes=1.6)
-    # Also killed between a shard's audio and its records, and while writing a file.
-    (directory / "shard-00001.npy").write_bytes(b"half")
-    (directory / ".shard-00002.npy.123.partial").write_bytes(b"half")
-    with pytest.raises(CorpusError, match="unfinished"):
-        Corpus.open(directory)
-    done_before = (directory / "shard-00000.npy").stat().st_mtime_ns
-
-    write_studio_corpus(directory, seed=3, minutes=1.6)
-    assert contents(directory) == contents(studio_corpus)
-    assert (directory / "shard-00000.npy").stat().st_mtime_ns == done_before
-
-
-def test_a_failing_write_leaves_no_file_behind(tmp_path, monkeypatch):
-    def full_disk(*_):
-        raise OSError(28, "No space left on device")
-
-    begin(tmp_path, "studio", {"seed": 1})
-    monkeypatch.setattr(np, "save", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        write_shard(tmp_path, 0, [prepared()])
-    assert list(contents(tmp_path)) == ["corpus.json"]
-
-
-def test_more_minutes_extend_a_corpus(studio_corpus, tmp_path):
-    directory = tmp_path / "grown"
-    write_studio_corpus(directory, seed=3, minutes=0.8)
-    write_studio_corpus(directory, seed=3, minutes=1.6)
-    assert contents(directory) == contents(studio_corpus)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"seed": 4, "minutes": 1.6}, "with seed 3, requested 4: .* choose another --out"),
-        ({"seed": 3, "minutes": 0.4}, "with minutes 1.6, requested 0.4"),
-    ],
-)
-def test_other_parameters_are_refused_and_change_no_file(studio_corpus, options, message):
-    before = contents(studio_corpus)
-    with pytest.raises(CorpusError, match=message):
-        write_studio_corpus(studio_corpus, **options)
-    assert contents(studio_corpus) == before
-
-
-def test_a_directory_with_other_things_is_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("notes")
-    with pytest.raises(CorpusError, match="holds no corpus"):
-        write_studio_corpus(tmp_path, seed=1, minutes=0.2)
-    assert list(contents(tmp_path)) == ["notes.txt"]
 
 
 def test_stems_are_stored_beside_their_loops_and_change_no_other_file(studio_corpus, tmp_path):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from device.model.contract import WINDOWS
+from tests.support.corpus_files import write_corpus
 from tests.support.tiny_run import ANALYSIS
 from training.corpus.format import BEATS_PER_LOOP, MARGIN
-from training.corpus.reader import Corpus
-from training.corpus.writer import PreparedLoop, begin, finish, write_shard
+from training.corpus.parts import PreparedLoop
 from training.features.analysis import Analysis
 
 SIZES = [Analysis(), ANALYSIS, Analysis(n_fft=512, n_bands=96, n_linear=64)]
@@ -100,10 +100,7 @@ def clicks(directory, samples_per_beat):
         audio = np.zeros(2 * MARGIN + int(beats[-1]), np.float32)
         audio[MARGIN + beats[:-1].astype(int)] = 1.0
         loops.append(PreparedLoop(f"clicks-{number}", audio, beats.tolist(), False, {}, {}))
-    begin(directory, "studio", {"seed": 1})
-    write_shard(directory, 0, loops)
-    finish(directory, 1, tempo_bpm=80.0)
-    return Corpus.open(directory)
+    return write_corpus(directory, loops)
 
 
 @pytest.mark.parametrize("n_bin", [3.0, 4.25, 6.5])

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.support.corpus_files import write_corpus
 from tests.support.tiny_run import ANALYSIS
 from training.corpus.format import BEATS_PER_LOOP, MARGIN, CorpusError
+from training.corpus.parts import PreparedLoop
 from training.corpus.reader import Corpus
-from training.corpus.writer import PreparedLoop, begin, finish, write_shard
 from training.features.analysis import Analysis
 from training.features.dataset import open_features
 
@@ -22,17 +23,14 @@ def noise_loop(number, held_out):
     return PreparedLoop(f"noise-{number}", audio, BEATS, held_out, {}, {})
 
 
-def write_corpus(directory, held_out):
+def noise_corpus(directory, held_out):
     loops = [noise_loop(number, held) for number, held in enumerate(held_out)]
-    begin(directory, "studio", {"seed": 1})
-    write_shard(directory, 0, loops)
-    finish(directory, 1, tempo_bpm=80.0)
-    return Corpus.open(directory)
+    return write_corpus(directory, loops[:3], loops[3:])
 
 
 @pytest.fixture
 def corpus(tmp_path):
-    return write_corpus(tmp_path / "corpus", [False, True, False, False, True])
+    return noise_corpus(tmp_path / "corpus", [False, True, False, False, True])
 
 
 def analysed(corpus):
@@ -80,7 +78,7 @@ def test_another_analysis_is_another_file(corpus):
 
 
 def test_the_number_of_workers_changes_nothing(corpus, tmp_path):
-    twin = write_corpus(tmp_path / "twin", [False, True, False, False, True])
+    twin = noise_corpus(tmp_path / "twin", [False, True, False, False, True])
     one, three = open_features(corpus, ANALYSIS), open_features(twin, ANALYSIS, n_workers=3)
     np.testing.assert_array_equal(one.log_bands, three.log_bands)
 
@@ -117,7 +115,7 @@ def test_the_partial_file_of_a_killed_analysis_is_removed_unused(corpus):
     open_features(corpus, ANALYSIS)
     (name,) = analysed(corpus)
     whole = corpus.directory / name
-    leftover = whole.with_suffix(".part.npy")
+    leftover = whole.with_name(f".{name}.123.partial")
     leftover.write_bytes(whole.read_bytes()[:1000])
     whole.unlink()
     assert open_features(corpus, ANALYSIS).log_bands.shape[0] == 5
@@ -131,5 +129,5 @@ def test_a_corpus_of_another_sample_rate_is_rejected(corpus):
 
 def test_a_corpus_with_nothing_to_train_on_is_rejected(tmp_path):
     with pytest.raises(CorpusError, match=r"no loop to train on among its 1"):
-        open_features(write_corpus(tmp_path, [True]), ANALYSIS)
+        open_features(noise_corpus(tmp_path, [True]), ANALYSIS)
     assert list(tmp_path.glob("*features*")) == []

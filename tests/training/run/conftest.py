@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from tests.support.corpus_files import write_corpus
 from tests.support.tiny_run import finished
 from tests.support.toy_trainer import make
 from training.corpus.format import BEATS_PER_LOOP, MARGIN
-from training.corpus.writer import PreparedLoop, begin, finish, write_shard
+from training.corpus.parts import PreparedLoop
 from training.run import trainer as trainer_module
 
 BEATS = (np.arange(BEATS_PER_LOOP + 1) * 400.0).tolist()
@@ -45,7 +46,4 @@ def small_corpus(tmp_path):
         PreparedLoop(f"noise-{number}", loop, BEATS, number > 0, {}, {})
         for number, loop in enumerate(audio)
     ]
-    begin(tmp_path / "small", "studio", {"seed": 1})
-    write_shard(tmp_path / "small", 0, loops)
-    finish(tmp_path / "small", 1, tempo_bpm=80.0)
-    return tmp_path / "small"
+    return write_corpus(tmp_path / "small", loops).directory

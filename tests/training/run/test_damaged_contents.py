@@ -4,9 +4,11 @@ import json
 import math
 from itertools import count
 
+import numpy as np
 import pytest
 import torch
 
+from tests.support.corpus_files import changed_arrays, write_format_1
 from tests.support.file_contents import pt
 from tests.support.tiny_run import CONFIG, N_SLOTS, toy_features
 from training.corpus.format import BEATS_PER_LOOP, CorpusError
@@ -165,7 +167,16 @@ def resume(directory, content):
 
 @pytest.mark.parametrize(
     "key",
-    ["sample_rate", "beats_per_loop", "margin", "tempo_bpm", "n_shards", "n_loops", "stems"],
+    [
+        "sample_rate",
+        "beats_per_loop",
+        "margin",
+        "tempo_bpm",
+        "n_shards",
+        "n_loops",
+        "shards",
+        "stems",
+    ],
 )
 def test_every_number_of_a_corpus_is_checked(small_corpus, key):
     path = small_corpus / "corpus.json"
@@ -179,8 +190,35 @@ def test_every_number_of_a_corpus_is_checked(small_corpus, key):
         assert was_rejected or fits, value
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("ids", "id_ends", "start", "beats", "held_out"),
+        *("floats", "codes", "values", "value_ends", "columns", "more"),
+    ],
+)
+def test_every_array_of_records_is_checked(small_corpus, key):
+    path = small_corpus / "records-00000.npz"
+    content = path.read_bytes()
+    with np.load(path) as arrays:
+        good = arrays[key]
+    wrong = [..., good[:-1], good[None], good.astype(np.complex64), np.zeros((2, 3)), np.array("x")]
+    wrong += [np.full(good.shape, extreme, good.dtype) for extreme in (1, 77)]
+    wrong += [np.full(good.shape, np.nan, good.dtype)] if good.dtype.kind == "f" else []
+    n_rejected = 0
+    for array in wrong:
+        changed_arrays(path, **{key: array})
+        n_rejected += rejected_or_valid(
+            lambda: list(Corpus.open(small_corpus).records), CorpusError, path.name
+        )
+        path.write_bytes(content)
+    assert n_rejected >= 5
+    assert len(Corpus.open(small_corpus)) == 10
+
+
 @pytest.mark.parametrize("key", ["id", "start", "beats", "split", "labels", "provenance"])
-def test_every_part_of_every_record_is_checked(small_corpus, key):
+def test_every_part_of_every_record_of_format_1_is_checked(small_corpus, tmp_path, key):
+    small_corpus = write_format_1(tmp_path / "format-1", Corpus.open(small_corpus))
     path = small_corpus / "shard-00000.json"
     good = json.loads(path.read_text())
     for value in (*VALUES, ..., [0.0] * BEATS_PER_LOOP, [1.0, 0.0]):

@@ -23,6 +23,7 @@ CORPUS, RUN = CorpusError.exit_code, TrainingError.exit_code
 OF_ANOTHER_TYPE = {
     ".json": b"3",
     ".npy": npy(np.zeros((2, 3))),
+    ".npz": npy(np.zeros((2, 3))),
     ".pt": pt([1]),
     ".csv": b"a,b\n1,2\n",
 }
@@ -63,7 +64,7 @@ def corpus_and_run(trained_once, tmp_path):
     return corpus, run
 
 
-CORPUS_FILES = ("corpus.json", "shard-00000.json", "shard-00000.npy")
+CORPUS_FILES = ("corpus.json", "records-00000.npz", "shard-00000.npy")
 
 
 @pytest.mark.parametrize("kind", DAMAGES)

@@ -15,23 +15,22 @@ from training.corpus.generator import soundfont as soundfonts
 from training.corpus.generator.loop import GENERATOR, render_loop
 from training.corpus.generator.plan import LAYERS
 from training.corpus.generator.versions import FACTORS, factors_of_version, plan_of_version
-from training.corpus.parallel import run_in_workers
-from training.corpus.records import n_loops_written
-from training.corpus.writer import PreparedLoop, begin, finish, remove_leftovers, write_shard
+from training.corpus.parallel import IN_THIS_PROCESS, Workers, refuse_lost
+from training.corpus.parts import Part, PreparedLoop, make_part
+from training.corpus.writer import corpus_writer
 
 TEMPO_BPM = 80.0
-LOOPS_PER_SHARD = 64
+LOOPS_PER_PART = 64
 _LOOPS_PER_HELD_OUT = 50
 _SMALLEST_SPLIT = 20  # from this many loops on, one is always held out
 LICENCE = "CC0-1.0"
 _LOOP_SECONDS = BEATS_PER_LOOP * 60.0 / TEMPO_BPM
 
 
-class ShardJob(NamedTuple):
-    """One shard to render: loops `first` up to but not including `last`."""
+class PartJob(NamedTuple):
+    """One part to render: loops `first` up to but not including `last`."""
 
-    directory: Path
-    shard: int
+    number: int
     seed: int
     first: int
     last: int
@@ -48,7 +47,7 @@ def write_studio_corpus(
     soundfont: Path | None = None,
     with_stems: bool = False,
     n_versions: int = 1,
-    n_workers: int = 1,
+    workers: Workers = IN_THIS_PROCESS,
     on_progress: Callable[[int, int], None] = lambda n_done, n_loops: None,
 ) -> None:
     """Render a corpus, or what is missing of it.
@@ -64,8 +63,8 @@ def write_studio_corpus(
     n_versions
         In how many versions each composition is played, one loop after another; 1 plays it as it
         is drawn.
-    n_workers
-        Number of processes; it does not change a sample.
+    workers
+        What renders; it does not change a byte.
     on_progress
         Called with the numbers of loops done and in all, first with those done before.
 
@@ -86,31 +85,37 @@ def write_studio_corpus(
     }
     if soundfont is not None:
         soundfonts.SoundFont(soundfont)  # fail before anything is written
-    begin(directory, "studio", parameters, may_grow=("minutes",))
-    remove_leftovers(directory)
     n_loops = math.ceil(minutes * 60.0 / _LOOP_SECONDS)
-    starts = range(0, n_loops, LOOPS_PER_SHARD)
     jobs = [
-        ShardJob(
-            directory, shard, seed, first, min(first + LOOPS_PER_SHARD, n_loops), soundfont,
-            with_stems, n_versions,
+        PartJob(
+            number,
+            seed,
+            first,
+            min(first + LOOPS_PER_PART, n_loops),
+            soundfont,
+            with_stems,
+            n_versions,
         )
-        for shard, first in enumerate(starts)
-    ]  # fmt: skip
-    missing = [
-        job for job in jobs if (n_loops_written(directory, job.shard) or 0) < job.last - job.first
+        for number, first in enumerate(range(0, n_loops, LOOPS_PER_PART))
     ]
-    n_done = n_loops - sum(job.last - job.first for job in missing)
-    on_progress(n_done, n_loops)
-    for n_rendered in run_in_workers(_render_shard, missing, n_workers):
-        n_done += n_rendered
+    sizes = [job.last - job.first for job in jobs]
+    with corpus_writer(directory, "studio", parameters, sizes, may_grow=("minutes",)) as writer:
+        missing = [jobs[number] for number in writer.missing()]
+        n_done = n_loops - sum(job.last - job.first for job in missing)
         on_progress(n_done, n_loops)
-    finish(directory, len(jobs), tempo_bpm=TEMPO_BPM)
+        for part in workers.run(_render_part, missing, lost=refuse_lost, reads=_read_file):
+            writer.add(part)
+            n_done += len(part.records)
+            on_progress(n_done, n_loops)
+        writer.finish(tempo_bpm=TEMPO_BPM)
 
 
-def _render_shard(job: ShardJob) -> int:
-    loops = (_prepared(job, index) for index in range(job.first, job.last))
-    return write_shard(job.directory, job.shard, loops)
+def _read_file(job: PartJob) -> Path | None:
+    return job.soundfont
+
+
+def _render_part(job: PartJob) -> Part:
+    return make_part(job.number, (_prepared(job, index) for index in range(job.first, job.last)))
 
 
 def render_with_margins(seed: int, index: int) -> Audio:
@@ -119,7 +124,7 @@ def render_with_margins(seed: int, index: int) -> Audio:
     return _with_margins(render_loop(seed, index, tempo_bpm=TEMPO_BPM, bars=bars).audio)
 
 
-def _prepared(job: ShardJob, index: int) -> PreparedLoop:
+def _prepared(job: PartJob, index: int) -> PreparedLoop:
     composition, version = divmod(index, job.n_versions)
     factors: dict[str, bool] = {}
     changes: dict[str, Any] = {}
@@ -154,7 +159,7 @@ def _with_margins(audio: Audio) -> Audio:
     return np.pad(audio, MARGIN, mode="wrap")
 
 
-def _provenance(job: ShardJob, index: int) -> dict[str, Any]:
+def _provenance(job: PartJob, index: int) -> dict[str, Any]:
     composition, version = divmod(index, job.n_versions)
     made_by = {"generator": GENERATOR, "seed": job.seed, "index": composition}
     if job.n_versions > 1:

@@ -1,6 +1,6 @@
-"""Recordings become shards: decode, find beats, bars and key, cut into loops, list the rest.
+"""Recordings become parts: decode, find beats, bars and key, cut into loops, list the rest.
 
-One piece makes one shard, so an interrupted run loses only the pieces in progress.
+One piece makes one part, so an interrupted run loses only the pieces in progress.
 """
 
 from __future__ import annotations
@@ -22,25 +22,17 @@ from training.corpus.format import (
     SAMPLE_RATE,
     Audio,
     CorpusError,
-    read_json,
-    write_json,
 )
-from training.corpus.parallel import run_guarded
+from training.corpus.parallel import IN_THIS_PROCESS, Workers
+from training.corpus.parts import Part, PreparedLoop, make_part
 from training.corpus.recordings import beats as rhythm
 from training.corpus.recordings import keys
 from training.corpus.recordings.audio_files import Recording, Tags, decode, read_tags
 from training.corpus.recordings.guarded import longest_seconds
 from training.corpus.recordings.rejection import CLEAR_KEY, FOUR_FOUR, Selection, find_fault
 from training.corpus.recordings.splits import LoopOrigin, choose_held_out
-from training.corpus.records import n_loops_written, read_records, remove_shard
-from training.corpus.writer import (
-    PreparedLoop,
-    begin,
-    finish,
-    hold_out,
-    remove_leftovers,
-    write_shard,
-)
+from training.corpus.shards import hold_out
+from training.corpus.writer import CorpusWriter, corpus_writer
 
 # Those of the studio's loops.
 LOUDNESS_LUFS = -21.0
@@ -48,6 +40,7 @@ PEAK_LIMIT = 0.92
 # Below is rumble or an offset, which no speaker plays and every level measurement includes.
 LOWEST_HZ = 20.0
 
+_PIECES_IN_LINE = 512  # about 5 shards of songs
 _SHORTEST_SAMPLES = keys.HOP * 8
 
 
@@ -72,8 +65,7 @@ class Piece(NamedTuple):
 
 
 class _Job(NamedTuple):
-    directory: Path
-    shard: int
+    number: int
     piece: Piece
     signature: int | None
     selection: Selection = FOUR_FOUR
@@ -101,7 +93,7 @@ def write_recordings(
     refused: Sequence[Skip] = (),
     key: str | None = None,
     selection: Selection = FOUR_FOUR,
-    n_workers: int = 0,
+    workers: Workers = IN_THIS_PROCESS,
     on_progress: Callable[[int, int], None] = lambda n_done, n_pieces: None,
 ) -> None:
     """Make a corpus of recordings, or what is missing of it.
@@ -115,16 +107,15 @@ def write_recordings(
     directory
         To write to; a corpus started there from the same pieces is continued.
     source, parameters
-        See `training.corpus.reader.begin`.
+        See `training.corpus.writer.corpus_writer`.
     refused
         What was left out before.
     key
         Major key to transpose every piece to (its relative minor counts as the same); None: none.
     selection
         Which metres to take, and whether to take what is doubtful.
-    n_workers
-        Number of processes, which does not change a sample; 0: this process, which then ends with
-        a file that crashes a decoder.
+    workers
+        What cuts; it does not change a byte.
     on_progress
         Called with the numbers of pieces done and in all, first with those done before.
 
@@ -136,26 +127,28 @@ def write_recordings(
     signature = _signature(key)
     listing = {"n_files": len(pieces), "listing": _listing(pieces), "key": key}
     listing |= {"metres": list(selection.metres), "keep_doubtful": selection.keeps_doubtful}
-    begin(directory, source, {**parameters, **listing})
-    remove_leftovers(directory)
-    jobs = [
-        _Job(directory, shard, piece, signature, selection) for shard, piece in enumerate(pieces)
-    ]
-    missing = [job for job in jobs if n_loops_written(directory, job.shard) is None]
-    n_done = len(jobs) - len(missing)
-    on_progress(n_done, len(jobs))
-    # The longest first, so that no core waits for a long one at the end.
-    missing.sort(key=lambda job: -_n_bytes(job.piece.path))
-    done = (
-        run_guarded(_cut_piece, missing, n_workers, lost=_write_lost, seconds=_longest_seconds)
-        if n_workers
-        else map(_cut_piece, missing)
-    )
-    for _ in done:
-        n_done += 1
+    jobs = [_Job(number, piece, signature, selection) for number, piece in enumerate(pieces)]
+    parameters = {**parameters, **listing}
+    with corpus_writer(directory, source, parameters, [None] * len(jobs)) as writer:
+        missing = [jobs[number] for number in writer.missing()]
+        n_done = len(jobs) - len(missing)
         on_progress(n_done, len(jobs))
-    remove_leftovers(directory)  # of workers that were lost
-    _finish(jobs, refused)
+        missing.sort(key=_place_in_line)
+        for part in workers.run(
+            _cut_piece, missing, lost=_lost_part, seconds=_longest_seconds, reads=_read_file
+        ):
+            writer.add(part)
+            n_done += 1
+            on_progress(n_done, len(jobs))
+        _finish(directory, writer, refused, len(jobs))
+
+
+def _place_in_line(job: _Job) -> tuple[int, int]:
+    """Put longer pieces first, so that no core waits for one at the end.
+
+    But only among some neighbours, so that few parts wait for the rest of their shard.
+    """
+    return job.number // _PIECES_IN_LINE, -_n_bytes(job.piece.path)
 
 
 def _n_bytes(path: Path) -> int:
@@ -170,11 +163,14 @@ def _longest_seconds(job: _Job) -> float:
     return longest_seconds(job.piece.path)
 
 
-def _write_lost(job: _Job, worker_end: str) -> None:
-    """Write the shard of a piece whose worker was lost: no loops, and the reason."""
+def _read_file(job: _Job) -> Path:
+    return job.piece.path
+
+
+def _lost_part(job: _Job, worker_end: str) -> Part:
+    """Return the part of a piece whose worker was lost: no loops, and the reason."""
     skip = Skip(job.piece.name, f"unreadable (its worker {worker_end})")
-    write_json(_skips_path(job), [asdict(skip)])
-    write_shard(job.directory, job.shard, [])
+    return make_part(job.number, [], [asdict(skip)])
 
 
 def _signature(key: str | None) -> int | None:
@@ -189,46 +185,30 @@ def _listing(pieces: Sequence[Piece]) -> str:
     return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _finish(jobs: Sequence[_Job], refused: Sequence[Skip]) -> None:
-    directory = jobs[0].directory
-    skipped = [asdict(skip) for skip in refused] + [s for job in jobs for s in _read_skips(job)]
-    with_loops = [job.shard for job in jobs if n_loops_written(directory, job.shard)]
-    if not with_loops:
-        _remove_corpus(jobs)
+def _finish(directory: Path, writer: CorpusWriter, refused: Sequence[Skip], n_files: int) -> None:
+    skipped = [*(asdict(skip) for skip in refused), *writer.skipped()]
+    records = writer.records()
+    if not len(records):
+        writer.remove()
         example = f"; for example {skipped[0]['path']}: {skipped[0]['reason']}" if skipped else ""
         raise CorpusError(
-            f"none of the {len(jobs)} files gave a loop, expected at least one with "
+            f"none of the {n_files} files gave a loop, expected at least one with "
             f"{BEATS_PER_LOOP} steady beats{example}"
         )
-    records = [(shard, record) for shard in with_loops for record in read_records(directory, shard)]
-    split_by = _split(directory, records)
-    tempo_bpm = float(np.median([record["labels"]["tempo_bpm"] for _, record in records]))
-    finish(directory, len(jobs), tempo_bpm=tempo_bpm, skipped=skipped, more={"split_by": split_by})
-
-
-def _split(directory: Path, records: Sequence[tuple[int, dict[str, Any]]]) -> str | None:
-    loops = [LoopOrigin(shard, record["id"], record["provenance"]) for shard, record in records]
-    split = choose_held_out(loops)
-    for shard in sorted({loop.shard for loop in loops}):
+    split = choose_held_out(
+        [LoopOrigin(record.shard, record.id, record.provenance) for record in records]
+    )
+    for shard in sorted({int(shard) for block in records.blocks for shard in block.shard[:1]}):
         hold_out(directory, shard, {name for place, name in split.held_out if place == shard})
-    return split.by
-
-
-def _remove_corpus(jobs: Sequence[_Job]) -> None:
-    directory = jobs[0].directory
-    for job in jobs:
-        _skips_path(job).unlink(missing_ok=True)
-        remove_shard(directory, job.shard)
-    (directory / "corpus.json").unlink()
-    if not any(directory.iterdir()):
-        directory.rmdir()
+    tempo_bpm = float(np.median([record.labels["tempo_bpm"] for record in records]))
+    writer.finish(tempo_bpm=tempo_bpm, skipped=skipped, more={"split_by": split.by})
 
 
 # -- one piece ------------------------------------------------------------------------------
 
 
-def _cut_piece(job: _Job) -> None:
-    """Write the shard of one piece; its faults are listed, not raised."""
+def _cut_piece(job: _Job) -> Part:
+    """Cut one piece; its faults are listed, not raised."""
     skips: list[Skip] = []
     try:
         loops = list(_loops(job, skips))
@@ -241,18 +221,7 @@ def _cut_piece(job: _Job) -> None:
     except Exception as error:  # noqa: BLE001 (no file may end the others, whatever it holds)
         loops = []
         skips.append(Skip(job.piece.name, f"unreadable ({type(error).__name__}: {error})"))
-    # Before the shard: it exists if and only if its records do, and then its skips must too.
-    write_json(_skips_path(job), [asdict(skip) for skip in skips])
-    write_shard(job.directory, job.shard, loops)
-
-
-def _skips_path(job: _Job) -> Path:
-    return job.directory / f"skipped-{job.shard:05d}.json"
-
-
-def _read_skips(job: _Job) -> list[dict[str, Any]]:
-    skips: list[dict[str, Any]] = read_json(_skips_path(job))
-    return skips
+    return make_part(job.number, loops, [asdict(skip) for skip in skips])
 
 
 def _loops(job: _Job, skips: list[Skip]) -> Iterator[PreparedLoop]:
@@ -325,7 +294,7 @@ def _loop(
     first, last = round(float(grid[0])), math.ceil(grid[-1])
     digest = analysis.provenance["sha256"]
     return PreparedLoop(
-        id=f"{job.shard:05d}-{digest[:12]}-{number:04d}",
+        id=f"{job.number:05d}-{digest[:12]}-{number:04d}",
         audio=_levelled(_without_offset(_with_margins(analysis.moved, first, last + 1))),
         beats=(grid - grid[0]).tolist(),
         held_out=False,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from training.corpus.format import CorpusError
+from training.corpus.parallel import IN_THIS_PROCESS, Workers
 from training.corpus.recordings.audio_files import Tags
 from training.corpus.recordings.corpus_writer import Piece, Skip, write_recordings
 from training.corpus.recordings.licences import CODES, is_allowed
@@ -77,7 +78,7 @@ def write_fma_corpus(
     licences: Sequence[str] = (),
     key: str | None = None,
     selection: Selection = FOUR_FOUR,
-    n_workers: int = 0,
+    workers: Workers = IN_THIS_PROCESS,
     on_progress: Callable[[int, int], None] = lambda n_done, n_files: None,
 ) -> None:
     """Make a corpus of the tracks of some genres, or what is missing of it.
@@ -115,7 +116,7 @@ def write_fma_corpus(
         refused=chosen.refused,
         key=key,
         selection=selection,
-        n_workers=n_workers,
+        workers=workers,
         on_progress=on_progress,
     )
 

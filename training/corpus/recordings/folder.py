@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from training.corpus.format import CorpusError
+from training.corpus.parallel import IN_THIS_PROCESS, Workers
 from training.corpus.recordings.audio_files import SUFFIXES, readable
 from training.corpus.recordings.corpus_writer import Piece, Skip, write_recordings
 from training.corpus.recordings.rejection import FOUR_FOUR, Selection
@@ -20,7 +21,7 @@ def write_folder_corpus(
     *,
     key: str | None = None,
     selection: Selection = FOUR_FOUR,
-    n_workers: int = 0,
+    workers: Workers = IN_THIS_PROCESS,
     on_progress: Callable[[int, int], None] = lambda n_done, n_files: None,
 ) -> None:
     """Make a corpus of all the music under a folder, or what is missing of it.
@@ -42,7 +43,7 @@ def write_folder_corpus(
         refused=files.refused,
         key=key,
         selection=selection,
-        n_workers=n_workers,
+        workers=workers,
         on_progress=on_progress,
     )
 

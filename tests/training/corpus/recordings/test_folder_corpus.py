@@ -14,6 +14,7 @@ from tests.support.corpus_files import contents, records_by_path
 from tests.support.synthetic_music import click_track, song, tagged
 from training.commands.corpus import corpus as command
 from training.corpus.format import MARGIN, SAMPLE_RATE, CorpusError
+from training.corpus.parallel import Processes
 from training.corpus.reader import Corpus
 from training.corpus.recordings import corpus_writer as cutting
 from training.corpus.recordings.audio_files import decode, read_tags
@@ -129,14 +130,14 @@ def test_a_killed_run_continues(music_folder, folder_corpus, tmp_path, monkeypat
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(cutting, "decode", killed_at_talk)
         write_folder_corpus(tmp_path / "killed", music_folder)
-    assert list((tmp_path / "killed").glob("shard-*.json"))
+    assert list((tmp_path / "killed").glob("part-*.npz"))
     write_folder_corpus(tmp_path / "killed", music_folder)
     assert contents(tmp_path / "killed") == contents(folder_corpus)
 
 
 def test_the_number_of_workers_does_not_change_a_byte(music_folder, folder_corpus, tmp_path):
     write_folder_corpus(
-        tmp_path / "two", music_folder, n_workers=2
+        tmp_path / "two", music_folder, workers=Processes(2)
     )  # slow: each imports librosa anew
     assert contents(tmp_path / "two") == contents(folder_corpus)
 

@@ -24,6 +24,7 @@ from tests.support.sound_files import (
 )
 from tests.support.synthetic_music import song
 from training.commands.corpus import corpus as command
+from training.corpus import parallel
 from training.corpus.format import SAMPLE_RATE, CorpusError
 from training.corpus.reader import Corpus
 from training.corpus.recordings import audio_files
@@ -139,13 +140,13 @@ def test_a_recording_that_is_too_long_is_refused(tmp_path, monkeypatch):
 def cut_or_die(job):
     if job.piece.name == "bad.wav":
         os.kill(os.getpid(), signal.SIGKILL)
-    cutting._cut_piece(job)
+    return cutting._cut_piece(job)
 
 
 def test_a_file_that_kills_its_worker_is_listed_as_skipped(tmp_path, monkeypatch):
-    run_guarded = cutting.run_guarded
+    run_guarded = parallel.run_guarded
     monkeypatch.setattr(
-        cutting,
+        parallel,
         "run_guarded",
         lambda _function, jobs, n, **more: run_guarded(cut_or_die, jobs, n, **more),
     )
@@ -167,9 +168,7 @@ def test_a_larger_file_may_take_longer(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(SAMPLE_RATE), SAMPLE_RATE)
     soundfile.write(tmp_path / "b.wav", np.zeros(100 * SAMPLE_RATE), SAMPLE_RATE)
     short, long, gone = (
-        cutting._longest_seconds(
-            cutting._Job(tmp_path, 0, cutting.Piece(tmp_path / name, name), None)
-        )
+        cutting._longest_seconds(cutting._Job(0, cutting.Piece(tmp_path / name, name), None))
         for name in ("a.wav", "b.wav", "gone.wav")
     )
     assert 0.0 < gone < short < long
