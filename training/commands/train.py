@@ -11,6 +11,7 @@ from device.commands.number_types import Finite
 from device.console import say
 from device.model.contract import SLOTS_PER_BEAT, WINDOWS
 from training.commands.train_options import LabelOptions, TrainOptions
+from training.commands.train_plan import print_plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +93,12 @@ if TYPE_CHECKING:
     "root; a run that is resumed keeps its own.",
 )
 @click.option(
+    "--plan",
+    is_flag=True,
+    help="Only print what the training will need in memory, disk, hours and processes: a few "
+    "steps are timed, and nothing is written.",
+)
+@click.option(
     "--bands",
     type=click.Choice(["warped", "mel", "linear"]),
     help="Frequency bands of the network's input; a model draws linear bins with any of them.  "
@@ -156,6 +163,8 @@ def train(**options: Any) -> None:
 
     if requested.threads:
         torch.set_num_threads(requested.threads)
+    if requested.plan:
+        return print_plan(requested)
     out = requested.out
     with (
         Termination() as termination,

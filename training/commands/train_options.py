@@ -40,6 +40,7 @@ class TrainOptions:
     resume: str | None
     checkpoint_every: float
     batch: str
+    plan: bool
     bands: str | None
     window: str | None
     n_fft: int | None

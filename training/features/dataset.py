@@ -88,7 +88,7 @@ def open_features(
     """
     is_train = np.array([record.split == TRAIN for record in corpus.records], dtype=np.bool_)
     _check(corpus, analysis, is_train)
-    path = corpus.directory / f"features-{_key(corpus, analysis)}.npy"
+    path, _ = analysis_file(corpus, analysis)
     with _locked(corpus.directory):
         frames = _analysed(path, _shape(corpus, analysis), analysis)
         if frames is None:
@@ -103,6 +103,33 @@ def open_features(
         n_slots=SLOTS_PER_BEAT * corpus.beats_per_loop,
         labels=np.zeros((len(corpus), 0), np.float32) if labels is None else labels,
     )
+
+
+def analysis_file(corpus: Corpus, analysis: Analysis) -> tuple[Path, int]:
+    """Where the analysis of a corpus lies, or will lie, and how many bytes it has."""
+    path = corpus.directory / f"features-{_key(corpus, analysis)}.npy"
+    return path, math.prod(_shape(corpus, analysis)) * _frame_type(analysis).itemsize
+
+
+def analyse_loop(
+    corpus: Corpus, analysis: Analysis, number: int, offset: float
+) -> tuple[NDArray[np.float16], NDArray[np.int8]]:
+    """Log bands and phase advance of a loop whose grid is shifted by a part of its step.
+
+    Returns
+    -------
+    (n_frames, n_bands), (n_frames, n_guided)
+    """
+    positions = analysis.grid(SLOTS_PER_BEAT * corpus.beats_per_loop, offset)
+    hop_length = analysis.hop_length if analysis.n_guided else 0
+    n_samples, peak = hop_length + analysis.n_fft, hop_length + analysis.peak
+    frames = corpus.frames(number, positions, n_samples, peak)
+    if analysis.n_guided:
+        log_bands, advance = analysis.log_bands_and_advance(frames)
+    else:
+        log_bands = analysis.log_bands(frames)
+        advance = np.zeros((len(log_bands), 0), np.int8)
+    return log_bands.astype(np.float16), advance
 
 
 def _check(corpus: Corpus, analysis: Analysis, is_train: NDArray[np.bool_]) -> None:
@@ -197,26 +224,19 @@ def _analyse(
     on_progress: Callable[[int, int], None],
 ) -> None:
     shape, offsets = _shape(corpus, analysis), _offsets(len(corpus))
-    n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
     # A name without the process: the next analysis overwrites what a killed one left.
     partial = path.with_suffix(".part.npy")
 
-    def analyse_loop(i: int) -> None:
-        positions = analysis.grid(n_slots, float(offsets[i]))
-        hop_length = analysis.hop_length if analysis.n_guided else 0
-        frames = corpus.frames(
-            i, positions, hop_length + analysis.n_fft, hop_length + analysis.peak
+    def analyse(i: int) -> None:
+        store["log_bands"][i], store["advance"][i] = analyse_loop(
+            corpus, analysis, i, float(offsets[i])
         )
-        if analysis.n_guided:
-            store["log_bands"][i], store["advance"][i] = analysis.log_bands_and_advance(frames)
-        else:
-            store["log_bands"][i] = analysis.log_bands(frames)
 
     try:
         store = _reserved(partial, shape, _frame_type(analysis))
         on_progress(0, len(store))
         with _threads(n_workers) as pool:
-            for n_done, _ in enumerate(pool.map(analyse_loop, range(len(store))), 1):
+            for n_done, _ in enumerate(pool.map(analyse, range(len(store))), 1):
                 on_progress(n_done, len(store))
         store.flush()
         partial.replace(path)

@@ -101,12 +101,18 @@ class ProcessGroup:
         for number in range(n_batches)[self.shard(n_batches)]:
             items = slice(number * n_at_once, (number + 1) * n_at_once)
             whole[items] = compute(items)
-        for rank in range(self.size) if self.size > 1 else ():
+        if self.size > 1:
+            self.exchange(whole, n_at_once)
+        return whole
+
+    def exchange(self, whole: Tensor, n_at_once: int) -> None:
+        """Give the batches that this process has computed to all, and take theirs."""
+        n_batches = -(-len(whole) // n_at_once)
+        for rank in range(self.size):
             batches = replace(self, rank=rank).shard(n_batches)
             part = whole[batches.start * n_at_once : batches.stop * n_at_once]
             if len(part):
                 distributed.broadcast(part, rank)
-        return whole
 
     def wrap_loss(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> Loss:
         """Make a loss whose gradients are averaged over the group as they are computed."""

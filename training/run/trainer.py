@@ -115,7 +115,7 @@ class Trainer:
         self.process_group = process_group
         self.termination = termination or Termination()
         self.checkpoint_seconds = checkpoint_seconds or CHECKPOINT_SECONDS
-        most = min(config.codec_slots // STRETCH_SLOTS, config.composer_loops, len(features.train))
+        most = most_processes(config, len(features.train))
         if process_group.size > most:
             raise TrainingError(
                 f"found {process_group.size} processes, expected {most} at most: a batch has "
@@ -222,9 +222,9 @@ class Trainer:
                         "setting codec_share: found 0 and no codec to begin with, expected more "
                         "than 0; or take a codec with --codec RUN"
                     )
-                stage = self._stage(number)
+                stage = self.make_stage(number)
                 with self.termination.deferred():
-                    self._train_stage(stage, self.budget.part(share))
+                    self.train_stage(stage, self.budget.part(share))
                     stage.finish()
                     self.progress = Progress(stage=number + 1)
                     self._optimiser_state = None
@@ -240,7 +240,8 @@ class Trainer:
         stage = self.progress.stage
         return sum(self._shares[:stage]) + self._shares[stage] * done
 
-    def _stage(self, number: int) -> Stage:
+    def make_stage(self, number: int) -> Stage:
+        """Make a stage, which for the composer encodes and describes the corpus."""
         stage: Stage
         if number == 0:
             stage = CodecStage(self.networks, self.features, self.config, self.process_group)
@@ -260,7 +261,16 @@ class Trainer:
         )
         return stage
 
-    def _train_stage(self, stage: Stage, budget: Budget) -> None:
+    def train_stage(self, stage: Stage, budget: Budget) -> None:
+        """Take the steps of a stage that its budget has left.
+
+        Raises
+        ------
+        TrainingError
+            If a gradient is not finite.
+        TrainingInterrupted
+            After a signal, with the state saved.
+        """
         optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)
         if self._optimiser_state is not None:
             self._restore(optimiser, self._optimiser_state)
@@ -349,6 +359,11 @@ class Trainer:
             "optimiser": None if optimiser is None else optimiser.state_dict(),
         }
         save_atomically(self.checkpoint_path, content)
+
+
+def most_processes(config: Config, n_train: int) -> int:
+    """Most processes that a batch has parts for, of so many loops to train on."""
+    return min(config.codec_slots // STRETCH_SLOTS, config.composer_loops, n_train)
 
 
 def _schedule(step: int, done: float) -> float:

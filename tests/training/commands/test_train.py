@@ -96,7 +96,7 @@ def test_a_run_killed_before_its_networks_were_written_finishes_on_resume(
     expected = weights(out)
     (tmp_path / "checkpoint.pt").write_bytes((out / "checkpoint.pt").read_bytes())
     (tmp_path / "curves.csv").write_bytes((out / "curves.csv").read_bytes())
-    monkeypatch.setattr(trainer.Trainer, "_train_stage", None)
+    monkeypatch.setattr(trainer.Trainer, "train_stage", None)
     result = invoke(corpus, tmp_path, "--steps", "10", "--resume")
     assert result.exit_code == 0, result.output
     assert same_bits(weights(tmp_path), expected)
