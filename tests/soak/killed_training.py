@@ -85,11 +85,16 @@ def kill(process, size, way, rng):
     """Kill a training; its status."""
     if way == "SIGTERM":
         process.terminate()
-    elif way == "all by SIGKILL":
-        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait(PATIENCE_SECONDS)
+    victims = ranks(process, size)
+    if way == "all by SIGKILL":
+        # The starter first, or it ends the others in its own way; each rank has a session.
+        victims = [process.pid, *victims]
     else:
-        with suppress(ProcessLookupError, IndexError):
-            os.kill(rng.choice(ranks(process, size)), signal.SIGKILL)
+        victims = [rng.choice(victims or [process.pid])]
+    for victim in victims:
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
     return process.wait(PATIENCE_SECONDS)
 
 
@@ -157,7 +162,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True)
+    # What is there already is used.
+    arguments.out.mkdir(parents=True, exist_ok=True)
     corpus = studio_corpus(arguments.out / "corpus")
     whole, in_two, killed = (arguments.out / name for name in ("whole", "in-two", "killed"))
     for out, size in ((whole, 1), (in_two, 2)):

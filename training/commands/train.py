@@ -208,22 +208,33 @@ def _train(
         features = _analyse(corpus, config, labels)
         networks = Networks.build(config, features.n_slots).to(device)
         with shown_training(hidden=not process_group.is_leader) as display:
-            trainer = _trainer(options, networks, features, config, process_group, display)
-            trainer.termination = termination
+            trainer = _trainer(options, networks, features, config, process_group, termination)
             _begin(trainer, state.resumes, codec_run, initial_run)
             _run(trainer, corpus, display)
 
 
 def _run(trainer: "Trainer", corpus: "Corpus", display: "TrainingDisplay") -> None:
     """Train, and write the finished run; the file of the networks last."""
+    from training.reporting.progress import TrainingProgress
+    from training.run.page import RunPage
     from training.run.run_folder import read_origins
 
     # Before the training: a damaged file ends it here and not after hours.
     origins = read_origins(trainer.directory)
-    trainer.train()
+    page = RunPage(trainer, corpus.tempo_bpm)
+
+    def report(stage: str, done: float, figures: dict[str, float]) -> None:
+        step, done_of_run = trainer.progress.step, trainer.done_of_run(done)
+        progress = TrainingProgress(stage, step, done, done_of_run, figures)
+        display.report(progress)
+        page.refresh_if_due(progress)
+
+    trainer.report = report
+    with page.refreshed():
+        trainer.train()
     if trainer.process_group.is_leader:
         display.begin("writing previews")
-        _preview(trainer, corpus)
+        page.write_finished()
         display.begin("measuring the switches")
         _finish(trainer, corpus, origins)
 
@@ -252,27 +263,21 @@ def _trainer(
     features: "Features",
     config: "Config",
     process_group: "ProcessGroup",
-    display: "TrainingDisplay",
+    termination: "Termination",
 ) -> "Trainer":
-    """Make a trainer that reports every step to the display."""
-    from training.reporting.progress import TrainingProgress
     from training.run.trainer import Budget, Trainer
 
-    def report(stage: str, done: float, figures: dict[str, float]) -> None:
-        step = trainer.progress.step
-        display.report(TrainingProgress(stage, step, done, trainer.done_of_run(done), figures))
-
-    trainer = Trainer(
+    return Trainer(
         options.out,
         networks,
         features,
         config,
         budget=Budget(options.steps, options.minutes),
-        report=report,
+        report=lambda *_: None,
         process_group=process_group,
+        termination=termination,
         checkpoint_seconds=options.checkpoint_every,
     )
-    return trainer
 
 
 def _begin(
@@ -347,11 +352,3 @@ def _finish(trainer: "Trainer", corpus: "Corpus", origins: dict[str, Any]) -> No
     networks.to(torch.device("cpu"))
     n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
     save_run(out, FinishedRun(config, n_slots, corpus.tempo_bpm, networks, labels, provenance))
-
-
-def _preview(trainer: "Trainer", corpus: "Corpus") -> None:
-    from training.run.preview import draw_curves, write_previews
-
-    folder, features = trainer.directory / "preview", trainer.features
-    write_previews(folder, trainer.networks, corpus, features, trainer.config)
-    draw_curves(trainer.directory)

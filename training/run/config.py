@@ -6,6 +6,7 @@
                     figures on held-out loops are the run's scores
 ``starts.csv``      one row per start: when, from which step, with how many processes, where
 ``preview/``        held-out loops through the codec, and switch states, as the device plays them
+``page.html``       all of these on a page, which is written again while the run trains
 ``codec.json``      where the codec comes from, if from another run
 ``start.json``      where all networks come from, if from another run
 ``model.pt``        the finished networks with all the export needs

@@ -209,8 +209,11 @@ class _Trial:
         self.n_weights = sum(weight.numel() for part in parts for weight in part.parameters())
         self.optimiser_bytes = self.gradient_bytes = 0
         with TemporaryDirectory() as directory:
-            stages = [self._time(Path(directory), networks, features, number) for number in (0, 1)]
-        (self.step_seconds, self.evaluation_seconds) = zip(*stages, strict=True)
+            codec, composer = (
+                self._time(Path(directory), networks, features, number) for number in (0, 1)
+            )
+        self.step_seconds = codec[0], composer[0]
+        self.evaluation_seconds = codec[1], composer[1]
         self.checkpoint_bytes = self.networks_bytes + self.optimiser_bytes
         self.encoding, self.composing = self._time_of_loops(networks, features)
         # Of Linux, in KiB.
@@ -237,8 +240,8 @@ class _Trial:
         self._add_bytes(stage.parameters)
         # An evaluation precedes the last report.
         *steps, last = np.diff(moments)
-        step = median(steps[_N_WARM_UP:])
-        return step, max(0.0, last - step)
+        step = float(median(steps[_N_WARM_UP:]))
+        return step, max(0.0, float(last) - step)
 
     def _add_bytes(self, parameters: Sequence[nn.Parameter]) -> None:
         gradients = sum(weight.numel() * weight.element_size() for weight in parameters)
