@@ -98,7 +98,7 @@ def kill(process, size, way, rng):
     return process.wait(PATIENCE_SECONDS)
 
 
-def kill_repeatedly(corpus, out, n_steps, n_kills, rng):
+def kill_repeatedly(corpus, out, n_steps, n_kills, mean_seconds, rng):
     """Train with kills; what happened at each, as rows of a table."""
     rows, size = [], 0
     for number in range(n_kills):
@@ -110,7 +110,7 @@ def kill_repeatedly(corpus, out, n_steps, n_kills, rng):
         if number % 4 == 3:
             time.sleep(rng.uniform(0.0, 10.0))
         elif has_begun(process, out, before):
-            time.sleep(rng.expovariate(1 / 4.0))
+            time.sleep(rng.expovariate(1 / mean_seconds))
         if process.poll() is not None:
             break
         status = kill(process, size, way, rng)
@@ -160,6 +160,7 @@ def main():
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--mean-seconds", type=float, default=4.0, help="of training per start")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     # What is there already is used.
@@ -172,7 +173,9 @@ def main():
         say(f"{out.name}: {time.monotonic() - began:.0f} s")
     say("| kill | processes | how | status | from stage | from step |\n|--:|--:|---|--:|--:|--:|")
     rng = random.Random(arguments.seed)
-    rows = kill_repeatedly(corpus, killed, arguments.steps, arguments.kills, rng)
+    rows = kill_repeatedly(
+        corpus, killed, arguments.steps, arguments.kills, arguments.mean_seconds, rng
+    )
     say(f"{len(rows)} kills, {n_starts(killed)} starts that took steps")
     two, after_kills = apart(whole, in_two), apart(whole, killed)
     say("| figure | in two processes, most, mean | after the kills, most, mean |\n|---|--:|--:|")

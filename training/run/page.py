@@ -83,6 +83,7 @@ class RunPage:
         facts = [
             f"{progress.stage}, step {progress.step:,}",
             f"{min(progress.done_of_run, 1.0):.0%} of the budget",
+            f"{span(self._trainer.progress.seconds)} in this stage",
         ]
         self._writing = self._pool.submit(self._try_to_write, previews, facts)
 
@@ -120,9 +121,9 @@ class RunPage:
         for preview in previews:
             samples = write_preview(directory / "preview", preview, analysis, self._tempo_bpm)
             sounds.append(sound(preview.label, samples, analysis.sample_rate, note=preview.note))
-        draw_curves(directory)
+        if is_finished:
+            draw_curves(directory)
         starts = _starts(directory / "starts.csv")
-        facts = [*facts, f"trained for {span(trainer.progress.seconds)} in this stage"]
         page = _page(directory, facts, sounds, analysis, starts, is_finished=is_finished)
         with replaced(directory / "page.html") as file:
             file.write(page.encode("utf-8", "backslashreplace"))

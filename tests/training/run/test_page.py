@@ -17,13 +17,13 @@ def at_once(monkeypatch):
     monkeypatch.setattr(page, "MOST_SHARE", 1e9)
 
 
-def train(directory, *, after_report=lambda written: None):
+def train(directory, *, moments=(8,), after_report=lambda written: None):
     """Train with a page; returns the trainer and its page."""
     trainer = make(directory)
     written = RunPage(trainer, 80.0)
 
     def report(stage, done, figures):
-        if trainer.progress.step % 4:
+        if trainer.progress.step not in moments:
             return
         step, done_of_run = trainer.progress.step, trainer.done_of_run(done)
         written.refresh_if_due(TrainingProgress(stage, step, done, done_of_run, figures))
@@ -44,9 +44,8 @@ def test_a_page_with_curves_sounds_and_pictures_is_there_while_the_run_trains(tm
         pages[progress.stage, progress.step] = (tmp_path / "page.html").read_text()
 
     written = train(tmp_path, after_report=keep)
-    (tmp_path / "curves.png").unlink()
-    first, last = pages[0, 4], pages[1, 8]
-    assert "codec, step 4" in first and "codec: held_out_db" in first
+    first, last = pages[0, 8], pages[1, 8]
+    assert "codec, step 8" in first and "codec: held_out_db" in first
     assert first.count("<audio") == first.count('src="data:image/png') == 2 * N_HELD_OUT
     assert "composer, step 8" in last and "composer: cross_entropy" in last
     assert last.count("<audio") == 2 * N_HELD_OUT + N_STATES
@@ -67,19 +66,18 @@ def test_a_page_that_cannot_be_written_does_not_end_the_training(tmp_path, at_on
 
 
 def test_pages_take_a_small_share_of_the_time(tmp_path):
-    now = [0.0]
+    now, written = [0.0], []
     trainer = make(tmp_path)
-    trainer.train()
     drawn = RunPage(trainer, 80.0, clock=lambda: now[0])
-    drawn._draw = lambda **_: now.__setitem__(0, now[0] + 10.0) or []
+    # Each takes 10 s.
+    drawn._draw = lambda **_: now.__setitem__(0, now[0] + 10.0) or written.append(now[0])
+    drawn._try_to_write = lambda *_: 0.0
     progress = TrainingProgress("codec", 1, 0.1, 0.1, {})
-    n_seconds = 2_000
+    n_seconds = 10_000
     with drawn.refreshed():
         while now[0] < n_seconds:
             now[0] += 1.0
             drawn.refresh_if_due(progress)
             if drawn._writing:
                 drawn._writing.result()
-    # Of 10 s each: 2 % of the time.
-    assert drawn._due > n_seconds
-    assert (tmp_path / "page.html").is_file()
+    assert 10 <= len(written) <= 0.02 * n_seconds / 10 + 1
