@@ -8,7 +8,7 @@ of them is timed: its shard of the batch, without the time that the exchange of 
 import io
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -26,7 +26,7 @@ from training.run.config import Config
 from training.run.describe_codes import compose, describe_corpus
 from training.run.distributed import Loss, ProcessGroup
 from training.run.networks import Networks
-from training.run.preview import N_SOUNDS
+from training.run.preview import N_PREVIEWS
 from training.run.stages import encode_corpus
 from training.run.switch_report import n_loops_measured
 from training.run.trainer import REPORT_STEPS, Budget, Trainer, most_processes
@@ -142,13 +142,18 @@ def make_plan(
     config, n_train = config_for(1), len(corpus.indices(TRAIN))
     path, features_bytes = analysis_file(corpus, config.analysis)
     missing = 0 if path.exists() else features_bytes
-    features, seconds_each = _sample(corpus, config)
-    analysing = seconds_each * len(corpus) / torch.get_num_threads() if missing else 0.0
-    sizes = [n for n in _powers_of_two(most) if n <= most_processes(config_for(n), n_train)]
+    features, analysing_each = _sample(corpus, config)
+    analysing = analysing_each * len(corpus) / torch.get_num_threads() if missing else 0.0
+    powers_of_two = (2**power for power in range(most.bit_length()))
+    sizes = [n for n in powers_of_two if n <= most_processes(config_for(n), n_train)]
     # The largest shards last: the peak of memory is that of the process so far.
     trials = [_Trial(config_for(n), features, device, n) for n in reversed(sizes)]
     whole = trials[-1]
     report_bytes = _ROWS * _ROW_BYTES * sum(whole.n_steps(budget)) // REPORT_STEPS
+    seconds_each = corpus.beats_per_loop * 60 / corpus.tempo_bpm
+    # Every held-out loop twice, and switch states, in 16 bits.
+    n_sounds = 2 * min(N_PREVIEWS, len(corpus) - n_train) + N_PREVIEWS
+    preview_bytes = round(n_sounds * 2 * seconds_each * corpus.sample_rate)
     return Plan(
         n_loops=len(corpus),
         n_train=n_train,
@@ -156,15 +161,11 @@ def make_plan(
         features_bytes=features_bytes,
         missing_bytes=missing,
         checkpoint_bytes=whole.checkpoint_bytes,
-        finished_bytes=2 * whole.networks_bytes + _preview_bytes(corpus) + report_bytes,
+        finished_bytes=2 * whole.networks_bytes + preview_bytes + report_bytes,
         gradient_bytes=whole.gradient_bytes,
         most_processes=most_processes(config, n_train),
         costs=tuple(trial.cost(budget, len(corpus), analysing) for trial in reversed(trials)),
     )
-
-
-def _powers_of_two(most: int) -> Iterator[int]:
-    return (2**power for power in range(most.bit_length()))
 
 
 def _sample(corpus: Corpus, config: Config) -> tuple[Features, float]:
@@ -185,11 +186,6 @@ def _sample(corpus: Corpus, config: Config) -> tuple[Features, float]:
         labels=np.zeros((len(chosen), 0), np.float32),
     )
     return features, seconds
-
-
-def _preview_bytes(corpus: Corpus) -> int:
-    seconds = corpus.beats_per_loop * 60 / corpus.tempo_bpm
-    return round(N_SOUNDS * 2 * seconds * corpus.sample_rate)
 
 
 class _Trial:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 N_PREVIEWS = 3
-# Of every held-out loop two; and of every state one.
-N_SOUNDS = 3 * N_PREVIEWS
 
 
 def to_audio(log_bands: torch.Tensor, analysis: Analysis, tempo_bpm: float) -> NDArray[np.float32]:

@@ -44,6 +44,7 @@ def test_a_run_holds_networks_previews_and_curves(run):
         "curves.csv",
         "curves.png",
         "model.pt",
+        "page.html",
         "preview",
         "starts.csv",
     }
