@@ -8,6 +8,7 @@ import pytest
 
 from tests.soak.killed_training import PATIENCE_SECONDS, apart, has_begun, n_starts, ranks, start
 from tests.support.tiny_run import invoke, studio_corpus
+from tests.support.waiting import wait_until
 
 N_STEPS = 40
 # Of a figure's range, over so few steps.
@@ -46,6 +47,7 @@ def test_a_killed_group_restarts_in_place_and_another_number_of_processes_goes_o
     assert two.wait(PATIENCE_SECONDS) != 0
     alone = begin(corpus, killed, 1)
     assert has_begun(alone, killed, 2)
+    wait_until((killed / "checkpoint.pt").exists, limit_seconds=PATIENCE_SECONDS)
     alone.terminate()
     assert alone.wait(PATIENCE_SECONDS) == 75
     log = killed.with_suffix(".log").read_text()
