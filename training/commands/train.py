@@ -1,7 +1,7 @@
 """`switchboard train`. Heavy imports wait until the verb runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,9 @@ import click
 
 from device.commands.number_types import Finite
 from device.console import say
-from device.errors import SwitchboardError
 from device.model.contract import SLOTS_PER_BEAT, WINDOWS
 from training.commands.train_options import LabelOptions, TrainOptions
+from training.commands.train_plan import print_plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from training.run.distributed import ProcessGroup
     from training.run.networks import Networks
     from training.run.run_folder import FinishedRun
+    from training.run.starting import RunState
+    from training.run.termination import Termination
     from training.run.trainer import Trainer
 
 
@@ -66,7 +68,36 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Begin with all networks of a finished run and its settings; its codes do not change.",
 )
-@click.option("--resume", is_flag=True, help="Continue from the run's latest checkpoint.")
+@click.option(
+    "--resume",
+    type=click.Choice(["latest", "auto"]),
+    is_flag=False,
+    flag_value="latest",
+    help="Continue from the run's latest checkpoint; auto: begin where there is none, and do "
+    "nothing where the run is finished.  [without a value: latest]",
+)
+@click.option(
+    "--checkpoint-every",
+    type=Finite(min=0.1),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between checkpoints; so much work a killed process loses.",
+)
+@click.option(
+    "--batch",
+    type=click.Choice(["fixed", "auto"]),
+    default="fixed",
+    show_default=True,
+    help="auto: batches grow with the number of processes, and learning rates with its square "
+    "root; a run that is resumed keeps its own.",
+)
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Only print what the training will need in memory, disk, hours and processes: a few "
+    "steps are timed, and nothing is written.",
+)
 @click.option(
     "--bands",
     type=click.Choice(["warped", "mel", "linear"]),
@@ -120,50 +151,92 @@ def train(**options: Any) -> None:
 
     With several GPUs or machines, let torchrun start it: torchrun --nproc-per-node 4
     $(which switchboard) train CORPUS ...
+
+    SIGTERM saves the state and ends with status 75; --resume auto makes the same command go on.
     """
     requested = TrainOptions(**options)
     import torch
 
     from training.run.distributed import process_group_of_torchrun
+    from training.run.starting import find_state
+    from training.run.termination import Termination
 
     if requested.threads:
         torch.set_num_threads(requested.threads)
-    with process_group_of_torchrun() as process_group:
-        _train(requested, process_group)
+    if requested.plan:
+        return print_plan(requested)
+    out = requested.out
+    with (
+        Termination() as termination,
+        _interruptible(out),
+        process_group_of_torchrun() as process_group,
+    ):
+        state = process_group.broadcast_object(lambda: find_state(out, requested.resume))
+        if not state.is_finished:
+            _train(requested, state, process_group, termination)
     if process_group.is_leader:
-        out = requested.out
-        say(f"{out / 'model.pt'} written; next: switchboard export {out} --out model.onnx")
+        done = "was finished before" if state.is_finished else "written"
+        say(f"{out / 'model.pt'} {done}; next: switchboard export {out} --out model.onnx")
 
 
-def _train(options: TrainOptions, process_group: "ProcessGroup") -> None:
+def _train(
+    options: TrainOptions,
+    state: "RunState",
+    process_group: "ProcessGroup",
+    termination: "Termination",
+) -> None:
     """Read corpus and runs, train, and write the finished run."""
     from training.corpus.reader import Corpus
     from training.reporting.progress import shown_training
     from training.run.networks import Networks
-    from training.run.run_folder import open_run, read_origins
+    from training.run.run_folder import open_run
+    from training.run.starting import locked_run
 
     out, device = options.out, options.torch_device()
     label_options = LabelOptions.of(options.switches, options.labels, options.tags)
     codec_run = open_run(options.codec_run) if options.codec_run else None
     initial_run = open_run(options.from_run) if options.from_run else None
     config = options.config(device, label_options, codec_run, initial_run)
+    config = options.with_batch(config, state.settings, process_group.size)
     corpus = Corpus.open(options.corpus)
     labels = label_options.read(corpus)
-    if not options.resume and process_group.is_leader:
-        _prepare(out, config)
-    features = _analyse(corpus, config, labels)
-    networks = Networks.build(config, features.n_slots).to(device)
-    with shown_training(hidden=not process_group.is_leader) as display, _interruptible(out):
-        trainer = _trainer(options, networks, features, config, process_group, display)
-        _begin(trainer, options.resume, codec_run, initial_run)
-        # Before the training: a damaged file ends it here and not after hours.
-        origins = read_origins(out)
+    # What is to be resumed and is not there gets no folder.
+    writes = process_group.is_leader and (out.is_dir() or not state.resumes)
+    with locked_run(out) if writes else nullcontext():
+        if process_group.is_leader and not state.resumes:
+            _prepare(out, config)
+        features = _analyse(corpus, config, labels)
+        networks = Networks.build(config, features.n_slots).to(device)
+        with shown_training(hidden=not process_group.is_leader) as display:
+            trainer = _trainer(options, networks, features, config, process_group, termination)
+            _begin(trainer, state.resumes, codec_run, initial_run)
+            _run(trainer, corpus, display)
+
+
+def _run(trainer: "Trainer", corpus: "Corpus", display: "TrainingDisplay") -> None:
+    """Train, and write the finished run; the file of the networks last."""
+    from training.reporting.progress import TrainingProgress
+    from training.run.page import RunPage
+    from training.run.run_folder import read_origins
+
+    # Before the training: a damaged file ends it here and not after hours.
+    origins = read_origins(trainer.directory)
+    page = RunPage(trainer, corpus.tempo_bpm)
+
+    def report(stage: str, done: float, figures: dict[str, float]) -> None:
+        step, done_of_run = trainer.progress.step, trainer.done_of_run(done)
+        progress = TrainingProgress(stage, step, done, done_of_run, figures)
+        display.report(progress)
+        page.refresh_if_due(progress)
+
+    trainer.report = report
+    with page.refreshed():
         trainer.train()
-        if process_group.is_leader:
-            display.begin("measuring the switches")
-            _finish(out, networks, corpus, config, origins)
-            display.begin("writing previews")
-            _preview(out, networks, corpus, features, config)
+    if trainer.process_group.is_leader:
+        display.begin("writing previews")
+        page.write_finished()
+        display.begin("measuring the switches")
+        _finish(trainer, corpus, origins)
 
 
 def _analyse(
@@ -190,36 +263,31 @@ def _trainer(
     features: "Features",
     config: "Config",
     process_group: "ProcessGroup",
-    display: "TrainingDisplay",
+    termination: "Termination",
 ) -> "Trainer":
-    """Make a trainer that reports every step to the display."""
-    from training.reporting.progress import TrainingProgress
     from training.run.trainer import Budget, Trainer
 
-    def report(stage: str, done: float, figures: dict[str, float]) -> None:
-        step = trainer.progress.step
-        display.report(TrainingProgress(stage, step, done, trainer.done_of_run(done), figures))
-
-    trainer = Trainer(
+    return Trainer(
         options.out,
         networks,
         features,
         config,
         budget=Budget(options.steps, options.minutes),
-        report=report,
+        report=lambda *_: None,
         process_group=process_group,
+        termination=termination,
+        checkpoint_seconds=options.checkpoint_every,
     )
-    return trainer
 
 
 def _begin(
     trainer: "Trainer",
-    resume: bool,
+    resumes: bool,
     codec_run: "FinishedRun | None",
     initial_run: "FinishedRun | None",
 ) -> None:
     """Start from the checkpoint, from another run, or from fresh networks."""
-    if resume:
+    if resumes:
         trainer.resume()
     elif codec_run:
         trainer.start_with_codec(codec_run)
@@ -229,18 +297,24 @@ def _begin(
 
 @contextmanager
 def _interruptible(out: Path) -> Iterator[None]:
-    """Report what remains of a training that Ctrl-C ends."""
+    """Report what remains of a training that Ctrl-C or SIGTERM ends."""
+    from training.run.termination import TrainingInterrupted
+
     try:
         yield
     except KeyboardInterrupt:
-        if (out / "model.pt").is_file():
-            kept = f"{out / 'model.pt'} is whole"
-        elif (out / "checkpoint.pt").is_file():
-            kept = f"{out / 'checkpoint.pt'} is whole: go on with --resume"
-        else:
-            kept = "there was no checkpoint yet: start again"
-        say("", f"switchboard: interrupted; {kept}", err=True)
+        say("", f"switchboard: interrupted; {_kept(out)}", err=True)
         raise
+    except TrainingInterrupted as error:
+        raise TrainingInterrupted(f"{error}; {_kept(out)}") from None
+
+
+def _kept(out: Path) -> str:
+    if (out / "model.pt").is_file():
+        return f"{out / 'model.pt'} is whole"
+    if (out / "checkpoint.pt").is_file():
+        return f"{out / 'checkpoint.pt'} is whole: go on with --resume"
+    return "there was no checkpoint yet: start again"
 
 
 def _prepare(out: Path, config: "Config") -> None:
@@ -253,28 +327,17 @@ def _prepare(out: Path, config: "Config") -> None:
                 f"{out}: a run is there already ({name}); go on with --resume, or choose "
                 "another --out"
             )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        save_json(out / "config.json", config.to_dict())
-    except OSError as error:
-        if isinstance(error, SwitchboardError):
-            raise
-        raise TrainingError(f"{out}: cannot be written ({error.strerror}); see --out") from error
+    save_json(out / "config.json", config.to_dict())
 
 
-def _finish(
-    out: Path,
-    networks: "Networks",
-    corpus: "Corpus",
-    config: "Config",
-    origins: dict[str, Any],
-) -> None:
+def _finish(trainer: "Trainer", corpus: "Corpus", origins: dict[str, Any]) -> None:
     import torch
 
     from training.run.provenance import commit, machine
     from training.run.run_folder import FinishedRun, save_run
     from training.run.switch_report import measure_switches
 
+    out, networks, config = trainer.directory, trainer.networks, trainer.config
     labels = networks.axes.names()
     provenance = {
         "corpus": corpus.provenance_summary(),
@@ -289,12 +352,3 @@ def _finish(
     networks.to(torch.device("cpu"))
     n_slots = SLOTS_PER_BEAT * corpus.beats_per_loop
     save_run(out, FinishedRun(config, n_slots, corpus.tempo_bpm, networks, labels, provenance))
-
-
-def _preview(
-    out: Path, networks: "Networks", corpus: "Corpus", features: "Features", config: "Config"
-) -> None:
-    from training.run.preview import draw_curves, write_previews
-
-    write_previews(out / "preview", networks, corpus, features, config)
-    draw_curves(out)

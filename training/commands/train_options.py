@@ -1,7 +1,7 @@
 """The options of `switchboard train`, and the settings of a run that they make."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,10 @@ class TrainOptions:
     seed: int
     codec_run: Path | None
     from_run: Path | None
-    resume: bool
+    resume: str | None
+    checkpoint_every: float
+    batch: str
+    plan: bool
     bands: str | None
     window: str | None
     n_fft: int | None
@@ -106,6 +109,25 @@ class TrainOptions:
         for item in self.overrides:
             _override(raw, item)
         return Config.from_dict(raw)
+
+    def with_batch(
+        self, config: "Config", recorded: "Mapping[str, Any] | None", n_processes: int
+    ) -> "Config":
+        """Settings with the batches of ``--batch``.
+
+        Parameters
+        ----------
+        recorded : mapping or None
+            Settings of the run that is resumed: with `auto` it keeps its batches, whatever the
+            number of processes is now.
+        """
+        from training.run.config import BATCH_RATES, BATCH_SIZES
+
+        if self.batch == "fixed":
+            return config
+        if recorded is None:
+            return config.for_processes(n_processes)
+        return replace(config, **{name: recorded[name] for name in BATCH_SIZES + BATCH_RATES})
 
     def _initial_settings(
         self, codec_run: "FinishedRun | None", initial_run: "FinishedRun | None"

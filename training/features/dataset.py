@@ -136,6 +136,36 @@ def _compositions(corpus: Corpus) -> NDArray[np.int64]:
     return numbers
 
 
+def analysis_files(corpus: Corpus, analysis: Analysis) -> list[tuple[Path, int]]:
+    """Where the analysis of a corpus lies, or will lie, and how many bytes each file has."""
+    n_bytes = _frame_type(analysis).itemsize
+    return [
+        (stretch.path, math.prod(_shape(corpus, analysis, stretch.loops)) * n_bytes)
+        for stretch in _stretches(corpus, analysis)
+    ]
+
+
+def analyse_loop(
+    corpus: Corpus, analysis: Analysis, number: int, offset: float
+) -> tuple[NDArray[np.float16], NDArray[np.int8]]:
+    """Log bands and phase advance of a loop whose grid is shifted by a part of its step.
+
+    Returns
+    -------
+    (n_frames, n_bands), (n_frames, n_guided)
+    """
+    positions = analysis.grid(SLOTS_PER_BEAT * corpus.beats_per_loop, offset)
+    hop_length = analysis.hop_length if analysis.n_guided else 0
+    n_samples, peak = hop_length + analysis.n_fft, hop_length + analysis.peak
+    frames = corpus.frames(number, positions, n_samples, peak)
+    if analysis.n_guided:
+        log_bands, advance = analysis.log_bands_and_advance(frames)
+    else:
+        log_bands = analysis.log_bands(frames)
+        advance = np.zeros((len(log_bands), 0), np.int8)
+    return log_bands.astype(np.float16), advance
+
+
 def _check(corpus: Corpus, analysis: Analysis, n_train: int) -> None:
     if corpus.sample_rate != analysis.sample_rate:
         raise CorpusError(
@@ -237,20 +267,13 @@ def _analyse(
     n_workers: int,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    offsets, n_slots = _offsets(len(corpus)), SLOTS_PER_BEAT * corpus.beats_per_loop
+    offsets = _offsets(len(corpus))
     n_loops, n_before = sum(len(stretch.loops) for stretch in stretches), 0
 
-    def analyse_loop(loop: int) -> None:
-        positions, number = analysis.grid(n_slots, float(offsets[loop])), loop - first
-        hop_length = analysis.hop_length if analysis.n_guided else 0
-        frames = corpus.frames(
-            loop, positions, hop_length + analysis.n_fft, hop_length + analysis.peak
+    def analyse(loop: int) -> None:
+        store["log_bands"][loop - first], store["advance"][loop - first] = analyse_loop(
+            corpus, analysis, loop, float(offsets[loop])
         )
-        if analysis.n_guided:
-            bands, advance = analysis.log_bands_and_advance(frames)
-            store["log_bands"][number], store["advance"][number] = bands, advance
-        else:
-            store["log_bands"][number] = analysis.log_bands(frames)
 
     on_progress(0, n_loops)
     for stretch in stretches:
@@ -259,7 +282,7 @@ def _analyse(
             _written(stretch.path, shape, _frame_type(analysis)) as store,
             _threads(n_workers) as pool,
         ):
-            for n_done, _ in enumerate(pool.map(analyse_loop, stretch.loops), n_before + 1):
+            for n_done, _ in enumerate(pool.map(analyse, stretch.loops), n_before + 1):
                 on_progress(n_done, n_loops)
         n_before += len(stretch.loops)
 

@@ -38,16 +38,19 @@ class Discriminator(nn.Module):
         return self.score(features).squeeze(2).float(), features.float()
 
 
-def discriminator_loss(music: Tensor, composed: Tensor) -> Tensor:
-    """Hinge loss of the discriminator: scores of music above 1, of composed loops below -1."""
-    return F.relu(1 - music).mean() + F.relu(1 + composed).mean()
+def discriminator_loss(music: Tensor, composed: Tensor) -> tuple[Tensor, Tensor]:
+    """Hinge loss of the discriminator: scores of music above 1, and of composed loops below -1."""
+    return F.relu(1 - music).mean(), F.relu(1 + composed).mean()
 
 
-def generator_loss(score: Tensor, features: Tensor, features_of_music: Tensor) -> Tensor:
+def generator_loss(score: Tensor, mean: Tensor, mean_of_music: Tensor) -> Tensor:
     """Loss of the composer: higher scores, from features like those of music.
 
-    The means of the features are compared (feature matching, Salimans et al. 2016): that gives a
-    gradient where the scores saturate.
+    Parameters
+    ----------
+    score : any shape
+    mean, mean_of_music : (width,)
+        Means of the features over loops and slots. They are compared (feature matching, Salimans
+        et al. 2016): that gives a gradient where the scores saturate.
     """
-    matched = (features.mean(dim=(0, 1)) - features_of_music.mean(dim=(0, 1))).abs().mean()
-    return matched - score.mean()
+    return (mean - mean_of_music).abs().mean() - score.mean()

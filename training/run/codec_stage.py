@@ -4,6 +4,7 @@ Every batch depends on (seed, stage, step) alone.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,9 +51,8 @@ class CodecStage:
         # In a silent corpus the spread is 0.
         self.codec.std.copy_(sample.std().clamp_min(1e-3))
 
-    def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Encode whole loops, draw some of their slots."""
-        del progress
+    def read(self, step: int) -> "CodecBatch":
+        """Choose loops, and stretches of them; read the loops that this process's are in."""
         rng = np.random.default_rng([self.config.seed, 1, step])
         size = min(self.config.codec_loops, len(self.features.train))
         loops = np.sort(rng.choice(self.features.train, size, replace=False))
@@ -64,12 +64,17 @@ class CodecStage:
         # Only the loops that this process's stretches are in.
         own = loops[which[0] : which[-1] + 1]
         chosen = (which - which[0])[:, None] * self.features.n_slots + slots
-        drawn = self._draw(own, torch.from_numpy(chosen.ravel()).to(self.device))
+        return self._read(own, chosen.ravel(), len(which))
+
+    def loss(self, batch: "CodecBatch", progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Encode whole loops, draw some of their slots."""
+        del progress
+        drawn, n_drawn = self._draw(batch), self.config.codec_slots // STRETCH_SLOTS
         error, weight = drawn.middle - drawn.target, self.process_group.shard_weight(n_drawn)
         parts = {
             "loss": codec_loss(drawn.middle, drawn.target),
             "spread": laplace_nll(drawn.log_spread, error),
-            "modulation": self.config.modulation_weight * drawn.modulation_error(len(which)),
+            "modulation": self.config.modulation_weight * drawn.modulation_error(batch.n_stretches),
         }
         if self.config.analysis.n_guided:
             parts["advance"] = self.config.advance_weight * drawn.advance_error()
@@ -82,8 +87,7 @@ class CodecStage:
         loops = self.features.held_out[:8]
         if not len(loops):
             return {}
-        every = torch.arange(len(loops) * self.features.n_slots, device=self.device)
-        drawn = self._draw(loops, every)
+        drawn = self._draw(self._read(loops, np.arange(len(loops) * self.features.n_slots), 1))
         nepers = (drawn.middle - drawn.target).abs().mean() * self.codec.std
         bias = (drawn.middle - drawn.target).mean(dim=(0, 1)).abs().max() * self.codec.std
         figures = {
@@ -97,11 +101,28 @@ class CodecStage:
     def finish(self) -> None:
         """Nothing to do."""
 
-    def _draw(self, loops: NDArray[np.int64], chosen: Tensor) -> "Drawn":
+    def _read(
+        self, loops: NDArray[np.int64], chosen: NDArray[np.int64], n_stretches: int
+    ) -> "CodecBatch":
+        def tensor(array: NDArray[Any]) -> Tensor:
+            made = torch.from_numpy(array)
+            # Only from pinned memory does a copy to the GPU not wait.
+            return made.pin_memory() if self.device.type == "cuda" else made
+
+        return CodecBatch(
+            log_bands=tensor(self.features.log_bands[loops].astype(np.float32)),
+            offset=tensor(self.features.offsets[loops]),
+            advance=tensor(self.features.advance[loops]),
+            chosen=tensor(chosen),
+            n_stretches=n_stretches,
+        )
+
+    def _draw(self, batch: "CodecBatch") -> "Drawn":
         per_slot = self.config.analysis.frames_per_slot
-        log_bands = torch.from_numpy(self.features.log_bands[loops].astype(np.float32))
-        offset = torch.from_numpy(self.features.offsets[loops]).to(self.device)
-        log_bands = log_bands.to(self.device, non_blocking=True)
+        log_bands, offset, advance, chosen = (
+            tensor.to(self.device, non_blocking=True)
+            for tensor in (batch.log_bands, batch.offset, batch.advance, batch.chosen)
+        )
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.continues):
             codes = self.codec.encode(log_bands, offset)
         rows = self.codec.writer(codes).flatten(0, 1)[chosen]
@@ -117,7 +138,6 @@ class CodecStage:
         log_bands = log_bands.view(-1, per_slot, log_bands.shape[-1])[chosen]
         target = self.codec.normalise(log_bands)
         n_guided = self.config.analysis.n_guided
-        advance = torch.from_numpy(self.features.advance[loops]).to(self.device)
         return Drawn(
             middle=middle.view_as(target),
             log_spread=log_spread.view_as(target),
@@ -127,6 +147,28 @@ class CodecStage:
             true_advance=advance.view(-1, per_slot, n_guided)[chosen].flatten(0, 1),
             weight=self.config.analysis.advance_weight(log_bands.flatten(0, 1)),
         )
+
+
+@dataclass(frozen=True)
+class CodecBatch:
+    """Loops, and which of their slots are drawn, on the processor.
+
+    Attributes
+    ----------
+    log_bands : (n_loops, n_frames, n_bands), float32
+    offset : (n_loops,), float32
+    advance : (n_loops, n_frames, n_guided), int8
+    chosen : (n_slots,), int64
+        Slots, counted over all loops.
+    n_stretches : int
+        The slots are so many stretches, one after another.
+    """
+
+    log_bands: Tensor
+    offset: Tensor
+    advance: Tensor
+    chosen: Tensor
+    n_stretches: int
 
 
 @dataclass(frozen=True)

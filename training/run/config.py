@@ -4,7 +4,9 @@
 ``checkpoint.pt``   the latest state, replaced atomically; training resumes from it
 ``curves.csv``      the course of losses, one row per report; ``curves.png`` draws it; the latest
                     figures on held-out loops are the run's scores
+``starts.csv``      one row per start: when, from which step, with how many processes, where
 ``preview/``        held-out loops through the codec, and switch states, as the device plays them
+``page.html``       all of these on a page, which is written again while the run trains
 ``codec.json``      where the codec comes from, if from another run
 ``start.json``      where all networks come from, if from another run
 ``model.pt``        the finished networks with all the export needs
@@ -12,7 +14,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Self
 
@@ -61,6 +63,10 @@ COMPOSER_SETTINGS = (
     "labels",
 )
 
+
+# Settings that `--batch auto` multiplies by the number of processes, and by its square root.
+BATCH_SIZES = ("codec_loops", "codec_slots", "composer_loops", "panel_variations")
+BATCH_RATES = ("codec_rate", "composer_rate")
 
 # Names of settings in runs of earlier versions, and in --set → names now.
 RENAMED_SETTINGS: Mapping[str, str] = {
@@ -193,6 +199,16 @@ class Config:
     def label_names(self) -> tuple[str, ...]:
         """Labels of the switches, one by one; empty unless the switches stand for labels."""
         return tuple(self.labels.split(",")) if self.labels else ()
+
+    def for_processes(self, n: int) -> Self:
+        """Settings with batches `n` times as large, and learning rates that fit them.
+
+        The noise of a gradient falls with the square root of its batch, which is how the rate of
+        an optimiser like Adam may grow (Malladi et al. 2022).
+        """
+        sizes = {name: n * getattr(self, name) for name in BATCH_SIZES}
+        rates = {name: math.sqrt(n) * getattr(self, name) for name in BATCH_RATES}
+        return replace(self, **sizes, **rates)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able fields, the analysis nested."""

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.features.descriptors import describe
+from training.features.descriptors import NAMES, describe
 from training.run.config import Config
+from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
 # Coarse, for speed, and fine enough to resolve the swing of attacks: 23 ms at 80 BPM.
@@ -34,16 +35,24 @@ def describe_codes(networks: Networks, codes: Tensor, config: Config, *, shift: 
 
 
 @torch.no_grad()
-def describe_corpus(networks: Networks, code_indices: Tensor, config: Config) -> Tensor:
+def describe_corpus(
+    networks: Networks,
+    code_indices: Tensor,
+    config: Config,
+    process_group: ProcessGroup = SINGLE_PROCESS,
+) -> Tensor:
     """Describe every loop as the codec decodes it, (n_loops, n_descriptors).
 
     Not as it was recorded: a difference that the codec does not encode must not become an axis.
+    Every process describes its shard.
     """
-    described = []
-    for some in torch.split(code_indices, _BATCH):
-        codes = F.one_hot(some.long(), config.n_levels).float()
-        described.append(describe_codes(networks, codes, config, shift=0.5))
-    return torch.cat(described)
+
+    def describe_some(items: slice) -> Tensor:
+        codes = F.one_hot(code_indices[items].long(), config.n_levels).float()
+        return describe_codes(networks, codes, config, shift=0.5)
+
+    whole = torch.zeros(len(code_indices), len(NAMES), device=code_indices.device)
+    return process_group.fill(whole, _BATCH, describe_some)
 
 
 @torch.no_grad()

@@ -3,7 +3,9 @@
 import csv
 import io
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -12,13 +14,15 @@ from numpy.typing import NDArray
 
 from device.model.contract import SLOTS_PER_BEAT
 from device.synthesis.griffin_lim import GriffinLim
-from training.corpus.reader import Corpus
 from training.features.analysis import Analysis
 from training.features.dataset import Features
 from training.run.config import Config
 from training.run.describe_codes import compose
 from training.run.networks import Networks
-from training.run.run_folder import explained, replaced
+from training.run.run_folder import replaced
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 N_PREVIEWS = 3
 
@@ -47,57 +51,100 @@ def draw(
     return networks.codec.decode(code_indices.to(offset) - config.n_levels // 2, offset)
 
 
-@torch.no_grad()
-def write_previews(
-    directory: Path, networks: Networks, corpus: Corpus, features: Features, config: Config
-) -> None:
-    """Held-out loops as they are, through inversion alone, through the codec; and switch states."""
-    with explained(directory):
-        directory.mkdir(exist_ok=True)
-    analysis, device = config.analysis, networks.codec.mean.device
+@dataclass(frozen=True)
+class Preview:
+    """A drawn loop, to be inverted.
 
-    def write(name: str, log_bands: torch.Tensor) -> None:
-        samples = to_audio(log_bands.float().cpu(), analysis, corpus.tempo_bpm)
-        # In memory first: a preview is whole or absent, and what fails is the disk.
-        sound = io.BytesIO()
-        soundfile.write(sound, np.clip(samples, -1, 1), analysis.sample_rate, format="WAV")
-        with replaced(directory / f"{name}.wav") as file:
-            file.write(sound.getbuffer())
+    Attributes
+    ----------
+    name : str
+        Of its file.
+    label, note : str
+        What it is, in words.
+    log_bands : (n_frames, n_bands)
+    """
+
+    name: str
+    label: str
+    note: str
+    log_bands: torch.Tensor
+
+
+@torch.no_grad()
+def draw_previews(
+    networks: Networks, features: Features, config: Config, *, with_states: bool
+) -> list[Preview]:
+    """Held-out loops as they are and through the codec; and switch states."""
+    device, previews = networks.codec.mean.device, []
+
+    def add(name: str, label: str, note: str, log_bands: torch.Tensor) -> None:
+        previews.append(Preview(name, label, note, log_bands.float().cpu()))
 
     for loop in features.held_out[:N_PREVIEWS]:
         true = torch.from_numpy(features.log_bands[loop].astype(np.float32))[None].to(device)
         offset = torch.from_numpy(features.offsets[loop : loop + 1]).to(device)
-        write(f"held-out-{loop:05d}-inverted", true[0])
+        name, label = f"held-out-{loop:05d}", f"held-out loop {loop}"
+        add(f"{name}-inverted", label, "its true magnitudes", true[0])
         drawn = networks.codec.decode(networks.codec.encode(true, offset), offset)
-        write(f"held-out-{loop:05d}-codec", drawn[0])
-    rng = np.random.default_rng(config.seed)
-    states = rng.integers(0, 2, (N_PREVIEWS, config.n_switches)).astype(np.float32)
-    variation = rng.standard_normal((N_PREVIEWS, config.n_variation)).astype(np.float32)
-    for bits, log_bands in zip(states, draw(networks, config, states, variation), strict=True):
-        write("panel-" + "".join(str(int(b)) for b in bits), log_bands)
+        add(f"{name}-codec", label, "through the codec", drawn[0])
+    if with_states:
+        rng = np.random.default_rng(config.seed)
+        states = rng.integers(0, 2, (N_PREVIEWS, config.n_switches)).astype(np.float32)
+        variation = rng.standard_normal((N_PREVIEWS, config.n_variation)).astype(np.float32)
+        for bits, log_bands in zip(states, draw(networks, config, states, variation), strict=True):
+            text = "".join(str(int(b)) for b in bits)
+            add(f"panel-{text}", f"switches {text}", "a composed loop", log_bands)
+    return previews
 
 
-def draw_curves(directory: Path) -> None:
-    """``curves.csv`` as a picture, one plot per figure."""
-    import matplotlib
+def write_preview(
+    directory: Path, preview: Preview, analysis: Analysis, tempo_bpm: float
+) -> NDArray[np.float32]:
+    """Invert a preview and write it as WAV; its samples.
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    samples = to_audio(preview.log_bands, analysis, tempo_bpm)
+    # In memory first: a preview is whole or absent, and what fails is the disk.
+    file_in_memory = io.BytesIO()
+    soundfile.write(file_in_memory, np.clip(samples, -1, 1), analysis.sample_rate, format="WAV")
+    with replaced(directory / f"{preview.name}.wav") as file:
+        file.write(file_in_memory.getbuffer())
+    return samples
+
+
+def figure_of_curves(directory: Path) -> "Figure":
+    """``curves.csv`` as one plot per figure."""
+    from matplotlib.figure import Figure
 
     series: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
-    with (directory / "curves.csv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+    with (directory / "curves.csv").open(newline="", encoding="utf-8") as file:
+        # The last row may be being written.
+        for row in (row for row in csv.DictReader(file) if None not in row.values()):
             series[row["stage"], row["figure"]].append((int(row["step"]), float(row["value"])))
     # A grid of three columns; what is left over of its last row stays empty.
     n_rows = max(1, (len(series) + 2) // 3)
-    figure, axes = pyplot.subplots(n_rows, 3, figsize=(12, 2.6 * n_rows), squeeze=False)
+    figure = Figure(figsize=(12, 2.6 * n_rows), layout="tight")
+    axes = figure.subplots(n_rows, 3, squeeze=False)
     for axis in axes.flat[len(series) :]:
         axis.set_visible(False)
     for axis, ((stage, name), points) in zip(axes.flat, series.items(), strict=False):
         axis.plot(*zip(*points, strict=True), linewidth=0.8)
         axis.set_title(f"{stage}: {name}", fontsize=9)
         axis.set_xlabel("step", fontsize=8)
-    figure.tight_layout()
+    return figure
+
+
+def draw_curves(directory: Path) -> None:
+    """``curves.csv`` as a picture, ``curves.png``.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
     with replaced(directory / "curves.png") as picture:
-        figure.savefig(picture, dpi=100, format="png")
-    pyplot.close(figure)
+        figure_of_curves(directory).savefig(picture, dpi=100, format="png")

@@ -26,6 +26,7 @@ from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
 _BATCH = 64
+_ENCODED_AT_ONCE = 16  # loops
 # Of the magnitude: loud bins count more, and quiet partials still count.
 ADVANCE_EXPONENT = 0.7
 # Share of the loops of which the composer is to predict all codes: it begins with none.
@@ -44,8 +45,12 @@ class Stage(Protocol):
         """Compute what the first step needs."""
         ...
 
-    def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
-        """Compute the loss of the process's shard of a batch, and the figures to log."""
+    def read(self, step: int) -> Any:
+        """Read the process's shard of a batch; another thread than that of `loss` calls it."""
+        ...
+
+    def loss(self, batch: Any, progress: float) -> tuple[Tensor, dict[str, float]]:
+        """Compute the loss of what `read` returned, and the figures to log."""
         ...
 
     def evaluate(self) -> dict[str, float]:
@@ -86,19 +91,27 @@ class ComposerStage:
         if self.axes.predicts_descriptors:
             trained.append(self.discriminator)
         self.parameters = [weight for network in trained for weight in network.parameters()]
-        self.described = describe_corpus(networks, code_indices, config)
+        self.described = describe_corpus(networks, code_indices, config, process_group)
 
     def begin(self) -> None:
         """Fit the axes of the switches to the training loops."""
         self.axes.fit(self.described[self.train], self.labels[self.train])
 
-    def loss(self, step: int, progress: float) -> tuple[Tensor, dict[str, float]]:
+    def read(self, step: int) -> tuple[np.random.Generator, bool]:
+        """The random numbers of a step and whether it draws states: all codes are in memory."""
+        every = self.config.panel_every
+        # The last of so many, for the curves show every fiftieth step.
+        draws_states = self.axes.predicts_descriptors and step % every == every - 1
+        return np.random.default_rng([self.config.seed, 2, step]), draws_states
+
+    def loss(
+        self, batch: tuple[np.random.Generator, bool], progress: float
+    ) -> tuple[Tensor, dict[str, float]]:
         """Encode a batch and reconstruct it; compose states and compare their descriptors."""
-        rng = np.random.default_rng([self.config.seed, 2, step])
+        rng, draws_states = batch
         loops, parts = self._lower_bound(rng)
         every = self.config.panel_every
-        # The last of them, for the curves show every fiftieth step.
-        if self.axes.predicts_descriptors and step % every == every - 1:
+        if draws_states:
             codes, of_states = self._state_losses(rng, self.process_group)
             parts |= of_states | self._discriminator_losses(rng, self.code_indices[loops], codes)
         # Most is phased in over the first third: the full divergence at once empties the
@@ -160,10 +173,11 @@ class ComposerStage:
         self, rng: np.random.Generator, process_group: ProcessGroup
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Random states: their codes, error of the descriptors, error of the variations."""
-        n_states, n_variations = self.config.panel_states, self._n_variations(process_group)
+        n_states, n_variations = self.config.panel_states, self.config.panel_variations
         bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
         variation, shift = self._noise(rng, n_variations), float(rng.random())
-        own, weight = process_group.shard(n_variations), process_group.shard_weight(n_variations)
+        own = process_group.padded_shard(n_variations)
+        weight = process_group.shard_weight(n_variations)
         states = self._tensor(bits[own].astype(np.float32)).flatten(0, 1)
         variation = variation[own].repeat_interleave(n_states, dim=0)
         codes = self.composer.compose(self.axes.latent(states, variation), variation)
@@ -175,31 +189,30 @@ class ComposerStage:
         echo = (inferred - variation).square().sum(dim=1).mean()
         return codes, {"aim": aim * weight, "echo": echo * weight}
 
-    def _n_variations(self, process_group: ProcessGroup) -> int:
-        # At least one for each process.
-        return max(self.config.panel_variations, process_group.size)
-
     def _discriminator_losses(
         self, rng: np.random.Generator, code_indices: Tensor, composed: Tensor
     ) -> dict[str, Tensor]:
         """Losses of the discriminator, and of the composer against it."""
         music = F.one_hot(code_indices.long(), self.config.n_levels).to(composed)
-        n_variations = self._n_variations(self.process_group)
+        group, n_variations = self.process_group, self.config.panel_variations
+        weight, of_loops = group.shard_weight(n_variations), group.shard_weight(self._n_loops)
         of_music = self._shown(rng, self._n_loops, 1, music)
         of_composed = self._shown(rng, n_variations, self.config.panel_states, composed)
         score_of_music, features_of_music = self.discriminator(music, of_music)
         score, _ = self.discriminator(composed.detach(), of_composed)
-        judging = discriminator_loss(score_of_music, score)
+        low_for_music, high_for_composed = discriminator_loss(score_of_music, score)
+        judging = low_for_music * of_loops + high_for_composed * weight
+        mean_of_music = group.mean(features_of_music.detach().mean(dim=(0, 1)), of_loops)
         with frozen(self.discriminator):
             better_score, features = self.discriminator(composed, of_composed)
-            persuasion = generator_loss(better_score, features, features_of_music.detach())
-        weight = self.process_group.shard_weight(n_variations)
-        return {"judging": judging * weight, "persuasion": persuasion * weight}
+            mean = group.mean(features.mean(dim=(0, 1)), weight)
+            persuasion = generator_loss(better_score * weight, mean, mean_of_music)
+        return {"judging": judging, "persuasion": persuasion}
 
     def _shown(self, rng: np.random.Generator, n: int, n_each: int, own: Tensor) -> Tensor:
         """Which codes of this process's shard of `n` items, `n_each` loops each, are not masked."""
         hidden = rng.random((n * n_each, *own.shape[1:3])) < HIDDEN
-        parts = hidden.reshape(n, n_each, *own.shape[1:3])[self.process_group.shard(n)]
+        parts = hidden.reshape(n, n_each, *own.shape[1:3])[self.process_group.padded_shard(n)]
         return self._tensor(~parts.reshape(-1, *own.shape[1:3])[: len(own)])
 
     def _noise(self, rng: np.random.Generator, size: int) -> Tensor:
@@ -238,18 +251,29 @@ class ComposerStage:
         self.axes.fit_latent(self._latent(self.train, inferred), self.described[self.train])
 
 
-def encode_corpus(networks: Networks, features: Features, config: Config) -> Tensor:
-    """Code indices of every slot, (n_loops, n_slots, n_codes), uint8, on the codec's device."""
+@torch.no_grad()
+def encode_corpus(
+    networks: Networks,
+    features: Features,
+    config: Config,
+    process_group: ProcessGroup = SINGLE_PROCESS,
+) -> Tensor:
+    """Code indices of every slot, (n_loops, n_slots, n_codes), uint8, on the codec's device.
+
+    Every process encodes its shard of the loops, and reads no others.
+    """
     device = networks.codec.mean.device
     half = config.n_levels // 2
-    encoded = []
-    with torch.no_grad():
-        for start in range(0, len(features.log_bands), 16):
-            part = features.log_bands[start : start + 16].astype(np.float32)
-            offset = torch.from_numpy(features.offsets[start : start + 16]).to(device)
-            codes = networks.codec.encode(torch.from_numpy(part).to(device), offset)
-            encoded.append((codes.round() + half).to(torch.uint8))
-    return torch.cat(encoded)
+
+    def encode(items: slice) -> Tensor:
+        part = torch.from_numpy(features.log_bands[items].astype(np.float32))
+        offset = torch.from_numpy(features.offsets[items]).to(device)
+        codes = networks.codec.encode(part.to(device), offset)
+        return (codes.round() + half).to(torch.uint8)
+
+    shape = (len(features.log_bands), features.n_slots, config.n_codes)
+    whole = torch.zeros(shape, dtype=torch.uint8, device=device)
+    return process_group.fill(whole, _ENCODED_AT_ONCE, encode)
 
 
 STAGES = (CodecStage.name, ComposerStage.name)

@@ -61,6 +61,12 @@ class SwitchReport:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
+def n_loops_measured(config: Config) -> int:
+    """How many loops `measure_switches` composes."""
+    n_held = _N_HELD_STATES * N_HELD_LOOPS
+    return _N_TRAINING + _N_TEST + 2 * _N_PAIRS * config.n_switches + n_held
+
+
 @torch.no_grad()
 def measure_switches(networks: Networks, config: Config) -> SwitchReport:
     """Draw random states in random variations, and measure every switch on their descriptors."""

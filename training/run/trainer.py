@@ -1,12 +1,12 @@
 """The trainer: first the codec, then the composer on its codes, one budget for both.
 
 Batches depend on their step alone, and checkpoints hold weights, optimiser and counters, so a run
-that was killed continues exactly from its latest checkpoint. Rows of
+that was killed continues exactly from its latest checkpoint, with any number of processes. Rows of
 ``curves.csv`` after that checkpoint are dropped: those steps are computed, and logged, again.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.corpus.format import is_positive, is_whole
 from training.features.dataset import Features
+from training.run.checkpoint import CHECKPOINT, check_fits_parameters
 from training.run.codec_stage import CodecStage
 from training.run.config import (
     CODEC_SETTINGS,
@@ -28,6 +28,7 @@ from training.run.config import (
 )
 from training.run.distributed import SINGLE_PROCESS, Loss, ProcessGroup
 from training.run.networks import Networks
+from training.run.prefetch import prefetched
 from training.run.run_folder import (
     CODEC_ORIGIN,
     START_ORIGIN,
@@ -39,7 +40,8 @@ from training.run.run_folder import (
     save_json,
 )
 from training.run.stages import STAGES, ComposerStage, Stage, encode_corpus
-from training.run.training_log import Progress, TrainingLog
+from training.run.termination import Termination, TrainingInterrupted
+from training.run.training_log import Progress, StartLog, TrainingLog
 from training.run.version_stage import VersionStage
 
 CHECKPOINT_SECONDS = 60.0
@@ -69,29 +71,6 @@ class Budget:
         return seconds / (60 * self.minutes)
 
 
-def _is_progress(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and value.keys() == {"stage", "step", "seconds"}
-        and is_whole(value["stage"], 0)
-        and value["stage"] <= len(STAGES)
-        and is_whole(value["step"], 0)
-        and (value["seconds"] == 0 or is_positive(value["seconds"]))
-    )
-
-
-# Contents of `checkpoint.pt`: name → a test of the value, and a description.
-_CHECKPOINT: Mapping[str, tuple[Any, str]] = {
-    "config": (lambda value: isinstance(value, Mapping), "the settings of the run"),
-    "networks": (lambda value: isinstance(value, Mapping), "weights"),
-    "progress": (_is_progress, "stage, step and seconds"),
-    "optimiser": (
-        lambda value: value is None or isinstance(value, dict),
-        "the optimiser's state, or none",
-    ),
-}
-
-
 class Trainer:
     """Runs stages one after another, with checkpoints.
 
@@ -107,6 +86,10 @@ class Trainer:
         Seconds, monotonic.
     process_group : ProcessGroup
         The processes that train together; only the leader writes and reports.
+    termination : Termination
+        After its signal the step is finished and saved, in all processes.
+    checkpoint_seconds : float
+        Time between checkpoints; `CHECKPOINT_SECONDS` if left out.
     """
 
     def __init__(
@@ -120,6 +103,8 @@ class Trainer:
         report: Callable[[str, float, dict[str, float]], None],
         clock: Callable[[], float] = time.monotonic,
         process_group: ProcessGroup = SINGLE_PROCESS,
+        termination: Termination | None = None,
+        checkpoint_seconds: float | None = None,
     ) -> None:
         self.directory = directory
         self.networks = networks
@@ -129,7 +114,9 @@ class Trainer:
         self.report = report
         self.clock = clock
         self.process_group = process_group
-        most = min(config.codec_slots // STRETCH_SLOTS, config.composer_loops, len(features.train))
+        self.termination = termination or Termination()
+        self.checkpoint_seconds = checkpoint_seconds or CHECKPOINT_SECONDS
+        most = most_processes(config, len(features.train))
         if process_group.size > most:
             raise TrainingError(
                 f"found {process_group.size} processes, expected {most} at most: a batch has "
@@ -154,7 +141,7 @@ class Trainer:
         """
         saved = self.process_group.broadcast_object(self._latest)
         with naming_file(self.checkpoint_path):
-            check_contents(saved, _CHECKPOINT)
+            check_contents(saved, CHECKPOINT)
             before = Config.from_dict(saved["config"])
         self._check_same_settings(before)
         with naming_file(self.checkpoint_path):
@@ -228,6 +215,7 @@ class Trainer:
         """
         if self.process_group.is_leader:
             self.curves.cut(self.progress)
+            StartLog(self.directory / "starts.csv").append(self.progress, self.process_group.size)
         for number, share in enumerate(self._shares):
             if number == self.progress.stage:
                 if share == 0:
@@ -235,12 +223,13 @@ class Trainer:
                         "setting codec_share: found 0 and no codec to begin with, expected more "
                         "than 0; or take a codec with --codec RUN"
                     )
-                stage = self._stage(number)
-                self._train_stage(stage, self.budget.part(share))
-                stage.finish()
-                self.progress = Progress(stage=number + 1)
-                self._optimiser_state = None
-                self._save(None)
+                stage = self.make_stage(number)
+                with self.termination.deferred():
+                    self.train_stage(stage, self.budget.part(share))
+                    stage.finish()
+                    self.progress = Progress(stage=number + 1)
+                    self._optimiser_state = None
+                    self._save(None)
 
     @property
     def _shares(self) -> tuple[float, float]:
@@ -252,12 +241,15 @@ class Trainer:
         stage = self.progress.stage
         return sum(self._shares[:stage]) + self._shares[stage] * done
 
-    def _stage(self, number: int) -> Stage:
+    def make_stage(self, number: int) -> Stage:
+        """Make a stage, which for the composer encodes and describes the corpus."""
         stage: Stage
         if number == 0:
             stage = CodecStage(self.networks, self.features, self.config, self.process_group)
         else:
-            code_indices = encode_corpus(self.networks, self.features, self.config)
+            code_indices = encode_corpus(
+                self.networks, self.features, self.config, self.process_group
+            )
             with self._precision():
                 kind = VersionStage if self.config.switches == "versions" else ComposerStage
                 stage = kind(
@@ -271,34 +263,58 @@ class Trainer:
         )
         return stage
 
-    def _train_stage(self, stage: Stage, budget: Budget) -> None:
+    def train_stage(self, stage: Stage, budget: Budget) -> None:
+        """Take the steps of a stage that its budget has left.
+
+        Raises
+        ------
+        TrainingError
+            If a gradient is not finite.
+        TrainingInterrupted
+            After a signal, with the state saved.
+        """
         optimiser = torch.optim.AdamW(stage.parameters, stage.peak_rate, weight_decay=0.01)
         if self._optimiser_state is not None:
             self._restore(optimiser, self._optimiser_state)
         loss = self.process_group.wrap_loss(stage.loss, stage.parameters, uses_all=stage.uses_all)
         at = self.progress
         started, saved = self.clock() - at.seconds, self.clock()
-        while (done := budget.progress(at.step, at.seconds)) < 1:
-            rate = stage.peak_rate * _schedule(at.step, done)
-            figures = self._step(stage, loss, optimiser, rate, done)
-            at.step += 1
-            # One clock for all: else one process could stop while others wait for its gradients.
-            at.seconds = self.process_group.broadcast_object(lambda: self.clock() - started)
-            reached = budget.progress(at.step, at.seconds)
-            if self.process_group.is_leader:
-                if reached >= 1 or at.step % REPORT_STEPS == 0:
-                    with torch.no_grad():
-                        figures_and_scores = {**figures, **stage.evaluate()}
-                    self.curves.append(stage.name, at, figures_and_scores)
-                self.report(stage.name, reached, figures)
-            if self.clock() - saved > CHECKPOINT_SECONDS:
-                self._save(optimiser)
-                saved = self.clock()
+        with prefetched(stage.read, at.step) as batches:
+            while (done := budget.progress(at.step, at.seconds)) < 1:
+                rate = stage.peak_rate * _schedule(at.step, done)
+                figures = self._step(stage, loss, optimiser, rate, next(batches), done)
+                at.step += 1
+                figures, is_to_end = self._together(figures, started)
+                self._log(stage, figures, budget.progress(at.step, at.seconds))
+                if is_to_end or self.clock() - saved > self.checkpoint_seconds:
+                    self._save(optimiser)
+                    saved = self.clock()
+                if is_to_end:
+                    raise TrainingInterrupted("SIGTERM ended the training")
+
+    def _together(self, figures: dict[str, float], started: float) -> tuple[dict[str, float], bool]:
+        """Agree on figures, time and end: else one process could stop while others wait for it."""
+        group = self.process_group
+        seconds = self.clock() - started if group.is_leader else 0.0
+        own = [*figures.values(), seconds, float(self.termination.is_requested)]
+        *sums, self.progress.seconds, n_asked = group.totals(own)
+        means = [total / group.size for total in sums]
+        return dict(zip(figures, means, strict=True)), n_asked > 0
+
+    def _log(self, stage: Stage, figures: dict[str, float], reached: float) -> None:
+        """Report a step, and evaluate and log some of them; the leader alone."""
+        if not self.process_group.is_leader:
+            return
+        if reached >= 1 or self.progress.step % REPORT_STEPS == 0:
+            with torch.no_grad():
+                figures_and_scores = {**figures, **stage.evaluate()}
+            self.curves.append(stage.name, self.progress, figures_and_scores)
+        self.report(stage.name, reached, figures)
 
     def _restore(self, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
         try:
             optimiser.load_state_dict(state)
-            _check_fits_parameters(optimiser)
+            check_fits_parameters(optimiser)
         except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(
                 f"{self.checkpoint_path}: found an optimiser that does not fit the networks, "
@@ -311,12 +327,13 @@ class Trainer:
         joined: Loss,
         optimiser: torch.optim.Optimizer,
         rate: float,
+        batch: Any,
         done: float,
     ) -> dict[str, float]:
         for group in optimiser.param_groups:
             group["lr"] = rate
         with self._precision():
-            loss, figures = joined(self.progress.step, done)
+            loss, figures = joined(batch, done)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         norm = nn.utils.clip_grad_norm_(stage.parameters, 1.0)
@@ -327,7 +344,7 @@ class Trainer:
                 f"of {norm.item()}, expected a number; train again with a smaller {stage.name}_rate"
             )
         optimiser.step()
-        return self.process_group.average(figures)
+        return figures
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.config.precision == "bfloat16":
@@ -346,19 +363,9 @@ class Trainer:
         save_atomically(self.checkpoint_path, content)
 
 
-def _check_fits_parameters(optimiser: torch.optim.Optimizer) -> None:
-    """Compare shapes and values of the optimiser's state with the parameters."""
-    for group in optimiser.param_groups:
-        for name, default in optimiser.defaults.items():
-            if type(group[name]) is not type(default) and name != "lr":
-                raise TypeError(name)
-        for parameter in group["params"]:
-            known = optimiser.state[parameter]
-            for name in ("exp_avg", "exp_avg_sq") if known else ():
-                if known[name].shape != parameter.shape or not known[name].isfinite().all():
-                    raise ValueError(name)
-            if known and not float(known["step"]) >= 0:
-                raise ValueError("step")
+def most_processes(config: Config, n_train: int) -> int:
+    """Most processes that a batch has parts for, of so many loops to train on."""
+    return min(config.codec_slots // STRETCH_SLOTS, config.composer_loops, n_train)
 
 
 def _schedule(step: int, done: float) -> float:

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from training.run.config import TrainingError
@@ -66,6 +68,31 @@ class TrainingLog:
                 if tuple(rows.fieldnames or ()) != self.COLUMNS:
                     raise KeyError("stage")
                 yield from (row for row in rows if None not in row.values())
+
+
+class StartLog:
+    """``starts.csv``: one row per start of a run: when, from where, on which machine."""
+
+    COLUMNS = ("time", "stage", "step", "processes", "machine")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, at: Progress, n_processes: int) -> None:
+        """Append a start at a stage and step.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        is_new = not self.path.exists()
+        with explained(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            if is_new:
+                rows.writerow(self.COLUMNS)
+            rows.writerow([now, at.stage, at.step, n_processes, platform.node()])
 
 
 def _stage_and_step(row: Mapping[str, str]) -> tuple[int, int]:

@@ -94,9 +94,10 @@ class VersionStage(ComposerStage):
         self, rng: np.random.Generator, process_group: ProcessGroup
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """References of random variations: their codes, and the error of the variations."""
-        n_variations = self._n_variations(process_group)
+        n_variations = self.config.panel_variations
         noise = self._noise(rng, n_variations * self.config.panel_states)
-        own, weight = process_group.shard(n_variations), process_group.shard_weight(n_variations)
+        own = process_group.padded_shard(n_variations)
+        weight = process_group.shard_weight(n_variations)
         parts = noise.view(n_variations, self.config.panel_states, -1)
         variation = parts[own].flatten(0, 1)
         states = torch.ones(len(variation), self.config.n_switches).to(variation)

@@ -14,7 +14,8 @@ from device.cli import main
 from device.errors import SwitchboardError
 from tests.support.tiny_run import ANALYSIS, CONFIG, finished, invoke, same_bits, weights
 from training.commands.train import train
-from training.run import preview, trainer
+from training.commands.train_options import TrainOptions
+from training.run import preview, starting, trainer
 from training.run.config import RENAMED_SETTINGS, Config, TrainingError
 from training.run.networks import Networks
 from training.run.run_folder import FinishedRun, open_run, save_run
@@ -43,7 +44,9 @@ def test_a_run_holds_networks_previews_and_curves(run):
         "curves.csv",
         "curves.png",
         "model.pt",
+        "page.html",
         "preview",
+        "starts.csv",
     }
     assert json.loads((out / "config.json").read_text()) == CONFIG.to_dict()
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -94,11 +97,59 @@ def test_a_run_killed_before_its_networks_were_written_finishes_on_resume(
     expected = weights(out)
     (tmp_path / "checkpoint.pt").write_bytes((out / "checkpoint.pt").read_bytes())
     (tmp_path / "curves.csv").write_bytes((out / "curves.csv").read_bytes())
-    monkeypatch.setattr(trainer.Trainer, "_train_stage", None)
+    monkeypatch.setattr(trainer.Trainer, "train_stage", None)
     result = invoke(corpus, tmp_path, "--steps", "10", "--resume")
     assert result.exit_code == 0, result.output
     assert same_bits(weights(tmp_path), expected)
     assert (tmp_path / "curves.csv").read_bytes() == (out / "curves.csv").read_bytes()
+
+
+def test_the_command_for_a_scheduler_begins_goes_on_and_then_does_nothing(run, tmp_path):
+    corpus, out = run
+    again = ["--steps", "10", "--resume", "auto"]
+    first = invoke(corpus, tmp_path / "run", *again)
+    assert first.exit_code == 0, first.output
+    assert same_bits(weights(tmp_path / "run"), weights(out))
+    (tmp_path / "run" / "model.pt").unlink()
+    assert invoke(corpus, tmp_path / "run", *again).exit_code == 0
+    starts = (tmp_path / "run" / "starts.csv").read_text().splitlines()
+    assert [line.split(",")[1:4] for line in starts[1:]] == [["0", "0", "1"], ["2", "0", "1"]]
+    before = (tmp_path / "run" / "model.pt").stat().st_mtime_ns
+    last = invoke(corpus, tmp_path / "run", *again)
+    assert last.exit_code == 0
+    assert "model.pt was finished before" in last.output
+    assert (tmp_path / "run" / "model.pt").stat().st_mtime_ns == before
+
+
+def test_batches_that_grow_with_the_processes_are_kept_by_a_run_that_goes_on():
+    grown = CONFIG.for_processes(4)
+    assert (grown.codec_slots, grown.composer_loops) == (96, 24)
+    assert (grown.codec_rate, grown.panel_variations) == (2 * CONFIG.codec_rate, 8)
+    auto = options_of("--batch", "auto")
+    assert auto.with_batch(CONFIG, None, 4) == grown
+    assert auto.with_batch(CONFIG, grown.to_dict(), 3) == grown
+    assert options_of().with_batch(CONFIG, grown.to_dict(), 3) == CONFIG
+
+
+def options_of(*more):
+    """What `switchboard train` makes of a command line."""
+    context = train.make_context("train", ["corpus", "--out", "run", "--steps", "5", *more])
+    return TrainOptions(**context.params)
+
+
+def test_a_run_that_another_process_trains_is_left_alone(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(starting, "LOCK_SECONDS", 0.0)
+    with starting.locked_run(tmp_path):
+        text = message_of(invoke(run[0], tmp_path, "--steps", "10"))
+    assert "found another process that trains this run" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_whose_settings_are_damaged_is_not_resumed(run, tmp_path):
+    (tmp_path / "checkpoint.pt").touch()
+    (tmp_path / "config.json").write_text("[1")
+    text = message_of(invoke(run[0], tmp_path, "--steps", "10", "--resume", "auto"))
+    assert "config.json: cannot be read" in text
 
 
 def test_a_run_is_never_started_over(run):

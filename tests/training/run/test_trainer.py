@@ -120,10 +120,10 @@ def test_states_are_drawn_in_every_second_step_and_weigh_twice_as_much(uninterru
     config = replace(trained.config, divergence_weight=0.0, critic_weight=0.0, aim_weight=1.0)
     code_indices = encode_corpus(trained.networks, trained.features, config)
     stage = ComposerStage(trained.networks, code_indices, trained.features, config)
-    loss, without = stage.loss(0, 1.0)
+    loss, without = stage.loss(stage.read(0), 1.0)
     assert set(without) == {"cross_entropy", "divergence"}
     assert loss.item() == pytest.approx(without["cross_entropy"])
-    loss, drawn = stage.loss(1, 1.0)
+    loss, drawn = stage.loss(stage.read(1), 1.0)
     of_states = drawn["aim"] + config.variation_reconstruction_weight * drawn["echo"]
     expected = drawn["cross_entropy"] + 2 * (of_states + drawn["judging"])
     assert loss.item() == pytest.approx(expected, rel=1e-4)

@@ -46,7 +46,7 @@ def learned():
     stage.begin()
     optimiser = torch.optim.Adam(stage.parameters, 4e-3)
     for step in range(250):
-        loss, _ = stage.loss(step, step / 250)
+        loss, _ = stage.loss(stage.read(step), step / 250)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
