@@ -1,6 +1,6 @@
 """How often tempo, metre, downbeats and key are right, on music of which they are known.
 
-    python tests/benchmarks/metre.py [--seeds 24] [--half held-out] [--json FILE]
+    python tests/benchmarks/metre.py [--seeds 20] [--half held-out] [--json FILE]
     python tests/benchmarks/metre.py --fit training/corpus/recordings/fitted.npz [--seeds 30]
 
 The pieces last thirty seconds: nine patterns written by code, one of five patterns on drums alone,
