@@ -228,7 +228,7 @@ def test_options_of_the_installer_are_all_explained():
     options = set(re.findall(r"^ {12}(?:-h \| )?(--[a-z-]+)\)", script, re.M))
     assert options == {
         *("--wheelhouse", "--root", "--no-start", "--uninstall", "--purge", "--dry-run", "--help"),
-        *("--panel", "--no-panel"),
+        *("--panel", "--no-panel", "--advertise", "--no-advertise"),
     }
     assert all(option in script.partition("END\n")[0] for option in options - {"--help"})
 
