@@ -36,5 +36,7 @@ class Fader:
             done = np.minimum(np.arange(self._at, self._at + len(samples)), self._n_samples)
             self._at = min(self._at + len(samples), self._n_samples)
             root = self._from + (self._to - self._from) * (done / self._n_samples)
+            # The line ends a rounding away from where it leads.
+            root[done == self._n_samples] = self._to
             return np.asarray(samples * (root * root).astype(np.float32))
         return samples if self._to == 1.0 else samples * np.float32(self._to * self._to)

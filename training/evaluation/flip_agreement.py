@@ -88,5 +88,6 @@ def _cosine(a: Floats, b: Floats) -> float:
 
 def _correlation(a: Floats, b: Floats) -> float:
     n = min(len(a), len(b))
-    a, b = a[:n] - a[:n].mean(), b[:n] - b[:n].mean()
-    return float((a * b).sum() / max(np.linalg.norm(a) * np.linalg.norm(b), _TINY))
+    a, b = (each[:n] - each[:n].mean() for each in (a, b))
+    lengths = np.linalg.norm(a) * np.linalg.norm(b)
+    return float((a * b).sum() / max(lengths, _TINY))

@@ -61,7 +61,7 @@ def test_the_largest_logit_is_played(made):
     variation = torch.randn(2, CONFIG.n_variation)
     chosen, logits = made.composer.code_indices(latent, variation), made.composer(latent)
     assert chosen.dtype == torch.int64
-    *_, (_, rated) = made.composer.choices(latent, variation)
+    *_, (_, rated, _) = made.composer.choices(latent, variation)
     last = made.composer.rounds == made.composer.n_rounds - 1
     assert torch.equal(chosen[:, last], rated.argmax(dim=-1)[:, last])
     chosen = logits.argmax(dim=-1)
@@ -157,7 +157,7 @@ def test_choices_stay_as_they_were_in_later_rounds(made):
         states(made, torch.ones(2, CONFIG.n_switches)),
         torch.randn(2, CONFIG.n_variation),
     )
-    chosen = [codes.detach() for codes, _ in made.composer.choices(latent, variation)]
+    chosen = [codes.detach() for codes, _, _ in made.composer.choices(latent, variation)]
     for earlier, later in pairwise(chosen):
         is_known = earlier.sum(dim=-1) > 0.5
         torch.testing.assert_close(later[is_known], earlier[is_known])

@@ -73,7 +73,7 @@ def test_the_gesture_starts_the_timer_dips_the_sound_and_ends_the_timer_again(pl
         for i in range(12):
             bits = flipped(bits, (0, 2)[i % 2])
             lines.append((start + 0.2 * i, bits))
-    evening = play(12.0, (), ScriptSwitches(lines, 3))
+    evening = play(12.0, (), ScriptSwitches(lines, 3), gesture_minutes=30.0)
     assert 1790 < evening.at(7.0).evening.sleep_in_seconds < 1800
     assert evening.states[-1].evening.sleep_in_seconds is None
     assert evening.level(4.6, 4.9) < 0.3 * evening.level(6.0, 8.0)
