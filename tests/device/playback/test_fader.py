@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from device.playback.fader import Fader
 
-ONES = np.ones(1000, np.float32)
+ONES = np.ones(1_600, np.float32)
 
 
 def test_at_level_1_the_samples_are_the_same_array():
