@@ -57,7 +57,7 @@ class RenderHalf(nn.Module):
         super().__init__()
         self.n_slots = run.n_slots
         self.renderer = run.networks.codec.renderer
-        self.to_bins = _to_bins(run)
+        self.to_bins = _ToBins(run)
         analysis = run.config.analysis
         share = torch.from_numpy(analysis.scatter)
         self.scatter = BinScatter(run.config.n_channels, share, analysis.floor)
@@ -89,34 +89,40 @@ class BoxGraph(nn.Module):
         return score, *drawn, digits
 
 
-class _Scale(nn.Module):
-    """Normalisation of bands that are bins: nothing to expand."""
+class _ToBins(nn.Module):
+    """Normalisation and bands → bins, both linear, at once: (n_frames, n_bands) → (…, n_bins).
+
+    The lowest bands may be bins, which are scaled alone: a matrix for them would be nearly all
+    zeros, 300 kB of them in a model with the default bands.
+    """
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, run: FinishedRun) -> None:
         super().__init__()
-        self.register_buffer("mean", run.networks.codec.mean)
-        self.register_buffer("std", run.networks.codec.std)
+        codec, expansion = run.networks.codec, torch.from_numpy(run.config.analysis.expansion)
+        n_bins, n_bands = expansion.shape
+        is_own_band = (expansion == torch.eye(n_bins, n_bands)).all(dim=1)
+        self.n_single = int(is_own_band.int().cumprod(dim=0).sum())
+        self.register_buffer("mean", codec.mean[: self.n_single])
+        self.register_buffer("std", codec.std)
+        if self.n_single == n_bins:
+            return
+        rest = expansion[self.n_single :]
+        self.first = int((rest != 0).any(dim=0).int().argmax())
+        self.wide = nn.Linear(n_bands - self.first, len(rest))
+        with torch.no_grad():
+            self.wide.weight.copy_((rest * codec.std)[:, self.first :])
+            self.wide.bias.copy_(rest @ codec.mean)
 
     def forward(self, bands: Tensor) -> Tensor:
-        """(n_frames, n_bins) → the same, in natural logs."""
-        bins: Tensor = bands * self.std + self.mean
-        return bins
-
-
-def _to_bins(run: FinishedRun) -> nn.Module:
-    """Normalisation and bands → bins are both linear: one layer does the two."""
-    codec, analysis = run.networks.codec, run.config.analysis
-    if analysis.n_bands == analysis.n_bins:
-        return _Scale(run)
-    expansion = torch.from_numpy(analysis.expansion)
-    folded = nn.Linear(analysis.n_bands, analysis.n_bins)
-    with torch.no_grad():
-        folded.weight.copy_(expansion * codec.std)
-        folded.bias.copy_(expansion @ codec.mean)
-    return folded
+        """In natural logs."""
+        single: Tensor = bands[:, : self.n_single] * self.std + self.mean
+        if not hasattr(self, "wide"):
+            return single
+        wide: Tensor = self.wide(bands[:, self.first :])
+        return torch.cat([single, wide], dim=1) if self.n_single else wide
 
 
 def to_onnx(run: FinishedRun, graph: BoxGraph) -> ModelProto:
