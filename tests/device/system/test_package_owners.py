@@ -1,10 +1,11 @@
 """Who owns the packages `device`, `training` and `export` in this environment."""
 
 import sys
+from importlib.machinery import PathFinder
 
 import pytest
 
-from device.cli import main
+from device.cli import main, switchboard
 from device.errors import PackageConflict
 from device.system import package_owners
 from device.system.package_owners import foreign_owners
@@ -51,7 +52,7 @@ def test_a_package_without_a_distribution_is_named_by_its_place(
     monkeypatch.delitem(sys.modules, "export", raising=False)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     # An editable installation may find packages by other means than the path.
-    monkeypatch.setattr(sys, "meta_path", sys.meta_path[-1:])
+    monkeypatch.setattr(sys, "meta_path", [PathFinder])
     assert foreign_owners()["export"] == str(place)
 
 
@@ -59,7 +60,8 @@ def fail_to_import(monkeypatch, name):
     def load(_self):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    monkeypatch.setattr("importlib.metadata.EntryPoint.load", load)
+    # Once imported, the package importlib_metadata makes entry points of a class of its own.
+    monkeypatch.setattr(type(switchboard._entry_points["train"]), "load", load)
 
 
 def test_a_verb_that_another_distribution_hides_ends_with_one_line(owners, monkeypatch, capsys):

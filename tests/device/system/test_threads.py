@@ -53,6 +53,7 @@ def test_every_thread_of_the_device_is_a_supervised_thread():
         "clock",
         "knobs",
         "control",
+        "day clock",
     }
 
 

@@ -151,7 +151,9 @@ def start(tmp_path):
     processes = []
 
     def start(*words):
-        command = [COMMAND, "osc", "--control", tmp_path / "control.sock", "--port", "0", *words]
+        # A shell's background job ignores the signal, and so would what it starts.
+        command = ["env", "--default-signal=INT", COMMAND, "osc", "--control"]
+        command += [tmp_path / "control.sock", "--port", "0", *words]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

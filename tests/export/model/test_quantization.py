@@ -54,8 +54,8 @@ def test_rounding_leaves_the_graph_it_was_given_alone(trace):
 
 def test_rounded_weights_are_about_a_quarter_as_large(trace, rounded):
     before, after = (weights(m.graph, *DRAWN) for m in (trace, rounded))
-    # Of a network this small the scales and biases, which stay float32, are a good part.
-    assert after.n_bytes < 0.6 * before.n_bytes
+    # Of a network this small what stays float32 is a good part: scales, biases, the phase advance.
+    assert after.n_bytes < 0.65 * before.n_bytes
 
 
 def test_only_plain_operators_are_used(rounded):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import shutil
 import time
+import warnings
 
 import pytest
 import soundfile
@@ -39,6 +41,15 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     monkeypatch.setattr(studio, "LOOPS_PER_PART", 1)
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """Collect what distributed leaves behind here, where its warnings are ignored."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from tests.support.tiny_run import CONFIG, finished, invoke, toy_features
 from tests.support.toy_trainer import make
 from training.commands.train_plan import hours, size
 from training.corpus.reader import Corpus
+from training.features.dataset import analysis_files
 from training.run.plan import _Rehearsal, _Trial, make_plan
 from training.run.trainer import Budget
 
@@ -28,8 +29,8 @@ def plan(corpus_and_run):
 
 
 def test_the_corpus_is_counted_and_its_analysis_measured(plan, corpus_and_run):
-    corpus, _ = corpus_and_run
-    (features,) = corpus.glob("features-*.npy")
+    corpus = Corpus.open(corpus_and_run[0])
+    ((features, _),) = analysis_files(corpus, CONFIG.analysis)
     assert (plan.n_loops, plan.n_train) == (21, 20)
     assert plan.features_bytes == pytest.approx(features.stat().st_size, abs=1024)
     assert plan.missing_bytes == 0
