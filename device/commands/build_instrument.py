@@ -38,7 +38,12 @@ from device.synthesis.implementation import describe_kernel
 from device.synthesis.kernel.library import load_kernel
 from device.system.account import is_root_elsewhere, switch_to_owner_of
 from device.system.host import Host
-from device.system.realtime import RealtimeGuard, lock_memory, set_realtime_priority
+from device.system.realtime import (
+    RealtimeGuard,
+    lock_memory,
+    set_realtime_priority,
+    trim_memory,
+)
 from device.system.termination import TerminationHandler
 from device.system.threads import ThreadMonitor
 from device.ui.control_socket import ControlSocket
@@ -263,6 +268,7 @@ def _late_listeners(
 def _run_as_service(speaker: Speaker, report: Report) -> Iterator[list[Listener]]:
     """Give this thread real-time priority; yield listeners that notify systemd and watch that."""
     with SystemdNotifier.of(os.environ) as manager:
+        trim_memory()
         lock_memory(report)
         set_realtime_priority(report)
         yield [Heartbeat(manager, lambda state: status_line(state, speaker)), RealtimeGuard(report)]

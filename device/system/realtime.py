@@ -74,6 +74,16 @@ class RealtimeGuard:
             )
 
 
+def trim_memory() -> None:
+    """Give memory that is free back to the system; what start-up took, 1 MB of 97.
+
+    Before `lock_memory`: locked pages are not given back. Without glibc nothing is done.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def lock_memory(report: Report) -> None:
     """Keep what the process has touched out of swap, where that is allowed."""
     # With a limit, later allocations would fail instead of merely staying unlocked.

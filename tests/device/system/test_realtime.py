@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from device.system.realtime import LOOP_PRIORITY, RealtimeGuard, lock_memory, set_realtime_priority
+from device.system.realtime import (
+    LOOP_PRIORITY,
+    RealtimeGuard,
+    lock_memory,
+    set_realtime_priority,
+    trim_memory,
+)
 from tests.support.instrument_state import snapshot
 
 STATE = snapshot(n_late=1)
@@ -83,3 +89,13 @@ def test_memory_is_locked_only_where_that_cannot_make_later_allocations_fail(mon
     monkeypatch.setattr(resource, "getrlimit", lambda _: (65536, 65536))
     lock_memory(messages.append)
     assert "LimitMEMLOCK=infinity" in messages[0]
+
+
+def test_free_memory_is_given_back_once_and_without_glibc_not_at_all(monkeypatch):
+    calls = []
+    library = type("Library", (), {"malloc_trim": calls.append})()
+    monkeypatch.setattr("device.system.realtime.ctypes.CDLL", lambda _name: library)
+    trim_memory()
+    assert len(calls) == 1
+    monkeypatch.setattr("device.system.realtime.ctypes.CDLL", lambda _name: object())
+    trim_memory()
