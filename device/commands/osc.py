@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 
+from device.commands.control_option import control_option
 from device.console import say, without_errors
-
-DEFAULT_CONTROL = Path("/run/switchboard/control.sock")
 
 
 def _parsed(kind: Callable[[str], Any], expected: str) -> Callable[..., Any]:
@@ -35,15 +34,7 @@ def _target(text: str) -> tuple[str, int]:
 
 
 @click.command()
-@click.option(
-    "--control",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_CONTROL,
-    show_default=True,
-    envvar="SWITCHBOARD_CONTROL",
-    help="Control socket of the instrument, as its option --control names it; or the environment "
-    "variable SWITCHBOARD_CONTROL.",
-)
+@control_option
 @click.option(
     "--listen",
     default="127.0.0.1",

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
+from device.commands.control_option import control_option
 from device.commands.number_types import Finite
 from device.console import say
 from device.errors import PanelError
 
 DEFAULT_PORT = 8077
-DEFAULT_CONTROL = Path("/run/switchboard/control.sock")
 STATE_FOLDER = Path("/var/lib/switchboard-panel")
 # The first descriptor that systemd passes, as sd_listen_fds(3) says.
 _FIRST_PASSED = 3
@@ -23,15 +23,7 @@ _BACKLOG = 32
 
 
 @click.command()
-@click.option(
-    "--control",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_CONTROL,
-    show_default=True,
-    envvar="SWITCHBOARD_CONTROL",
-    help="Control socket of the instrument, as its option --control names it; or the environment "
-    "variable SWITCHBOARD_CONTROL.",
-)
+@control_option
 @click.option(
     "--listen",
     default="all",

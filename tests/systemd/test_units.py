@@ -11,7 +11,8 @@ import click
 import pytest
 
 from device.commands import checks as checkup
-from device.commands.panel import DEFAULT_CONTROL, DEFAULT_PORT, STATE_FOLDER, panel
+from device.commands.control_option import DEFAULT_CONTROL
+from device.commands.panel import DEFAULT_PORT, STATE_FOLDER, panel
 from device.commands.play import POWER_OFF_STATUS, play
 from device.config import load_settings
 from device.errors import SwitchboardError
