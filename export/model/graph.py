@@ -47,7 +47,8 @@ class ComposeHalf(nn.Module):
     def margin(self, switches: Tensor, variation: Tensor) -> float:
         """How clearly the closest decision of arg max was taken."""
         latent = self.axes.latent(switches[None], variation[None])
-        return self.composer.margin(latent, variation[None])
+        of_prior = self.axes.prior.margin(variation[None])
+        return min(of_prior, self.composer.margin(latent, variation[None]))
 
 
 class RenderHalf(nn.Module):

@@ -59,6 +59,7 @@ COMPOSER_SETTINGS = (
     "n_rounds",
     "n_switches",
     "n_variation",
+    "prior_size",
     "switches",
     "labels",
 )
@@ -77,7 +78,12 @@ RENAMED_SETTINGS: Mapping[str, str] = {
 
 
 # Of runs of versions in which these could not be set.
-_BEFORE: Mapping[str, Any] = {"n_rounds": 1, "temperature": 0.0, "panel_every": 1}
+_BEFORE: Mapping[str, Any] = {
+    "n_rounds": 1,
+    "temperature": 0.0,
+    "panel_every": 1,
+    "prior_size": 0,
+}
 
 
 class TrainingError(SwitchboardError, ValueError):
@@ -103,6 +109,9 @@ class Config:
     temperature : float
         Of the random choice among what the logits leave open; 0 plays the most likely code.
     n_switches, n_variation : int
+    prior_size : int
+        Inferred variations that a state's variation is chosen from, see `VariationPrior`; 0 for
+        normally distributed ones, and without effect on components.
     switches : str
         Where switches get their meaning from, one of `SWITCH_AXES`.
     labels : str
@@ -164,6 +173,7 @@ class Config:
     temperature: float = 0.7
     n_switches: int = 8
     n_variation: int = 16
+    prior_size: int = 1024
     switches: str = "discovered"
     labels: str = ""
     switch_range: float = 1.25
@@ -261,6 +271,7 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
         "reader_width": (_is_multiple(config.reader_width, N_HEADS), heads),
         "n_switches": (1 <= config.n_switches <= 64, "1 to 64"),
         "n_variation": (0 <= config.n_variation <= 256, "0 to 256"),
+        "prior_size": (0 <= config.prior_size <= 2**16, f"0 to {2**16}"),
         "switches": (config.switches in SWITCH_AXES, " or ".join(SWITCH_AXES)),
         "labels": _names_fit(config),
         "switch_range": (0 < config.switch_range <= 3, "a positive number, 3 at most"),

@@ -126,9 +126,13 @@ class Networks:
 
 def _axes(config: Config) -> Axes:
     """The axes that the switches of a run move along."""
+    n_variation, switch_range = config.n_variation, config.switch_range
+    if config.switches == "components":
+        return ComponentAxes(config.n_switches, n_variation, switch_range=switch_range)
     if config.switches in LABELLED:
         return LabelledAxes(
-            config.label_names, config.n_variation, switch_range=config.switch_range
+            config.label_names, n_variation, switch_range=switch_range, prior_size=config.prior_size
         )
-    axes = {"discovered": DiscoveredAxes, "components": ComponentAxes}[config.switches]
-    return axes(config.n_switches, config.n_variation, switch_range=config.switch_range)
+    return DiscoveredAxes(
+        config.n_switches, n_variation, switch_range=switch_range, prior_size=config.prior_size
+    )

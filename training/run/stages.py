@@ -135,6 +135,11 @@ class ComposerStage:
     def _n_loops(self) -> int:
         return min(self.config.composer_loops, len(self.train))
 
+    @property
+    def _varied(self) -> Tensor:
+        """The loops whose variations states can have."""
+        return self.train
+
     def _lower_bound(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Random loops, and the two parts of the lower bound on them."""
         size = self._n_loops
@@ -175,12 +180,15 @@ class ComposerStage:
         """Random states: their codes, error of the descriptors, error of the variations."""
         n_states, n_variations = self.config.panel_states, self.config.panel_variations
         bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
-        variation, shift = self._noise(rng, n_variations), float(rng.random())
+        noise, variation = self._variations(rng, n_variations)
+        shift = float(rng.random())
         own = process_group.padded_shard(n_variations)
         weight = process_group.shard_weight(n_variations)
         states = self._tensor(bits[own].astype(np.float32)).flatten(0, 1)
-        variation = variation[own].repeat_interleave(n_states, dim=0)
-        codes = self.composer.compose(self.axes.latent(states, variation), variation)
+        noise, variation = (
+            each[own].repeat_interleave(n_states, dim=0) for each in (noise, variation)
+        )
+        codes = self.composer.compose(self.axes.inferred_latent(states, variation), noise)
         with frozen(self.networks.codec, self.posterior_encoder):
             described = describe_codes(self.networks, codes, self.config, shift=shift)
             inferred = self.posterior_encoder.encode(codes).mean
@@ -188,6 +196,16 @@ class ComposerStage:
         aim = descriptor_loss(self.axes.standardise(described), expected, n_states)
         echo = (inferred - variation).square().sum(dim=1).mean()
         return codes, {"aim": aim * weight, "echo": echo * weight}
+
+    def _variations(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
+        """Noise, and as many variations: inferred ones, if the axes have a prior of them."""
+        noise = self._noise(rng, size)
+        if not self.axes.prior.size:
+            return noise, noise
+        loops = self._varied[self._tensor(rng.integers(len(self._varied), size=size))]
+        with torch.no_grad():
+            posterior = self.posterior_encoder(self.code_indices[loops].long())
+            return noise, posterior.sample(self._noise(rng, size))
 
     def _discriminator_losses(
         self, rng: np.random.Generator, code_indices: Tensor, composed: Tensor
@@ -241,14 +259,25 @@ class ComposerStage:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """Fit axes that need the latents of the finished composer."""
+        """Fit what needs the variations that the finished posterior encoder infers."""
         if self.axes.predicts_descriptors:
-            return
-        batches = torch.split(self.train, _BATCH)
-        inferred = torch.cat(
-            [self.posterior_encoder(self.code_indices[loops].long()).mean for loops in batches]
-        )
-        self.axes.fit_latent(self._latent(self.train, inferred), self.described[self.train])
+            self._fit_prior()
+        else:
+            inferred = self._infer(self.train)
+            self.axes.fit_latent(self._latent(self.train, inferred), self.described[self.train])
+
+    @torch.no_grad()
+    def _fit_prior(self) -> None:
+        """Show the prior as many inferred variations as it has room for, of loops in any order."""
+        if size := self.axes.prior.size:
+            rng = np.random.default_rng([self.config.seed, 4])
+            chosen = self._tensor(rng.permutation(len(self._varied))[:size])
+            self.axes.prior.fit(self._infer(self._varied[chosen]))
+
+    def _infer(self, loops: Tensor) -> Tensor:
+        batches = torch.split(loops, _BATCH)
+        encoded = [self.posterior_encoder(self.code_indices[part].long()) for part in batches]
+        return torch.cat([posterior.mean for posterior in encoded])
 
 
 @torch.no_grad()

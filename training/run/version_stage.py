@@ -49,6 +49,10 @@ class VersionStage(ComposerStage):
     def _n_loops(self) -> int:
         return min(self.config.composer_loops, len(self.pairs))
 
+    @property
+    def _varied(self) -> Tensor:
+        return self._tensor(np.array([reference for reference, _ in self.pairs]))
+
     def _lower_bound(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Random compositions: the lower bound on references, and the nats of a version each."""
         size = self._n_loops
@@ -94,15 +98,16 @@ class VersionStage(ComposerStage):
         self, rng: np.random.Generator, process_group: ProcessGroup
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """References of random variations: their codes, and the error of the variations."""
-        n_variations = self.config.panel_variations
-        noise = self._noise(rng, n_variations * self.config.panel_states)
+        n_variations, n_each = self.config.panel_variations, self.config.panel_states
         own = process_group.padded_shard(n_variations)
         weight = process_group.shard_weight(n_variations)
-        parts = noise.view(n_variations, self.config.panel_states, -1)
-        variation = parts[own].flatten(0, 1)
+        noise, variation = (
+            all_of_them.view(n_variations, n_each, -1)[own].flatten(0, 1)
+            for all_of_them in self._variations(rng, n_variations * n_each)
+        )
         states = torch.ones(len(variation), self.config.n_switches).to(variation)
-        latent = self.axes.latent(states, variation)
-        codes = self.composer.compose_reference(latent, variation)
+        latent = self.axes.inferred_latent(states, variation)
+        codes = self.composer.compose_reference(latent, noise)
         with frozen(self.posterior_encoder):
             inferred = self.posterior_encoder.encode(codes).mean
         echo = (inferred - variation).square().sum(dim=1).mean()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from training.features.descriptors import NAMES
+from training.switch_axes.variation_prior import VariationPrior
 
 # Descriptor → names for more and for less of it.
 WORDS: Mapping[str, tuple[str, str]] = {
@@ -56,6 +57,7 @@ class Axes(nn.Module):
     centre, spread : (n_descriptors,)
     effect : (n_descriptors, n_switches)
         Change of standardised descriptors by one standard deviation along an axis.
+    prior : VariationPrior
     """
 
     predicts_descriptors = True
@@ -63,10 +65,13 @@ class Axes(nn.Module):
     spread: Tensor
     effect: Tensor
 
-    def __init__(self, n_switches: int, n_variation: int, *, switch_range: float) -> None:
+    def __init__(
+        self, n_switches: int, n_variation: int, *, switch_range: float, prior_size: int = 0
+    ) -> None:
         super().__init__()
         self.switch_range = switch_range
         self.n_inferred = n_variation
+        self.prior = VariationPrior(prior_size, n_variation)
         self.register_buffer("centre", torch.zeros(len(NAMES)))
         self.register_buffer("spread", torch.ones(len(NAMES)))
         self.register_buffer("effect", torch.zeros(len(NAMES), n_switches))
@@ -97,8 +102,15 @@ class Axes(nn.Module):
         return self.switch_range * (2 * switches - 1)
 
     def latent(self, switches: Tensor, variation: Tensor) -> Tensor:
-        """Latents of states for the composer, (n_states, n_switches + n_variation)."""
-        return torch.cat([self.switch_position(switches), variation], dim=1)
+        """Latents of states for the composer, (n_states, n_switches + n_variation).
+
+        `variation` is standard-normal, as the device gives it: see `VariationPrior`.
+        """
+        return self.inferred_latent(switches, self.prior(variation))
+
+    def inferred_latent(self, switches: Tensor, inferred: Tensor) -> Tensor:
+        """The same with variations that were inferred from loops."""
+        return torch.cat([self.switch_position(switches), inferred], dim=1)
 
     def predict_descriptors(self, position: Tensor) -> Tensor:
         """Predict standardised descriptors from positions, (n_loops, n_descriptors)."""

@@ -34,8 +34,10 @@ class DiscoveredAxes(Axes):
 
     projection: Tensor
 
-    def __init__(self, n_switches: int, n_variation: int, *, switch_range: float) -> None:
-        super().__init__(n_switches, n_variation, switch_range=switch_range)
+    def __init__(
+        self, n_switches: int, n_variation: int, *, switch_range: float, prior_size: int = 0
+    ) -> None:
+        super().__init__(n_switches, n_variation, switch_range=switch_range, prior_size=prior_size)
         self.register_buffer("projection", torch.zeros_like(self.effect))
 
     def fit(self, described: Tensor, labels: Tensor) -> None:

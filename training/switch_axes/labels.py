@@ -47,8 +47,15 @@ class LabelledAxes(Axes):
     furthest: Tensor
     level: Tensor
 
-    def __init__(self, names: Sequence[str], n_variation: int, *, switch_range: float) -> None:
-        super().__init__(len(names), n_variation, switch_range=switch_range)
+    def __init__(
+        self,
+        names: Sequence[str],
+        n_variation: int,
+        *,
+        switch_range: float,
+        prior_size: int = 0,
+    ) -> None:
+        super().__init__(len(names), n_variation, switch_range=switch_range, prior_size=prior_size)
         self._names = tuple(names)
         self.register_buffer("middle", torch.zeros(len(names)))
         self.register_buffer("scale", torch.ones(len(names)))

@@ -45,8 +45,8 @@ def learned():
     stage = VersionStage(built, codes, features, VERSIONS)
     stage.begin()
     optimiser = torch.optim.Adam(stage.parameters, 4e-3)
-    for step in range(250):
-        loss, _ = stage.loss(stage.read(step), step / 250)
+    for step in range(300):
+        loss, _ = stage.loss(stage.read(step), step / 300)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -1,0 +1,81 @@
+"""States have variations that were inferred from loops, chosen by the noise that a device gives."""
+
+import pytest
+import torch
+
+from tests.support.tiny_run import CONFIG, networks, toy_features
+from training.run.config import Config
+from training.run.stages import ComposerStage
+from training.switch_axes.variation_prior import VariationPrior
+
+SIZE, N_VARIATION = 64, 16
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A prior of variations, and those."""
+    prior = VariationPrior(SIZE, N_VARIATION)
+    inferred = 5 + torch.randn(SIZE, N_VARIATION, generator=torch.manual_seed(1))
+    prior.fit(inferred)
+    return prior, inferred
+
+
+def noise(n, seed=2):
+    return torch.randn(n, N_VARIATION, generator=torch.manual_seed(seed))
+
+
+def test_every_variation_is_an_inferred_one_and_all_are_about_as_frequent(fitted):
+    prior, inferred = fitted
+    is_chosen = (prior(noise(6_400))[:, None] == inferred).all(dim=2)
+    assert (is_chosen.sum(dim=1) == 1).all()
+    counts = is_chosen.sum(dim=0)
+    assert counts.min() > 25 and counts.max() < 400
+
+
+def test_near_noise_chooses_alike(fitted):
+    prior, _ = fitted
+    first, other = noise(500), noise(500, seed=3)
+    near = (prior(first) == prior(first + 0.05 * other)).all(dim=1).float().mean()
+    assert near > 0.85
+
+
+def test_of_few_loops_some_are_taken_twice():
+    prior = VariationPrior(5, 2)
+    prior.fit(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    assert prior.inferred[:, 0].tolist() == [1, 3, 1, 3, 1]
+
+
+def test_the_margin_is_that_of_the_closest_choice(fitted):
+    prior, _ = fitted
+    drawn = noise(200)
+    closest = min(drawn, key=lambda each: prior.margin(each[None]))
+    assert prior.margin(drawn) == pytest.approx(prior.margin(closest[None]), abs=1e-6)
+    assert prior.margin(drawn) > 0
+
+
+def test_without_inferred_ones_the_noise_is_the_variation():
+    prior, drawn = VariationPrior(0, N_VARIATION), noise(3)
+    assert prior(drawn) is drawn
+    assert prior.margin(drawn) == float("inf")
+
+
+def test_the_finished_composer_knows_the_variations_of_its_loops():
+    made, features = networks(), toy_features()
+    codes = torch.randint(
+        0, CONFIG.n_levels, (len(features.log_bands), features.n_slots, CONFIG.n_codes)
+    )
+    stage = ComposerStage(made, codes.to(torch.uint8), features, CONFIG)
+    stage.finish()
+    with torch.no_grad():
+        inferred = made.posterior_encoder(codes[stage.train].long()).mean
+    assert len(inferred) <= CONFIG.prior_size
+    # All loops are among them, and no other.
+    of_loop = made.axes.prior.inferred[: len(inferred)]
+    order = [of_loop[:, 0].argsort(), inferred[:, 0].argsort()]
+    torch.testing.assert_close(of_loop[order[0]], inferred[order[1]])
+
+
+def test_a_run_of_a_version_without_a_prior_has_none():
+    earlier = CONFIG.to_dict()
+    del earlier["prior_size"]
+    assert Config.from_dict(earlier).prior_size == 0
