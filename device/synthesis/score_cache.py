@@ -11,7 +11,7 @@ from device.closeable import Closeable
 from device.errors import ModelFailed
 from device.model.network import Network, Score
 from device.switches.bits import Bits, flipped
-from device.synthesis.variation import VariationWalk
+from device.synthesis.variation import SongForm
 from device.system.threads import SupervisedThread
 
 ScoreKey = tuple[Bits, int]
@@ -21,7 +21,7 @@ MOST_SCORES = 64
 # The size of a score depends on the model.
 MOST_BYTES = 32 * 2**20
 WAIT_SECONDS = 5.0
-IDLE_PASSES = 2
+IDLE_PASSAGES = 2
 # What takes less is composed when a flip needs it: the sound that is queued bridges that.
 SLOW_SECONDS = 0.006
 # The block is made first: the helper takes the interpreter and a core from it.
@@ -29,11 +29,11 @@ START_SECONDS = 0.003
 
 
 class ScoreCache(Closeable):
-    """The score of any bits in any pass of the loop, usually without waiting.
+    """The score of any bits in any passage of the song, usually without waiting.
 
-    A helper thread composes the bits that play for the next pass of the loop. Where composing is
-    slow, it also composes all bits one flip away for this pass, unless no switch was flipped for
-    `IDLE_PASSES` passes. A score that is not there yet is composed in the caller's thread, so the
+    A helper thread composes the bits that play for the next passage. Where composing is slow, it
+    also composes all bits one flip away for this passage, unless no switch was flipped for
+    `IDLE_PASSAGES`. A score that is not there yet is composed in the caller's thread, so the
     samples never depend on how fast the helper was.
 
     Parameters
@@ -51,9 +51,9 @@ class ScoreCache(Closeable):
         Whether the latest score took so long that a block had better not wait for one.
     """
 
-    def __init__(self, network: Network, variation: VariationWalk, *, ahead: bool = True) -> None:
+    def __init__(self, network: Network, form: SongForm, *, ahead: bool = True) -> None:
         self._network = network
-        self._variation = variation
+        self._form = form
         self._scores: dict[ScoreKey, Score] = {}
         self._requests: SimpleQueue[ScoreKey | None] = SimpleQueue()
         self._latest: ScoreKey | None = None
@@ -77,9 +77,9 @@ class ScoreCache(Closeable):
             self._requests.put(None)
             self._helper.close()
 
-    def get(self, bits: Bits, loop_index: int) -> Score:
-        """The score of bits in one pass of the loop."""
-        key = (bits, loop_index)
+    def get(self, bits: Bits, passage: int) -> Score:
+        """The score of bits in one passage."""
+        key = (bits, passage)
         score = self._scores.get(key)
         if score is None:
             self.n_misses += 1
@@ -87,7 +87,7 @@ class ScoreCache(Closeable):
             self._evict({key})
         if key != self._latest:
             if self._latest is None or bits != self._latest[0]:
-                self._flipped_in = loop_index
+                self._flipped_in = passage
             self._latest = key
             if self._helper is not None:
                 self.request(key)
@@ -110,9 +110,9 @@ class ScoreCache(Closeable):
         return self._scores.setdefault(key, self._compose(key))
 
     def _compose(self, key: ScoreKey) -> Score:
-        bits, loop_index = key
+        bits, passage = key
         started = time.thread_time()
-        score = self._network.compose(np.array(bits, np.float32), self._variation.at(loop_index))
+        score = self._network.compose(np.array(bits, np.float32), self._form.at(passage))
         self.is_slow = time.thread_time() - started > SLOW_SECONDS
         return score
 
@@ -121,10 +121,10 @@ class ScoreCache(Closeable):
         if key is None:
             return
         started = time.thread_time()
-        is_idle = key[1] - self._flipped_in >= IDLE_PASSES
-        next_pass = [(key[0], key[1] + 1)]
+        is_idle = key[1] - self._flipped_in >= IDLE_PASSAGES
+        next_passage = [(key[0], key[1] + 1)]
         all_nearest = self.is_slow and not is_idle
-        nearest = _neighbours(key, self._capacity - 1) if all_nearest else next_pass
+        nearest = _neighbours(key, self._capacity - 1) if all_nearest else next_passage
         for near in [key, *nearest]:
             if not self._requests.empty():  # a newer request, or None for the end
                 break
@@ -147,23 +147,23 @@ class ScoreCache(Closeable):
         return key
 
     def _evict(self, kept: Collection[ScoreKey]) -> None:
-        """Drop scores of past passes, then the oldest above the capacity; never those of `kept`."""
-        first_index = min(loop_index for _, loop_index in kept)
+        """Drop scores of past passages, then the oldest above the capacity, none of `kept`."""
+        first = min(passage for _, passage in kept)
         keys = list(self._scores)  # oldest first
-        past = [key for key in keys if key[1] < first_index]
-        spare = [key for key in keys if key[1] >= first_index and key not in kept]
+        past = [key for key in keys if key[1] < first]
+        spare = [key for key in keys if key[1] >= first and key not in kept]
         n_present = len(keys) - len(past)
         for key in past + spare[: max(n_present - self._capacity, 0)]:
             self._scores.pop(key, None)
 
 
 def _neighbours(key: ScoreKey, most: int) -> list[ScoreKey]:
-    """Every single flip in this pass of the loop, then the bits themselves in the next.
+    """Every single flip in this passage, then the bits themselves in the next.
 
-    Where the capacity is too small for all, the next pass comes before the flips: it will be
+    Where the capacity is too small for all, the next passage comes before the flips: it will be
     played.
     """
-    bits, loop_index = key
+    bits, passage = key
     flips = [flipped(bits, i) for i in range(len(bits))]
-    nearest = [(flip, loop_index) for flip in flips[: max(most - 1, 0)]]
-    return [*nearest, (bits, loop_index + 1)][:most]
+    nearest = [(flip, passage) for flip in flips[: max(most - 1, 0)]]
+    return [*nearest, (bits, passage + 1)][:most]

@@ -15,7 +15,7 @@ from device.synthesis.frame_cache import FrameCache
 from device.synthesis.score_cache import ScoreCache, ScoreKey
 from device.synthesis.smoother import FrameSmoother
 from device.synthesis.transport import Quantize, Transport, next_boundary
-from device.synthesis.variation import VariationWalk
+from device.synthesis.variation import SongForm
 
 Frames = NDArray[np.float32]
 
@@ -86,9 +86,8 @@ class Spectrogram(Closeable):
         self._first_frame = 0
         self._n_replaced = 0
         self._grid = quantize.beats
-        self._frozen = frozen
-        variation = VariationWalk(network.card.n_variation, seed=seed, frozen=frozen)
-        self.scores = ScoreCache(network, variation, ahead=ahead)
+        self._form = SongForm(network.card.n_variation, seed=seed, frozen=frozen)
+        self.scores = ScoreCache(network, self._form, ahead=ahead)
         self._frame_cache = FrameCache(network, self.transport, ahead=ahead)
         self._ahead = ahead
         self._waiting_since: float | None = None
@@ -145,7 +144,7 @@ class Spectrogram(Closeable):
 
     def prefetch(self, bits: Bits, beat: float) -> None:
         """Compose and draw what playing from `beat` needs first; not for the audio loop."""
-        score = self.scores.get(bits, self._loop_index(beat))
+        score = self.scores.get(bits, self._passage(beat))
         scratch = np.zeros((1, self.card.frame_size), np.float32)
         self._frame_cache.draw(score, self.transport.frame_at(beat), scratch)
 
@@ -194,10 +193,10 @@ class Spectrogram(Closeable):
         """Keep the frames of this score that are drawn already, for `next_frame`."""
         self._rows = self._rows[:0]
         if self.failure is None and self._score is not None and self._smoother.is_settled:
-            loop_index = self._loop_index(self.transport.beat_at(self.n_frames - 1))
+            passage = self._passage(self.transport.beat_at(self.n_frames - 1))
             frames = self._frame_cache.rows_from(self._score, self.n_frames)
-            if not self._frozen:
-                end = self.transport.frame_at((loop_index + 1) * self.card.beats_per_loop)
+            if not self._form.frozen:
+                end = self.transport.frame_at(self._form.end(passage) * self.card.beats_per_loop)
                 frames = frames[: max(end - self.n_frames, 0)]
             self._first_row, self._rows = self.n_frames, frames
 
@@ -220,7 +219,7 @@ class Spectrogram(Closeable):
         waiting, applied = self._pending[0] if self._pending else self.sounding, bits
         if bits != waiting:
             beat = self.transport.beat_at(self._first_open_frame)
-            if self._must_wait((bits, self._loop_index(beat))):
+            if self._must_wait((bits, self._passage(beat))):
                 applied = waiting
             else:
                 self._pending = (bits, next_boundary(beat, self._grid))
@@ -233,8 +232,8 @@ class Spectrogram(Closeable):
 
     def _must_wait(self, key: ScoreKey) -> bool:
         """Whether a flip is to be heard at once, and a block had better not wait for its score."""
-        # Across the turn of the loop, the open frames need the scores of two passes.
-        is_costly = self.scores.is_slow or key[1] != self._loop_index(self.beat)
+        # Where one passage follows another, the open frames need the scores of both.
+        is_costly = self.scores.is_slow or key[1] != self._passage(self.beat)
         if not self._ahead or self._grid > 0 or not is_costly or self.scores.has(key):
             self._waiting_since = None
             return False
@@ -248,15 +247,15 @@ class Spectrogram(Closeable):
         return False
 
     def _key(self, beat: float) -> ScoreKey:
-        """The bits and loop index of the score that a frame at `beat` belongs to."""
+        """The bits and the passage of the score that a frame at `beat` belongs to."""
         if self._pending and beat >= self._pending[1] - 1e-9:
             self.sounding = self._pending[0]
             self._pending = None
         assert self.sounding is not None
-        return self.sounding, self._loop_index(beat)
+        return self.sounding, self._passage(beat)
 
-    def _loop_index(self, beat: float) -> int:
-        return 0 if self._frozen else int(beat // self.card.beats_per_loop)
+    def _passage(self, beat: float) -> int:
+        return self._form.passage_at(beat / self.card.beats_per_loop)
 
     def _draw_piece(self, key: ScoreKey, first_frame: int, out: Frames) -> None:
         try:

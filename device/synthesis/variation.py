@@ -1,41 +1,79 @@
-"""The slow change of the variation, so that no two passes of the loop are equal."""
+"""The variation over minutes: songs of sections, none of which is played twice the same."""
+
+from bisect import bisect
 
 import numpy as np
 from numpy.typing import NDArray
 
+Vector = NDArray[np.float64]
 
-class VariationWalk:
-    """A standard-normal vector for every pass of the loop; random access, no state.
+# A A' B A: for each section its theme, and the angle between its details and the theme's, in
+# radians. The second theme of a song is the first one of the next.
+SECTIONS = ((0, 0.0), (0, 0.8), (1, 0.4), (0, 0.4))
+PASSES_PER_SECTION = 2
+# The passages of a section: where each begins, in passes of the loop, and the angle between its
+# details and the section's. The last one is the fill that leads to the next section.
+STARTS = (0.0, 1.0, 1.75)
+ANGLES = (0.0, 0.4, 1.0)
 
-    Independent normal knots are `loops_per_knot` apart. Between two knots the vector is
-    interpolated along a quarter circle, which keeps its variance at 1: it stays inside the
-    distribution that the network was trained on, without drift and without a fixed point.
+
+def n_theme(n_variation: int) -> int:
+    """How many numbers of a variation are its theme; the others are its details."""
+    return n_variation // 2
+
+
+class SongForm:
+    """A standard-normal vector for every passage; random access, no state.
+
+    A passage is what plays one score of a switch state: a pass of the loop, or the part of one
+    that a fill takes. Passages are numbered from 0.
+
+    The numbers of the theme are the same in all passages of a section and in all sections that have
+    this theme. Those of the details are turned from the theme's towards others, drawn for each
+    section, and from there towards others, drawn for each passage. A sum of two normal vectors
+    whose weights are a cosine and a sine is as normal as they are, so the vectors stay inside the
+    distribution that the network was trained on, without drift.
 
     Parameters
     ----------
     n_variation : int
     seed : int
         Not negative.
-    loops_per_knot : int
     frozen : bool
-        Always the first knot.
+        Always the first passage.
     """
 
-    def __init__(
-        self, n_variation: int, *, seed: int, loops_per_knot: int = 4, frozen: bool = False
-    ) -> None:
+    def __init__(self, n_variation: int, *, seed: int, frozen: bool = False) -> None:
         self.n_variation = n_variation
         self.seed = seed
-        self.loops_per_knot = loops_per_knot
         self.frozen = frozen
 
-    def at(self, loop_index: int) -> NDArray[np.float32]:
-        """The variation during one pass of the loop, (n_variation,), float32."""
-        knot, step = divmod(0 if self.frozen else loop_index, self.loops_per_knot)
-        angle = 0.5 * np.pi * step / self.loops_per_knot
-        here, there = self._knot(knot), self._knot(knot + 1)
-        return np.asarray(np.cos(angle) * here + np.sin(angle) * there, dtype=np.float32)
+    def passage_at(self, passes: float) -> int:
+        """The passage at a position since the start, in passes of the loop."""
+        if self.frozen:
+            return 0
+        section, within = divmod(passes, PASSES_PER_SECTION)
+        return int(section) * len(STARTS) + bisect(STARTS, within) - 1
 
-    def _knot(self, number: int) -> NDArray[np.float64]:
-        rng = np.random.default_rng([self.seed, number])
-        return rng.standard_normal(self.n_variation)
+    def end(self, passage: int) -> float:
+        """Where a passage ends unless it is frozen, in passes of the loop."""
+        section, number = divmod(passage + 1, len(STARTS))
+        return section * PASSES_PER_SECTION + STARTS[number]
+
+    def at(self, passage: int) -> NDArray[np.float32]:
+        """The variation during one passage, (n_variation,), float32."""
+        section, number = divmod(0 if self.frozen else passage, len(STARTS))
+        song, place = divmod(section, len(SECTIONS))
+        theme, angle = SECTIONS[place]
+        vector = self._normal(song + theme)
+        first = n_theme(self.n_variation)
+        details = _turned(vector, self._normal(section, 1), angle)
+        details = _turned(details, self._normal(passage, 2), ANGLES[number])
+        return np.concatenate([vector[:first], details[first:]]).astype(np.float32)
+
+    def _normal(self, *key: int) -> Vector:
+        return np.random.default_rng([self.seed, *key]).standard_normal(self.n_variation)
+
+
+def _turned(vector: Vector, other: Vector, angle: float) -> Vector:
+    return np.asarray(np.cos(angle) * vector + np.sin(angle) * other)

@@ -28,7 +28,7 @@ from device.synthesis.kernel.griffin_lim import CompiledGriffinLim
 from device.synthesis.kernel.library import PATH, InversionState, TapeState
 from device.synthesis.kernel.tape import CompiledTape
 from device.synthesis.performance import Performance
-from device.synthesis.variation import VariationWalk
+from device.synthesis.variation import PASSES_PER_SECTION, SECTIONS, STARTS, SongForm
 from device.synthesis.vocoder import INVERSION_PRESET
 
 HERE = Path(__file__).parent
@@ -52,8 +52,8 @@ EXPORTS = (
 # Above the stack and the data of the kernel; the browser checks that.
 BASE = 1 << 20
 ALIGNMENT = 16
-# So many are those of the seed: 256 passes of the loop. Then the browser draws its own.
-N_KNOTS = 64
+# So many songs, 1.7 h at 80 BPM, are in the page; then the first one comes again.
+N_SONGS = 64
 
 
 class Image:
@@ -162,15 +162,18 @@ def description(card: ModelCard, performance: Performance, at: dict[str, int]) -
         *("n_variation", "n_slots", "n_channels", "beats_per_loop", "tempo_bpm", "log_floor"),
         *("n_bins", "n_guided", "frame_size"),
     )
-    walk = VariationWalk(card.n_variation, seed=performance.seed)
+    form = SongForm(card.n_variation, seed=performance.seed)
+    passages = range(N_SONGS * len(SECTIONS) * len(STARTS))
     return {
         "card": {name: getattr(card, name) for name in names},
         "memory": at,
         "look_ahead": INVERSION_PRESET.look_ahead,
         "n_iterations": INVERSION_PRESET.n_iterations,
         "n_smoothed": performance.glide_frames,
-        "passes_per_knot": walk.loops_per_knot,
-        "knots": [walk._knot(number).tolist() for number in range(N_KNOTS + 1)],
+        "passes_per_section": PASSES_PER_SECTION,
+        "starts": STARTS,
+        # The shortest numbers that are read as these.
+        "variations": [[float(str(x)) for x in form.at(passage)] for passage in passages],
     }
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from device.model.contract import SLOTS_PER_BEAT
-from device.synthesis.variation import VariationWalk
+from device.synthesis.variation import SongForm
 from training.features.descriptors import BEATS_PER_BAR
 from training.metrics.switches import coherence, recognition_rate
 from training.run.config import Config
@@ -63,7 +63,7 @@ class SwitchReport:
 
 def n_loops_measured(config: Config) -> int:
     """How many loops `measure_switches` composes."""
-    n_held = _N_HELD_STATES * N_HELD_LOOPS
+    n_held = _N_HELD_STATES * SongForm(config.n_variation, seed=0).passage_at(N_HELD_LOOPS)
     return _N_TRAINING + _N_TEST + 2 * _N_PAIRS * config.n_switches + n_held
 
 
@@ -118,10 +118,15 @@ def _changes(networks: Networks, config: Config, number: int, rng: np.random.Gen
 
 def _hold(networks: Networks, config: Config, state: Tensor) -> tuple[int, float]:
     """Hold a state while the variation moves as on the device: repeated bars and drift."""
-    walk = VariationWalk(config.n_variation, seed=config.seed)
-    variation = torch.from_numpy(np.stack([walk.at(loop) for loop in range(N_HELD_LOOPS)]))
-    bits = state.expand(N_HELD_LOOPS, -1)
-    code_indices = compose(networks, bits, variation)
+    form = SongForm(config.n_variation, seed=config.seed)
+    passages = range(form.passage_at(N_HELD_LOOPS))
+    variation = torch.from_numpy(np.stack([form.at(passage) for passage in passages]))
+    composed = compose(networks, state.expand(len(passages), -1), variation)
+    # A loop may be played in two passages, of which each gives a part of its slots.
+    n_slots = composed.shape[1]
+    slots = torch.arange(N_HELD_LOOPS * n_slots)
+    played_in = torch.tensor([form.passage_at(slot / n_slots) for slot in slots.tolist()])
+    code_indices = composed[played_in, slots % n_slots].view(N_HELD_LOOPS, *composed.shape[1:])
     bars = code_indices.reshape(-1, SLOTS_PER_BEAT * BEATS_PER_BAR * config.n_codes)
     described = describe_corpus(networks, code_indices, config)
     return len(bars) - len(torch.unique(bars, dim=0)), drift(described)

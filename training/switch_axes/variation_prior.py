@@ -8,12 +8,16 @@ latents is estimated when it is trained (Ghosh et al. 2020). Here it is the empi
 import torch
 from torch import Tensor, nn
 
+from device.synthesis.variation import n_theme
+
 
 class VariationPrior(nn.Module):
     """Standard-normal noise → a variation: (n_states, n_variation) → the same.
 
-    The noise is multiplied with a random unit vector for each of the inferred variations, and the
-    largest product chooses: near noise chooses alike, and all are chosen about equally often.
+    The theme in the noise, which a song keeps for whole sections, is multiplied with a random unit
+    vector for each of the inferred variations, and the largest product chooses: near themes choose
+    alike, and all are chosen about equally often. What the composer chooses at random depends on
+    all of the noise.
 
     Parameters
     ----------
@@ -29,6 +33,8 @@ class VariationPrior(nn.Module):
         self.size = size
         if size:
             keys = torch.randn(n_variation, size, generator=torch.Generator().manual_seed(0))
+            # One number is theme and details at once.
+            keys[max(1, n_theme(n_variation)) :] = 0
             self.register_buffer("keys", keys / keys.norm(dim=0), persistent=False)
             self.register_buffer("inferred", torch.zeros(size, n_variation))
 

@@ -136,26 +136,23 @@ export class Kernel {
   }
 }
 
-/** A slow change of the variation: a quarter circle from one normal vector to the next. */
-class Variation {
-  constructor({ knots, passes_per_knot, card }) {
-    this.knots = knots.slice();
-    this.passes_per_knot = passes_per_knot;
-    this.size = card.n_variation;
+/** The passages of the songs, each of which has a variation: as `device.synthesis.variation`. */
+class SongForm {
+  constructor({ variations, passes_per_section, starts }) {
+    Object.assign(this, { variations, passes_per_section, starts });
   }
 
-  at(pass) {
-    const knot = Math.floor(pass / this.passes_per_knot);
-    const angle = (0.5 * Math.PI * (pass % this.passes_per_knot)) / this.passes_per_knot;
-    while (this.knots.length < knot + 2) this.knots.push(Array.from({ length: this.size }, normal));
-    const [here, there] = [this.knots[knot], this.knots[knot + 1]];
-    return here.map((x, i) => Math.cos(angle) * x + Math.sin(angle) * there[i]);
+  /** The passage at a position since the start, in passes of the loop. */
+  passage_at(passes) {
+    const section = Math.floor(passes / this.passes_per_section);
+    const within = passes - section * this.passes_per_section;
+    const number = this.starts.findLastIndex((start) => start <= within);
+    return section * this.starts.length + number;
   }
-}
 
-/** A standard normal number, by Box and Muller. */
-function normal() {
-  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+  at(passage) {
+    return this.variations[passage % this.variations.length];
+  }
 }
 
 export class Instrument {
@@ -167,7 +164,7 @@ export class Instrument {
     this.n_smoothed = description.n_smoothed;
     this.network = new Network(parts.session, card);
     this.kernel = new Kernel(parts.compiled, parts.memory, parts);
-    this.variation = new Variation(description);
+    this.form = new SongForm(description);
     this.beats_per_frame = ((card.hop_length / card.sample_rate) * card.tempo_bpm) / 60;
     this.scores = new Map();
     this.bits = null;
@@ -193,9 +190,9 @@ export class Instrument {
     return this.kernel.process(frame);
   }
 
-  /** Compose what the next pass of the loop needs; between two hops, when there is time. */
+  /** Compose what the next passage needs; between two hops, when there is time. */
   async prepare() {
-    if (this.bits) await this.score(this.bits, this.pass(this.n_frames) + 1);
+    if (this.bits) await this.score(this.bits, this.passage(this.n_frames) + 1);
   }
 
   /** Draw the frames that are not yet final anew: a flip is heard with the next hop. */
@@ -211,14 +208,14 @@ export class Instrument {
 
   /** The next frame, blended with the last one of the score before. */
   async draw() {
-    const pass = this.pass(this.n_frames);
-    const key = `${this.bits} ${pass}`;
+    const passage = this.passage(this.n_frames);
+    const key = `${this.bits} ${passage}`;
     if (key !== this.key) {
       this.key = key;
       this.chunk.frames = [];
       [this.from, this.left] = [this.last, this.last ? this.n_smoothed : 0];
     }
-    let frame = await this.drawn(await this.score(this.bits, pass));
+    let frame = await this.drawn(await this.score(this.bits, passage));
     if (this.left > 0) {
       const share = Math.fround(this.left / (this.n_smoothed + 1));
       frame = frame.map((x, k) => x + share * (this.from[k] - x));
@@ -241,10 +238,10 @@ export class Instrument {
     return frames[0];
   }
 
-  async score(bits, pass) {
-    const key = `${bits} ${pass}`;
+  async score(bits, passage) {
+    const key = `${bits} ${passage}`;
     if (!this.scores.has(key)) {
-      this.scores.set(key, await this.network.compose(bits, this.variation.at(pass)));
+      this.scores.set(key, await this.network.compose(bits, this.form.at(passage)));
       // The oldest first.
       if (this.scores.size > MOST_SCORES) this.scores.delete(this.scores.keys().next().value);
     }
@@ -255,7 +252,7 @@ export class Instrument {
     return frame * this.beats_per_frame;
   }
 
-  pass(frame) {
-    return Math.floor(this.beat(frame) / this.card.beats_per_loop);
+  passage(frame) {
+    return this.form.passage_at(this.beat(frame) / this.card.beats_per_loop);
   }
 }

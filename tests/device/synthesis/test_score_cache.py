@@ -11,7 +11,7 @@ import pytest
 from device.model.network import BUNDLED_MODEL
 from device.model.summary import read_card
 from device.synthesis.score_cache import MOST_BYTES, ScoreCache
-from device.synthesis.variation import VariationWalk
+from device.synthesis.variation import SongForm
 from tests.support.waiting import wait_until
 
 OFF = (False, False, False)
@@ -56,7 +56,7 @@ def make_scores(counting):
     opened = []
 
     def make(**options):
-        opened.append(ScoreCache(counting, VariationWalk(2, seed=3), **options))
+        opened.append(ScoreCache(counting, SongForm(2, seed=3), **options))
         return opened[-1]
 
     yield make
@@ -81,7 +81,7 @@ def helpers():
 
 
 def test_a_score_is_the_networks_for_its_bits_and_pass(make_scores, network):
-    expected = network.compose(np.array([1, 0, 1], np.float32), VariationWalk(2, seed=3).at(5))
+    expected = network.compose(np.array([1, 0, 1], np.float32), SongForm(2, seed=3).at(5))
     assert np.array_equal(make_scores(ahead=False).get((True, False, True), 5), expected)
 
 
@@ -172,7 +172,7 @@ def test_a_request_comes_before_what_is_composed_ahead(network, slow_composing):
             return super().compose(switches, variation)
 
     waiting = WaitingNetwork(network)
-    with ScoreCache(waiting, VariationWalk(2, seed=0), ahead=True) as scores:
+    with ScoreCache(waiting, SongForm(2, seed=0), ahead=True) as scores:
         scores.get(OFF, 0)
         assert begun.wait(PATIENCE_SECONDS)
         scores.request(((True, True, True), 0))
@@ -195,7 +195,7 @@ def test_a_score_that_both_threads_compose_at_once_stays_the_same(network, slow_
 
     waiting = WaitingNetwork(network)
     first_flip = flips_of(OFF)[0]
-    with ScoreCache(waiting, VariationWalk(2, seed=0), ahead=True) as scores:
+    with ScoreCache(waiting, SongForm(2, seed=0), ahead=True) as scores:
         scores.get(OFF, 0)
         assert begun.wait(PATIENCE_SECONDS)  # the helper composes the first flip
         score = scores.get(first_flip, 0)
@@ -212,7 +212,7 @@ def test_a_change_of_several_switches_is_a_miss_with_the_right_score(
     scores.get(OFF, 0)
     assert counting.wait_for(5)
     score = scores.get((True, True, True), 0)
-    expected = network.compose(np.ones(3, np.float32), VariationWalk(2, seed=3).at(0))
+    expected = network.compose(np.ones(3, np.float32), SongForm(2, seed=3).at(0))
     assert np.array_equal(score, expected)
     assert scores.n_misses == 2
 
@@ -240,7 +240,7 @@ def test_scores_of_past_passes_are_evicted(make_scores, monkeypatch, ahead, slow
 
 @pytest.mark.parametrize("ahead", [False, True])
 def test_closing_ends_the_helper_and_may_be_repeated(counting, ahead):
-    with ScoreCache(counting, VariationWalk(2, seed=0), ahead=ahead) as scores:
+    with ScoreCache(counting, SongForm(2, seed=0), ahead=ahead) as scores:
         scores.get(OFF, 0)
     scores.close()
     scores.close()
@@ -270,7 +270,7 @@ def test_closing_does_not_wait_for_scores_that_will_not_be_played(network):
             return super().compose(switches, variation)
 
     slow = SlowNetwork(network)
-    scores = ScoreCache(slow, VariationWalk(2, seed=0), ahead=True)
+    scores = ScoreCache(slow, SongForm(2, seed=0), ahead=True)
     scores.get(OFF, 0)
     assert begun.wait(PATIENCE_SECONDS)
     scores.close()
@@ -305,7 +305,7 @@ def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes,
     n_bytes = mebibytes * 2**20
     rng = np.random.default_rng(mebibytes)
     bits = (False,) * 10
-    with ScoreCache(LargeNetwork(10, n_bytes), VariationWalk(2, seed=0), ahead=ahead) as scores:
+    with ScoreCache(LargeNetwork(10, n_bytes), SongForm(2, seed=0), ahead=ahead) as scores:
         for step in range(60):
             if step % 3:
                 flip = int(rng.integers(10))

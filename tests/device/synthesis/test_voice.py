@@ -14,6 +14,7 @@ from device.synthesis.performance import Performance
 from device.synthesis.smoother import FrameSmoother
 from device.synthesis.tape import CEILING
 from device.synthesis.transport import Quantize
+from device.synthesis.variation import SongForm
 from device.synthesis.vocoder import INVERSION_PRESET
 from device.synthesis.voice import Voice
 
@@ -202,6 +203,18 @@ def test_without_freezing_no_two_passes_are_equal(network):
     first, second, third = three_passes(network)
     assert np.abs(first - second).max() > 0.01 * first.max()
     assert np.abs(second - third).max() > 0.01 * first.max()
+
+
+def test_the_last_quarter_of_a_section_is_drawn_from_a_score_of_its_own(network):
+    # The first section is two passes of the loop; its third passage is the fill.
+    _, played, _ = three_passes(network, glide_frames=0)
+    scores = [network.compose(np.array(FIRST, "f4"), SongForm(2, seed=1).at(n)) for n in (1, 2)]
+    beats = np.linspace(0, network.card.beats_per_loop, FRAMES_PER_LOOP, False, dtype="f4")
+    before, fill = (network.frames(score, beats) for score in scores)
+    first = FRAMES_PER_LOOP * 3 // 4
+    assert np.abs(before[first:] - fill[first:]).max() > 0.1
+    assert played[:first] == pytest.approx(before[:first], abs=1e-3)
+    assert played[first:] == pytest.approx(fill[first:], abs=1e-3)
 
 
 def test_a_change_of_score_is_smoothed_from_the_last_frame():

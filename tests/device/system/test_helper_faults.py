@@ -21,7 +21,7 @@ from device.synthesis.frame_cache import FrameCache
 from device.synthesis.performance import Performance
 from device.synthesis.score_cache import ScoreCache
 from device.synthesis.transport import Transport
-from device.synthesis.variation import VariationWalk
+from device.synthesis.variation import SongForm
 from device.synthesis.voice import Voice
 from device.system.threads import THREADS
 from device.ui.control_socket import ControlSocket
@@ -145,7 +145,7 @@ class ScoresAhead(HelperWithFault):
 
         network.compose = composed
         self.bar = 0
-        return ScoreCache(network, VariationWalk(2, seed=3), ahead=True)
+        return ScoreCache(network, SongForm(2, seed=3), ahead=True)
 
     def works(self):
         self.bar += 1

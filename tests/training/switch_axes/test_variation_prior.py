@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from device.synthesis.variation import SongForm
 from tests.support.tiny_run import CONFIG, networks, toy_features
 from training.run.config import Config
 from training.run.stages import ComposerStage
@@ -37,6 +38,25 @@ def test_near_noise_chooses_alike(fitted):
     first, other = noise(500), noise(500, seed=3)
     near = (prior(first) == prior(first + 0.05 * other)).all(dim=1).float().mean()
     assert near > 0.85
+
+
+def test_passages_of_one_theme_choose_alike(fitted):
+    prior, _ = fitted
+    form = SongForm(N_VARIATION, seed=4)
+    # All of A A' before B, with the fills.
+    passages = [torch.from_numpy(form.at(passage)) for passage in range(form.passage_at(4))]
+    chosen = prior(torch.stack(passages))
+    assert (chosen == chosen[0]).all()
+    assert (prior(noise(100)) != chosen[0]).any(dim=1).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("n_variation", [1, 2, 3])
+def test_a_variation_of_few_numbers_chooses_too(n_variation):
+    prior = VariationPrior(2, n_variation)
+    prior.fit(torch.tensor([[0.0], [1.0]]).expand(2, n_variation))
+    drawn = torch.randn(200, n_variation, generator=torch.manual_seed(5))
+    assert set(prior(drawn)[:, 0].tolist()) <= {0.0, 1.0}
+    assert prior.margin(drawn) >= 0
 
 
 def test_of_few_loops_some_are_taken_twice():
