@@ -60,12 +60,17 @@ class SongForm:
         section, number = divmod(passage + 1, len(STARTS))
         return section * PASSES_PER_SECTION + STARTS[number]
 
+    def theme_of(self, passage: int) -> int:
+        """The number of the theme that a passage has, from 0."""
+        song, place = divmod(passage // len(STARTS), len(SECTIONS))
+        return song + SECTIONS[place][0]
+
     def at(self, passage: int) -> NDArray[np.float32]:
         """The variation during one passage, (n_variation,), float32."""
-        section, number = divmod(0 if self.frozen else passage, len(STARTS))
-        song, place = divmod(section, len(SECTIONS))
-        theme, angle = SECTIONS[place]
-        vector = self._normal(song + theme)
+        passage = 0 if self.frozen else passage
+        section, number = divmod(passage, len(STARTS))
+        _, angle = SECTIONS[section % len(SECTIONS)]
+        vector = self._normal(self.theme_of(passage))
         first = n_theme(self.n_variation)
         details = _turned(vector, self._normal(section, 1), angle)
         details = _turned(details, self._normal(passage, 2), ANGLES[number])

@@ -146,7 +146,7 @@ QUICK = {
     "faceplate": (FACEPLATE, is_drawing),
 }
 STUDY = "study song.wav --without-librosa --window 256"
-AUDITION = "audition tiny.onnx --takes 2 --workers 1"
+AUDITION = "audition tiny.onnx --takes 2 --passes 8 --workers 1"
 
 
 @pytest.fixture

@@ -51,6 +51,8 @@ class EvaluationOptions:
         Common variations of every state.
     seed : int
         Of the first of them.
+    passes : int
+        Of the loop, for which one state is left alone.
     workers : int
         Processes.
     """
@@ -68,6 +70,7 @@ class EvaluationOptions:
     parts: tuple[str, ...]
     takes: int
     seed: int
+    passes: int
     workers: int
 
     @property
@@ -146,6 +149,13 @@ class EvaluationOptions:
     default=1,
     show_default=True,
     help="Seed of the first variation; the others follow.",
+)
+@click.option(
+    "--passes",
+    type=click.IntRange(min=8),
+    default=50,
+    show_default=True,
+    help="Passes of the loop for which one state is left alone; a song has 8.",
 )
 @click.option(
     "--workers",
@@ -231,7 +241,7 @@ def _plan(options: EvaluationOptions) -> "Plan":
             "expected some for the gate: give the corpus it was trained on with --against"
         )
     seeds = range(options.seed, options.seed + options.takes)
-    return Plan(options.model, tuple(seeds), music, options.workers)
+    return Plan(options.model, tuple(seeds), music, options.passes, options.workers)
 
 
 def _own_names(options: EvaluationOptions) -> dict[int, str]:

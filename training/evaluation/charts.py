@@ -1,6 +1,7 @@
 """Charts of an evaluation: the model in one colour, the inversion alone in the other."""
 
 from collections.abc import Callable
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from training.evaluation.release_gate import (
     MOST_DISTANCE,
     MOST_LU,
 )
+from training.evaluation.song import LEAST_NOVELTY
 from training.metrics.audio_metrics import GROUPS, METRIC_NAMES
 from training.reporting.html import FIRST, INK, MUTED, RULE, SECOND, chart, chart_style
 from training.reporting.text import typeset
@@ -30,6 +32,8 @@ _FURTHEST_SHIFT = 3.0
 _DOT_AREA = 55.0
 # A change this small is not drawn.
 _FAINTEST = 0.15
+# Red, green, blue and opacity; between the `second` colours of the light and the dark page.
+_SIMILAR = (0.85, 0.42, 0.12, 1.0)
 
 
 def draw(evaluation: Evaluation) -> dict[str, Markup]:
@@ -38,6 +42,7 @@ def draw(evaluation: Evaluation) -> dict[str, Markup]:
         "effects": (_effects, "Effect of every switch on every figure"),
         "flips": (_flips, "Distance in sound over the number of switches that differ"),
         "loudness": (_loudness, "Histograms of the loudness and the true peaks of all renders"),
+        "song": (_song, "Similarity of all bars of a song, and how novel each pass is"),
     }
     if evaluation.reference is not None:
         makers["families"] = (_families, "Distance from held-out music by family of figures")
@@ -155,4 +160,30 @@ def _loudness(evaluation: Evaluation) -> "Figure":
     for axes in (loudness, peaks):
         axes.set_ylabel("renders")
         axes.grid(visible=False, axis="x")
+    return figure
+
+
+def _song(evaluation: Evaluation) -> "Figure":
+    """The matrix of the bars above the novelty of the passes, on one axis of time."""
+    song = evaluation.song
+    n_passes, n_bars = song.harmony.shape[:2]
+    figure, (matrix, novelty) = _figure(9.4, nrows=2, sharex=True, height_ratios=[8, 1])
+    # One colour, as opaque as two bars are similar, so that it is seen on light and dark pages.
+    pixels = np.full((*song.bar_similarity.shape, 4), _SIMILAR)
+    pixels[..., 3] = song.bar_similarity.clip(0, 1)
+    extent = (0, n_passes * n_bars, n_passes * n_bars, 0)
+    matrix.imshow(pixels, extent=extent, interpolation="nearest", aspect="auto")
+    starts = np.flatnonzero(np.diff(song.section, prepend=-1))
+    middles = (starts + np.append(starts[1:], n_passes)) / 2 * n_bars
+    letters = [ascii_uppercase[theme % 26] for theme in song.theme[starts].tolist()]
+    matrix.set_yticks(middles, letters)
+    matrix.tick_params(length=0)
+    matrix.grid(visible=False)
+    matrix.set_title("Similarity of bars; the letters are the themes of the sections")
+    novelty.plot(np.arange(n_passes) * n_bars, song.novelty, color=SECOND)
+    for change in song.changes_found:
+        novelty.axvline(change * n_bars, color=FIRST, lw=1)
+    novelty.axhline(LEAST_NOVELTY, **_LIMIT)
+    novelty.set_xticks(middles, letters)
+    novelty.set_title("Novelty of a pass, and the changes found")
     return figure

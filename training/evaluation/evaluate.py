@@ -20,6 +20,7 @@ from training.evaluation.flip_agreement import (
 )
 from training.evaluation.reference_music import Music, Reference, measure_reference
 from training.evaluation.renders import Render, RenderJob, render_all
+from training.evaluation.song import Song, measure_song
 from training.evaluation.state_similarity import StateSimilarity, compare_states
 from training.evaluation.switch_effects import Sweep, Switch, measure_switches
 from training.metrics.comparison import Comparison, by_group, compare
@@ -46,11 +47,14 @@ class Plan:
         last are for the independent renders.
     music : Music or None
         Reference music.
+    n_passes : int
+        Of the loop, for which one state is left alone.
     """
 
     model: Path
     seeds: Sequence[int]
     music: Music | None
+    n_passes: int
     n_workers: int = 1
 
 
@@ -66,6 +70,8 @@ class Evaluation:
         Names of the switches, which may differ from the card.
     renders : dict
         (seed, bits) → render.
+    song : Song
+        One of the states, left alone.
     reference : Reference or None
     sha256_written : str or None
         Of the model file after names and scores were embedded in it.
@@ -77,6 +83,7 @@ class Evaluation:
     seeds: tuple[int, ...]
     sweep: Sweep
     renders: dict[tuple[int, tuple[bool, ...]], Render]
+    song: Song
     reference: Reference | None
     sha256_written: str | None = None
 
@@ -210,7 +217,8 @@ def evaluate(plan: Plan, *, on_progress: Progress) -> Evaluation:
         RenderJob(plan.model, bits, seed, is_shown=False)
         for bits, seed in independent_seeds.items()
     ]
-    n_total, numbers = len(jobs) + (len(plan.music.loops) if plan.music else 0), count(1)
+    n_total = len(jobs) + plan.n_passes + (len(plan.music.loops) if plan.music else 0)
+    numbers = count(1)
     on_progress(0, n_total)
 
     def done() -> None:
@@ -218,6 +226,10 @@ def evaluate(plan: Plan, *, on_progress: Progress) -> Evaluation:
 
     reference = measure_reference(plan.music, card, plan.n_workers, done) if plan.music else None
     renders = render_all(jobs, plan.n_workers, done)
+    middle = states[len(states) // 2]
+    song = measure_song(
+        *(plan.model, middle, plan.seeds[0], plan.n_passes), n_workers=plan.n_workers, on_done=done
+    )
     figures = [[renders[seed, bits].figures for bits in states] for seed in plan.seeds]
     independent = [renders[seed, bits].figures for bits, seed in independent_seeds.items()]
     return Evaluation(
@@ -227,5 +239,6 @@ def evaluate(plan: Plan, *, on_progress: Progress) -> Evaluation:
         tuple(plan.seeds),
         Sweep(tuple(states), np.array(figures), np.array(independent)),
         renders,
+        song,
         reference,
     )

@@ -82,6 +82,8 @@ def build(evaluation: Evaluation) -> str:
         n_states=len(states),
         n_all_states=2**evaluation.card.n_switches,
         seconds=loop_seconds(evaluation.card),
+        song=evaluation.song,
+        song_bits=format_bits(evaluation.song.bits),
         sounds=sounds,
         states_megabytes=n_sound_bytes / 1e6,
         gate_columns=_GATE_COLUMNS,

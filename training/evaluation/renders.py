@@ -34,12 +34,13 @@ _BLOCK_FRAMES = 16
 
 @dataclass(frozen=True, slots=True)
 class RenderJob:
-    """A state in the variation of a seed, and whether the page embeds its sound."""
+    """A state in a pass of the loop of a seed, and whether the page embeds its sound."""
 
     model: Path
     bits: Bits
     seed: int
     is_shown: bool
+    first_pass: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,12 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """One state in the variation of one seed.
+    """One state in one pass of the loop of one seed.
 
     Attributes
     ----------
+    first_pass : int
+        How many passes of the loop come before it.
     figures : (n_figures,)
         In the order of `training.metrics.audio_metrics.METRIC_NAMES`.
     pitches : (n_half_seconds, n_pitches)
@@ -68,6 +71,7 @@ class Render:
 
     bits: Bits
     seed: int
+    first_pass: int
     figures: NDArray[np.float64]
     pitches: NDArray[np.float32]
     onsets: NDArray[np.float32]
@@ -117,13 +121,14 @@ def render_state(job: RenderJob) -> Render:
     sample_rate = network.card.sample_rate
     n_samples = round(loop_seconds(network.card) * sample_rate)
     n_fade = round(FADE_SECONDS * sample_rate)
-    played = _sound(network, job.bits, job.seed, n_samples + n_fade)
+    played = _sound(network, job, n_samples + n_fade)
     is_finite = bool(np.isfinite(played).all())
     measured = analyse(as_recorded(played[:n_samples]), sample_rate)
     clip = _clip(_seamless(np.nan_to_num(played), n_fade), sample_rate) if job.is_shown else None
     return Render(
         job.bits,
         job.seed,
+        job.first_pass,
         measured.figures,
         measured.pitches,
         measured.onsets,
@@ -137,13 +142,18 @@ def _network(path: Path) -> Network:
     return Network.open(path)
 
 
-def _sound(network: Network, bits: Bits, seed: int, n_samples: int) -> Samples:
-    """Samples from beat 0 on, without the latency of the inversion: (n_samples,)."""
-    performance = Performance(seed=seed, tape=0.0, block_frames=_BLOCK_FRAMES)
+def _sound(network: Network, job: RenderJob, n_samples: int) -> Samples:
+    """Samples from the job's pass on, without the latency of the inversion: (n_samples,)."""
+    performance = Performance(
+        seed=job.seed,
+        tape=0.0,
+        block_frames=_BLOCK_FRAMES,
+        start_beat=float(job.first_pass * network.card.beats_per_loop),
+    )
     with Voice(network, performance) as voice:
         n_late = round(voice.vocoder.delay_seconds * network.card.sample_rate)
         n_blocks = math.ceil((n_late + n_samples) / voice.block_samples)
-        blocks = [voice.block(bits) for _ in range(n_blocks)]
+        blocks = [voice.block(job.bits) for _ in range(n_blocks)]
     return np.concatenate(blocks)[n_late : n_late + n_samples]
 
 

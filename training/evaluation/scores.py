@@ -8,6 +8,7 @@ from training.evaluation.effect_names import sentence
 from training.evaluation.evaluate import Evaluation
 from training.evaluation.release_gate import thresholds
 from training.evaluation.renders import loop_seconds
+from training.evaluation.song import Song
 from training.metrics.audio_metrics import METRIC_NAMES
 
 # Source of a comparison of pitches → prefix of its scores on the card.
@@ -38,6 +39,8 @@ def scores(evaluation: Evaluation) -> dict[str, float]:
         "audition_nearest_states_sd": similarity.least_distance,
         "audition_between_takes_sd": similarity.between_renders,
         "audition_dead_takes": len(evaluation.silent_renders),
+        "audition_similarity_within_sections": evaluation.song.within_sections,
+        "audition_similarity_of_themes": evaluation.song.between_themes,
         "audition_conditions_met": sum(threshold.is_met for threshold in gate),
         "audition_conditions": sum(threshold.is_measured for threshold in gate),
     }
@@ -78,9 +81,27 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "twins": [
             [states[one], states[other]] for one, other in similarity.indistinguishable_pairs
         ],
+        "song": _song(evaluation.song),
         "by_flips": [asdict(row) for row in similarity.by_flips],
         "map_shows": similarity.shown,
         "states": [_state(evaluation, number) for number in range(len(states))],
+    }
+
+
+def _song(song: Song) -> dict[str, Any]:
+    return {
+        "bits": format_bits(song.bits),
+        "seed": song.seed,
+        "n_passes": len(song.theme),
+        "themes": song.theme.tolist(),
+        "similarity_within_sections": song.within_sections,
+        "similarity_of_returns": song.between_returns,
+        "similarity_of_themes": song.between_themes,
+        "novelty": song.novelty.tolist(),
+        "changes_found": sorted(song.changes_found),
+        "changes_planned": sorted(song.changes_planned),
+        "repeated_bars": song.repeated_bars,
+        "drift_sd": song.drift,
     }
 
 

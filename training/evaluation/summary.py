@@ -19,6 +19,7 @@ def find(evaluation: Evaluation) -> list[Finding]:
         _notes,
         _apart,
         _stays,
+        _returns,
         _level,
     ]
     return typeset_findings(make(evaluation) for make in makers)
@@ -122,6 +123,21 @@ def _stays(evaluation: Evaluation) -> Finding | None:
         f"states that differ in half of the switches or more {distant.harmony:.2f}. Of rhythm: "
         f"{np.mean(rhythm):.2f}, least for switch {most + 1}, {evaluation.labels[most]} "
         f"({rhythm[most]:.2f}).",
+    )
+
+
+def _returns(evaluation: Evaluation) -> Finding:
+    song = evaluation.song
+    planned, found = song.changes_planned, song.changes_found
+    again = f"{song.repeated_bars} bars are" if song.repeated_bars != 1 else "One bar is"
+    return Finding(
+        f"{len(found & planned)} of {len(planned)}",
+        "changes of theme are found in the sound of a state that is left alone",
+        f"In {len(song.theme)} passes of the loop, and {len(found - planned)} elsewhere. Harmony "
+        f"has a similarity of {song.within_sections:.2f} within a section, "
+        f"{song.between_returns:.2f} where a theme returns and {song.between_themes:.2f} between "
+        "themes. "
+        f"{again if song.repeated_bars else 'No bar is'} repeated exactly.",
     )
 
 

@@ -21,7 +21,8 @@ def small_model(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def evaluation(small_model):
-    return evaluate(Plan(small_model, (1, 2), music=None), on_progress=lambda *_: None)
+    plan = Plan(small_model, (1, 2), music=None, n_passes=8)
+    return evaluate(plan, on_progress=lambda *_: None)
 
 
 @pytest.fixture(scope="session")

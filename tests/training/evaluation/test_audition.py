@@ -79,7 +79,7 @@ def test_the_verb_writes_page_figures_labels_and_model(small_model, tmp_path, mo
     model.write_bytes(small_model.read_bytes())
     monkeypatch.chdir(tmp_path)
     options = "m.onnx --out p.html --json f.json --labels l.svg --takes 2 --workers 1 --write"
-    arguments = [*options.split(), "--name", "2=rain", "--gate-only", "switches"]
+    arguments = [*options.split(), "--passes", "8", "--name", "2=rain", "--gate-only", "switches"]
     result = CliRunner().invoke(command, arguments)
     assert result.exception is None, result.output
     figures = json.loads((tmp_path / "f.json").read_text())
@@ -94,6 +94,8 @@ def test_the_verb_writes_page_figures_labels_and_model(small_model, tmp_path, mo
     assert "held-out" not in result.output
     assert len(figures["states"]) == 4
     assert set(METRIC_NAMES) <= set(figures["states"][0]["takes"][1])
+    assert figures["song"]["themes"] == [0, 0, 0, 0, 1, 1, 0, 0]
+    assert figures["song"]["changes_planned"] == [4, 6]
 
 
 def test_a_gate_that_cannot_be_decided_is_rejected_before_any_work(small_model, tmp_path):
