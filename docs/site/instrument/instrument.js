@@ -4,6 +4,7 @@
 // score, what is drawn again after a flip), smoother.py, vocoder.py. Flips are heard at once.
 
 import * as onnxruntime from "./onnxruntime/ort.wasm.min.mjs";
+import { SongForm } from "./song_form.js";
 
 // Frames that are drawn in one call: few, because a flip waits for them.
 const FRAMES_PER_CALL = 8;
@@ -133,25 +134,6 @@ export class Kernel {
     const rows = new Float32Array(exports.memory.buffer, at.input, frames.length * size);
     frames.forEach((frame, i) => rows.set(frame, i * size));
     exports.inversion_revise(at.inversion, at.input);
-  }
-}
-
-/** The passages of the songs, each of which has a variation: as `device.synthesis.variation`. */
-class SongForm {
-  constructor({ variations, passes_per_section, starts }) {
-    Object.assign(this, { variations, passes_per_section, starts });
-  }
-
-  /** The passage at a position since the start, in passes of the loop. */
-  passage_at(passes) {
-    const section = Math.floor(passes / this.passes_per_section);
-    const within = passes - section * this.passes_per_section;
-    const number = this.starts.findLastIndex((start) => start <= within);
-    return section * this.starts.length + number;
-  }
-
-  at(passage) {
-    return this.variations[passage % this.variations.length];
   }
 }
 
