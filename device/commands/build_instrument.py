@@ -15,7 +15,8 @@ from device.audio.wav_file import WavSpeaker
 from device.commands.build_recording import open_recording, recording_listeners
 from device.commands.instrument_settings import InstrumentSettings
 from device.commands.open_hands import open_hands
-from device.model.network import BUNDLED_MODEL, Network, interrupt
+from device.model.bundled import BUNDLED_MODEL
+from device.model.network import Network, interrupt
 from device.playback.instrument import Instrument, Listener
 from device.playback.model_loader import ModelLoader
 from device.playback.model_selection import (

@@ -23,8 +23,6 @@ from device.model.contract import ModelCard, Tensor, check_file, check_tensors
 Score = NDArray[np.float32]
 Frames = NDArray[np.float32]
 
-BUNDLED_MODEL = Path(__file__).with_name("lofi.onnx")
-
 # What a magnitude may differ by, beyond the golden tolerance, because it was stored as float32.
 _ROUNDING = 1e-5
 _TINY = 1e-30

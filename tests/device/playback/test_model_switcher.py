@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from device.model.network import BUNDLED_MODEL
+from device.model.bundled import BUNDLED_MODEL
 from device.model.summary import read_card
 from device.playback.instrument import PERIOD_SECONDS
 from device.switches.base import FixedSwitches

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from device.model.network import BUNDLED_MODEL
+from device.model.bundled import BUNDLED_MODEL
 from device.model.summary import read_card
 from device.synthesis.score_cache import MOST_BYTES, ScoreCache
 from device.synthesis.variation import VariationWalk
