@@ -27,7 +27,7 @@ from device.ui.status_file import status_of
 
 MOST_CLIENTS = 8
 # Between two states that are sent.
-STATE_SECONDS = 0.1
+STATE_SECONDS = 0.2
 # After something was received: a flood of commands waits in the kernel.
 _READ_SECONDS = 0.02
 _IDLE_SECONDS = 0.5
