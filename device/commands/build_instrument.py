@@ -40,6 +40,7 @@ from device.system.account import is_root_elsewhere, switch_to_owner_of
 from device.system.host import Host
 from device.system.realtime import (
     RealtimeGuard,
+    limit_free_memory,
     lock_memory,
     set_realtime_priority,
     trim_memory,
@@ -86,6 +87,7 @@ def build_instrument(
         If `settings` names switches that do not exist.
     """
     termination = termination or TerminationHandler(interrupt)
+    limit_free_memory()  # before the first model is opened
     with ExitStack() as stack:
         display = stack.enter_context(_open_display(settings))
         termination.add_cleanup(display.close)
@@ -124,6 +126,9 @@ def build_instrument(
             control = stack.enter_context(_control_socket(settings.control, settings, instrument))
             termination.add_cleanup(control.close)
             instrument.listeners.append(control)
+        trim_memory()
+        if settings.service:
+            instrument.listeners += stack.enter_context(_run_as_service(speaker, report))
         termination.check()
         yield instrument
 
@@ -222,7 +227,7 @@ def _open_instrument(
 def _early_listeners(
     settings: InstrumentSettings, display: QueuedDisplay, switches: Switches, speaker: Speaker
 ) -> Iterator[list[Listener]]:
-    """The listeners that need no instrument: display, thread faults, LEDs, systemd."""
+    """The listeners that need no instrument: display, thread faults, LEDs."""
     if settings.standalone:
         yield []
         return
@@ -234,8 +239,6 @@ def _early_listeners(
         listeners: list[Listener] = [display.update, ThreadMonitor(display.print_line)]
         if leds := settings.wiring.leds:
             listeners.append(stack.enter_context(StatusLeds(leds, is_faulty)))
-        if settings.service:
-            listeners += stack.enter_context(_run_as_service(speaker, display.print_line))
         yield listeners
 
 
@@ -268,7 +271,6 @@ def _late_listeners(
 def _run_as_service(speaker: Speaker, report: Report) -> Iterator[list[Listener]]:
     """Give this thread real-time priority; yield listeners that notify systemd and watch that."""
     with SystemdNotifier.of(os.environ) as manager:
-        trim_memory()
         lock_memory(report)
         set_realtime_priority(report)
         yield [Heartbeat(manager, lambda state: status_line(state, speaker)), RealtimeGuard(report)]
