@@ -16,6 +16,7 @@ from device.commands.build_recording import open_recording, recording_listeners
 from device.commands.instrument_settings import InstrumentSettings
 from device.commands.open_hands import open_hands
 from device.model.network import BUNDLED_MODEL, Network, interrupt
+from device.playback.beat_clock import BeatClock
 from device.playback.instrument import Instrument, Listener
 from device.playback.model_loader import ModelLoader
 from device.playback.model_selection import (
@@ -123,9 +124,11 @@ def build_instrument(
         )
         instrument.listeners += stack.enter_context(open_hands(settings, instrument, report))
         if settings.control is not None and not settings.standalone:
-            control = stack.enter_context(_control_socket(settings.control, settings, instrument))
+            beats = BeatClock(speaker)
+            control = _control_socket(settings.control, settings, instrument, beats)
+            stack.enter_context(control)
             termination.add_cleanup(control.close)
-            instrument.listeners.append(control)
+            instrument.listeners += [beats, control]
         trim_memory()
         if settings.service:
             instrument.listeners += stack.enter_context(_run_as_service(speaker, report))
@@ -287,7 +290,7 @@ def _status_file(path: Path, store: ModelStore | None) -> StatusFile:
 
 
 def _control_socket(
-    path: Path, settings: InstrumentSettings, instrument: Instrument
+    path: Path, settings: InstrumentSettings, instrument: Instrument, beats: BeatClock
 ) -> ControlSocket:
     kept = (settings.keep_folder or default_kept_folder()) if settings.keep_minutes else None
     store = find_store(settings.store)
@@ -296,6 +299,7 @@ def _control_socket(
         instrument.control.queue,
         card=lambda: instrument.voice.card,
         origin=lambda digest: origin_of(digest, store),
+        beats=beats,
         scenes=[scene.name for scene in instrument.control.scenes],
         kept=kept and kept.absolute(),
     )
