@@ -26,7 +26,7 @@ from training.evaluation.renders import loop_seconds, network_of
 from training.metrics.spectra import Floats
 
 # States of the other switches in which each is flipped, and the length of every render.
-_N_STATES, _N_LOOPS = 4, 2
+_N_STATES, _N_LOOPS, _MOST_SECONDS = 4, 2, 30.0
 # Shares of a sound: 20 dB below what it contributes, and half of its power.
 _GONE, _HALF = 0.01, 0.5
 # No flip is so near to the begin, the end or another flip.
@@ -143,7 +143,8 @@ class _Renders:
         self._seed = job.seed
         self.card = self._network.card
         self._hop_seconds = self.card.hop_length / self.card.sample_rate
-        self._n_blocks = round(_N_LOOPS * loop_seconds(self.card) / self._hop_seconds)
+        seconds = min(_N_LOOPS * loop_seconds(self.card), _MOST_SECONDS)
+        self._n_blocks = round(seconds / self._hop_seconds)
         with Voice(self._network, Performance()) as voice:
             self._delay_seconds = voice.vocoder.delay_seconds
 
