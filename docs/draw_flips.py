@@ -53,8 +53,8 @@ Array = NDArray[Any]
 
 
 def chosen_model(folder: Path) -> Path:
-    """The first model of a folder whose switches stand for factors, else the default one."""
-    models = sorted(folder.glob("*.onnx"))
+    """The first model in a folder whose switches stand for factors, else the default one."""
+    models = sorted(folder.rglob("*.onnx"))
     return next((path for path in models if factors_of(read_card(path))), folder / "lofi.onnx")
 
 
