@@ -113,7 +113,7 @@ def render_all(
 
 def render_state(job: RenderJob) -> Render:
     """Render one state as the device does, without tape, and measure it."""
-    network = _network(job.model)
+    network = network_of(job.model)
     sample_rate = network.card.sample_rate
     n_samples = round(loop_seconds(network.card) * sample_rate)
     n_fade = round(FADE_SECONDS * sample_rate)
@@ -133,7 +133,8 @@ def render_state(job: RenderJob) -> Render:
 
 
 @lru_cache(maxsize=1)
-def _network(path: Path) -> Network:
+def network_of(path: Path) -> Network:
+    """The network of a model file, opened once in a process for many jobs."""
     return Network.open(path)
 
 
