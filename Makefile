@@ -124,6 +124,7 @@ sounds: $(VENV)/workshop
 
 pictures: $(VENV)/site $(VENV)/workshop
 	$(BIN)/python docs/draw_spectrogram.py
+	$(BIN)/python docs/draw_flips.py
 	$(BIN)/python docs/draw_panel.py
 	$(BIN)/python docs/draw_pages.py
 	$(BIN)/switchboard faceplate bundled --out docs/faceplate.svg --box docs/box.svg

@@ -33,6 +33,7 @@ _EXTRA_OF = {
     "onnxscript": "export",
     "zeroconf": "find",
     "pythonosc": "osc",
+    "link": "link",
     "h11": "panel",
 }
 

@@ -16,7 +16,7 @@ from rich.terminal_theme import MONOKAI
 
 from device.commands.build_instrument import build_instrument
 from device.commands.instrument_settings import InstrumentSettings
-from device.model.network import BUNDLED_MODEL
+from device.model.bundled import BUNDLED_MODEL
 from device.playback.state import InstrumentState
 from device.ui.terminal import MAX_WIDTH, TerminalView
 

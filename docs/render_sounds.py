@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.bundled import BUNDLED_MODEL
+from device.model.network import Network
 from device.synthesis.transport import BEATS_PER_BAR
 
 FOLDER = Path(__file__).with_name("sounds")

@@ -1,6 +1,7 @@
 """The documentation: generated parts are current, links lead somewhere, commands exist."""
 
 import base64
+import json
 import re
 import shlex
 from importlib.metadata import entry_points
@@ -11,8 +12,11 @@ from xml.etree import ElementTree
 import click
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from device import errors
+from tests.support import tiny_model as tiny
+from training.metrics.mel import hertz_to_mel
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md")])
@@ -194,6 +198,40 @@ def test_the_committed_picture_is_whole_and_small():
     assert len(text) < 40_000
     data = base64.b64decode(re.search(r"base64,([^\"]+)", text)[1])
     assert data.startswith(b"\x89PNG") and data.endswith(b"IEND\xaeB`\x82")
+
+
+def test_the_picture_of_flips_has_every_switch_off_for_one_bar():
+    drawer, card = script("draw_flips"), tiny.describe(tiny.Sizes())
+    bars = drawer.states(3)
+    assert bars == ["111", "011", "111", "101", "111", "110", "111"]
+    rate, n_columns = card.sample_rate, 7 * drawer.COLUMNS_PER_BAR
+    tone = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(2 * rate) / rate)
+    image = drawer.shades(tone, rate, n_columns)
+    assert image.shape == (drawer.N_MELS, n_columns)
+    row = (image[:, n_columns // 2].argmax() + 0.5) / drawer.N_MELS
+    assert 1 - row == pytest.approx(hertz_to_mel(1000) / hertz_to_mel(rate / 2), abs=0.02)
+    figure = drawer.draw(image, card, bars)
+    texts = {text.get_text() for text in figure.findobj(Text)}
+    assert {"1 off", "2 off", "3 off", "partials 1  2"} <= texts
+    content = drawer.png(figure)
+    assert content.startswith(b"\x89PNG")
+    assert len(content) < 200_000
+
+
+def test_the_picture_of_flips_is_of_a_model_that_learnt_from_versions_where_there_is_one(tmp_path):
+    drawer, training = script("draw_flips"), {"switches": "versions", "labels": "drums,bass,pad"}
+    default = tiny.build(tmp_path / "lofi.onnx")
+    assert drawer.chosen_model(tmp_path) == default
+    provenance = json.dumps({"training": training})
+    band = tiny.build(tmp_path / "other.onnx", metadata={"provenance": provenance})
+    assert drawer.chosen_model(tmp_path) == band
+
+
+def test_the_committed_picture_of_flips_is_whole_and_small():
+    data = (ROOT / "docs/flips.png").read_bytes()
+    assert data.startswith(b"\x89PNG")
+    assert data.endswith(b"IEND\xaeB`\x82")
+    assert len(data) <= 200_000
 
 
 @pytest.mark.parametrize("package", ["device", "training", "export"])

@@ -15,7 +15,9 @@ from device.audio.wav_file import WavSpeaker
 from device.commands.build_recording import open_recording, recording_listeners
 from device.commands.instrument_settings import InstrumentSettings
 from device.commands.open_hands import open_hands
-from device.model.network import BUNDLED_MODEL, Network, interrupt
+from device.model.bundled import BUNDLED_MODEL
+from device.model.network import Network, interrupt
+from device.playback.beat_clock import BeatClock
 from device.playback.instrument import Instrument, Listener
 from device.playback.model_loader import ModelLoader
 from device.playback.model_selection import (
@@ -40,6 +42,7 @@ from device.system.account import is_root_elsewhere, switch_to_owner_of
 from device.system.host import Host
 from device.system.realtime import (
     RealtimeGuard,
+    limit_free_memory,
     lock_memory,
     set_realtime_priority,
     trim_memory,
@@ -86,6 +89,7 @@ def build_instrument(
         If `settings` names switches that do not exist.
     """
     termination = termination or TerminationHandler(interrupt)
+    limit_free_memory()  # before the first model is opened
     with ExitStack() as stack:
         display = stack.enter_context(_open_display(settings))
         termination.add_cleanup(display.close)
@@ -121,9 +125,14 @@ def build_instrument(
         )
         instrument.listeners += stack.enter_context(open_hands(settings, instrument, report))
         if settings.control is not None and not settings.standalone:
-            control = stack.enter_context(_control_socket(settings.control, settings, instrument))
+            beats = BeatClock(speaker)
+            control = _control_socket(settings.control, settings, instrument, beats)
+            stack.enter_context(control)
             termination.add_cleanup(control.close)
-            instrument.listeners.append(control)
+            instrument.listeners += [beats, control]
+        trim_memory()
+        if settings.service:
+            instrument.listeners += stack.enter_context(_run_as_service(speaker, report))
         termination.check()
         yield instrument
 
@@ -222,7 +231,7 @@ def _open_instrument(
 def _early_listeners(
     settings: InstrumentSettings, display: QueuedDisplay, switches: Switches, speaker: Speaker
 ) -> Iterator[list[Listener]]:
-    """The listeners that need no instrument: display, thread faults, LEDs, systemd."""
+    """The listeners that need no instrument: display, thread faults, LEDs."""
     if settings.standalone:
         yield []
         return
@@ -234,8 +243,6 @@ def _early_listeners(
         listeners: list[Listener] = [display.update, ThreadMonitor(display.print_line)]
         if leds := settings.wiring.leds:
             listeners.append(stack.enter_context(StatusLeds(leds, is_faulty)))
-        if settings.service:
-            listeners += stack.enter_context(_run_as_service(speaker, display.print_line))
         yield listeners
 
 
@@ -268,7 +275,6 @@ def _late_listeners(
 def _run_as_service(speaker: Speaker, report: Report) -> Iterator[list[Listener]]:
     """Give this thread real-time priority; yield listeners that notify systemd and watch that."""
     with SystemdNotifier.of(os.environ) as manager:
-        trim_memory()
         lock_memory(report)
         set_realtime_priority(report)
         yield [Heartbeat(manager, lambda state: status_line(state, speaker)), RealtimeGuard(report)]
@@ -285,7 +291,7 @@ def _status_file(path: Path, store: ModelStore | None) -> StatusFile:
 
 
 def _control_socket(
-    path: Path, settings: InstrumentSettings, instrument: Instrument
+    path: Path, settings: InstrumentSettings, instrument: Instrument, beats: BeatClock
 ) -> ControlSocket:
     kept = (settings.keep_folder or default_kept_folder()) if settings.keep_minutes else None
     store = find_store(settings.store)
@@ -294,6 +300,7 @@ def _control_socket(
         instrument.control.queue,
         card=lambda: instrument.voice.card,
         origin=lambda digest: origin_of(digest, store),
+        beats=beats,
         scenes=[scene.name for scene in instrument.control.scenes],
         kept=kept and kept.absolute(),
     )

@@ -106,7 +106,8 @@ def _as_played(config: Path | None) -> InstrumentSettings:
 
 
 def _labelled(wiring: Wiring, model: Path | None) -> Wiring:
-    from device.model.network import BUNDLED_MODEL, Network
+    from device.model.bundled import BUNDLED_MODEL
+    from device.model.network import Network
 
     # A model that does not open is a finding of its own.
     with suppress(SwitchboardError):
@@ -289,7 +290,8 @@ def _pins(wiring: Wiring, host: Host) -> Finding:
 
 
 def _model(path: Path | None) -> Finding:
-    from device.model.network import BUNDLED_MODEL, Network
+    from device.model.bundled import BUNDLED_MODEL
+    from device.model.network import Network
 
     path = path or BUNDLED_MODEL
     try:

@@ -188,7 +188,7 @@ def _find_flips(card: RecordingCard, switches: RandomFlips, hertz: list[float]) 
             for played_at, n in zip(card.played_at, lengths, strict=True)
         ]
     )
-    levels = [_level(sound, tone, card.sample_rate) for tone in hertz]
+    levels = [tone_level(sound, tone, card.sample_rate) for tone in hertz]
     levels = [level / np.percentile(level, 90) for level in levels]
     rows = []
     for i, read_at in enumerate(switches.read_at):
@@ -203,8 +203,8 @@ def _find_flips(card: RecordingCard, switches: RandomFlips, hertz: list[float]) 
     return FlipLatency(*(1e3 * seconds).T)
 
 
-def _level(sound: Samples, hertz: float, sample_rate: int) -> NDArray[np.float64]:
-    """The level of a tone at every sample, by a short window around it."""
+def tone_level(sound: Samples, hertz: float, sample_rate: int) -> NDArray[np.float64]:
+    """The level of a tone at every sample, (n,), by a short window around it."""
     n = round(_WINDOW_SECONDS * sample_rate) | 1
     carrier = np.exp(-2j * np.pi * hertz * np.arange(len(sound)) / sample_rate)
     window = np.hanning(n + 2)[1:-1]

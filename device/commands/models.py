@@ -13,12 +13,13 @@ import click
 
 from device.commands import options
 from device.console import say, say_json
+from device.files import sha256_of
+from device.model.bundled import BUNDLED, BUNDLED_MODEL, BUNDLED_MODELS, bundled_model
 
 if TYPE_CHECKING:
     from device.store.store import ModelStore
     from device.updates.validation import ValidationResult
 
-BUNDLED = "bundled"
 _SHOWN_DIGITS = 12
 
 again = click.option(
@@ -32,7 +33,7 @@ def models() -> None:
 
     And on the shelf of a workstation: add, shelf.
 
-    NAME is the first digits of a model's hash, `active`, `previous` or `bundled`.
+    NAME is the first digits of a model's hash, `active`, `previous`, `bundled` or `bundled:NAME`.
     """
 
 
@@ -40,7 +41,7 @@ def models() -> None:
 @options.store
 @options.as_json
 def list_models(store: Path, as_json: bool) -> None:
-    """All models, newest first; the bundled one is the last resort."""
+    """All models, newest first; the bundled ones last, of which the first is the last resort."""
     from device.store.store import open_store
 
     rows = list(_rows(open_store(store)))
@@ -88,12 +89,13 @@ def activate(name: str, again: bool, store: Path) -> None:
     """Make a model the one that plays, after it was validated; a FILE is added first."""
     from device.store.store import open_store
 
+    bundled = bundled_model(name)
+    file = bundled or Path(name)
     # Read before root becomes another account, which may have no right to read it.
-    file = Path(name)
-    content = _content(file) if name != BUNDLED and _is(Path.is_file, file) else None
+    content = _content(file) if file != BUNDLED_MODEL and _is(Path.is_file, file) else None
     models = open_store(store)
-    digest = None if name == BUNDLED else _admitted(name, content, models, again)
-    models.activate(digest)
+    is_default = bundled == BUNDLED_MODEL
+    models.activate(None if is_default else _admitted(name, content, models, again))
     say(f"active: {_name(models.active())}")
 
 
@@ -158,22 +160,25 @@ def _admitted(name: str, content: bytes | None, store: "ModelStore", again: bool
 
 
 def _rows(store: "ModelStore") -> Iterator[dict[str, Any]]:
-    from device.model.network import BUNDLED_MODEL
     from device.model.summary import title_of
 
     for model in store.models():
         path = store.path(model.digest)
         yield {**asdict(model), "path": str(path), "title": title_of(path)}
-    yield {
-        "digest": BUNDLED,
-        "size_bytes": BUNDLED_MODEL.stat().st_size,
-        "added": None,
-        "is_active": store.active() is None,
-        "is_previous": False,
-        "refused": None,
-        "path": str(BUNDLED_MODEL),
-        "title": title_of(BUNDLED_MODEL),
-    }
+    for name, path in BUNDLED_MODELS.items():
+        is_default = path == BUNDLED_MODEL
+        if not is_default and store.path(sha256_of(path)).is_file():
+            continue
+        yield {
+            "digest": BUNDLED if is_default else f"{BUNDLED}:{name}",
+            "size_bytes": path.stat().st_size,
+            "added": None,
+            "is_active": is_default and store.active() is None,
+            "is_previous": False,
+            "refused": None,
+            "path": str(path),
+            "title": title_of(path),
+        }
 
 
 def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -200,11 +205,10 @@ def _state(row: dict[str, Any]) -> str:
 
 
 def _path(name: str, directory: Path) -> Path:
-    from device.model.network import BUNDLED_MODEL
     from device.store.store import open_store
 
-    if name == BUNDLED:
-        return BUNDLED_MODEL
+    if bundled := bundled_model(name):
+        return bundled
     file = Path(name)
     if _is(Path.exists, file) or file.suffix:
         return file
@@ -220,7 +224,6 @@ def _is(test: Callable[[Path], bool], file: Path) -> bool:
 
 
 def _name(path: Path | None) -> str:
-    from device.model.network import BUNDLED_MODEL
     from device.model.summary import title_of
 
     digits = path.stem[:_SHOWN_DIGITS] if path else BUNDLED

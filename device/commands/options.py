@@ -19,18 +19,16 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _model_path(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    """`bundled` is a model's name; every other word is a path."""
-    if value != Path("bundled"):
-        return value
-    from device.model.network import BUNDLED_MODEL
+    """`bundled` and `bundled:NAME` are names of models; every other word is a path."""
+    from device.model.bundled import bundled_model
 
-    return BUNDLED_MODEL
+    return value and (bundled_model(str(value)) or value)
 
 
 def model_paths(
     ctx: click.Context, param: click.Parameter, value: tuple[Path, ...]
 ) -> tuple[Path, ...]:
-    """The paths of models, of which each may be `bundled`."""
+    """The paths of models, of which each may be `bundled` or `bundled:NAME`."""
     return tuple(path for name in value if (path := _model_path(ctx, param, name)))
 
 
@@ -61,7 +59,7 @@ model = click.option(
     "--model",
     type=click.Path(path_type=Path),
     callback=_model_path,
-    help="Model file (.onnx), or `bundled`.  [default: bundled]",
+    help="Model file (.onnx), `bundled`, or `bundled:NAME`.  [default: bundled]",
 )
 store = click.option(
     "--store",

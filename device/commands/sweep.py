@@ -42,7 +42,8 @@ def sweep(out: Path, seconds: float, as_json: bool, **parameters: Any) -> None:
 
     from device.console import SafeStream
     from device.errors import BitsError, OutputError
-    from device.model.network import BUNDLED_MODEL, Network, interrupt
+    from device.model.bundled import BUNDLED_MODEL
+    from device.model.network import Network, interrupt
     from device.switches.bits import format_bits
     from device.switches.state_sampling import all_states
     from device.system.termination import TerminationHandler

@@ -75,6 +75,8 @@ class ClockIn:
 
     def _follow(self) -> None:
         seconds, latest = _fitted(self._times)
+        if seconds <= 0:
+            return  # pulses that came all at once say nothing
         bpm = 60 / (PULSES_PER_BEAT * seconds)
         if self._is_started and LEAST_BPM <= bpm <= MOST_BPM and self._beats.is_running:
             early = self._position / PULSES_PER_BEAT - self._beats.beat_at(latest)

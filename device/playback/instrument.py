@@ -98,6 +98,7 @@ class Instrument(Closeable):
         self.evening = Evening(
             lambda level, seconds: self.voice_switcher.fade(level, self._samples_in(seconds)),
             lambda: self.voice_switcher.is_silent,
+            lambda: (self.voice.beat, self._card.n_switches),
             self.control,
         )
         self.listeners = list(listeners)
@@ -229,8 +230,9 @@ class Instrument(Closeable):
         """The states of all switches; a flip is a change of those that the model has."""
         if self.control.queue:
             self.control.apply()
-        self.evening.update(self.seconds, self.voice.beat, self._card.n_switches)
-        switch_states = self._remote.read(self.seconds)
+        seconds = self.seconds
+        self.evening.update(seconds)
+        switch_states = self._remote.read(seconds)
         bits = fit(switch_states, self._card.n_switches)
         if bits != self._bits:
             if self._bits is not None:

@@ -8,10 +8,10 @@ from queue import Empty, SimpleQueue
 from device.closeable import Closeable
 from device.console import without_errors
 from device.errors import ModelFailed, ModelOutOfReach, SwitchboardError
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.bundled import BUNDLED_MODEL, bundled_digest, bundled_digests
+from device.model.network import Network
 from device.playback.model_selection import (
     Report,
-    bundled_digest,
     open_stored,
     reject_and_roll_back,
 )
@@ -104,7 +104,7 @@ class ModelLoader(Closeable):
             self._jobs.put(lambda: self._report(warning))
 
     def activate_next(self) -> None:
-        """Activate the next model of the store; after the last one, the bundled one."""
+        """Activate the next model: the bundled ones and those of the store, in turn."""
         self._jobs.put(self._activate_next)
 
     def activate(self, digest: str) -> None:
@@ -134,23 +134,34 @@ class ModelLoader(Closeable):
         self._jobs.put(lambda: self._reject(digest, reason, instead))
 
     def _activate_next(self) -> None:
-        playable = [model.digest for model in self._store.models() if not model.refused]
+        order = self._playable()
         active = self._store.active()
-        order = [None, *playable]
-        current = active.stem if active is not None else None
+        current = active.stem if active is not None else order[0]
         place = order.index(current) if current in order else 0
-        if not playable:
+        if len(order) == 1:
             self._report("next model: found no model in the store, expected one; push one")
-        self._store.activate(order[(place + 1) % len(order)])
+        self._activate_whole(order[(place + 1) % len(order)])
 
     def _activate(self, digest: str) -> None:
-        stored = (model.digest for model in self._store.models() if not model.refused)
-        if bundled_digest().startswith(digest):
-            self._store.activate(None)
-        elif found := next((known for known in stored if known.startswith(digest)), None):
-            self._store.activate(found)
+        if found := next((known for known in self._playable() if known.startswith(digest)), None):
+            self._activate_whole(found)
         else:
             self._report(f"scene: found no model {digest} here, expected one; push it")
+
+    def _playable(self) -> list[str]:
+        """Digests of all models that can play: the bundled ones, then those of the store."""
+        stored = self._store.models()
+        refused = {model.digest for model in stored if model.refused}
+        # Bundled ones that were activated before are in the store, too.
+        order = dict.fromkeys([*bundled_digests(), *(model.digest for model in stored)])
+        return [digest for digest in order if digest == bundled_digest() or digest not in refused]
+
+    def _activate_whole(self, digest: str) -> None:
+        """Activate a model; the store gets a copy of a bundled one that does not play by itself."""
+        bundled = bundled_digests().get(digest)
+        if bundled not in (None, BUNDLED_MODEL) and not self._store.path(digest).is_file():
+            self._store.add(bundled)
+        self._store.activate(None if bundled == BUNDLED_MODEL else digest)
 
     def _attend(self) -> None:
         try:

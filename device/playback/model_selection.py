@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from pathlib import Path
 
 from device.errors import ModelOutOfReach, PerformanceError, ShareCodeError, SwitchboardError
 from device.files import sha256_of
+from device.model.bundled import BUNDLED_MODEL, BUNDLED_MODELS, bundled_digests
 from device.model.contract import check_file
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.network import Network
 from device.plain_text import one_line
 from device.playback.share_code import SharedPosition
 from device.store.store import DEFAULT_STORE, ModelStore
@@ -139,10 +139,10 @@ def open_model_of_log(
     PerformanceError
         If there is none with this hash.
     """
-    named = [path for path in models if path != BUNDLED_MODEL]
+    named = [path for path in models if path not in BUNDLED_MODELS.values()]
     for path in named:
         check_file(path)
-    paths = {bundled_digest(): BUNDLED_MODEL, **{sha256_of(path): path for path in named}}
+    paths = {**bundled_digests(), **{sha256_of(path): path for path in named}}
     if digest in paths:
         return Network.open(paths[digest])
     if store is not None and re.fullmatch("[0-9a-f]{64}", digest) and store.path(digest).is_file():
@@ -156,7 +156,7 @@ def open_model_of_log(
 
 
 def _candidates(model: Path | None, store: ModelStore | None) -> Iterator[tuple[str, Path]]:
-    yield bundled_digest(), BUNDLED_MODEL
+    yield from bundled_digests().items()
     if store is not None:
         yield from ((stored.digest, store.path(stored.digest)) for stored in store.models())
     if model is not None:
@@ -166,12 +166,6 @@ def _candidates(model: Path | None, store: ModelStore | None) -> Iterator[tuple[
 
 def origin_of(digest: str, store: ModelStore | None) -> str:
     """Where the model that plays comes from: ``bundled``, ``store`` or ``file``."""
-    if digest == bundled_digest():
+    if digest in bundled_digests():
         return "bundled"
     return "store" if store is not None and store.path(digest).is_file() else "file"
-
-
-@cache
-def bundled_digest() -> str:
-    """SHA-256 of the bundled model."""
-    return sha256_of(BUNDLED_MODEL)

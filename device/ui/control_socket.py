@@ -19,6 +19,7 @@ from device.closeable import Closeable
 from device.errors import OutputError
 from device.model.contract import ModelCard
 from device.model.summary import facts_of
+from device.playback.beat_clock import BeatClock
 from device.playback.state import InstrumentState
 from device.switches.commands import CommandQueue
 from device.switches.messages import MOST_LINE_BYTES, MessageError, parse_message
@@ -27,7 +28,7 @@ from device.ui.status_file import status_of
 
 MOST_CLIENTS = 8
 # Between two states that are sent.
-STATE_SECONDS = 0.1
+STATE_SECONDS = 0.2
 # After something was received: a flood of commands waits in the kernel.
 _READ_SECONDS = 0.02
 _IDLE_SECONDS = 0.5
@@ -51,6 +52,8 @@ class ControlSocket(Closeable):
         Source of a model, by its digest.
     scenes : sequence of str
         Names of the scenes.
+    beats : BeatClock or None
+        Which beat is heard when, for the states that are sent; a listener of its own.
     kept : Path or None
         Folder of the kept music; None: nothing can be kept.
     clock : callable
@@ -69,6 +72,7 @@ class ControlSocket(Closeable):
         *,
         card: Callable[[], ModelCard],
         origin: Callable[[str], str],
+        beats: BeatClock | None = None,
         scenes: Sequence[str] = (),
         kept: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -77,6 +81,7 @@ class ControlSocket(Closeable):
         self._queue = queue
         self._card = card
         self._origin = origin
+        self._beats = beats
         self._scenes = list(scenes)
         self._kept = kept
         self._clock = clock
@@ -160,13 +165,20 @@ class ControlSocket(Closeable):
         if state is None or state is self._sent:
             return
         self._sent = state
-        line = _line({"state": _fields(state)})
+        line = _line({"state": _fields(state) | self._heard()})
         if state.digest != self._card_digest:
             card = _card_fields(self._card(), state.digest, self._origin(state.digest))
             self._card_line, self._card_digest = _line({"card": card}), state.digest
             line = self._card_line + line
         for client in list(self._clients):
             self._send(client, line)
+
+    def _heard(self) -> dict[str, float]:
+        """Which beat since the start is heard at which time of this machine's monotonic clock."""
+        if self._beats is None or not self._beats.is_running:
+            return {}
+        now = time.monotonic()
+        return {"heard_beat": round(self._beats.beat_at(now), 5), "heard_at": round(now, 6)}
 
     def _send(self, client: socket.socket, line: bytes) -> None:
         """All of it or none of the client: its buffer holds some seconds."""

@@ -16,7 +16,6 @@ A button sends 1 when it is pressed and 0 when it is released: the 0 of a messag
 its own (``/flip/N``, ``/keep``, ``/scene/NAME``) does nothing.
 """
 
-import json
 import math
 import selectors
 import socket
@@ -30,16 +29,13 @@ from typing import Any
 from device.closeable import Closeable
 from device.errors import SwitchboardError
 from device.plain_text import one_line
+from device.ui.control_client import ControlClient
 
 # Of commands; further ones of the same second are dropped.
 MOST_PER_SECOND = 200
 _MOST_DATAGRAM = 1024
 # Of a scene: a command has 512 bytes at most.
 _MOST_NAME = 80
-# A state has 80 facts at most, of 400 characters each.
-_MOST_LINE = 256 * 1024
-_RETRY_SECONDS = 1.0
-_SEND_SECONDS = 1.0
 _NUMBERS = {"tempo": "bpm", "volume": "gain_db", "sleep": "minutes"}
 # What is sent of a state, by its field.
 _FIELDS = {"/bar": "bar", "/beat": "beat", "/tempo": "tempo_bpm", "/volume": "gain_db"}
@@ -114,31 +110,31 @@ class OscBridge(Closeable):
         report: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._udp, self._path, self._target = udp, control, target
-        self._allowed, self._report, self._clock = allowed, report, clock
-        self._control: socket.socket | None = None
-        self._pending = b""
+        self._udp, self._target = udp, target
+        self._allowed, self._clock = allowed, clock
         self._state = dict[str, Any]()
-        self._reported = ""
         self._second, self._n_taken = 0.0, 0
-        self._retry_at = 0.0
         udp.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(udp, selectors.EVENT_READ)
+        self._control = ControlClient(control, self._selector, report, clock=clock)
+        self._say = self._control.say
 
     def serve(self, seconds: float) -> None:
         """Carry what arrives within so many seconds, at least one round."""
-        if self._control is None and self._target and self._clock() >= self._retry_at:
-            self._connect()
+        if not self._control.is_connected:
+            self._state = {}
+        if self._target:
+            self._control.keep_connected()
         for key, _ in self._selector.select(seconds):
             if key.fileobj is self._udp:
                 self._take_datagram()
             else:
-                self._take_state()
+                self._take_states()
 
     def close(self) -> None:
         """Close both sockets; idempotent."""
-        self._disconnect()
+        self._control.close()
         self._selector.close()
         self._udp.close()
 
@@ -168,62 +164,14 @@ class OscBridge(Closeable):
         except ValueError as error:
             self._say(f"{sender}: {error}")
             return
-        if command is not None and (self._control is not None or self._connect()):
-            self._send(json.dumps(command, ensure_ascii=False).encode() + b"\n")
+        if command is not None:
+            self._control.send(command)
 
-    def _connect(self) -> bool:
-        self._retry_at = self._clock() + _RETRY_SECONDS
-        control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        control.settimeout(_SEND_SECONDS)
-        try:
-            control.connect(str(self._path))
-        except OSError as error:
-            control.close()
-            reason = error.strerror or str(error)
-            self._say(f"{self._path}: {reason}; is it playing, with --control?")
-            return False
-        self._control, self._pending, self._state = control, b"", {}
-        self._selector.register(control, selectors.EVENT_READ)
-        self._say(f"{self._path}: connected")
-        return True
-
-    def _disconnect(self) -> None:
-        if self._control is not None:
-            self._selector.unregister(self._control)
-            self._control.close()
-            self._control = None
-
-    def _send(self, line: bytes) -> None:
-        assert self._control is not None
-        try:
-            self._control.sendall(line)
-        except OSError:
-            self._disconnect()
-
-    def _take_state(self) -> None:
-        assert self._control is not None
-        received = b""
-        with suppress(OSError):
-            received = self._control.recv(_MOST_LINE)
-        *lines, self._pending = (self._pending + received).split(b"\n")
-        for line in lines:
-            self._take_line(line)
-        if not received or len(self._pending) > _MOST_LINE:
-            self._say(f"{self._path}: closed; waiting for the instrument")
-            self._disconnect()
-
-    def _take_line(self, line: bytes) -> None:
-        try:
-            content = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        match content:
-            case {"error": str(text)}:
-                self._say(f"refused: {text}")
-            case {"state": dict(state)}:
-                for address, value in messages_of(state, self._state).items():
-                    self._send_out(address, value)
-                self._state = state
+    def _take_states(self) -> None:
+        for state in self._control.receive():
+            for address, value in messages_of(state, self._state).items():
+                self._send_out(address, value)
+            self._state = state
 
     def _send_out(self, address: str, value: float) -> None:
         from pythonosc.osc_message_builder import build_msg
@@ -231,12 +179,6 @@ class OscBridge(Closeable):
         if self._target is not None:
             with suppress(OSError):
                 self._udp.sendto(build_msg(address, [value]).dgram, self._target)
-
-    def _say(self, line: str) -> None:
-        # Once in a row: a flood of messages makes no flood of lines.
-        if line != self._reported:
-            self._reported = line
-            self._report(one_line(line))
 
 
 def _parsed(datagram: bytes) -> Iterator[tuple[str, list[Any]]]:

@@ -182,7 +182,7 @@ def status_of(state: InstrumentState, *, origin: str) -> StateFields:
         "gain_db": round(state.gain_db, 1),
         "evening": {
             name: round(value, 1) if type(value) is float else value
-            for name, value in asdict(state.evening).items()
+            for name, value in vars(state.evening).items()
         },
         "level_db": _rounded(state.level_db),
         "n_flips": state.n_flips,

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from device.model.bundled import BUNDLED_MODEL
 from device.model.contract import ModelCard
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.network import Network
 from device.synthesis.kernel.griffin_lim import CompiledGriffinLim
 from device.synthesis.kernel.library import PATH, InversionState, TapeState
 from device.synthesis.kernel.tape import CompiledTape

@@ -117,7 +117,8 @@ def card(
 ) -> None:
     """Write the model card of MODEL from what the file says, as the Hugging Face hub reads it.
 
-    MODEL is a file, `bundled`, or the first digits of a hash on the shelf. Nothing of it is run.
+    MODEL is a file, `bundled`, `bundled:NAME`, or the first digits of a hash on the shelf.
+    Nothing of it is run.
     """
     from device.system.outputs import written
     from export.shelf.card import card_of
@@ -155,8 +156,8 @@ def gallery(
 ) -> None:
     """Write one HTML page that plays several models, with their licences, credits and switches.
 
-    MODEL is a file, `bundled`, or the first digits of a hash on the shelf; none: all of the shelf.
-    Each is validated first.
+    MODEL is a file, `bundled`, `bundled:NAME`, or the first digits of a hash on the shelf; none:
+    all of the shelf. Each is validated first.
     """
     from export.shelf.gallery import build, exhibit
     from export.shelf.licences import Use
@@ -188,10 +189,10 @@ def _open(directory: Path | None) -> "Shelf":
 
 def _path(name: str, directory: Path | None) -> Path:
     """The file of a model, wherever it is."""
-    from device.model.network import BUNDLED_MODEL
+    from device.model.bundled import bundled_model
 
-    if name == "bundled":
-        return BUNDLED_MODEL
+    if bundled := bundled_model(name):
+        return bundled
     if Path(name).suffix or "/" in name:
         return Path(name)
     shelf = _open(directory)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device.files import sha256_of
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.bundled import BUNDLED_MODELS
+from device.model.network import Network
 from device.updates.validation import validate
 from export.shelf.card import music_of
 from export.shelf.licences import Terms, Use, terms_of
@@ -50,7 +51,7 @@ def exhibit(path: Path, seconds: float, use: Use, stated: str | None = None) -> 
         The refusal of the validation.
     LicenceRefused
     """
-    if path != BUNDLED_MODEL:
+    if path not in BUNDLED_MODELS.values():
         validate(path).check_accepted(str(path))
     network = Network.open(path)
     card = network.card

@@ -54,6 +54,11 @@ class AudioCapture(Closeable):
             self._thread.start()
             self._stack = stack.pop_all()
 
+    def chunks(self) -> list[tuple[float, NDArray[np.float32]]]:
+        """The moments at which samples arrived, and those samples."""
+        with self._lock:
+            return list(self._chunks)
+
     def since(self, moment: float) -> NDArray[np.float32]:
         """What was recorded since a moment of `time.monotonic`, mono."""
         with self._lock:

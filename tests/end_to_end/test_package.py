@@ -125,7 +125,7 @@ def test_the_wheel_has_kernel_model_licences_and_types_and_no_tests(wheel, metad
     assert "device/synthesis/kernel/kernel.native.so" in names
     assert all(any(name.endswith(licence) for name in names) for licence in LICENCES)
     assert metadata["License-Expression"] == "MIT AND CC0-1.0"
-    extras = {"training", "export", "soundfont", "panel", "cluster", "find", "osc"}
+    extras = {"training", "export", "soundfont", "panel", "cluster", "find", "osc", "link"}
     assert set(metadata.get_all("Provides-Extra")) == extras
 
 

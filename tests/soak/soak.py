@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from device.audio.speaker import SilentSpeaker
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.bundled import BUNDLED_MODEL
+from device.model.network import Network
 from device.playback.instrument import Instrument
 from device.playback.statistics import resident_mb
 from device.switches.gpio import GpioSwitches

@@ -28,7 +28,7 @@ class EvaluationOptions:
     Attributes
     ----------
     model : Path
-        The model file, or `bundled`.
+        The model file, `bundled`, or `bundled:NAME`.
     out : Path
         The HTML page.
     against : Path or None
@@ -166,7 +166,7 @@ class EvaluationOptions:
 )
 def audition(**arguments: Any) -> None:
     """Render every state of MODEL, measure the renders and report them on one page."""
-    from device.model.network import BUNDLED_MODEL
+    from device.model.bundled import bundled_model
     from training.evaluation.embed_scores import embed_scores
     from training.evaluation.evaluate import evaluate
     from training.evaluation.release_gate import check, thresholds
@@ -174,8 +174,8 @@ def audition(**arguments: Any) -> None:
     from training.reporting.progress import shown_progress
 
     options = EvaluationOptions(**arguments)
-    if options.model == Path("bundled"):
-        options = replace(options, model=BUNDLED_MODEL)
+    if bundled := bundled_model(str(options.model)):
+        options = replace(options, model=bundled)
     _check_files(options)
     plan, own_names = _plan(options), _own_names(options)
     with shown_progress("sounds") as show:

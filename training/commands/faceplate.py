@@ -112,15 +112,15 @@ def faceplate(
 ) -> None:
     """Draw the box's front panel from the labels of MODEL, to print, drill and cut.
 
-    MODEL is a file, or `bundled`. Nothing of it is run.
+    MODEL is a file, `bundled`, or `bundled:NAME`. Nothing of it is run.
     """
-    from device.model.network import BUNDLED_MODEL
+    from device.model.bundled import bundled_model
     from training.drawings import box as box_parts
     from training.drawings.card_code import read_plate_text
     from training.drawings.faceplate import DoesNotFit, Sizes, build, panel_size
 
     _check_outputs(model, out, box)
-    text = read_plate_text(BUNDLED_MODEL if model == Path("bundled") else model, title)
+    text = read_plate_text(bundled_model(str(model)) or model, title)
     try:
         drawing = build(text, Sizes(**sizes))
         parts = box_parts.build(*panel_size(drawing), depth, thickness) if box else None

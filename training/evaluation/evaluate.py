@@ -13,6 +13,8 @@ from device.files import sha256_of
 from device.model.contract import ModelCard
 from device.model.network import Network
 from device.switches.state_sampling import sample_with_flips
+from training.corpus.parallel import run_in_workers
+from training.evaluation.factors import factors_of
 from training.evaluation.flip_agreement import (
     Agreement,
     agreement_of_distant_states,
@@ -23,6 +25,7 @@ from training.evaluation.renders import Render, RenderJob, render_all
 from training.evaluation.song import Song, measure_song
 from training.evaluation.state_similarity import StateSimilarity, compare_states
 from training.evaluation.switch_effects import Sweep, Switch, measure_switches
+from training.evaluation.time_to_sound import FlipJob, TimeToSound, measure_flips
 from training.metrics.comparison import Comparison, by_group, compare
 from training.metrics.pitch_collections import PitchComparison, compare_pitches
 
@@ -72,6 +75,8 @@ class Evaluation:
         (seed, bits) → render.
     song : Song
         One of the states, left alone.
+    times : tuple of TimeToSound
+        How soon flips of each switch sound.
     reference : Reference or None
     sha256_written : str or None
         Of the model file after names and scores were embedded in it.
@@ -84,6 +89,7 @@ class Evaluation:
     sweep: Sweep
     renders: dict[tuple[int, tuple[bool, ...]], Render]
     song: Song
+    times: tuple[TimeToSound, ...]
     reference: Reference | None
     sha256_written: str | None = None
 
@@ -92,10 +98,24 @@ class Evaluation:
         """Effects of every switch."""
         return measure_switches(self.sweep, self.labels)
 
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """What each switch stands for, if it was learnt from versions; else empty."""
+        return factors_of(self.card)
+
     @cached_property
     def agreements(self) -> list[Agreement]:
         """What a flip of each switch leaves as it is, in the variation that the page plays."""
         return agreement_of_flips(self._of_first_seed, len(self.labels))
+
+    @property
+    def mean_agreement(self) -> Agreement:
+        """The mean over all switches; NaN if one of them has none."""
+        agreements = self.agreements
+        return Agreement(
+            float(np.mean([each.harmony for each in agreements])),
+            float(np.mean([each.rhythm for each in agreements])),
+        )
 
     @cached_property
     def distant_agreement(self) -> Agreement:
@@ -217,7 +237,9 @@ def evaluate(plan: Plan, *, on_progress: Progress) -> Evaluation:
         RenderJob(plan.model, bits, seed, is_shown=False)
         for bits, seed in independent_seeds.items()
     ]
-    n_total = len(jobs) + plan.n_passes + (len(plan.music.loops) if plan.music else 0)
+    flips = [FlipJob(plan.model, switch, plan.seeds[0]) for switch in range(card.n_switches)]
+    n_loops = len(plan.music.loops) if plan.music else 0
+    n_total = len(jobs) + plan.n_passes + len(flips) + n_loops
     numbers = count(1)
     on_progress(0, n_total)
 
@@ -230,6 +252,10 @@ def evaluate(plan: Plan, *, on_progress: Progress) -> Evaluation:
     song = measure_song(
         *(plan.model, middle, plan.seeds[0], plan.n_passes), n_workers=plan.n_workers, on_done=done
     )
+    times = dict[int, TimeToSound]()
+    for switch, time in run_in_workers(measure_flips, flips, plan.n_workers):
+        times[switch] = time
+        done()
     figures = [[renders[seed, bits].figures for bits in states] for seed in plan.seeds]
     independent = [renders[seed, bits].figures for bits, seed in independent_seeds.items()]
     return Evaluation(
@@ -240,5 +266,6 @@ def evaluate(plan: Plan, *, on_progress: Progress) -> Evaluation:
         Sweep(tuple(states), np.array(figures), np.array(independent)),
         renders,
         song,
+        tuple(times[switch] for switch in sorted(times)),
         reference,
     )

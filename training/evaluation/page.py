@@ -15,13 +15,14 @@ from training.evaluation.evaluate import Evaluation
 from training.evaluation.flip_agreement import Agreement
 from training.evaluation.release_gate import (
     LEAST_COHERENCE,
-    LEAST_RECOGNISED,
     Threshold,
+    least_recognised,
     thresholds,
 )
 from training.evaluation.renders import WRAP_SECONDS, Render, loop_seconds
 from training.evaluation.summary import find
 from training.evaluation.switch_effects import Switch
+from training.evaluation.time_to_sound import TimeToSound
 from training.metrics.audio_metrics import GROUPS
 from training.metrics.comparison import Comparison
 from training.metrics.spectra import SAMPLE_RATE
@@ -38,6 +39,22 @@ _SWITCH_COLUMNS = [
     Column("recognised", "%"),
     Column("harmony", "stays"),
     Column("rhythm", "stays"),
+]
+_TIME_COLUMNS = [
+    Column("switch", is_number=False),
+    Column("its sound is of", is_number=False),
+    Column("gone", "ms"),
+    Column("95 of 100", "within ms"),
+    Column("flips"),
+    Column("starts", "ms"),
+    Column("95 of 100", "within ms"),
+    Column("flips"),
+    Column("from a beat", "ms"),
+    Column("95 of 100", "within ms"),
+    Column("flips"),
+    Column("from a bar", "ms"),
+    Column("95 of 100", "within ms"),
+    Column("flips"),
 ]
 _GATE_COLUMNS = [
     Column("condition", is_number=False),
@@ -91,9 +108,13 @@ def build(evaluation: Evaluation) -> str:
         switch_columns=_SWITCH_COLUMNS,
         switches=[
             [
-                _switch_row(*each)
+                _switch_row(*each, least_recognised(evaluation))
                 for each in zip(evaluation.switches, evaluation.agreements, strict=True)
             ]
+        ],
+        time_columns=_TIME_COLUMNS,
+        times=[
+            [_time_row(*each) for each in zip(evaluation.labels, evaluation.times, strict=True)]
         ],
         distant=evaluation.distant_agreement,
         figure_columns=_FIGURE_COLUMNS,
@@ -170,10 +191,12 @@ def _gate_row(threshold: Threshold) -> tuple[str, list[str]]:
     return kind, [*map(typeset, cells), threshold.status]
 
 
-def _switch_row(switch: Switch, agreement: Agreement) -> tuple[str, list[str]]:
+def _switch_row(
+    switch: Switch, agreement: Agreement, least_recognised: float
+) -> tuple[str, list[str]]:
     named = named_effects(switch)
     effects = ", ".join(f"{word(effect)} ({effect.change:+.1f} sd)" for effect in named)
-    good = switch.coherence >= LEAST_COHERENCE and switch.recognised >= LEAST_RECOGNISED
+    good = switch.coherence >= LEAST_COHERENCE and switch.recognised >= least_recognised
     return "first" if good else "second", [
         f"{switch.number + 1} {switch.label}",
         typeset(effects),
@@ -185,6 +208,14 @@ def _switch_row(switch: Switch, agreement: Agreement) -> tuple[str, list[str]]:
         f"{agreement.harmony:.2f}",
         f"{agreement.rhythm:.2f}",
     ]
+
+
+def _time_row(label: str, time: TimeToSound) -> tuple[str, list[str]]:
+    cells = [label, "on" if time.is_of_on else "off"]
+    for each in (time.gone, time.starts, time.beat, time.bar):
+        cells += ["–" if ms is None else f"{ms:.0f}" for ms in (each.p50, each.p95)]
+        cells.append(str(each.n))
+    return "", cells
 
 
 def _figure_groups(evaluation: Evaluation) -> list[list[tuple[str, list[str]]]]:

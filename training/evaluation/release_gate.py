@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from math import isnan
 
 from device.errors import SwitchboardError
 from training.evaluation.evaluate import Evaluation
@@ -18,6 +19,14 @@ SHIFTS = ("quef_hi", "mod_4_12", "melgrad_t")
 MOST_SHIFT = 0.8
 LEAST_COHERENCE, COHERENT_SHARE = 0.6, 0.75
 LEAST_RECOGNISED = 0.95
+# Of switches that were learnt from versions, each of which changes one factor alone. The least
+# change is relative to what renders of one state differ by.
+LEAST_RECOGNISED_FACTOR, LEAST_FACTOR_COHERENCE, LEAST_FACTOR_CHANGE = 0.99, 0.7, 1.5
+LEAST_HARMONY = {"drums": 0.93, "bass": 0.88, "melody": 0.88, "pad": 0.88}
+# Drums are most of the rhythm, and a busy version has another one.
+LEAST_RHYTHM, RHYTHM_FACTORS = 0.9, ("drums", "busy")
+# Mean agreement of harmony that other switches should reach; no condition.
+HARMONY_GOAL = 0.88
 MOST_LU = 3.0
 LOUDEST_PEAK_DB = -1.0
 
@@ -81,7 +90,12 @@ class Threshold:
 
 def thresholds(evaluation: Evaluation) -> list[Threshold]:
     """Every condition with its measured value."""
-    makers: list[Callable[[Evaluation], Iterator[Threshold]]] = [_likeness, _defects, _switches]
+    makers: list[Callable[[Evaluation], Iterator[Threshold]]] = [
+        _likeness,
+        _defects,
+        _switches,
+        _factors,
+    ]
     return [threshold for make in makers for threshold in make(evaluation)]
 
 
@@ -139,11 +153,12 @@ def _switches(evaluation: Evaluation) -> Iterator[Threshold]:
     n_expected = -int(-COHERENT_SHARE * len(switches) // 1)
     yield at_least(f"switches of coherence {LEAST_COHERENCE:g} or more", n_coherent, n_expected)
     least = 100 * min(switch.recognised for switch in switches)
-    yield at_least("recognition of the least clear switch", least, 100 * LEAST_RECOGNISED, "%")
-    moves = min(switch.moves for switch in switches)
-    yield at_least(
-        "movement of the weakest switch", moves, similarity.indistinguishable_distance, "sd"
-    )
+    limit = 100 * least_recognised(evaluation)
+    yield at_least("recognition of the least clear switch", least, limit, "%")
+    moves, limit = min(each.moves for each in switches), similarity.indistinguishable_distance
+    if evaluation.factors:
+        limit = LEAST_FACTOR_CHANGE * similarity.between_renders
+    yield at_least("movement of the weakest switch", moves, limit, "sd")
     yield at_least(
         "distance of the two nearest states",
         similarity.least_distance,
@@ -152,7 +167,31 @@ def _switches(evaluation: Evaluation) -> Iterator[Threshold]:
     )
 
 
+def least_recognised(evaluation: Evaluation) -> float:
+    """In what share of the renders each switch must be recognised."""
+    return LEAST_RECOGNISED_FACTOR if evaluation.factors else LEAST_RECOGNISED
+
+
+def _factors(evaluation: Evaluation) -> Iterator[Threshold]:
+    """What a flip of one factor must leave as it is; nothing for other switches."""
+
+    def at_least(name: str, value: float, limit: float) -> Threshold:
+        found = None if isnan(value) else value
+        return Threshold("switches", name, found, limit, "", is_least=True)
+
+    if evaluation.factors:
+        least = min(switch.coherence_of_takes for switch in evaluation.switches)
+        yield at_least("coherence of one render, least", least, LEAST_FACTOR_COHERENCE)
+    for factor, agreement in zip(evaluation.factors, evaluation.agreements, strict=False):
+        if factor in LEAST_HARMONY:
+            name = f"harmony before and after a flip of {factor}"
+            yield at_least(name, agreement.harmony, LEAST_HARMONY[factor])
+        if factor not in RHYTHM_FACTORS:
+            name = f"rhythm before and after a flip of {factor}"
+            yield at_least(name, agreement.rhythm, LEAST_RHYTHM)
+
+
 def _number(value: float, unit: str) -> str:
     if not unit:
-        return f"{value:g}"
+        return f"{value:.4g}"
     return f"{value:.1f} %" if unit == "%" else f"{value:.2f} {unit}"

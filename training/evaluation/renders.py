@@ -57,8 +57,6 @@ class Render:
 
     Attributes
     ----------
-    first_pass : int
-        How many passes of the loop come before it.
     figures : (n_figures,)
         In the order of `training.metrics.audio_metrics.METRIC_NAMES`.
     pitches : (n_half_seconds, n_pitches)
@@ -67,16 +65,18 @@ class Render:
         Strength of onsets in steps of 52 ms.
     is_finite : bool
         Whether all of its samples are numbers.
+    first_pass : int
+        How many passes of the loop come before it.
     """
 
     bits: Bits
     seed: int
-    first_pass: int
     figures: NDArray[np.float64]
     pitches: NDArray[np.float32]
     onsets: NDArray[np.float32]
     is_finite: bool
     clip: Clip | None
+    first_pass: int = 0
 
     @property
     def lufs(self) -> float:
@@ -117,7 +117,7 @@ def render_all(
 
 def render_state(job: RenderJob) -> Render:
     """Render one state as the device does, without tape, and measure it."""
-    network = _network(job.model)
+    network = network_of(job.model)
     sample_rate = network.card.sample_rate
     n_samples = round(loop_seconds(network.card) * sample_rate)
     n_fade = round(FADE_SECONDS * sample_rate)
@@ -128,17 +128,18 @@ def render_state(job: RenderJob) -> Render:
     return Render(
         job.bits,
         job.seed,
-        job.first_pass,
         measured.figures,
         measured.pitches,
         measured.onsets,
         is_finite,
         clip,
+        job.first_pass,
     )
 
 
 @lru_cache(maxsize=1)
-def _network(path: Path) -> Network:
+def network_of(path: Path) -> Network:
+    """The network of a model file, opened once in a process for many jobs."""
     return Network.open(path)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from device.switches.bits import format_bits
 from training.evaluation.effect_names import sentence
 from training.evaluation.evaluate import Evaluation
-from training.evaluation.release_gate import thresholds
+from training.evaluation.release_gate import HARMONY_GOAL, thresholds
 from training.evaluation.renders import loop_seconds
 from training.evaluation.song import Song
 from training.metrics.audio_metrics import METRIC_NAMES
@@ -73,9 +73,18 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "figures": [asdict(each) for each in evaluation.comparisons],
         "inversion_figures": [asdict(each) for each in evaluation.inversion_comparisons],
         "switches": [
-            {"legend": sentence(switch), **asdict(switch), "agreement": asdict(agreement)}
-            for switch, agreement in zip(evaluation.switches, evaluation.agreements, strict=True)
+            {
+                "legend": sentence(switch),
+                **asdict(switch),
+                "agreement": asdict(agreement),
+                "time_to_sound": asdict(time),
+            }
+            for switch, agreement, time in zip(
+                evaluation.switches, evaluation.agreements, evaluation.times, strict=True
+            )
         ],
+        "mean_agreement": asdict(evaluation.mean_agreement),
+        "harmony_goal": HARMONY_GOAL,
         "distant_agreement": asdict(evaluation.distant_agreement),
         "between_takes_sd": similarity.between_renders,
         "twins": [

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from training.evaluation.evaluate import Evaluation
-from training.evaluation.release_gate import LEAST_COHERENCE, thresholds
+from training.evaluation.release_gate import HARMONY_GOAL, LEAST_COHERENCE, thresholds
 from training.reporting.text import Finding, listing, typeset_findings
 
 
@@ -20,6 +20,7 @@ def find(evaluation: Evaluation) -> list[Finding]:
         _apart,
         _stays,
         _returns,
+        _soon,
         _level,
     ]
     return typeset_findings(make(evaluation) for make in makers)
@@ -111,18 +112,36 @@ def _apart(evaluation: Evaluation) -> Finding:
 def _stays(evaluation: Evaluation) -> Finding | None:
     harmony = [each.harmony for each in evaluation.agreements]
     rhythm = [each.rhythm for each in evaluation.agreements]
-    distant = evaluation.distant_agreement
+    distant, mean = evaluation.distant_agreement, evaluation.mean_agreement
     # A sample of states need not hold a pair for every switch.
-    if np.isnan([*harmony, *rhythm, distant.harmony]).any():
+    if np.isnan([mean.harmony, mean.rhythm, distant.harmony]).any():
         return None
+    # Where each switch stands for a factor, conditions of the gate say it of each.
+    goal = "" if evaluation.factors else f"{HARMONY_GOAL:g} or more is the goal. "
     least, most = int(np.argmin(harmony)), int(np.argmin(rhythm))
     return Finding(
-        f"{np.mean(harmony):.2f}",
+        f"{mean.harmony:.2f}",
         "is the mean agreement of harmony before and after one flip",
         f"Least for switch {least + 1}, {evaluation.labels[least]} ({harmony[least]:.2f}); between "
-        f"states that differ in half of the switches or more {distant.harmony:.2f}. Of rhythm: "
-        f"{np.mean(rhythm):.2f}, least for switch {most + 1}, {evaluation.labels[most]} "
-        f"({rhythm[most]:.2f}).",
+        f"states that differ in half of the switches or more {distant.harmony:.2f}. "
+        f"{goal}Of rhythm: {mean.rhythm:.2f}, least for switch "
+        f"{most + 1}, {evaluation.labels[most]} ({rhythm[most]:.2f}).",
+    )
+
+
+def _soon(evaluation: Evaluation) -> Finding | None:
+    gone = [time.gone.p50 for time in evaluation.times if time.gone.p50 is not None]
+    starts = [time.starts.p50 for time in evaluation.times if time.starts.p50 is not None]
+    latest = [time.gone.p95 for time in evaluation.times if time.gone.p95 is not None]
+    if not gone or not starts:
+        return None
+    return Finding(
+        f"{np.median(gone):.0f} ms",
+        "after a flip the sound that it takes away is gone",
+        f"Median over the switches of the time until it is 20 dB below what it contributed; 95 of "
+        f"100 flips within {max(latest):.0f} ms, for the slowest switch. A sound that a flip adds "
+        f"has half of its power after {np.median(starts):.0f} ms. The queue of a sound card comes "
+        "on top.",
     )
 
 

@@ -36,6 +36,9 @@ class Evening:
         Fades all sound to a level, 0 to 1, within so many seconds.
     is_silent : callable
         Whether a fade to 0 is over.
+    place : callable
+        Returns the beat of the next frame, and the number of switches of the model that is heard;
+        called while it wanders.
     control : Control
         Its commands `Sleep`, `Wake`, `SetQuiet` and `Wander` are taken from now on.
     """
@@ -44,11 +47,13 @@ class Evening:
         self,
         fade: Callable[[float, float], None],
         is_silent: Callable[[], bool],
+        place: Callable[[], tuple[float, int]],
         control: "Control",
     ) -> None:
         self._settings = EveningSettings()
         self._fade = fade
         self._is_silent = is_silent
+        self._place = place
         self._wanderer = Wanderer(control.remote, control.performance.seed)
         self._gesture = SleepGesture()
         self._now = 0.0
@@ -88,17 +93,13 @@ class Evening:
             is_wandering=self._wanderer.is_wandering,
         )
 
-    def update(self, seconds: float, beat: float, n_switches: int) -> None:
+    def update(self, seconds: float) -> None:
         """Take account of the time, before the switches are read.
 
         Parameters
         ----------
         seconds : float
             Sound written to the speaker.
-        beat : float
-            Of the next frame.
-        n_switches : int
-            Of the model that is heard.
         """
         self._now = seconds
         if self._dips_until is not None and seconds >= self._dips_until:
@@ -111,6 +112,7 @@ class Evening:
             if minutes is not None and seconds >= self._asleep_at + 60 * minutes:
                 self.wake()
         elif self._must_wander or self._is_idle:
+            beat, n_switches = self._place()
             self._wanderer.update(beat, self._settings.wander_bars, n_switches)
 
     def sleep(self, minutes: float) -> None:

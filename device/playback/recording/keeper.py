@@ -83,7 +83,7 @@ class Keeper(Closeable):
             self._report("what was to be kept before is still being written; try again after that")
             return
         self._is_busy = True
-        end = self._ring.n_written
+        end = self._ring.settle()
         self._moments.put(_Moment(state, self._card(), self._ring.first_of(end), end, time.time()))
 
     def close(self) -> None:

@@ -89,7 +89,8 @@ class Recorder:
 
     def count_block(self, n_samples: int) -> None:
         """A block was made."""
-        self._here()
+        if self._n_resting:
+            self._here()
         self._n_blocks += 1
         self._n_samples += n_samples
 

@@ -9,6 +9,8 @@ from device.audio.wav_file import to_pcm
 MARGIN_SECONDS = 15.0
 # Of the margin, what the loop may be writing at the moment.
 _UNSETTLED_SECONDS = 1.0
+# Converted together: converting some blocks takes hardly less time than so many.
+_SETTLE_SECONDS = 0.5
 
 
 class Overwritten(Exception):
@@ -30,7 +32,7 @@ class SampleRing:
     Attributes
     ----------
     n_written : int
-        Samples since the start.
+        Samples since the start that can be read; `settle` adds those of the last half second.
     """
 
     def __init__(self, sample_rate: int, seconds: float) -> None:
@@ -38,16 +40,30 @@ class SampleRing:
         self.n_written = 0
         self._n_readable = round(seconds * sample_rate)
         self._n_unsettled = round(_UNSETTLED_SECONDS * sample_rate)
+        self._pending: list[NDArray[np.float32]] = []
+        self._n_pending = 0
+        self._most_pending = round(_SETTLE_SECONDS * sample_rate)
         self._pcm = np.zeros(self._n_readable + round(MARGIN_SECONDS * sample_rate), "<i2")
 
     def write(self, samples: NDArray[np.float32]) -> None:
-        """Add (n,) samples, as a WAV file would hold them."""
-        pcm, size = to_pcm(samples), len(self._pcm)
+        """Add (n,) samples, which must not change afterwards."""
+        self._pending.append(samples)
+        self._n_pending += len(samples)
+        if self._n_pending >= self._most_pending:
+            self.settle()
+
+    def settle(self) -> int:
+        """Hold all samples as a WAV file would → `n_written`; for the thread that writes."""
+        if not self._pending:
+            return self.n_written
+        pcm, size = to_pcm(np.concatenate(self._pending)), len(self._pcm)
+        self._pending, self._n_pending = [], 0
         at = self.n_written % size
         n_before_end = min(size - at, len(pcm))
         self._pcm[at : at + n_before_end] = pcm[:n_before_end]
         self._pcm[: len(pcm) - n_before_end] = pcm[n_before_end:]
         self.n_written += len(pcm)
+        return self.n_written
 
     def first_of(self, end: int) -> int:
         """The first sample that belongs to the last minutes before `end`."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from device.commands.flip_latency import RandomFlips, RecordingCard, _find_flips, measure_flips
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.bundled import BUNDLED_MODEL
+from device.model.network import Network
 from device.synthesis.performance import Performance
 
 RATE = 22_050

@@ -7,7 +7,7 @@ import pytest
 
 from device.cli import main
 from device.errors import ContractError
-from device.model.network import BUNDLED_MODEL
+from device.model.bundled import BUNDLED_MODEL
 from device.model.summary import read_card
 from device.store.store import ModelStore
 from tests.support import tiny_model as tiny

@@ -10,7 +10,8 @@ import pytest
 from onnx import ModelProto
 
 from device.errors import ContractError, GoldenMismatch, ModelNotFound, ModelUnreadable
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.bundled import BUNDLED_MODEL
+from device.model.network import Network
 from tests.support import tiny_model as tiny
 
 OFF, ON = np.zeros(3, np.float32), np.ones(3, np.float32)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.errors import SwitchboardError
+from device.model.bundled import BUNDLED_MODEL
 from device.model.contract import ModelCard, check_tensors
-from device.model.network import BUNDLED_MODEL
 from device.model.onnx_reader import read_onnx_file
 from tests.support import malicious_models
 

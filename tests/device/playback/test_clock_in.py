@@ -74,6 +74,11 @@ def test_any_order_of_messages_and_times_leads_to_tempos_in_bounds(events):
         assert 40.0 <= queue.take().bpm <= 200.0
 
 
+@pytest.mark.parametrize("at", [0.0, 1 / 3, 1e6])
+def test_pulses_that_come_all_at_once_say_nothing_of_the_tempo(at):
+    assert set(tempos([at] * 99)) <= {200.0}
+
+
 def test_a_second_port_is_ignored_while_the_first_one_sends():
     queue = CommandQueue()
     clock = ClockIn(Beats(), queue)

@@ -5,7 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from device.model.network import BUNDLED_MODEL
+from device.files import sha256_of
+from device.model.bundled import BUNDLED_MODEL, bundled_digest
 from device.model.summary import read_card
 from device.playback.instrument import PERIOD_SECONDS
 from device.switches.base import FixedSwitches
@@ -106,17 +107,36 @@ def test_no_thread_is_left_after_the_end(make_device, second):
     until(lambda: not helpers & {thread.name for thread in threading.enumerate()})
 
 
-def test_next_model_plays_the_models_of_the_store_and_the_bundled_one_in_turn(
-    make_device, store, first, second
+@pytest.fixture
+def third_bundled(tmp_path, monkeypatch):
+    """The digest of a model that comes with the package beside the one that plays by itself."""
+    path = tiny.build(tmp_path / "third.onnx", metadata={"title": "Third"})
+    bundled = {bundled_digest(): BUNDLED_MODEL, sha256_of(path): path}
+    monkeypatch.setattr("device.playback.model_loader.bundled_digests", lambda: bundled)
+    return sha256_of(path)
+
+
+def test_next_model_plays_the_bundled_models_and_those_of_the_store_in_turn(
+    make_device, store, first, second, third_bundled
 ):
     device = make_device()
     order = []
-    for _ in range(3):
+    for _ in range(4):
         device.loader.activate_next()
         device.settle()
         order.append(store.active().stem if store.active() else None)
-    assert set(order) == {None, first, second}
+    assert set(order) == {None, first, second, third_bundled}
     assert order[-1] == first
+
+
+def test_a_bundled_model_that_was_refused_is_passed_over(make_device, store, first, third_bundled):
+    store.add(tiny.build(store.directory.parent / "same.onnx", metadata={"title": "Third"}))
+    store.refuse(third_bundled, "it hums")
+    device = make_device()
+    for _ in range(2):
+        device.loader.activate_next()
+        device.settle()
+    assert store.active().stem == first
 
 
 def test_a_scene_activates_the_model_that_its_code_names(make_device, store, first, second):

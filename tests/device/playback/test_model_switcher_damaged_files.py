@@ -6,7 +6,8 @@ import os
 import pytest
 
 from device.files import open_regular
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.bundled import BUNDLED_MODEL
+from device.model.network import Network
 from device.model.summary import read_card
 from device.playback.model_selection import open_active_model
 from device.store.store import ModelStore

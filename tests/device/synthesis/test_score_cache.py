@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from device.model.network import BUNDLED_MODEL
+from device.model.bundled import BUNDLED_MODEL
 from device.model.summary import read_card
 from device.synthesis.score_cache import MOST_BYTES, ScoreCache
 from device.synthesis.variation import SongForm
@@ -93,8 +93,8 @@ def test_a_score_is_composed_once(make_scores, counting):
 
 def test_without_a_helper_only_requested_scores_are_composed(make_scores, counting):
     scores = make_scores(ahead=False)
-    for loop_index in range(4):
-        scores.get(OFF, loop_index)
+    for passage in range(4):
+        scores.get(OFF, passage)
     assert counting.composed == [OFF] * 4
 
 
@@ -114,9 +114,9 @@ def test_where_composing_is_slow_every_flip_and_the_next_pass_are_ready(make_sco
 @pytest.mark.usefixtures("fast_composing")
 def test_where_composing_is_fast_the_next_pass_alone_is_ready(make_scores, counting):
     scores = make_scores(ahead=True)
-    for loop_index in range(3):
-        scores.get(OFF, loop_index)
-        until(lambda index=loop_index: scores.has((OFF, index + 1)))
+    for passage in range(3):
+        scores.get(OFF, passage)
+        until(lambda index=passage: scores.has((OFF, index + 1)))
     assert counting.composed == [OFF] * 4
     assert scores.n_misses == 1
     scores.get((True, False, False), 2)
@@ -129,11 +129,11 @@ def test_where_composing_is_fast_the_next_pass_alone_is_ready(make_scores, count
 def test_without_a_flip_for_two_passes_the_flips_are_not_composed_any_more(make_scores, counting):
     scores = make_scores(ahead=True)
     n_composed = 1
-    for loop_index, n_ahead in enumerate((4, 4, 1, 1)):
-        scores.get(OFF, loop_index)
+    for passage, n_ahead in enumerate((4, 4, 1, 1)):
+        scores.get(OFF, passage)
         n_composed += n_ahead
         assert counting.wait_for(n_composed)
-        until(lambda index=loop_index: scores.has((OFF, index + 1)))
+        until(lambda index=passage: scores.has((OFF, index + 1)))
     assert len(counting.composed) == n_composed
     assert not any(scores.has((flip, 3)) for flip in flips_of(OFF))
 
@@ -141,9 +141,9 @@ def test_without_a_flip_for_two_passes_the_flips_are_not_composed_any_more(make_
 @pytest.mark.usefixtures("slow_composing")
 def test_the_first_flip_after_a_pause_has_its_neighbours_composed_again(make_scores):
     scores = make_scores(ahead=True)
-    for loop_index in range(4):
-        scores.get(OFF, loop_index)
-        until(lambda index=loop_index: scores.has((OFF, index + 1)))
+    for passage in range(4):
+        scores.get(OFF, passage)
+        until(lambda index=passage: scores.has((OFF, index + 1)))
     flipped = (True, False, False)
     scores.get(flipped, 3)
     for key in [*((flip, 3) for flip in flips_of(flipped)), (flipped, 4)]:
@@ -219,8 +219,8 @@ def test_a_change_of_several_switches_is_a_miss_with_the_right_score(
 
 def test_scores_do_not_depend_on_the_helper(make_scores, counting):
     on_demand, ahead = make_scores(ahead=False), make_scores(ahead=True)
-    for loop_index, bits in enumerate(product((False, True), repeat=3)):
-        assert np.array_equal(on_demand.get(bits, loop_index), ahead.get(bits, loop_index))
+    for passage, bits in enumerate(product((False, True), repeat=3)):
+        assert np.array_equal(on_demand.get(bits, passage), ahead.get(bits, passage))
 
 
 @pytest.mark.parametrize(
@@ -230,11 +230,11 @@ def test_scores_of_past_passes_are_evicted(make_scores, monkeypatch, ahead, slow
     monkeypatch.setattr("device.synthesis.score_cache.SLOW_SECONDS", slow_seconds)
     scores = make_scores(ahead=ahead)
     states = list(product((False, True), repeat=3))
-    for loop_index in range(50):
-        scores.get(states[loop_index % 8], loop_index)
+    for passage in range(50):
+        scores.get(states[passage % 8], passage)
     if ahead:
         until(lambda: (states[1], 50) in scores._scores and len(scores._scores) == n_kept)
-    assert {loop_index for _, loop_index in scores._scores} == ({49, 50} if ahead else {49})
+    assert {passage for _, passage in scores._scores} == ({49, 50} if ahead else {49})
     assert len(scores._scores) == n_kept
 
 
@@ -310,16 +310,16 @@ def test_the_scores_are_bounded_in_bytes_and_those_that_play_are_kept(mebibytes,
             if step % 3:
                 flip = int(rng.integers(10))
                 bits = (*bits[:flip], not bits[flip], *bits[flip + 1 :])
-            loop_index = step // 20
-            playing = scores.get(bits, loop_index)
+            passage = step // 20
+            playing = scores.get(bits, passage)
             if ahead:
-                scores._requests.put((bits, loop_index))
+                scores._requests.put((bits, passage))
                 if MOST_BYTES // n_bytes > 1:
-                    until(lambda key=(bits, loop_index + 1): scores.has(key))
+                    until(lambda key=(bits, passage + 1): scores.has(key))
             # One more is there for a moment, before the oldest goes.
             n_used = sum(score.nbytes for score in list(scores._scores.values()))
             assert n_used <= max(MOST_BYTES, n_bytes) + n_bytes * ahead
-            assert scores.get(bits, loop_index) is playing
+            assert scores.get(bits, passage) is playing
     n_used = sum(score.nbytes for score in scores._scores.values())
     assert n_used <= max(MOST_BYTES, n_bytes)
 

@@ -17,7 +17,8 @@ from device.audio.loudness import SILENCE_LUFS, integrated_lufs, true_peak_db
 from device.audio.measurement import measure
 from device.audio.resampler import Resampler
 from device.audio.speaker import SilentSpeaker
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.bundled import BUNDLED_MODEL
+from device.model.network import Network
 from device.playback.instrument import Instrument
 from device.playback.statistics import level_db
 from device.playback.transition import VoiceSwitcher

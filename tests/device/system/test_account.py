@@ -17,7 +17,7 @@ import pytest
 
 import device
 from device.cli import main
-from device.model.network import BUNDLED_MODEL
+from device.model.bundled import BUNDLED_MODEL
 from device.store.store import ModelStore
 from device.system import account
 from device.system.account import is_root_elsewhere, owner_of, switch_to_owner_of

@@ -2,6 +2,8 @@
 
 import os
 import resource
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -10,6 +12,7 @@ import pytest
 from device.system.realtime import (
     LOOP_PRIORITY,
     RealtimeGuard,
+    limit_free_memory,
     lock_memory,
     set_realtime_priority,
     trim_memory,
@@ -99,3 +102,30 @@ def test_free_memory_is_given_back_once_and_without_glibc_not_at_all(monkeypatch
     assert len(calls) == 1
     monkeypatch.setattr("device.system.realtime.ctypes.CDLL", lambda _name: object())
     trim_memory()
+    limit_free_memory()
+
+
+_TAKEOVERS = """
+import threading
+from device.model.bundled import BUNDLED_MODEL
+from device.model.network import Network
+from device.playback.statistics import resident_mb
+from device.system.realtime import limit_free_memory
+
+limit_free_memory()
+networks, figures = [Network.open(BUNDLED_MODEL)], []
+for _ in range(5):
+    opening = threading.Thread(target=lambda: networks.append(Network.open(BUNDLED_MODEL)))
+    opening.start()
+    opening.join()
+    del networks[0]
+    figures.append(resident_mb())
+print(figures[-1] - figures[0])
+"""
+
+
+def test_models_that_have_been_replaced_leave_no_memory_of_their_size_behind():
+    program = [sys.executable, "-c", _TAKEOVERS]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    # Each has 11 MB of tensors.
+    assert float(done.stdout) < 11

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from device.errors import InvalidAudio, ModelTooSlow
+from device.model.bundled import BUNDLED_MODEL
 from device.model.contract import WINDOWS
-from device.model.network import BUNDLED_MODEL, Network
+from device.model.network import Network
 from device.switches.state_sampling import sample_states
 from device.synthesis.windows import analysis_window
 from device.updates.runtime_checks import (

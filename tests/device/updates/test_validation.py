@@ -20,7 +20,7 @@ from device.errors import (
     ModelTooSlow,
     SwitchboardError,
 )
-from device.model.network import BUNDLED_MODEL
+from device.model.bundled import BUNDLED_MODEL
 from device.updates.validation import CHECKS, ValidationResult, validate
 from device.updates.validation_worker import ResourceLimits, answer
 from tests.support import malicious_models

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.files import sha256_of
-from device.model.network import BUNDLED_MODEL
+from device.model.bundled import BUNDLED_MODEL
 from device.model.summary import read_card
 from device.plain_text import one_line
 from device.playback.share_code import SharedPosition

@@ -2,7 +2,7 @@
 // set as text, never as markup.
 const $ = (id) => document.getElementById(id);
 const FLOOR_DB = -48;
-const FALL_DB = 2.5;
+const FALL_DB = 5;
 const RETRY_MS = 1500;
 let token = "";
 let card = {labels: []};

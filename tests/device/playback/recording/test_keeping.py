@@ -33,7 +33,7 @@ def test_the_ring_holds_the_last_samples_as_a_wav_file_would(n_samples):
     ring, samples = SampleRing(RATE, 10), noise(n_samples)
     for first in range(0, n_samples, 77):
         ring.write(samples[first : first + 77])
-    assert ring.n_written == n_samples
+    assert ring.settle() == ring.n_written == n_samples
     first = ring.first_of(n_samples)
     assert first == max(n_samples - 1000, 0)
     assert ring.read(first, n_samples).tobytes() == to_pcm(samples[first:]).tobytes()
@@ -45,6 +45,7 @@ def test_what_is_overwritten_meanwhile_is_not_read():
     ring.write(noise(round((MARGIN_SECONDS - 1) * RATE)))
     assert len(ring.read(0, 1000)) == 1000
     ring.write(noise(1))
+    ring.settle()
     with pytest.raises(Overwritten):
         ring.read(0, 1000)
 

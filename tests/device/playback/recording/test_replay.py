@@ -120,7 +120,7 @@ def test_any_performance_is_rendered_bit_for_bit(
         )  # fmt: skip
     samples = rendered(folder / "log.jsonl", networks)
     assert samples.tobytes() == played.tobytes()
-    assert ring.n_written == len(played)
+    assert ring.settle() == len(played)
     assert ring.read(0, len(played)).tobytes() == to_pcm(played).tobytes()
 
 

@@ -1,0 +1,17 @@
+"""The factors that switches stand for, where a model learnt them from versions of compositions."""
+
+from collections.abc import Mapping
+
+from device.model.contract import ModelCard
+
+
+def factors_of(card: ModelCard) -> tuple[str, ...]:
+    """The factor of each switch, as the settings of the training in its provenance say.
+
+    Empty for switches of any other kind.
+    """
+    training = card.provenance.get("training")
+    if not isinstance(training, Mapping) or training.get("switches") != "versions":
+        return ()
+    names = tuple(str(training.get("labels")).split(","))
+    return names if len(names) == card.n_switches else card.switch_labels
