@@ -14,7 +14,7 @@ from device.model.contract import ModelCard
 from device.model.network import Network
 from device.switches.state_sampling import sample_with_flips
 from training.corpus.parallel import run_in_workers
-from training.evaluation.factors import factors_of
+from training.evaluation.factors import LAYERS, factors_of
 from training.evaluation.flip_agreement import (
     Agreement,
     agreement_of_distant_states,
@@ -107,6 +107,12 @@ class Evaluation:
     def agreements(self) -> list[Agreement]:
         """What a flip of each switch leaves as it is, in the variation that the page plays."""
         return agreement_of_flips(self._of_first_seed, len(self.labels))
+
+    @cached_property
+    def agreements_in_a_mix(self) -> list[Agreement]:
+        """The same where all other layers play; empty unless switches stand for factors."""
+        layers = [i for i, factor in enumerate(self.factors) if factor in LAYERS]
+        return agreement_of_flips(self._of_first_seed, len(self.factors), on=layers)
 
     @property
     def mean_agreement(self) -> Agreement:

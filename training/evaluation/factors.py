@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from device.model.contract import ModelCard
 
+# Factors that are parts of the music; the others are how it is played.
+LAYERS = frozenset(("drums", "bass", "chords", "melody", "pad"))
+
 
 def factors_of(card: ModelCard) -> tuple[str, ...]:
     """The factor of each switch, as the settings of the training in its provenance say.

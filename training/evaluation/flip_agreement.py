@@ -1,6 +1,6 @@
 """What a flip leaves as it is: how well harmony and rhythm agree before and after it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -34,16 +34,20 @@ class Agreement:
     rhythm: float
 
 
-def agreement_of_flips(renders: Iterable[Render], n_switches: int) -> list[Agreement]:
+def agreement_of_flips(
+    renders: Iterable[Render], n_switches: int, *, on: Collection[int] = ()
+) -> list[Agreement]:
     """Agreement before and after a flip, for each switch.
 
     Parameters
     ----------
     renders
         Of one variation; states without a partner that differs in one switch are ignored.
+    on
+        Switches, counted from 0, that are on before and after a flip of any other.
     """
     by_state = {render.bits: render for render in renders}
-    return [_of_switch(by_state, number) for number in range(n_switches)]
+    return [_of_switch(by_state, number, on) for number in range(n_switches)]
 
 
 def agreement_of_distant_states(renders: Sequence[Render]) -> Agreement:
@@ -56,11 +60,13 @@ def agreement_of_distant_states(renders: Sequence[Render]) -> Agreement:
     return _mean(pairs)
 
 
-def _of_switch(by_state: Mapping[Bits, Render], number: int) -> Agreement:
+def _of_switch(by_state: Mapping[Bits, Render], number: int, on: Collection[int]) -> Agreement:
     pairs = [
         (render, by_state[flipped(bits, number)])
         for bits, render in by_state.items()
-        if not bits[number] and flipped(bits, number) in by_state
+        if not bits[number]
+        and all(bits[other] for other in on if other != number)
+        and flipped(bits, number) in by_state
     ]
     return _mean(pairs)
 

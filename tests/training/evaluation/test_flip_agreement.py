@@ -54,6 +54,13 @@ def test_a_switch_of_which_no_pair_was_rendered_has_no_agreement(renders):
     assert np.isnan(unknown.harmony)
 
 
+def test_pairs_are_those_in_which_other_switches_are_on(renders):
+    some = [each for each in renders if sum(each.bits) >= 2]
+    everywhere = agreement_of_flips(some, 3)
+    with_others = agreement_of_flips(renders, 3, on=(0, 1, 2))
+    assert with_others == everywhere
+
+
 def test_octaves_are_one_pitch_class():
     pitches = np.zeros((1, len(PITCHES)), np.float32)
     pitches[0, [3, 15, 27]] = 1

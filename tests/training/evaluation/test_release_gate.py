@@ -90,6 +90,11 @@ def test_factors_have_conditions_of_their_own_and_other_switches_have_none_of_th
         "harmony before and after a flip of pad",
         "rhythm before and after a flip of pad",
     }
+    assert before.keys() - after.keys() == {"distance of the two nearest states"}
+    loudness = "loudness, furthest from its median"
+    assert [
+        {each.name: each.limit for each in thresholds(of)}[loudness] for of in (evaluation, band)
+    ] == [3, 20]
     assert of_switches(learnt(evaluation, switches="labels", labels="a,b")) == before
     limits = {name: each.limit for name, each in after.items()}
     assert limits["harmony before and after a flip of drums"] == 0.93
@@ -111,6 +116,6 @@ def test_a_flip_that_changes_the_rest_misses_the_gate(band):
         ([Agreement(0.95, 0.3), Agreement(float("nan"), 0.95)], {f"harmony {rhythm}"}),
     ):
         changed = dataclasses.replace(band)
-        vars(changed)["agreements"] = agreements
+        vars(changed)["agreements_in_a_mix"] = agreements
         conditions = [each for name, each in of_switches(changed).items() if "flip" in name]
         assert {each.name for each in conditions if not each.is_met} == missed
