@@ -1,7 +1,5 @@
 """Doctor's findings on simulated machines: a folder of files and a table of command outputs."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from device.commands import checks
@@ -12,9 +10,9 @@ from device.switches.pinout import DEFAULT_PINS
 from device.switches.wiring import Wiring
 from device.system.host import Host, run_command
 from tests.support import tiny_model as tiny
+from tests.support.simulated_pi import SimulatedPi
 
 WIRING = Wiring(DEFAULT_PINS)
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
 ACTIVE = {
     "LoadState": "loaded",
     "ActiveState": "active",
@@ -25,37 +23,6 @@ ACTIVE = {
     "StatusText": "playing 'Rain'",
     "MainPID": "77",
 }
-
-
-class SimulatedPi:
-    """A machine whose files and command outputs the test sets."""
-
-    def __init__(self, root):
-        self.root = root
-        self.units = {}
-        self.outputs = {}
-        self.groups = {"switchboard": {"gpio", "audio"}}
-        self.now = NOW
-
-    def file(self, place, text=""):
-        path = self.root / place.lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-
-    def host(self):
-        return Host(
-            root=self.root,
-            run=self._run,
-            groups=lambda user: self.groups.get(user, set()),
-            now=lambda: self.now,
-        )
-
-    def _run(self, command):
-        if command[:2] == ("systemctl", "show"):
-            values = self.units.get(command[2], {})
-            names = command[3].removeprefix("--property=").split(",")
-            return "\n".join(f"{name}={values[name]}" for name in names if name in values)
-        return self.outputs.get(command)
 
 
 @pytest.fixture
