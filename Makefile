@@ -71,7 +71,7 @@ soak: $(VENV)/box
 UNSHARE := unshare --mount --pid --fork --kill-child --mount-proc
 ROOM = $(shell [ "$$(id -u)" = 0 ] && $(UNSHARE) true 2>/dev/null && echo "$(UNSHARE)")
 UNITS := tests/systemd/test_units.py
-CONTAINER := tests/appliance/test_container.py tests/appliance/test_panel.py
+CONTAINER := tests/appliance/test_container.py tests/appliance/test_panel.py tests/appliance/test_update.py
 GUEST := tests/appliance/test_virtual_machine.py
 ARM64 := tests/appliance/test_arm64.py
 

@@ -267,7 +267,7 @@ only_two_versions() {
 
 uninstall() {
     if systemd_runs && [ -z "$root" ]; then
-        run systemctl stop switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
+        run systemctl stop switchboard-trial switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
     fi
     say "removing $home, units, $journal, $avahi, $link"
     remove_panel
@@ -410,6 +410,9 @@ END
 owner() { grep "^$user:" "$root/etc/passwd" 2>/dev/null | cut -d : -f 3,4; }
 
 tidy() {
+    # A trial that was begun is decided now, whatever has ended this.
+    [ -n "$dry" ] || [ -z "$tried" ] || [ -z "$start" ] || [ ! -f "$root$home/trial" ] ||
+        systemctl start --no-block switchboard-trial 2>/dev/null || true
     [ -z "$unfinished" ] || run rm -rf "$unfinished"
     [ -z "$scratch" ] || rm -rf "$scratch"
 }

@@ -217,6 +217,28 @@ def test_the_state_of_the_service_is_reported_with_its_cause(
     assert bool(finding.remedy) == (verdict != GOOD)
 
 
+OUTCOME = '{"outcome": "%s", "version": "1.1-b", "before": "1.0-a", "reason": "it hums", "at": 1}'
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "found"),
+    [
+        (OUTCOME % "plays", GOOD, "1.1-b plays, updated from 1.0-a"),
+        (OUTCOME % "back", NOTE, "went back to 1.0-a from 1.1-b: it hums"),
+    ],
+)
+def test_the_last_update_and_one_on_trial_are_reported(pi, outcome, verdict, found):
+    assert checks.update(pi.host()) is None
+    pi.file("/opt/switchboard/last-update.json", outcome)
+    finding = checks.update(pi.host())
+    assert (finding.verdict, finding.found) == (verdict, found)
+    pi.file("/opt/switchboard/trial", "1.2-c 1.1-b 1\n")
+    assert checks.update(pi.host()).found == "1.2-c is on trial"
+    pi.file("/opt/switchboard/trial")
+    pi.file("/opt/switchboard/last-update.json", "{")
+    assert checks.update(pi.host()) is None
+
+
 def test_the_store_is_reported_with_its_refused_models_and_the_reasons(pi):
     assert checks.store(pi.host()) is None
     store = ModelStore(pi.root / "var/lib/switchboard/models", reserve_bytes=0)
