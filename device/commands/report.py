@@ -31,6 +31,7 @@ _QUOTED = (
     "disk",
     "storage",
     "log",
+    "update",
 )
 _STATUS = (
     "uptime_seconds",

@@ -29,7 +29,7 @@ from device.updates.software.signature import (
 )
 from device.updates.software.version_order import order_of
 
-# Unpacked twice, once as wheels and once as packages, which are larger (measured: 4.1 times).
+# Unpacked twice: as wheels, and as packages, which are larger (measured: 190 MiB of 55).
 _ROOM_FACTOR = 6
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 _CHUNK_BYTES = 2**20

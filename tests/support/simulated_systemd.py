@@ -53,7 +53,7 @@ sim_start() {
 systemctl() {
     step
     case "$*" in
-        "restart switchboard-trial" | boot) sim_trial ;;
+        "restart switchboard-trial" | "start --no-block switchboard-trial" | boot) sim_trial ;;
         "restart switchboard") sim_start ;;
         "stop switchboard-trial") ;;
         "stop "*) command rm -f "$SIM/playing" ;;
@@ -124,6 +124,11 @@ class SimulatedDevice:
         """What install.sh does once `new` is complete; whether it did so, None if it was cut."""
         script = f"id=new start={start}\nactivate\nonly_two_versions\n"
         return self._run(script, cut=cut, keep=keep)
+
+    def begin_and_end(self):
+        """What install.sh does where it is ended between the mark and the trial."""
+        words = "id=new tried=yes start=yes; trap tidy EXIT; begin_trial new old; exit 130"
+        return self._run(f"{words}\n")
 
     def cuts(self):
         """The states in which each step of the last run could have been cut, as devices."""

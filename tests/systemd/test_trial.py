@@ -122,6 +122,14 @@ def test_a_version_that_takes_the_device_down_is_not_tried_for_ever(make_device)
     assert outcome(device)["reason"] == "its trial was cut off 2 times"
 
 
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_a_trial_whose_installer_is_ended_is_decided_at_once(make_device, spoiled):
+    device = make_device(spoiled=spoiled)
+    assert device.begin_and_end() is False
+    assert device.playing == ("old" if spoiled else "new")
+    assert_whole(device)
+
+
 def test_the_version_before_stays_the_one_that_has_played(make_device):
     """Another version, installed before the first was tried, goes back behind both."""
     device = make_device(spoiled=True)
