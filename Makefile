@@ -5,8 +5,9 @@
 # make bench   what the instrument costs on this machine, and the inversion beside its peers
 # make soak SECONDS=7200   hours of playing with bursts on every pin
 # make test-appliance       the appliance in a container, and a Pi's programs on this machine (as root)
-# make test-appliance-full  the same, and an emulated machine whose power is cut (an hour)
+# make test-appliance-full  the same, updates of its software, and an emulated machine whose power is cut (1.5 hours)
 # make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
+# make update-bundle KEY=~/.ssh/id_ed25519   that wheelhouse as one signed file for `switchboard update`
 # make wheels  the package for both processors, with its compiled kernel, in dist/
 # make site    the documentation and the instrument in the browser, in build/site
 # make test-site  plays the instrument in a headless Chromium (Debian's chromium)
@@ -28,7 +29,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SOURCES := pyproject.toml constraints.txt $(wildcard device/synthesis/kernel/source/*)
 
-.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse site test-site sounds pictures lock clean
+.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse update-bundle site test-site sounds pictures lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
@@ -71,6 +72,7 @@ UNSHARE := unshare --mount --pid --fork --kill-child --mount-proc
 ROOM = $(shell [ "$$(id -u)" = 0 ] && $(UNSHARE) true 2>/dev/null && echo "$(UNSHARE)")
 UNITS := tests/systemd/test_units.py
 CONTAINER := tests/appliance/test_container.py tests/appliance/test_panel.py
+UPDATES := tests/appliance/test_update.py
 GUEST := tests/appliance/test_virtual_machine.py
 ARM64 := tests/appliance/test_arm64.py
 
@@ -78,7 +80,7 @@ test-appliance: $(VENV)/workshop
 	timeout --signal=KILL 40m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(ARM64)
 
 test-appliance-full: $(VENV)/workshop
-	timeout --signal=KILL 180m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(GUEST) $(ARM64)
+	timeout --signal=KILL 220m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(UPDATES) $(GUEST) $(ARM64)
 
 appliance-tools:
 	apt-get update -qq
@@ -96,6 +98,14 @@ wheelhouse: VERSION_THERE := $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.11)
 wheelhouse: PYTHON := python3
 wheelhouse: $(VENV)/bin/python
 	@PYTHON_WITH_PIP=$(BIN)/python sh systemd/wheelhouse.sh $(ARCH) $(VERSION_THERE) build/wheelhouse-$(VERSION_THERE)-$(ARCH)
+
+# What `switchboard update` installs; KEY is the private key that signs it.
+update-bundle: VERSION_THERE := $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.11)
+update-bundle: PYTHON := python3
+update-bundle: $(VENV)/box
+	@test -n "$(KEY)" || { echo "found no KEY, expected the private key that signs: make update-bundle KEY=~/.ssh/id_ed25519" >&2; exit 1; }
+	@PYTHON_WITH_PIP=$(BIN)/python sh systemd/wheelhouse.sh $(ARCH) $(VERSION_THERE) build/wheelhouse-$(VERSION_THERE)-$(ARCH)
+	@$(BIN)/switchboard bundle build/wheelhouse-$(VERSION_THERE)-$(ARCH) --key $(KEY)
 
 wheels: $(VENV)/bin/python
 	for arch in x86_64 aarch64; do \

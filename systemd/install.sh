@@ -26,28 +26,18 @@ Without a WHEEL it takes the one beside it in a wheelhouse, else the checkout it
 END
 }
 
-# Where things are, below $root
-user=switchboard
-home=/opt/switchboard
-state=/var/lib/switchboard
-settings=/etc/switchboard/switchboard.toml
-units=/etc/systemd/system
-journal=/etc/systemd/journald.conf.d/switchboard.conf
-udev=/etc/udev/rules.d/60-switchboard-gpio.rules
-link=/usr/local/bin/switchboard
-avahi=/etc/avahi/services/switchboard.service
-panel_state=/var/lib/switchboard-panel
-panel_wanted=$units/sockets.target.wants/switchboard-panel.socket
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source-path=SCRIPTDIR source=slots.sh
+. "$here/slots.sh"
 
-root='' wheelhouse='' source='' dry='' start=yes advertise='' panel='' uninstall='' purge='' unfinished='' scratch=''
+root='' tree='' tried='' wheelhouse='' source='' dry='' start=yes advertise='' panel='' uninstall='' purge='' unfinished='' scratch=''
 
 main() {
     options "$@"
     [ -n "$dry" ] || [ "$(id -u)" = 0 ] || [ -n "$root" ] || fail "found user $(id -un), expected root: use sudo"
     [ -z "$root" ] || [ -d "$root" ] || fail "$root: found no such folder, expected a root tree"
     trap tidy EXIT
-    trap 'exit 130' INT TERM
+    trap 'exit 130' INT TERM HUP
     if [ -n "$uninstall" ]; then uninstall; else install_; fi
 }
 
@@ -55,7 +45,7 @@ options() {
     while [ $# -gt 0 ]; do
         case $1 in
             --wheelhouse) wheelhouse=$(folder "${2-}") && shift ;;
-            --root) root=$(folder "${2-}") && shift && start='' ;;
+            --root) root=$(folder "${2-}") && shift && start='' tree=yes ;;
             --no-start) start='' ;;
             --advertise) advertise=yes ;;
             --no-advertise) advertise=no ;;
@@ -71,7 +61,7 @@ options() {
         shift
     done
     if [ -n "$purge" ] && [ -z "$uninstall" ]; then usage >&2 && exit 2; fi
-    [ "$root" != / ] || root=''
+    [ "$root" != / ] || root='' tree=''
     [ -n "$panel" ] || [ ! -e "$root$units/switchboard-panel.socket" ] || panel=yes
 }
 
@@ -208,69 +198,47 @@ configuration() {
 }
 
 activate() {
-    before=$(current)
+    before=$(confirmed) played=$(current)
     say "switching to $id${before:+ from $before}"
+    # One that is still on trial is not decided in between.
+    ! systemd_runs || [ -n "$tree" ] || run systemctl stop switchboard-trial 2>/dev/null || true
+    # A root tree is no device that could go back; and of the first version there is no way back.
+    case $before in '' | "$id") tried='' ;; *) [ -n "$tree" ] || tried=yes ;; esac
+    [ -z "$tried" ] || begin_trial "$id" "$before"
     switch_to "$id"
+    [ -n "$tried" ] || end_trial
     if [ -z "$start" ] || ! systemd_runs; then
         say "it plays from the next boot on"
-    elif [ "$before" = "$id" ] && systemctl --quiet is-active switchboard; then
+    elif [ -n "$tried" ]; then
+        try_now
+    elif [ "$played" = "$id" ] && systemctl --quiet is-active switchboard; then
         say "it plays already"
     else
-        restart || go_back
+        say "starting, until the first sound"
+        reload
+        first_sound || fail "it does not play: journalctl -u switchboard -n 30"
     fi
 }
 
-go_back() {
-    case $before in '' | "$id") fail "it does not play: journalctl -u switchboard -n 30" ;; esac
-    warn "version $id does not play; the last lines of its log:"
-    journalctl -u switchboard -n 15 --no-pager -o cat >&2 || true
-    switch_to "$before"
-    restart || fail "$before does not play either: journalctl -u switchboard -n 30"
-    rm -rf "$root$home/versions/$id"
-    fail "went back to $before, which plays"
+reload() {
+    run systemctl daemon-reload
+    run systemctl try-restart systemd-journald || true
 }
 
-# Units and link of one version; the link changes last and at once.
-switch_to() {
-    from=$root$home/versions/$1/systemd
-    [ -z "$dry" ] || from=$here
-    for unit in switchboard.service switchboard-fallback.service switchboard-retry.path; do
-        write "$units/$unit" <"$from/$unit"
+# By a service, which goes on where this process ends, at the next boot as well.
+try_now() {
+    say "trying it until the first sound"
+    since=$(date +%s)
+    reload
+    run systemctl reset-failed switchboard-trial 2>/dev/null || true
+    run systemctl restart switchboard-trial || true
+    [ -z "$dry" ] || return 0
+    until case $(systemctl show -p ActiveState --value switchboard-trial) in inactive | failed) ;; *) false ;; esac; do
+        sleep 0.2
     done
-    for unit in switchboard switchboard-fallback; do
-        write "$units/$unit.service.d/box.conf" <"$from/switchboard.service.d/box.conf"
-    done
-    advertise "$1"
-    if [ "$panel" = no ]; then remove_panel; elif [ -n "$panel" ]; then panel_units; fi
-    relink "versions/$1" "$home/current"
-    relink "$home/current/bin/switchboard" "$link"
-    run mkdir -p "$root$units/multi-user.target.wants"
-    relink "$units/switchboard.service" "$units/multi-user.target.wants/switchboard.service"
-    run sync
-}
-
-# Off unless it was asked for, in this call or an earlier one. Avahi reads the file at once.
-advertise() {
-    if [ "$advertise" = no ]; then
-        run rm -f "$root$avahi"
-    elif [ -n "$advertise" ] || [ -f "$root$avahi" ]; then
-        [ -f "$from/switchboard.avahi" ] || return 0
-        say "announced by Avahi: $avahi"
-        sed "s/VERSION/${1%-*}/" "$from/switchboard.avahi" | write "$avahi"
-    fi
-}
-
-# Of a version that has a panel: the one before may have none.
-panel_units() {
-    [ -f "$from/switchboard-panel.socket" ] || return 0
-    for unit in switchboard-panel.socket switchboard-panel.service; do
-        write "$units/$unit" <"$from/$unit"
-    done
-    for unit in switchboard switchboard-fallback; do
-        write "$units/$unit.service.d/panel.conf" <"$from/panel/control.conf"
-    done
-    run mkdir -p "$root${panel_wanted%/*}"
-    relink "$units/switchboard-panel.socket" "$panel_wanted"
+    journalctl --sync 2>/dev/null || true
+    journalctl -u switchboard-trial --since "@$since" --no-pager -o cat _TRANSPORT=stdout || true
+    [ "$(confirmed)" = "$id" ] || fail "version $id is not taken"
 }
 
 # The token and the link; then its port, at which nothing runs until a browser comes.
@@ -286,52 +254,27 @@ open_panel() {
     fi
 }
 
-# All of it, the token as well: no link opens it any more.
-remove_panel() {
-    [ -n "$root" ] || ! systemd_runs ||
-        run systemctl stop switchboard-panel.socket switchboard-panel.service 2>/dev/null || true
-    run rm -f "$root$units/switchboard-panel.socket" "$root$units/switchboard-panel.service" "$root$panel_wanted" \
-        "$root$units/switchboard.service.d/panel.conf" "$root$units/switchboard-fallback.service.d/panel.conf"
-    run rm -rf "$root$panel_state"
-}
-
-restart() {
-    say "starting, until the first sound"
-    run systemctl daemon-reload
-    run systemctl try-restart systemd-journald || true
-    run systemctl reset-failed switchboard switchboard-fallback 2>/dev/null || true
-    run systemctl restart switchboard || return 1
-    # Resetting one unit makes the other one fail, which has no consequence.
-    run systemctl reset-failed switchboard-retry.path 2>/dev/null || true
-    [ -z "$dry" ] || return 0
-    # A version that ends soon after the first sound does not play either.
-    sleep 3
-    [ "$(systemctl show -p NRestarts --value switchboard)" = 0 ] || return 1
-    systemctl --quiet is-active switchboard || return 1
-    say "$(systemctl show -p StatusText --value switchboard)"
-}
-
 # The one that plays and the one before it.
 only_two_versions() {
     case $before in '' | "$id") return 0 ;; esac
     for folder in "$root$home"/versions/*; do
         case ${folder##*/} in
             "$id" | "$before") ;;
-            *) say "removing the old $folder" && run rm -rf "$folder" ;;
+            *) say "removing the old $folder" && remove_version "${folder##*/}" ;;
         esac
     done
 }
 
 uninstall() {
     if systemd_runs && [ -z "$root" ]; then
-        run systemctl stop switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
+        run systemctl stop switchboard-trial switchboard switchboard-fallback switchboard-retry.path 2>/dev/null || true
     fi
     say "removing $home, units, $journal, $avahi, $link"
     remove_panel
-    for unit in switchboard.service switchboard-fallback.service switchboard-retry.path; do
-        run rm -rf "$root$units/$unit" "$root$units/$unit.d"
+    for unit in $unit_files; do
+        run rm -rf "$root$units/$unit" "$root$units/$unit.d" "$root$units/multi-user.target.wants/$unit"
     done
-    run rm -f "$root$units/multi-user.target.wants/switchboard.service" "$root$journal" "$root$udev" "$root$avahi" "$root$link"
+    run rm -f "$root$journal" "$root$udev" "$root$avahi" "$root$link"
     run rm -rf "$root$home"
     if [ -n "$purge" ]; then
         say "removing $settings, $state, user $user"
@@ -424,39 +367,12 @@ version_id() {
     echo "${name%%-*}-$hash"
 }
 
-current() { [ ! -L "$root$home/current" ] || basename "$(readlink "$root$home/current")"; }
-
-systemd_runs() { [ -d /run/systemd/system ]; }
-
 folder() {
     if [ -z "$1" ]; then usage >&2 && exit 2; fi
     (cd "$1" 2>/dev/null && pwd) || fail "$1: found no such folder"
 }
 
 # Tools
-
-run() {
-    if [ -n "$dry" ]; then echo "    $*"; else "$@"; fi
-}
-
-# Write standard input to a file below the root, whole or not at all.
-write() {
-    if [ -n "$dry" ]; then
-        echo "    write $root$1"
-        return
-    fi
-    mkdir -p "$root${1%/*}"
-    cat >"$root$1.new"
-    chmod 644 "$root$1.new"
-    sync "$root$1.new"
-    mv "$root$1.new" "$root$1"
-}
-
-relink() {
-    run mkdir -p "$root${2%/*}"
-    run ln -sfn "$1" "$root$2.new"
-    run mv -T "$root$2.new" "$root$2"
-}
 
 # Give away a folder that only root can have created.
 own() {
@@ -493,14 +409,10 @@ END
 # Numbers of account and group in the tree, which may differ from this machine's.
 owner() { grep "^$user:" "$root/etc/passwd" 2>/dev/null | cut -d : -f 3,4; }
 
-say() { echo "switchboard: $*"; }
-warn() { echo "switchboard: $*" >&2; }
-fail() {
-    warn "$*"
-    exit 1
-}
-
 tidy() {
+    # A trial that was begun is decided now, whatever has ended this.
+    [ -n "$dry" ] || [ -z "$tried" ] || [ -z "$start" ] || [ ! -f "$root$home/trial" ] ||
+        systemctl start --no-block switchboard-trial 2>/dev/null || true
     [ -z "$unfinished" ] || run rm -rf "$unfinished"
     [ -z "$scratch" ] || rm -rf "$scratch"
 }

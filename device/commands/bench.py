@@ -38,6 +38,26 @@ def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
     The cost with a random flip every 4 s; then one flip for every second of that, at random
     moments, each found in the sound that a simulated card was given.
     """
+    figures = measure(seconds, model, seed)
+    if as_json:
+        say_json(figures)
+    else:
+        say(*_table(figures).splitlines())
+
+
+def measure(seconds: float, model: Path | None, seed: int) -> dict[str, Any]:
+    """The figures of `bench`: costs, blocks, flips and machine, in about twice the seconds.
+
+    Parameters
+    ----------
+    model : Path or None
+        None is the bundled model.
+
+    Raises
+    ------
+    SwitchboardError
+        If the model cannot be opened or played.
+    """
     from device.audio.speaker import SilentSpeaker
     from device.commands.build_instrument import build_instrument
     from device.commands.flip_latency import measure_flips
@@ -65,11 +85,7 @@ def bench(seconds: float, model: Path | None, seed: int, as_json: bool) -> None:
         flips = measure_flips(
             instrument.voice.network, settings.performance, n_flips=n_flips, seed=seed
         )
-    figures = {**costs, **report.to_dict(), **flips.figures(), **_machine()}
-    if as_json:
-        say_json(figures)
-    else:
-        say(*_table(figures).splitlines())
+    return {**costs, **report.to_dict(), **flips.figures(), **_machine()}
 
 
 def _costs(voice: "Voice", cpu_seconds: float, wall_seconds: float) -> dict[str, Any]:

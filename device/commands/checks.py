@@ -10,6 +10,7 @@ from device.store.store import DEFAULT_STORE, ModelStore
 from device.switches.pinout import I2S_PINS
 from device.switches.wiring import Wiring
 from device.system.host import Host, user_exists
+from device.updates.software.outcome import HOME, PLAYS, last_outcome, version_on_trial
 
 GOOD, NOTE, BAD = "good", "note", "bad"
 UNIT, FALLBACK = "switchboard.service", "switchboard-fallback.service"
@@ -240,12 +241,26 @@ def unit(host: Host) -> Finding | None:
     return Finding("service", GOOD, text + (f"; {restarts} restarts" if restarts != "0" else ""))
 
 
+def update(host: Host) -> Finding | None:
+    """What became of the last update of the software."""
+    home = host.path(str(HOME))
+    if trial := version_on_trial(home):
+        remedy = "journalctl -u switchboard-trial says how far it is; the next boot decides at last"
+        return Finding("update", NOTE, f"{trial} is on trial", remedy)
+    outcome = last_outcome(home)
+    if outcome is None:
+        return None
+    if outcome.outcome == PLAYS:
+        return Finding("update", GOOD, outcome.words)
+    return Finding("update", NOTE, outcome.words, "journalctl -u switchboard-trial has its log")
+
+
 def all_findings(host: Host, connected: Wiring) -> Iterator[Finding]:
     """The results of all checks that apply to this machine."""
     yield board(host)
     yield rights(host)
     yield wiring(host, connected)
-    for check in (unit, priority, power, temperature, disk, storage, store, log):
+    for check in (unit, update, priority, power, temperature, disk, storage, store, log):
         finding = check(host)
         if finding is not None:
             yield finding

@@ -3,7 +3,6 @@
 import os
 import platform
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -65,7 +64,7 @@ def doctor(
     as_json: bool,
 ) -> int:
     """Check everything the instrument needs; exit status 1 if it could not play."""
-    settings, configuration = _settings(config)
+    settings, _ = _settings(config)
     if wiring is not None:
         return _draw(_labelled(settings.wiring, model), wiring, as_json=as_json)
     if pins:
@@ -74,16 +73,27 @@ def doctor(
         from device.commands.midi_learn import learn
 
         return learn(settings, seconds, as_json=as_json)
-    findings = [
+    findings = findings_of(config, model, Host())
+    _print(findings, as_json=as_json)
+    return int(any(finding.verdict == BAD for finding in findings))
+
+
+def findings_of(config: Path | None, model: Path | None, host: Host) -> list[Finding]:
+    """All findings, in the order in which they are printed; parameters as the verb's options."""
+    settings, configuration = _settings(config)
+    store = ModelStore(settings.store or DEFAULT_STORE)
+    return [
         _python(),
         _packages(),
         _kernel(),
         configuration,
         _owners(),
-        *_findings(settings, model, Host()),
+        *all_findings(host, settings.wiring),
+        _portaudio(),
+        _cards(settings.speaker),
+        _pins(settings.wiring, host),
+        _model(model or settings.model or store.active()),
     ]
-    _print(findings, as_json=as_json)
-    return int(any(finding.verdict == BAD for finding in findings))
 
 
 def _settings(config: Path | None) -> tuple[InstrumentSettings, Finding]:
@@ -177,15 +187,6 @@ def _open_pins(wiring: Wiring) -> "GpioSwitches":
 
 def _is_playing(host: Host) -> bool:
     return host.unit(UNIT, "ActiveState").get("ActiveState") == "active"
-
-
-def _findings(settings: InstrumentSettings, model: Path | None, host: Host) -> Iterator[Finding]:
-    yield from all_findings(host, settings.wiring)
-    yield _portaudio()
-    yield _cards(settings.speaker)
-    yield _pins(settings.wiring, host)
-    store = ModelStore(settings.store or DEFAULT_STORE)
-    yield _model(model or settings.model or store.active())
 
 
 def _print(findings: list[Finding], *, as_json: bool) -> None:

@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING
 import click
 
 from device.commands import options
+from device.commands.number_types import Finite
 from device.console import say_json
-from device.errors import StatusMissing, StatusStale
+from device.errors import StatusMissing, StatusStale, SwitchboardError
 from device.plain_text import one_line, visible
 from device.playback.evening.state import EveningState
 from device.ui.status_file import DEFAULT_STATUS, WRITE_SECONDS, Status, read_status
+from device.updates.software.outcome import last_outcome
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _DIGITS = 12
+
+
+class InstrumentSilent(SwitchboardError, RuntimeError):
+    """The instrument plays nothing but silence, and neither sleeps nor has quiet hours."""
+
+    exit_code = 55
 
 
 @click.command()
@@ -28,10 +36,18 @@ _DIGITS = 12
     show_default=True,
     help="Status file; the option --status of `play` sets where it is written.",
 )
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=Finite(min=0),
+    help="Wait so many seconds at most until it plays sound that is no silence, or sleeps.",
+)
 @click.option("--watch", is_flag=True, help="Print it whenever it changes, until Ctrl-C.")
 @options.as_json
-def status(path: Path, watch: bool, as_json: bool) -> None:
+def status(path: Path, wait_seconds: float | None, watch: bool, as_json: bool) -> None:
     """Print the status of the instrument that plays on this machine."""
+    if wait_seconds is not None:
+        _wait(path, wait_seconds)
     if watch:
         _watch(path, as_json=as_json)
     elif as_json:
@@ -40,6 +56,25 @@ def status(path: Path, watch: bool, as_json: bool) -> None:
         from rich.console import Console
 
         Console().print(_table(read_status(path, now=time.time())))
+
+
+def _wait(path: Path, seconds: float) -> None:
+    """Return when there is a status of an instrument that is heard, or is silent on purpose."""
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            status = read_status(path, now=time.time())
+            on_purpose = status["evening"]["is_asleep"] or status["evening"]["is_quiet"]
+            if status["level_db"] is not None or on_purpose:
+                return
+            raise InstrumentSilent(
+                f"{path}: found {seconds:g} s of silence, expected sound; "
+                "`switchboard doctor` says what is missing"
+            )
+        except (StatusMissing, StatusStale, InstrumentSilent):
+            if time.monotonic() > give_up:
+                raise
+        time.sleep(WRITE_SECONDS / 2)
 
 
 def _watch(path: Path, *, as_json: bool) -> None:
@@ -114,6 +149,8 @@ def _rows(status: Status) -> list[tuple[str, str]]:
     for name, faults in status["helpers"].items():
         counts = f"{faults['n_faults']} faults, started again {faults['n_restarts']} times"
         rows.append(("helper", f"{name}: {counts}; latest: {faults['latest']}"))
+    if (outcome := last_outcome()) is not None:
+        rows.append(("last update", outcome.words))
     if refusal is not None:
         at = time.strftime("%Y-%m-%d %H:%M", time.localtime(refusal["at"]))
         rows.append(("last refusal", f"{refusal['digest'][:_DIGITS]}, {at}: {refusal['reason']}"))

@@ -1,6 +1,7 @@
 """A whole simulated device: its system, its switches, and a recording of its sound card."""
 
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -70,6 +71,10 @@ class Box(Closeable):
     def run(self, *command: str | Path, **options: Any) -> str:
         """Output of a command on the device, as root; see `container.Container.run`."""
         return self._container.run(*command, **options)
+
+    def begin(self, *command: str | Path) -> "subprocess.Popen[bytes]":
+        """A command on the device, as root, that is not waited for."""
+        return self._container.begin(*command)
 
     def fails(self, *command: str | Path, **options: Any) -> str:
         """Output of a command that has to fail."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -49,14 +50,12 @@ class Container(Closeable):
         self, *command: str | Path, timeout_seconds: float = 60, stdin: str | None = None
     ) -> str:
         """Output of a command in the container, as root."""
-        return run(
-            "nsenter",
-            f"--target={self._init}",
-            "--all",
-            *command,
-            timeout_seconds=timeout_seconds,
-            stdin=stdin,
-        )
+        return run(*self._inside(*command), timeout_seconds=timeout_seconds, stdin=stdin)
+
+    def begin(self, *command: str | Path) -> "subprocess.Popen[bytes]":
+        """A command in the container, as root, that is not waited for."""
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(self._inside(*command), stdin=quiet, stdout=quiet, stderr=quiet)
 
     def fails(self, *command: str | Path, timeout_seconds: float = 60) -> str:
         """Output of a command that has to fail."""
@@ -80,6 +79,9 @@ class Container(Closeable):
     def close(self) -> None:
         """Cut the power: all its processes end at once; may be called again."""
         self._stack.close()
+
+    def _inside(self, *command: str | Path) -> list[str]:
+        return ["nsenter", f"--target={self._init}", "--all", *map(str, command)]
 
     def _kill(self) -> None:
         # The end of a namespace's first process ends all the others; the end of nspawn does not.

@@ -23,7 +23,8 @@ from device.system.realtime import LOOP_PRIORITY
 FOLDER = Path(__file__).parents[2] / "systemd"
 SERVICES = ("switchboard.service", "switchboard-fallback.service")
 PANEL, PANEL_SOCKET = "switchboard-panel.service", "switchboard-panel.socket"
-UNITS = (*SERVICES, "switchboard-retry.path", PANEL, PANEL_SOCKET)
+TRIAL = "switchboard-trial.service"
+UNITS = (*SERVICES, "switchboard-retry.path", TRIAL, PANEL, PANEL_SOCKET)
 PREFIX = "/opt/switchboard/current"
 # 1.5 on systemd's scale of 0 to 10.
 MOST_EXPOSED = 15

@@ -1,7 +1,5 @@
 """Doctor's findings on simulated machines: a folder of files and a table of command outputs."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from device.commands import checks
@@ -12,9 +10,9 @@ from device.switches.pinout import DEFAULT_PINS
 from device.switches.wiring import Wiring
 from device.system.host import Host, run_command
 from tests.support import tiny_model as tiny
+from tests.support.simulated_pi import SimulatedPi
 
 WIRING = Wiring(DEFAULT_PINS)
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp()
 ACTIVE = {
     "LoadState": "loaded",
     "ActiveState": "active",
@@ -25,37 +23,6 @@ ACTIVE = {
     "StatusText": "playing 'Rain'",
     "MainPID": "77",
 }
-
-
-class SimulatedPi:
-    """A machine whose files and command outputs the test sets."""
-
-    def __init__(self, root):
-        self.root = root
-        self.units = {}
-        self.outputs = {}
-        self.groups = {"switchboard": {"gpio", "audio"}}
-        self.now = NOW
-
-    def file(self, place, text=""):
-        path = self.root / place.lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-
-    def host(self):
-        return Host(
-            root=self.root,
-            run=self._run,
-            groups=lambda user: self.groups.get(user, set()),
-            now=lambda: self.now,
-        )
-
-    def _run(self, command):
-        if command[:2] == ("systemctl", "show"):
-            values = self.units.get(command[2], {})
-            names = command[3].removeprefix("--property=").split(",")
-            return "\n".join(f"{name}={values[name]}" for name in names if name in values)
-        return self.outputs.get(command)
 
 
 @pytest.fixture
@@ -248,6 +215,28 @@ def test_the_state_of_the_service_is_reported_with_its_cause(
     finding = checks.unit(pi.host())
     assert (finding.verdict, finding.found.startswith(found)) == (verdict, True)
     assert bool(finding.remedy) == (verdict != GOOD)
+
+
+OUTCOME = '{"outcome": "%s", "version": "1.1-b", "before": "1.0-a", "reason": "it hums", "at": 1}'
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "found"),
+    [
+        (OUTCOME % "plays", GOOD, "1.1-b plays, updated from 1.0-a"),
+        (OUTCOME % "back", NOTE, "went back to 1.0-a from 1.1-b: it hums"),
+    ],
+)
+def test_the_last_update_and_one_on_trial_are_reported(pi, outcome, verdict, found):
+    assert checks.update(pi.host()) is None
+    pi.file("/opt/switchboard/last-update.json", outcome)
+    finding = checks.update(pi.host())
+    assert (finding.verdict, finding.found) == (verdict, found)
+    pi.file("/opt/switchboard/trial", "1.2-c 1.1-b 1\n")
+    assert checks.update(pi.host()).found == "1.2-c is on trial"
+    pi.file("/opt/switchboard/trial")
+    pi.file("/opt/switchboard/last-update.json", "{")
+    assert checks.update(pi.host()) is None
 
 
 def test_the_store_is_reported_with_its_refused_models_and_the_reasons(pi):
