@@ -7,6 +7,8 @@
 # make test-appliance       the appliance in a container, and a Pi's programs on this machine (as root)
 # make test-appliance-full  the same, and an emulated machine whose power is cut (an hour)
 # make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
+# make image   the image of an SD card for a Raspberry Pi 3, 4, 5 or Zero 2 W, in build/image (as root)
+# make rehearse-image  boots that image in an emulator, and cuts its power (as root, an hour)
 # make wheels  the package for both processors, with its compiled kernel, in dist/
 # make site    the documentation and the instrument in the browser, in build/site
 # make test-site  plays the instrument in a headless Chromium (Debian's chromium)
@@ -28,7 +30,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SOURCES := pyproject.toml constraints.txt $(wildcard device/synthesis/kernel/source/*)
 
-.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse site test-site sounds pictures lock clean
+.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse image image-tools rehearse-image site test-site sounds pictures lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
@@ -73,6 +75,7 @@ UNITS := tests/systemd/test_units.py
 CONTAINER := tests/appliance/test_container.py tests/appliance/test_panel.py
 GUEST := tests/appliance/test_virtual_machine.py
 ARM64 := tests/appliance/test_arm64.py
+REHEARSAL := tests/appliance/test_image.py
 
 test-appliance: $(VENV)/workshop
 	timeout --signal=KILL 40m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(ARM64)
@@ -85,6 +88,20 @@ appliance-tools:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends e2fsprogs iproute2 libportaudio2 mmdebstrap \
 		openssh-client pulseaudio pulseaudio-utils qemu-system-x86 qemu-user-static \
 		systemd-container util-linux
+
+IMAGE := build/image/lofi-switchboard.img
+image:
+	$(MAKE) wheelhouse ARCH=aarch64 PYTHON=3.13
+	sh systemd/image/build.sh build/wheelhouse-3.13-aarch64 $(dir $(IMAGE))
+
+rehearse-image: $(VENV)/workshop
+	@test -f $(IMAGE) || { echo "found no $(IMAGE), expected it: sudo make image" >&2; exit 1; }
+	timeout --signal=KILL 240m $(ROOM) env SWITCHBOARD_IMAGE=$(IMAGE) $(BIN)/python -m pytest -s $(REHEARSAL)
+
+image-tools:
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends device-tree-compiler dosfstools \
+		e2fsprogs genimage mmdebstrap mtools openssh-client qemu-system-arm qemu-user-static util-linux xz-utils
 
 # The names before; CI and messages of the tests still use them.
 rehearse: test-appliance
