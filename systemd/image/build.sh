@@ -65,19 +65,20 @@ arm64_programs() {
 
 # The packages, without anything of the instrument's.
 base_tree() {
-    recipe=$(echo "$suite $packages" | sha256sum | cut -c 1-10)
+    recipe=$({ echo "$suite" $packages; cat "$here"/tree/etc/initramfs-tools/*/* "$here"/tree/etc/initramfs-tools/scripts/*/*; } 2>/dev/null |
+        sha256sum | cut -c 1-10)
     base=$folder/base-$recipe
     [ ! -d "$base" ] || return 0
     say "packages of $suite for arm64: some minutes"
     rm -rf "$folder"/base-*
     mkdir -p "$folder"
-    # The initramfs is made when the kernel is configured, and made again below.
+    # Its parts first: the initramfs is made when the kernel is configured.
     sources | mmdebstrap --quiet --mode=root --skip=check/qemu --architectures=arm64 --variant=minbase \
         --include="$(echo $packages | tr ' ' ,)" --aptopt='APT::Install-Recommends "false"' \
         --dpkgopt=force-unsafe-io \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d" && echo MODULES=list >"$1/etc/initramfs-tools/conf.d/switchboard"' \
+        --essential-hook="mkdir -p \"\$1/etc/initramfs-tools\" && cp -R '$here/tree/etc/initramfs-tools/.' \"\$1/etc/initramfs-tools\"" \
         --customize-hook="grep -h -e ^Suite: -e ^Date: \"\$1\"/var/lib/apt/lists/*InRelease >\"\$1/suites\"" \
         $suite "$base.part" -
     mv "$base.part" "$base"
@@ -150,8 +151,7 @@ install_instrument() {
     mount --bind "$tree/opt/switchboard" "$python/opt/switchboard"
     mounted="$python/opt/switchboard $mounted"
     chroot "$python" python3.13 -I -m compileall -q --invalidation-mode unchecked-hash /opt/switchboard
-    say "the initramfs"
-    inside update-initramfs -u -k all
+    # What of the kernel and its initramfs is on the boot partition, with the settings of this image.
     inside env DEB_MAINT_PARAMS="'configure'" sh /etc/kernel/postinst.d/z50-raspi-firmware
     unmount
     rmdir "$tree/wheelhouse"

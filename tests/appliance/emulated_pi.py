@@ -6,7 +6,6 @@ gpiozero finds the pins, and its serial number.
 """
 
 import base64
-import shlex
 import signal
 import time
 from contextlib import ExitStack
@@ -157,8 +156,3 @@ def _device_tree(board: Board, machine: list[str], boot: Path) -> Path:
     run("fdtput", "-t", "x", tree, "/system", "linux,revision", board.revision)
     run("fdtput", "-t", "s", tree, "/", "serial-number", "10000000deadbeef")
     return tree
-
-
-def remote(*command: str | Path) -> str:
-    """A command for ssh, as root."""
-    return f"sudo {shlex.join(map(str, command))}"
