@@ -42,7 +42,7 @@ main() {
     native_python
     tree=$folder/tree
     rm -rf "$tree" "$folder/parts"
-    cp -a "$base" "$tree"
+    cp -a --one-file-system "$base" "$tree"
     mkdir "$folder/parts"
     add_files
     configure
@@ -53,14 +53,14 @@ main() {
 
 # Let the kernel run arm64 programs in qemu, from within the tree as well (F).
 arm64_programs() {
-    [ -e $registry/register ] || mount -t binfmt_misc binfmt_misc $registry
-    ! cat $registry/qemu-aarch64 $registry/switchboard-* >/dev/null 2>&1 || return 0
     [ "$(uname -m)" != aarch64 ] || return 0
+    [ -e $registry/register ] || mount -t binfmt_misc binfmt_misc $registry
+    ! grep -qs qemu-aarch64 $registry/* || return 0
     qemu=$(command -v qemu-aarch64-static) || fail "found no qemu-aarch64-static, expected it: sudo make image-tools"
     magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
     mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
-    registered=$registry/switchboard-image
     printf '%s' ":switchboard-image:M::$magic:$mask:$qemu:F" >$registry/register
+    registered=$registry/switchboard-image
 }
 
 # The packages, without anything of the instrument's.
@@ -125,7 +125,7 @@ add_files() {
     printf '127.0.0.1 localhost\n::1 localhost\n127.0.1.1 switchboard\n' >"$tree/etc/hosts"
     # Filled at each start, from the board's number.
     : >"$tree/etc/machine-id"
-    rm -f "$tree/var/lib/dbus/machine-id"
+    ln -sfn /etc/machine-id "$tree/var/lib/dbus/machine-id"
     mkdir -p "$tree/boot/firmware" "$tree/persist" "$tree/var/log/journal"
 }
 

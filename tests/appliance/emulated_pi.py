@@ -18,7 +18,7 @@ from tests.appliance.shell import Failed, run, running, wait_until
 # Where genimage.cfg puts the boot partition.
 BOOT_OFFSET = 4 * 2**20
 # Everything takes a hundred times as long, so the limits of the units are raised, by a credential
-# on the kernel's command line. The image itself is not changed.
+# on the kernel's command line, which is read after box.conf. The image itself is not changed.
 PATIENCE = "[Service]\nTimeoutStartSec=1800\nWatchdogSec=600\n"
 SERVICES = ("switchboard.service", "switchboard-fallback.service")
 
@@ -126,7 +126,7 @@ def _qemu(board: Board, card: Path, folder: Path, port: int, console: Path) -> l
         (boot / "cmdline.txt").read_text().strip(),
         f"console={board.console} systemd.show_status=yes modules_load=snd-aloop mitigations=off",
         *(
-            f"systemd.set_credential_binary=systemd.unit-dropin.{name}:{drop_in}"
+            f"systemd.set_credential_binary=systemd.unit-dropin.{name}~zz-emulator:{drop_in}"
             for name in SERVICES
         ),
     ]
