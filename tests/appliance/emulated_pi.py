@@ -123,8 +123,9 @@ def _qemu(board: Board, card: Path, folder: Path, port: int, console: Path) -> l
     (initramfs,) = boot.glob("initrd.img-*")
     drop_in = base64.b64encode(PATIENCE.encode()).decode()
     line = [
-        (boot / "cmdline.txt").read_text().strip(),
+        (boot / "cmdline.txt").read_text().strip().replace("quiet ", ""),
         f"console={board.console} systemd.show_status=yes modules_load=snd-aloop mitigations=off",
+        "systemd.default_device_timeout_sec=1800 systemd.default_timeout_start_sec=1800",
         *(
             f"systemd.set_credential_binary=systemd.unit-dropin.{name}~zz-emulator:{drop_in}"
             for name in SERVICES

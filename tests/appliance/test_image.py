@@ -43,7 +43,7 @@ country = "DE"
 [locale]
 timezone = "Europe/Berlin"
 """
-# The emulated board has neither the pins of a Pi nor its sound: flips by themselves, a loop-back card.
+# The emulated board has no pins of a Pi and no sound: flips by themselves, a loop-back card.
 SETTINGS = 'switches = "demo"\nspeaker = "Loopback"\n'
 
 
@@ -67,7 +67,7 @@ class Card:
         self.pi.close()
 
     def plays(self) -> float:
-        """Wait until the service has reported its first sound; return the seconds since power-on."""
+        """Wait for the first sound; return the seconds since power-on."""
         return self.pi.shows(PLAYS, READY_SECONDS)
 
     def run(self, *command: str | Path, timeout_seconds: float = 600) -> str:
