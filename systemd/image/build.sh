@@ -133,9 +133,9 @@ configure() {
     inside useradd --create-home --shell /bin/bash --comment 'Owner' pi
     inside systemctl --quiet enable systemd-networkd systemd-resolved systemd-timesyncd avahi-daemon ssh \
         switchboard-setup switchboard-grow
-    # On a read-only system they could only fail.
+    # Some could only fail on a read-only system; the others are not needed and delay the music.
     inside systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
-        e2scrub_reap.service systemd-networkd-wait-online.service getty@tty1.service
+        e2scrub_reap.service systemd-networkd-wait-online.service getty@tty1.service wpa_supplicant.service
 }
 
 install_instrument() {

@@ -14,3 +14,6 @@ number=$(cat "$here/partition")
 echo "growing $partition by $((room / 2048)) MiB"
 echo ', +' | sfdisk --quiet --no-reread --no-tell-kernel --partno "$number" "/dev/$disk"
 partx --update --nr "$number" "/dev/$disk"
+# What udev then looks at must not be a file system that is just being made larger: it would seem gone,
+# and be unmounted.
+udevadm settle --timeout=120
