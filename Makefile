@@ -8,6 +8,8 @@
 # make test-appliance-full  the same, updates of its software, and an emulated machine whose power is cut (1.5 hours)
 # make wheelhouse ARCH=aarch64 PYTHON=3.11   what a Pi without network installs from
 # make update-bundle KEY=~/.ssh/id_ed25519   that wheelhouse as one signed file for `switchboard update`
+# make image   the image of an SD card for a Raspberry Pi 3, 4, 5 or Zero 2 W, in build/image (as root)
+# make rehearse-image  boots that image in an emulator, and cuts its power (as root, an hour)
 # make wheels  the package for both processors, with its compiled kernel, in dist/
 # make site    the documentation and the instrument in the browser, in build/site
 # make test-site  plays the instrument in a headless Chromium (Debian's chromium)
@@ -29,7 +31,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCKED := --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SOURCES := pyproject.toml constraints.txt $(wildcard device/synthesis/kernel/source/*)
 
-.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse update-bundle site test-site sounds pictures lock clean
+.PHONY: play wheels dist test mutations check format bench soak appliance-tools test-appliance test-appliance-full rehearsal-tools rehearse rehearse-full wheelhouse update-bundle image image-tools rehearse-image site test-site sounds pictures lock clean
 
 play: $(VENV)/box
 	@$(BIN)/switchboard play
@@ -75,6 +77,7 @@ CONTAINER := tests/appliance/test_container.py tests/appliance/test_panel.py
 UPDATES := tests/appliance/test_update.py
 GUEST := tests/appliance/test_virtual_machine.py
 ARM64 := tests/appliance/test_arm64.py
+REHEARSAL := tests/appliance/test_image.py
 
 test-appliance: $(VENV)/workshop
 	timeout --signal=KILL 40m $(ROOM) $(BIN)/python -m pytest $(UNITS) $(CONTAINER) $(ARM64)
@@ -87,6 +90,20 @@ appliance-tools:
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends e2fsprogs iproute2 libportaudio2 mmdebstrap \
 		openssh-client pulseaudio pulseaudio-utils qemu-system-x86 qemu-user-static \
 		systemd-container util-linux
+
+IMAGE := build/image/lofi-switchboard.img
+image:
+	$(MAKE) wheelhouse ARCH=aarch64 PYTHON=3.13
+	sh systemd/image/build.sh build/wheelhouse-3.13-aarch64 $(dir $(IMAGE))
+
+rehearse-image: $(VENV)/workshop
+	@test -f $(IMAGE) || { echo "found no $(IMAGE), expected it: sudo make image" >&2; exit 1; }
+	timeout --signal=KILL 240m $(ROOM) env SWITCHBOARD_IMAGE=$(IMAGE) $(BIN)/python -m pytest -s $(REHEARSAL)
+
+image-tools:
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends device-tree-compiler dosfstools \
+		e2fsprogs genimage mmdebstrap mtools openssh-client qemu-system-arm qemu-user-static util-linux xz-utils
 
 # The names before; CI and messages of the tests still use them.
 rehearse: test-appliance

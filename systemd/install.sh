@@ -152,6 +152,7 @@ version_folder() {
     [ -z "$root" ] || strip_root
     run mkdir -p "$unfinished/systemd"
     run cp -RL "$here/." "$unfinished/systemd/"
+    run rm -rf "$unfinished/systemd/image"
     # Everything is on the disk before a link points to it.
     run sync
     run touch "$unfinished/complete"
@@ -173,11 +174,15 @@ fill_environment() {
         set -- install
         [ ! -f "$here/../constraints.txt" ] || set -- install --constraint "$here/../constraints.txt"
     fi
+    # For an image it is compiled afterwards, by a processor that is not emulated.
+    [ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || set -- "$@" --no-compile
     # Its own packages whatever the system has, so that a system update changes nothing here.
     extra=''
     [ "$panel" != yes ] || extra='[panel]'
+    # The wheel asks for lgpio only where PyPI has it.
+    lgpio=$(lgpio_wheel)
     run "$unfinished/bin/python" "$pip" --disable-pip-version-check "$@" --quiet --no-cache-dir \
-        --ignore-installed --root-user-action ignore "$wheel$extra"
+        --ignore-installed --root-user-action ignore ${lgpio:+"$lgpio"} "$wheel$extra"
 }
 
 # Files installed into a root tree must not contain the path of the tree.
@@ -308,11 +313,14 @@ find_python() {
     fail "found $(python3 --version 2>&1), expected Python 3.11 to 3.13: sudo apt install python3"
 }
 
-# lgpio has no wheel for Python 3.13 yet; Raspberry Pi OS has it as python3-lgpio.
+# PyPI has no wheel of lgpio for Python 3.13 yet: a wheelhouse has one that was built for it, and
+# Raspberry Pi OS has python3-lgpio.
 needs_system_lgpio() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 13))' || return 1
-    [ -z "$(find "${wheelhouse:-/nowhere}" -name 'lgpio-0.2*.whl' 2>/dev/null)" ]
+    [ -z "$(lgpio_wheel)" ]
 }
+
+lgpio_wheel() { find "${wheelhouse:-/nowhere}" -maxdepth 1 -name 'lgpio-0.2*.whl' 2>/dev/null | sort | tail -n 1; }
 
 portaudio_is_there() {
     for library in "$root"/usr/lib/*/libportaudio.so.2 "$root"/usr/lib/libportaudio.so.2; do

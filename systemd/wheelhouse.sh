@@ -48,6 +48,12 @@ requirements >"$folder/requirements.txt"
 # shellcheck disable=SC2086  # lists of words
 $pip download --dest "$folder" --only-binary=:all: --implementation cp --python-version "$version" \
     $platforms --constraint "$here/../constraints.txt" --requirement "$folder/requirements.txt" pip
+# PyPI has no wheel of lgpio for this Python: built from its source.
+case $version in
+    3.11 | 3.12) ;;
+    *) ${PYTHON_WITH_PIP:-python3} "$here/lgpio_wheel.py" "$arch" "$folder" ||
+        echo "no lgpio for Python $version to be had: pins need the system's python3-lgpio" >&2 ;;
+esac
 # With the kernel compiled for over there, where a compiler for it can be had.
 # shellcheck disable=SC2086
 SWITCHBOARD_TARGET=$arch $pip wheel --no-deps --wheel-dir "$folder" "$here/.." ||

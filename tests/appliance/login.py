@@ -10,17 +10,17 @@ HOST = "device"
 
 
 class Login:
-    """A login to a device as root, by the name ``device``.
+    """A login to a device, by the name ``device``.
 
     Attributes
     ----------
     public_key : str
-        For root's authorized_keys on the device.
+        For the account's authorized_keys on the device.
     ssh : tuple of str
         A command line up to the command.
     """
 
-    def __init__(self, folder: Path, address: str, port: int = 22) -> None:
+    def __init__(self, folder: Path, address: str, port: int = 22, user: str = "root") -> None:
         folder.mkdir(mode=0o700, parents=True)
         key, config, self._bin = folder / "key", folder / "config", folder / "bin"
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
@@ -35,7 +35,7 @@ class Login:
         ssh = self._bin / "ssh"
         ssh.write_text(f'#!/bin/sh\nexec {_which("ssh")} -F {config} "$@"\n')
         ssh.chmod(0o755)
-        self.ssh = (str(ssh), "-oBatchMode=yes", f"root@{HOST}")
+        self.ssh = (str(ssh), "-oBatchMode=yes", f"{user}@{HOST}")
         self.identity = folder / "pushing-key"
 
     def switchboard(self, *words: str | Path, timeout_seconds: float = 120) -> str:
