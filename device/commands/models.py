@@ -183,6 +183,7 @@ def _rows(store: "ModelStore") -> Iterator[dict[str, Any]]:
 
 def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
     width = max(len(row["title"]) for row in rows)
+    longest = max(len(BUNDLED) + 1 + len(name) for name in BUNDLED_MODELS)
     for row in rows:
         mark = "*" if row["is_active"] else " "
         size = f"{row['size_bytes'] / 2**20:5.1f} MiB"
@@ -190,7 +191,9 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
         added = " " * 16
         if row["added"] is not None:
             added = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["added"]))
-        parts = [row["digest"][:_SHOWN_DIGITS].ljust(_SHOWN_DIGITS), size, added]
+        digest = row["digest"]
+        shown = digest if digest.startswith(BUNDLED) else digest[:_SHOWN_DIGITS]
+        parts = [shown.ljust(longest), size, added]
         yield f"{mark} {'  '.join(parts)}  {title}  {_state(row)}".rstrip()
 
 

@@ -10,7 +10,10 @@ from device.files import sha256_of
 BUNDLED = "bundled"
 _FOLDER = Path(__file__).parent
 # The first one plays where no other is chosen.
-BUNDLED_MODELS: Mapping[str, Path] = {"studio": _FOLDER / "lofi.onnx"}
+BUNDLED_MODELS: Mapping[str, Path] = {
+    "studio": _FOLDER / "lofi.onnx",
+    "band": _FOLDER / "band.onnx",
+}
 BUNDLED_MODEL = next(iter(BUNDLED_MODELS.values()))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -50,10 +51,26 @@ def two(tmp_path, store):
     return digests
 
 
-def test_an_empty_store_lists_the_bundled_model_alone(run, run_json):
+def test_an_empty_store_lists_the_bundled_models_alone(run, run_json):
     assert BUNDLED_TITLE in run("list")
-    (row,) = run_json("list")
-    assert (row["digest"], row["is_active"], row["title"]) == ("bundled", True, BUNDLED_TITLE)
+    rows = run_json("list")
+    assert [(row["digest"], row["is_active"]) for row in rows] == [
+        ("bundled", True),
+        ("bundled:band", False),
+    ]
+    assert rows[0]["title"] == BUNDLED_TITLE
+
+
+def test_another_bundled_model_is_validated_copied_and_activated(run, run_json, store):
+    lines = run("activate", "bundled:band").splitlines()
+    assert lines[0].startswith("accepted in ")
+    rows = run_json("list")
+    assert [row["is_active"] for row in rows] == [True, False]
+    assert rows[0]["title"] == "Band One"
+    assert store.active().read_bytes() == Path(rows[0]["path"]).read_bytes()
+    # It is in the list once.
+    assert rows[1]["digest"] == "bundled"
+    run("activate", "bundled:choir", status=10)
 
 
 def test_a_file_is_validated_added_and_activated(run, store, tiny_model):
@@ -67,18 +84,21 @@ def test_a_file_is_validated_added_and_activated(run, store, tiny_model):
 
 def test_the_list_marks_active_previous_and_the_last_resort(run, run_json, two):
     lines = run("list").splitlines()
-    assert [line[:14] for line in lines] == [
+    assert [line[:16].rstrip() for line in lines] == [
         f"* {two[1][:12]}",
         f"  {two[0][:12]}",
-        "  bundled     ",
+        "  bundled",
+        "  bundled:band",
     ]
-    assert [line.split("  ")[-1].strip() for line in lines] == ["active", "previous", "last resort"]
+    states = [line.split("  ")[-1].strip() for line in lines]
+    assert states == ["active", "previous", "last resort", "Band One"]
     assert "Model Two" in lines[0]
     rows = run_json("list")
     assert [(r["digest"], r["is_active"], r["is_previous"]) for r in rows] == [
         (two[1], True, False),
         (two[0], False, True),
         ("bundled", False, False),
+        ("bundled:band", False, False),
     ]
 
 
@@ -101,7 +121,7 @@ def test_rolling_back_the_first_model_leads_to_the_bundled_one(run, store, tiny_
 
 def test_the_bundled_model_can_be_chosen(run, run_json, two):
     assert run("activate", "bundled") == f"active: bundled '{BUNDLED_TITLE}'\n"
-    assert [row["is_active"] for row in run_json("list")] == [False, False, True]
+    assert [row["is_active"] for row in run_json("list")] == [False, False, True, False]
 
 
 def test_a_refused_model_is_listed_with_the_reason_and_may_be_validated_again(run, store, two):

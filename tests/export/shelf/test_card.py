@@ -26,7 +26,7 @@ def front_matter(text):
     return yaml.safe_load(text[4:].partition(TAIL)[0])
 
 
-def test_the_card_of_the_bundled_model_as_a_user_writes_it(tmp_path):
+def test_the_card_of_a_bundled_model_as_a_user_writes_it(tmp_path):
     command = [Path(sys.executable).parent / "switchboard", "card", "bundled"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert front_matter(done.stdout) == {
