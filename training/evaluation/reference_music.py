@@ -1,6 +1,6 @@
 """Reference music: loops held out from training, measured as they are and after the inversion."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, islice
@@ -17,6 +17,8 @@ from device.synthesis.vocoder import INVERSION_PRESET
 from training.corpus.format import HELD_OUT, MARGIN, SAMPLE_RATE
 from training.corpus.parallel import run_in_workers
 from training.corpus.reader import Corpus
+from training.corpus.records import LoopRecord
+from training.evaluation.factors import factors_of
 from training.metrics.audio_metrics import Analysis, analyse, resampled
 from training.metrics.reconstruction import stft_magnitude, streamed
 from training.metrics.spectra import as_recorded
@@ -108,6 +110,7 @@ class Reference:
 def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | None:
     """Held-out loops of a corpus; without one, those that the studio held out from this model.
 
+    Where switches stand for factors, they are versions without the references, as the states are.
     None where the model file does not describe how to render its held-out music again.
 
     Raises
@@ -121,6 +124,8 @@ def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | N
         return _studio_music(card, n_loops)
     corpus = Corpus.open(against)
     held_out = corpus.indices(HELD_OUT)
+    if factors := factors_of(card):
+        held_out = held_out[[not _is_reference(corpus.records[i], factors) for i in held_out]]
     if len(held_out) < FEWEST_LOOPS:
         raise NoHeldOutMusic(
             f"{against}: found {len(held_out)} held-out loops, expected {FEWEST_LOOPS} at least: "
@@ -132,7 +137,14 @@ def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | N
     return Music(f"{len(loops)} of {len(held_out)} held-out loops of {against.name}", loops)
 
 
+def _is_reference(record: LoopRecord, factors: Iterable[str]) -> bool:
+    """Whether everything plays: of the states of a model one does, of a corpus every third loop."""
+    return all(record.labels.get(factor, False) for factor in factors)
+
+
 def _studio_music(card: ModelCard, n_loops: int) -> Music | None:
+    if factors_of(card):
+        return None
     from training.corpus.generator.corpus_writer import LICENCE, is_held_out
 
     corpus: Any = card.provenance.get("corpus")

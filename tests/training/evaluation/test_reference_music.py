@@ -63,6 +63,26 @@ def test_a_corpus_that_holds_out_nothing_is_rejected(tmp_path):
         find_music(card_of(), tmp_path / "c", 64)
 
 
+def test_versions_are_compared_with_versions_and_not_with_references(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.evaluation.reference_music.FEWEST_LOOPS", 1)
+    seed = next(seed for seed in itertools.count() if is_held_out(seed, 0))
+    write_studio_corpus(tmp_path / "c", seed=seed, minutes=0.6, n_versions=3)
+    training = {"switches": "versions", "labels": "drums,bass,high"}
+    card = card_of(corpus=STUDIO | {"seed": seed}, training=training)
+    music = find_music(card, tmp_path / "c", 64)
+    written = corpus.Corpus.open(tmp_path / "c").records
+    others = [
+        i
+        for i, record in enumerate(written)
+        if not all(record.labels[name] for name in ("drums", "bass", "high"))
+    ]
+    assert [loop.index for loop in music.loops] == others
+    assert 0 not in others and others
+    # Loops that are no versions are no music to compare them with.
+    assert find_music(card, None, 3) is None
+    assert len(find_music(card_of(), tmp_path / "c", 64).loops) == 3
+
+
 def test_a_round_trip_is_aligned_and_keeps_the_level():
     half = SAMPLE_RATE // 2
     music = 0.1 * np.sin(0.05 * np.arange(2 * half), dtype=np.float32)
