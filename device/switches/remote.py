@@ -55,7 +55,7 @@ class RemoteSwitches:
         return dict(self._offsets)
 
     def flip(self, index: int, source: str) -> None:
-        """Flip a switch; where that brings it back to the panel's state, nobody holds it."""
+        """Flip a switch; where that brings it back to the panel's state, it has no holder."""
         if not 0 <= index < MOST_SWITCHES:
             return
         if index in self._offsets:

@@ -1,4 +1,4 @@
-"""Flips by nobody: one switch every few bars, until a hand comes."""
+"""Flips without a hand: one switch every few bars, until a hand comes."""
 
 import numpy as np
 

@@ -132,7 +132,7 @@ class KeptFolder:
         try:
             make_folder(self.directory)
             with file_lock(self.directory / _LOCK, _LOCK_SECONDS):
-                # What a process left that was ended meanwhile; whoever writes holds the lock.
+                # What a process left that was ended meanwhile; one that writes holds the lock.
                 for path in self.directory.glob(f"{_PART}*"):
                     shutil.rmtree(path, ignore_errors=True)
                 self._check_room(n_bytes)

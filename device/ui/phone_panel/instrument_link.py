@@ -1,4 +1,4 @@
-"""The panel's end of the control socket: connected only while somebody looks or sends."""
+"""The panel's end of the control socket: connected only while a browser looks or sends."""
 
 import asyncio
 import json

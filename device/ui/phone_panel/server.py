@@ -86,7 +86,7 @@ class Connections:
 
 
 async def serve(settings: PanelSettings) -> None:
-    """Serve until a signal to end, or until nobody has come for the time set."""
+    """Serve until a signal to end, or until no browser has come for the time set."""
     link = InstrumentLink(Path(settings.control))
     app = App(link, Guard(settings.token, settings.names), CommandRate())
     connections = Connections(app.answer)
