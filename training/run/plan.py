@@ -192,6 +192,14 @@ def _sample(corpus: Corpus, config: Config) -> tuple[Features, float]:
     return features, seconds
 
 
+def _in_pairs(features: Features, n_factors: int) -> Features:
+    """The same loops as references and another version each, whatever they are."""
+    number = np.arange(len(features.log_bands))
+    is_reference = (number % 2 == 0)[:, np.newaxis]
+    labels = np.broadcast_to(is_reference, (len(number), n_factors)).astype(np.float32)
+    return replace(features, labels=labels, compositions=number // 2)
+
+
 class _Trial:
     """A few steps of both stages, as one of several processes takes them, and what they cost."""
 
@@ -199,7 +207,9 @@ class _Trial:
         self, config: Config, features: Features, device: torch.device, n_processes: int
     ) -> None:
         # Labels may be the same in the few loops; how long steps take does not depend on them.
-        if config.labels:
+        if config.switches == "versions":
+            features = _in_pairs(features, config.n_switches)
+        elif config.labels:
             config = replace(config, switches="discovered", labels="")
         self.config = config
         self.n_processes = n_processes

@@ -10,6 +10,7 @@ from tests.support.toy_trainer import make
 from training.commands.train_plan import hours, size
 from training.corpus.reader import Corpus
 from training.features.dataset import analysis_files
+from training.run.networks import Networks
 from training.run.plan import _Rehearsal, _Trial, make_plan
 from training.run.trainer import Budget
 
@@ -61,6 +62,14 @@ def test_a_checkpoint_is_as_large_as_planned(tmp_path):
 
     trial = _Trial(CONFIG, toy_features(), torch.device("cpu"), 1)
     assert trial.checkpoint_bytes == pytest.approx(max(sizes), rel=0.05)
+
+
+def test_versions_are_planned_with_the_network_and_the_stage_that_they_need():
+    config = replace(CONFIG, switches="versions", labels="low,high,both")
+    trial = _Trial(config, toy_features(), torch.device("cpu"), 1)
+    parts = vars(Networks.build(config, toy_features().n_slots)).values()
+    assert trial.n_weights == sum(w.numel() for part in parts for w in part.parameters())
+    assert trial.n_weights > _Trial(CONFIG, toy_features(), torch.device("cpu"), 1).n_weights
 
 
 def test_steps_are_those_of_the_budget_and_processes_those_that_a_batch_has_parts_for(plan):
