@@ -1,6 +1,6 @@
 """Reference music: loops held out from training, measured as they are and after the inversion."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, islice
@@ -17,7 +17,6 @@ from device.synthesis.vocoder import INVERSION_PRESET
 from training.corpus.format import HELD_OUT, MARGIN, SAMPLE_RATE
 from training.corpus.parallel import run_in_workers
 from training.corpus.reader import Corpus
-from training.corpus.records import LoopRecord
 from training.evaluation.factors import factors_of
 from training.metrics.audio_metrics import Analysis, analyse, resampled
 from training.metrics.reconstruction import stft_magnitude, streamed
@@ -125,7 +124,9 @@ def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | N
     corpus = Corpus.open(against)
     held_out = corpus.indices(HELD_OUT)
     if factors := factors_of(card):
-        held_out = held_out[[not _is_reference(corpus.records[i], factors) for i in held_out]]
+        # Everything plays in a reference: in every third loop of a corpus, and in one state.
+        labels = [corpus.records[i].labels for i in held_out]
+        held_out = held_out[[not all(of.get(name, False) for name in factors) for of in labels]]
     if len(held_out) < FEWEST_LOOPS:
         raise NoHeldOutMusic(
             f"{against}: found {len(held_out)} held-out loops, expected {FEWEST_LOOPS} at least: "
@@ -135,11 +136,6 @@ def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | N
     places = np.unique(np.linspace(0, len(held_out) - 1, n_loops).round().astype(int))
     loops = tuple(Loop(against, 0, int(held_out[place])) for place in places)
     return Music(f"{len(loops)} of {len(held_out)} held-out loops of {against.name}", loops)
-
-
-def _is_reference(record: LoopRecord, factors: Iterable[str]) -> bool:
-    """Whether everything plays: of the states of a model one does, of a corpus every third loop."""
-    return all(record.labels.get(factor, False) for factor in factors)
 
 
 def _studio_music(card: ModelCard, n_loops: int) -> Music | None:
