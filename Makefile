@@ -37,8 +37,8 @@ play: $(VENV)/box
 	@$(BIN)/switchboard play
 
 # Two halves at once, for two cores; the report of the first follows that of the second.
-FIRST_HALF := tests/device tests/systemd
-SECOND_HALF := tests/training tests/export tests/end_to_end tests/fuzz tests/benchmarks $(wildcard tests/test_*.py)
+FIRST_HALF := tests/device tests/systemd tests/export tests/fuzz tests/benchmarks
+SECOND_HALF := tests/training tests/end_to_end $(wildcard tests/test_*.py)
 test: $(VENV)/workshop
 	@first=$$(mktemp) && trap 'rm -f "$$first"' EXIT; \
 	$(BIN)/python -m pytest $(FIRST_HALF) >"$$first" 2>&1 & half=$$!; \
