@@ -82,6 +82,8 @@ class ComposerStage:
         self.code_indices = code_indices
         self.train = torch.from_numpy(features.train).to(code_indices.device)
         self.held_out = torch.from_numpy(features.held_out).to(code_indices.device)
+        # The loops whose variations states can have.
+        self.varied = self.train
         self.labels = torch.from_numpy(features.labels).to(code_indices.device)
         self.config = config
         self.process_group = process_group
@@ -134,11 +136,6 @@ class ComposerStage:
     @property
     def _n_loops(self) -> int:
         return min(self.config.composer_loops, len(self.train))
-
-    @property
-    def _varied(self) -> Tensor:
-        """The loops whose variations states can have."""
-        return self.train
 
     def _lower_bound(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Random loops, and the two parts of the lower bound on them."""
@@ -202,7 +199,7 @@ class ComposerStage:
         noise = self._noise(rng, size)
         if not self.axes.prior.size:
             return noise, noise
-        loops = self._varied[self._tensor(rng.integers(len(self._varied), size=size))]
+        loops = self.varied[self._tensor(rng.integers(len(self.varied), size=size))]
         with torch.no_grad():
             posterior = self.posterior_encoder(self.code_indices[loops].long())
             return noise, posterior.sample(self._noise(rng, size))
@@ -271,8 +268,8 @@ class ComposerStage:
         """Show the prior as many inferred variations as it has room for, of loops in any order."""
         if size := self.axes.prior.size:
             rng = np.random.default_rng([self.config.seed, 4])
-            chosen = self._tensor(rng.permutation(len(self._varied))[:size])
-            self.axes.prior.fit(self._infer(self._varied[chosen]))
+            chosen = self._tensor(rng.permutation(len(self.varied))[:size])
+            self.axes.prior.fit(self._infer(self.varied[chosen]))
 
     def _infer(self, loops: Tensor) -> Tensor:
         batches = torch.split(loops, _BATCH)

@@ -44,14 +44,11 @@ class VersionStage(ComposerStage):
                 "found no composition with a reference and another version, expected some; make "
                 "the corpus with switchboard corpus studio --versions 4"
             )
+        self.varied = self._tensor(np.array([reference for reference, _ in self.pairs]))
 
     @property
     def _n_loops(self) -> int:
         return min(self.config.composer_loops, len(self.pairs))
-
-    @property
-    def _varied(self) -> Tensor:
-        return self._tensor(np.array([reference for reference, _ in self.pairs]))
 
     def _lower_bound(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Random compositions: the lower bound on references, and the nats of a version each."""
