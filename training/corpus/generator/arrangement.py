@@ -255,10 +255,13 @@ class _Player:
         phrases = (call, answer if rng.random() < 0.5 else call)
         notes = []
         for first_bar in range(0, self.bars, 2):
-            for step, n_steps, degree in phrases[(first_bar // 2) % 2]:
+            phrase = phrases[(first_bar // 2) % 2]
+            for number, (step, n_steps, degree) in enumerate(phrase):
                 bar = first_bar + step // 16
                 if bar < self.bars:
-                    notes.append(self._melody_note(bar, step % 16, n_steps, scale[degree], rng))
+                    # Drawn even if it is left out: the other notes are then played the same way.
+                    note = self._melody_note(bar, step % 16, n_steps, scale[degree], rng)
+                    notes += [] if self.plan.melody_thinned and number % 2 else [note]
         return notes
 
     def _melody_scale(self) -> list[int]:

@@ -24,6 +24,8 @@ LOOPS_PER_PART = 64
 _LOOPS_PER_HELD_OUT = 50
 _SMALLEST_SPLIT = 20  # from this many loops on, one is always held out
 LICENCE = "CC0-1.0"
+# It gets another number whenever the versions of the same seed sound different.
+_VERSIONS = f"{GENERATOR}, versions 2"
 _LOOP_SECONDS = BEATS_PER_LOOP * 60.0 / TEMPO_BPM
 
 
@@ -76,7 +78,7 @@ def write_studio_corpus(
         If the sound font cannot be played.
     """
     parameters = {
-        "generator": GENERATOR,
+        "generator": _generator(n_versions),
         "seed": seed,
         "minutes": minutes,
         "stems": list(LAYERS) if with_stems else None,
@@ -108,6 +110,10 @@ def write_studio_corpus(
             n_done += len(part.records)
             on_progress(n_done, n_loops)
         writer.finish(tempo_bpm=TEMPO_BPM)
+
+
+def _generator(n_versions: int) -> str:
+    return _VERSIONS if n_versions > 1 else GENERATOR
 
 
 def _read_file(job: PartJob) -> Path | None:
@@ -161,7 +167,7 @@ def _with_margins(audio: Audio) -> Audio:
 
 def _provenance(job: PartJob, index: int) -> dict[str, Any]:
     composition, version = divmod(index, job.n_versions)
-    made_by = {"generator": GENERATOR, "seed": job.seed, "index": composition}
+    made_by = {"generator": _generator(job.n_versions), "seed": job.seed, "index": composition}
     if job.n_versions > 1:
         made_by |= {"composition": composition, "version": version}
     if job.soundfont is None:

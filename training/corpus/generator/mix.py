@@ -27,7 +27,7 @@ LOUDNESS_RMS = 0.1
 PEAK_LIMIT = 0.92
 _KNEE = 0.6
 
-_LEVELS = {"chords": 0.72, "pad": 0.4, "melody": 0.85, "bass": 0.8, "drums": 1.4, BED: 0.4}
+_LEVELS = {"chords": 0.72, "pad": 0.4, "melody": 0.85, "bass": 0.8, "drums": 1.4, BED: 0.6}
 _SENDS = {"chords": 0.5, "pad": 0.5, "melody": 0.9, BED: 0.3}  # to the room
 _TREMOLO_INSTRUMENTS = frozenset({"tine piano", "glass piano", "vibraphone"})
 
@@ -252,7 +252,8 @@ def _balanced(
     if BED in spectra:
         held = held + _LEVELS[BED] * spectra[BED]
     bass = _LEVELS["bass"] * spectra["bass"]
-    free = _LEVELS["melody"] * spectra["melody"] + _LEVELS["drums"] * spectra["drums"] + 0.5 * room
+    melody = np.float32(_LEVELS["melody"] * plan.melody_gain) * spectra["melody"]
+    free = melody + _LEVELS["drums"] * spectra["drums"] + 0.5 * room
     if plan.duck == 0.0 or not plan.drums_on:
         return _signal((held + bass + free) * high_pass(n_samples, 32.0), n_samples)
     ducking = np.float32(plan.duck) * _kick_envelope(hits, n_samples)

@@ -117,6 +117,8 @@ class Plan:
     # Only versions of a composition have these.
     bed_on: bool = False
     octave: int = 0  # by which chords, pad, melody and bed are raised
+    melody_thinned: bool = False  # every second note is left out
+    melody_gain: float = 1.0
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
