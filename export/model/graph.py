@@ -35,6 +35,7 @@ class ComposeHalf(nn.Module):
         self.axes = run.networks.axes
         self.composer = run.networks.composer
         self.writer = run.networks.codec.writer
+        self.has_factors = run.networks.codec.n_factors > 0
         self.half_levels = run.config.n_levels // 2
 
     def forward(self, switches: Tensor, variation: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,7 +43,8 @@ class ComposeHalf(nn.Module):
         latent = self.axes.latent(switches[None], variation[None])
         classes = self.composer.code_indices(latent, variation[None])
         digits = classes.to(torch.float32) - self.half_levels
-        return self.writer(digits)[0], digits[0]
+        factors = switches[None] if self.has_factors else None
+        return self.writer(digits, factors)[0], digits[0]
 
     def margin(self, switches: Tensor, variation: Tensor) -> float:
         """How clearly the closest decision of arg max was taken."""

@@ -76,7 +76,7 @@ def toy_features(n_loops=12, n_held_out=2, seed=0):
         held_out=numbers[:n_held_out],
         n_slots=N_SLOTS,
         labels=np.zeros((n_loops, 0), np.float32),
-        compositions=-1 - numbers,
+        references=numbers,
     )
 
 

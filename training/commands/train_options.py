@@ -141,7 +141,8 @@ class TrainOptions:
         if codec_run:
             settings = codec_run.config.to_dict()
             # The codec is finished: no share of the budget is for it.
-            return {name: settings[name] for name in CODEC_SETTINGS} | {"codec_share": 0.0}
+            own = {name: settings[name] for name in CODEC_SETTINGS if name in settings}
+            return own | {"codec_share": 0.0}
         analysis = Analysis.shaped(
             self.bands or "warped", self.n_fft or 1_024, self.hop, self.window or "hann"
         )

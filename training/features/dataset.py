@@ -59,8 +59,9 @@ class Features:
     n_slots : int
     labels : (n_loops, n_labels), float32
         Labels of the loops; no columns unless the switches come from labels.
-    compositions : (n_loops,), int64
-        Which composition each loop is a version of; a loop without versions has a negative number.
+    references : (n_loops,), int64
+        The number of the loop that each is a version of: the first of the same composition. A loop
+        without versions is its own.
     """
 
     log_bands: NDArray[np.float16] | Frames
@@ -70,7 +71,7 @@ class Features:
     held_out: NDArray[np.int64]
     n_slots: int
     labels: NDArray[np.float32]
-    compositions: NDArray[np.int64]
+    references: NDArray[np.int64]
 
 
 def open_features(
@@ -121,19 +122,20 @@ def open_features(
         held_out=corpus.indices(HELD_OUT),
         n_slots=SLOTS_PER_BEAT * corpus.beats_per_loop,
         labels=np.zeros((len(corpus), 0), np.float32) if labels is None else labels,
-        compositions=_compositions(corpus),
+        references=_references(corpus),
     )
 
 
-def _compositions(corpus: Corpus) -> NDArray[np.int64]:
-    numbers: NDArray[np.int64] = -1 - np.arange(len(corpus), dtype=np.int64)
+def _references(corpus: Corpus) -> NDArray[np.int64]:
+    references: NDArray[np.int64] = np.arange(len(corpus), dtype=np.int64)
+    firsts: dict[int, int] = {}
     # One record after another takes long, and most corpora have no versions.
     if any(each is not None for each in corpus.records.distinct("provenance", "composition")):
         for number, record in enumerate(corpus.records):
             composition: Any = record.provenance.get("composition")
             if is_whole(composition, 0):
-                numbers[number] = composition
-    return numbers
+                references[number] = firsts.setdefault(composition, number)
+    return references
 
 
 def analysis_files(corpus: Corpus, analysis: Analysis) -> list[tuple[Path, int]]:

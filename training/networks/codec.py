@@ -6,6 +6,11 @@ note, but no blur. The encoder reads the frames of each slot and rounds to `n_co
 `n_levels` (finite scalar quantisation, Mentzer et al. 2023). The decoder is in two parts, as the
 contract requires: `ScoreDecoder` turns codes into one feature row per slot (once per flip), and
 `FrameDecoder` draws a frame from one row and the phase inside its slot (every frame, no memory).
+
+Where the corpus has versions of its compositions, the codes are those of the reference, in which
+all factors are on, and the score decoder is given the factors of the version that is to be drawn.
+Trained on true frames of versions, the encoder learns codes from which layers can be left out, and
+what a factor does not stand for has the same codes, and so stays as it is.
 """
 
 import math
@@ -23,8 +28,11 @@ class CircularBlock(nn.Module):
     Shape: (n_loops, n_slots, width) → the same.
     """
 
-    def __init__(self, width: int, *, kernel: int = 5, expand: int = 2) -> None:
+    def __init__(
+        self, width: int, *, kernel: int = 5, expand: int = 2, n_conditions: int = 0
+    ) -> None:
         super().__init__()
+        self.condition = nn.Linear(n_conditions, 2 * width) if n_conditions else None
         self.padding = kernel // 2
         self.depthwise = nn.Conv1d(width, width, kernel, groups=width)
         self.norm = nn.LayerNorm(width)
@@ -32,11 +40,17 @@ class CircularBlock(nn.Module):
         self.narrow = nn.Linear(expand * width, width)
         self.scale = nn.Parameter(torch.full((width,), 0.1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Mix neighbouring slots, then channels."""
+    def forward(self, x: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Mix neighbouring slots, then channels, modulated by conditions (n_loops, n_conditions).
+
+        The modulation is FiLM (Perez et al. 2018).
+        """
         wrapped = wrap(x.transpose(1, 2), self.padding)
-        mixed = self.depthwise(wrapped).transpose(1, 2)
-        change: Tensor = self.narrow(F.gelu(self.widen(self.norm(mixed))))
+        normed = self.norm(self.depthwise(wrapped).transpose(1, 2))
+        if self.condition is not None and conditions is not None:
+            gain, bias = self.condition(conditions)[:, None].chunk(2, dim=-1)
+            normed = normed * (1 + gain) + bias
+        change: Tensor = self.narrow(F.gelu(self.widen(normed)))
         return x + self.scale * change
 
 
@@ -60,14 +74,21 @@ class SlotEncoder(nn.Module):
     """
 
     def __init__(
-        self, *, n_bands: int, frames_per_slot: int, n_codes: int, n_levels: int, width: int
+        self,
+        *,
+        n_bands: int,
+        frames_per_slot: int,
+        n_codes: int,
+        n_levels: int,
+        width: int,
+        n_blocks: int = 2,
     ) -> None:
         super().__init__()
         self.n_levels = n_levels
         self.squeeze = nn.Linear(n_bands, width // 2)
         self.offset = nn.Linear(1, width // 2)
         self.gather = nn.Linear(frames_per_slot * (width // 2), width)
-        self.blocks = nn.Sequential(CircularBlock(width), CircularBlock(width))
+        self.blocks = nn.Sequential(*[CircularBlock(width) for _ in range(n_blocks)])
         # A key of saved weights: the name stays.
         self.digits = nn.Linear(width, n_codes)
 
@@ -84,15 +105,32 @@ class ScoreDecoder(nn.Module):
     Shape: (n_loops, n_slots, n_codes) → (n_loops, n_slots, n_channels).
     """
 
-    def __init__(self, *, n_codes: int, width: int, n_channels: int, n_blocks: int = 2) -> None:
+    N_CONDITIONS = 32
+
+    def __init__(
+        self, *, n_codes: int, width: int, n_channels: int, n_factors: int = 0, n_blocks: int = 2
+    ) -> None:
         super().__init__()
+        self.conditions = nn.Linear(n_factors, self.N_CONDITIONS) if n_factors else None
+        n_conditions = self.N_CONDITIONS if n_factors else 0
         self.embed = nn.Linear(n_codes, width)
-        self.blocks = nn.Sequential(*[CircularBlock(width) for _ in range(n_blocks)])
+        blocks = [CircularBlock(width, n_conditions=n_conditions) for _ in range(n_blocks)]
+        self.blocks = nn.ModuleList(blocks)
         self.out = nn.Conv1d(width, n_channels, 3)
 
-    def forward(self, codes: Tensor) -> Tensor:
-        """Mix neighbouring slots into every row, so that a frame needs one row only."""
-        x = self.blocks(self.embed(codes))
+    def forward(self, codes: Tensor, factors: Tensor | None = None) -> Tensor:
+        """Mix neighbouring slots into every row, so that a frame needs one row only.
+
+        `factors`, (n_loops, n_factors), are 0 or 1; None without any, or for the reference.
+        """
+        conditions = None
+        if self.conditions is not None:
+            if factors is None:
+                factors = codes.new_ones(len(codes), self.conditions.in_features)
+            conditions = F.gelu(self.conditions(2 * factors - 1))
+        x = self.embed(codes)
+        for block in self.blocks:
+            x = block(x, conditions)
         rows: Tensor = self.out(wrap(x.transpose(1, 2), 1))
         return rows.transpose(1, 2)
 
@@ -115,8 +153,11 @@ class Codec(nn.Module):
         hidden: int,
         n_guided: int = 0,
         advance_hidden: int = 1,
+        encoder_blocks: int = 2,
+        n_factors: int = 0,
     ) -> None:
         super().__init__()
+        self.n_factors = n_factors
         self.frames_per_slot = frames_per_slot
         self.encoder = SlotEncoder(
             n_bands=n_bands,
@@ -124,8 +165,11 @@ class Codec(nn.Module):
             n_codes=n_codes,
             n_levels=n_levels,
             width=width,
+            n_blocks=encoder_blocks,
         )
-        self.writer = ScoreDecoder(n_codes=n_codes, width=width, n_channels=n_channels)
+        self.writer = ScoreDecoder(
+            n_codes=n_codes, width=width, n_channels=n_channels, n_factors=n_factors
+        )
         self.renderer = FrameDecoder(
             n_channels=n_channels,
             hidden=hidden,
@@ -152,14 +196,21 @@ class Codec(nn.Module):
         bands: Tensor = self.renderer(rows, phase) * self.std + self.mean
         return bands
 
-    def decode(self, codes: Tensor, offset: Tensor, frames_per_slot: int | None = None) -> Tensor:
+    def decode(
+        self,
+        codes: Tensor,
+        offset: Tensor,
+        frames_per_slot: int | None = None,
+        *,
+        factors: Tensor | None = None,
+    ) -> Tensor:
         """Draw whole loops, on the grid of the analysis or on a coarser one.
 
         (n_loops, n_slots, n_codes), (n_loops,) → log bands (n_loops, n_frames, n_bands).
         """
         per_slot = frames_per_slot or self.frames_per_slot
         n_loops, n_slots, _ = codes.shape
-        rows = self.writer(codes).repeat_interleave(per_slot, dim=1)
+        rows = self.writer(codes, factors).repeat_interleave(per_slot, dim=1)
         frame = torch.arange(per_slot, device=offset.device)
         phase = ((frame + offset[:, None]) / per_slot).repeat(1, n_slots)
         flat = self.render(rows.flatten(0, 1), phase.flatten())

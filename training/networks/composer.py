@@ -12,10 +12,9 @@ the variation: the same switches and variation are the same music.
 The switches have states that no loop has: those are sampled in training, and their descriptors are
 compared with what the switches stand for.
 
-Where the corpus has versions of its compositions, a loop is composed in one more step. The rounds
-compose the reference, in which all switches are on, whatever their state is; the last step changes
-its codes to those of the state. It has seen pairs of the two, and so leaves as it is what the
-switches do not stand for.
+Where the corpus has versions of its compositions, the composer does not know the switches: it
+composes the reference, in which all factors are on, and the codec's score decoder leaves out what
+is off.
 """
 
 import math
@@ -111,6 +110,11 @@ class Composer(nn.Module):
 
     The latent enters as a sum over its parts, without a hidden layer, so that a switch adds the
     same vector whatever the others are, before attention mixes the slots.
+
+    Parameters
+    ----------
+    n_factors : int
+        So many numbers of the latent, its first, are ignored.
     """
 
     rounds: Tensor
@@ -136,31 +140,25 @@ class Composer(nn.Module):
         self.n_rounds = n_rounds
         self.temperature = temperature
         self.known = nn.Linear(n_codes * n_levels, width) if n_rounds > 1 else None
-        self.reference = nn.Linear(n_codes * n_levels, width) if n_factors else None
         self.noise = GumbelNoise(n_variation, n_slots, n_codes, n_levels)
         self.register_buffer(
             "rounds", rounds_of_codes(n_slots, n_codes, n_rounds), persistent=False
         )
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.shapes = nn.Parameter(torch.randn(n_slots, self.N_SHAPES) * 0.3)
-        self.latent = nn.Linear(n_latent, (1 + self.N_SHAPES) * width)
+        self.latent = nn.Linear(n_latent - n_factors, (1 + self.N_SHAPES) * width)
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, n_codes * n_levels)
 
-    def forward(
-        self, latent: Tensor, known: Tensor | None = None, reference: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, latent: Tensor, known: Tensor | None = None) -> Tensor:
         """`latent`, (n_loops, n_latent), is `Axes.latent` of a switch state, or of a loop.
 
-        `known`, (n_loops, n_slots, n_codes, n_levels), has the known codes one-hot, others zero;
-        `reference` has all codes of the reference.
+        `known`, (n_loops, n_slots, n_codes, n_levels), has the known codes one-hot, others zero.
         """
         x = self._embed(latent)
         if self.known is not None and known is not None:
             x = x + self.known(known.flatten(2))
-        if self.reference is not None and reference is not None:
-            x = x + self.reference(reference.flatten(2))
         return self._logits(x)
 
     def compose(self, latent: Tensor, variation: Tensor) -> Tensor:
@@ -171,25 +169,8 @@ class Composer(nn.Module):
         *_, (chosen, _, _) = self.choices(latent, variation)
         return chosen
 
-    def compose_reference(self, latent: Tensor, variation: Tensor) -> Tensor:
-        """The same for the reference, whatever the state; only with factors."""
-        *_, (chosen, _, _) = self._rounds(self._of_reference(latent), variation)
-        return chosen
-
     def choices(self, latent: Tensor, variation: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """After each step the codes chosen so far, what by, and which of them in that step."""
-        for chosen, rated, now in self._rounds(self._of_reference(latent), variation):
-            yield chosen, rated, now
-        if self.reference is not None:
-            rated = self(latent, reference=chosen)
-            yield straight_through_argmax(rated), rated, torch.ones_like(now)
-
-    def _of_reference(self, latent: Tensor) -> Tensor:
-        """Where the reference lies: all factors are on."""
-        position = torch.ones_like(latent[:, : self.n_factors])
-        return torch.cat([position, latent[:, self.n_factors :]], dim=1)
-
-    def _rounds(self, latent: Tensor, variation: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """After each round the codes chosen so far, what by, and which of them in that round."""
         x = self._embed(latent)
         noise = self.temperature * self.noise(variation) if self.temperature else 0.0
         chosen = latent.new_zeros(len(latent), *self.shape)
@@ -214,7 +195,7 @@ class Composer(nn.Module):
         return float(torch.stack(margins).min())
 
     def _embed(self, latent: Tensor) -> Tensor:
-        parts = self.latent(latent).view(len(latent), 1 + self.N_SHAPES, -1)
+        parts = self.latent(latent[:, self.n_factors :]).view(len(latent), 1 + self.N_SHAPES, -1)
         x: Tensor = self.position + parts[:, :1] + self.shapes @ parts[:, 1:]
         return x
 

@@ -1,5 +1,7 @@
 """The first stage of a run: the codec learns to reconstruct loops.
 
+Where loops are versions of compositions, it learns to draw them from the codes of their references.
+
 Every batch depends on (seed, stage, step) alone.
 """
 
@@ -14,7 +16,7 @@ from torch import Tensor
 from training.features.dataset import Features
 from training.networks.codec import advance_loss, codec_loss, laplace_nll
 from training.networks.modulation_loss import modulation_loss
-from training.run.config import STRETCH_SLOTS, Config
+from training.run.config import STRETCH_SLOTS, Config, TrainingError
 from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
@@ -40,6 +42,11 @@ class CodecStage:
         decoder = [*self.codec.writer.parameters(), *self.codec.renderer.parameters()]
         self.parameters = decoder if config.continues else list(self.codec.parameters())
         self.device = self.codec.mean.device
+        if config.n_factors and not (np.bincount(features.references[features.train]) > 1).any():
+            raise TrainingError(
+                "found no composition with a reference and another version, expected some; make "
+                "the corpus with switchboard corpus studio --versions 4"
+            )
 
     def begin(self) -> None:
         """Normalise: mean per band and overall spread, from a sample of the training loops."""
@@ -109,9 +116,20 @@ class CodecStage:
             # Only from pinned memory does a copy to the GPU not wait.
             return made.pin_memory() if self.device.type == "cuda" else made
 
+        def read(numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+            log_bands = self.features.log_bands[numbers].astype(np.float32)
+            return tensor(log_bands), tensor(self.features.offsets[numbers])
+
+        log_bands, offset = read(loops)
+        references = self.features.references[loops]
+        is_own = np.array_equal(references, loops)
+        heard, heard_offset = (log_bands, offset) if is_own else read(references)
         return CodecBatch(
-            log_bands=tensor(self.features.log_bands[loops].astype(np.float32)),
-            offset=tensor(self.features.offsets[loops]),
+            heard=heard,
+            heard_offset=heard_offset,
+            factors=tensor(self.features.labels[loops]),
+            log_bands=log_bands,
+            offset=offset,
             advance=tensor(self.features.advance[loops]),
             chosen=tensor(chosen),
             n_stretches=n_stretches,
@@ -119,13 +137,13 @@ class CodecStage:
 
     def _draw(self, batch: "CodecBatch") -> "Drawn":
         per_slot = self.config.analysis.frames_per_slot
-        log_bands, offset, advance, chosen = (
-            tensor.to(self.device, non_blocking=True)
-            for tensor in (batch.log_bands, batch.offset, batch.advance, batch.chosen)
+        heard, heard_offset, factors, log_bands, offset, advance, chosen = (
+            getattr(batch, name).to(self.device, non_blocking=True) for name in _TENSORS
         )
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.continues):
-            codes = self.codec.encode(log_bands, offset)
-        rows = self.codec.writer(codes).flatten(0, 1)[chosen]
+            codes = self.codec.encode(heard, heard_offset)
+        known = factors if self.codec.n_factors else None
+        rows = self.codec.writer(codes, known).flatten(0, 1)[chosen]
         shift = offset.repeat_interleave(self.features.n_slots)[chosen]
         phase = (torch.arange(per_slot, device=self.device) + shift[:, None]) / per_slot
         rows, renderer = rows.repeat_interleave(per_slot, dim=0), self.codec.renderer
@@ -155,7 +173,13 @@ class CodecBatch:
 
     Attributes
     ----------
+    heard : (n_loops, n_frames, n_bands), float32
+        What is encoded: the references.
+    heard_offset : (n_loops,), float32
+    factors : (n_loops, n_labels), float32
+        Of what is drawn.
     log_bands : (n_loops, n_frames, n_bands), float32
+        What is drawn.
     offset : (n_loops,), float32
     advance : (n_loops, n_frames, n_guided), int8
     chosen : (n_slots,), int64
@@ -164,11 +188,17 @@ class CodecBatch:
         The slots are so many stretches, one after another.
     """
 
+    heard: Tensor
+    heard_offset: Tensor
+    factors: Tensor
     log_bands: Tensor
     offset: Tensor
     advance: Tensor
     chosen: Tensor
     n_stretches: int
+
+
+_TENSORS = ("heard", "heard_offset", "factors", "log_bands", "offset", "advance", "chosen")
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ CODEC_SETTINGS = (
     "n_channels",
     "hidden",
     "advance_hidden",
+    "encoder_blocks",
+    "n_factors",
     "analysis",
 )
 # Settings that the other networks depend on.
@@ -83,6 +85,7 @@ _BEFORE: Mapping[str, Any] = {
     "temperature": 0.0,
     "panel_every": 1,
     "prior_size": 0,
+    "encoder_blocks": 2,
 }
 
 
@@ -103,6 +106,8 @@ class Config:
     width, n_channels, hidden, advance_hidden : int
         Channels of the codec: over slots, of the score, inside the frame decoder, and inside its
         head for the phase advance.
+    encoder_blocks : int
+        Layers over slots in the encoder.
     composer_width, composer_layers, reader_width : int
     n_rounds : int
         Rounds in which a loop is composed.
@@ -166,6 +171,7 @@ class Config:
     n_channels: int = 384
     hidden: int = 576
     advance_hidden: int = 384
+    encoder_blocks: int = 4
     composer_width: int = 144
     composer_layers: int = 4
     reader_width: int = 128
@@ -209,6 +215,11 @@ class Config:
     def label_names(self) -> tuple[str, ...]:
         """Labels of the switches, one by one; empty unless the switches stand for labels."""
         return tuple(self.labels.split(",")) if self.labels else ()
+
+    @property
+    def n_factors(self) -> int:
+        """How many switches stand for factors of versions."""
+        return self.n_switches if self.switches == "versions" else 0
 
     def for_processes(self, n: int) -> Self:
         """Settings with batches `n` times as large, and learning rates that fit them.
@@ -288,7 +299,14 @@ def _expectations(config: Config) -> dict[str, tuple[bool, str]]:
 
 def _of_ranges(config: Config) -> dict[str, tuple[bool, str]]:
     """The same for settings of which several have one range: sizes, rates and weights."""
-    codec_sizes = ("n_codes", "n_channels", "hidden", "advance_hidden", "codec_loops")
+    codec_sizes = (
+        "n_codes",
+        "n_channels",
+        "hidden",
+        "advance_hidden",
+        "encoder_blocks",
+        "codec_loops",
+    )
     composer_sizes = (
         "composer_layers",
         "n_rounds",

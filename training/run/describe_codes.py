@@ -14,7 +14,14 @@ FRAMES_PER_SLOT = 8
 _BATCH = 32
 
 
-def describe_codes(networks: Networks, codes: Tensor, config: Config, *, shift: float) -> Tensor:
+def describe_codes(
+    networks: Networks,
+    codes: Tensor,
+    config: Config,
+    *,
+    shift: float,
+    factors: Tensor | None = None,
+) -> Tensor:
     """Draw loops on a coarse grid and describe them.
 
     Parameters
@@ -23,6 +30,8 @@ def describe_codes(networks: Networks, codes: Tensor, config: Config, *, shift: 
         One-hot, or of `Composer.compose`.
     shift : float
         Of the grid, in parts of its step.
+    factors : (n_loops, n_factors)
+        See `ScoreDecoder`.
 
     Returns
     -------
@@ -30,7 +39,8 @@ def describe_codes(networks: Networks, codes: Tensor, config: Config, *, shift: 
     """
     levels = torch.arange(config.n_levels, device=codes.device) - config.n_levels // 2
     offset = torch.full((len(codes),), shift, device=codes.device)
-    drawn = networks.codec.decode(codes @ levels.to(codes), offset, FRAMES_PER_SLOT)
+    codes = codes @ levels.to(codes)
+    drawn = networks.codec.decode(codes, offset, FRAMES_PER_SLOT, factors=factors)
     return describe(drawn, config.analysis, frames_per_slot=FRAMES_PER_SLOT)
 
 
@@ -40,6 +50,8 @@ def describe_corpus(
     code_indices: Tensor,
     config: Config,
     process_group: ProcessGroup = SINGLE_PROCESS,
+    *,
+    factors: Tensor | None = None,
 ) -> Tensor:
     """Describe every loop as the codec decodes it, (n_loops, n_descriptors).
 
@@ -49,7 +61,8 @@ def describe_corpus(
 
     def describe_some(items: slice) -> Tensor:
         codes = F.one_hot(code_indices[items].long(), config.n_levels).float()
-        return describe_codes(networks, codes, config, shift=0.5)
+        of_loops = None if factors is None else factors[items].to(codes)
+        return describe_codes(networks, codes, config, shift=0.5, factors=of_loops)
 
     whole = torch.zeros(len(code_indices), len(NAMES), device=code_indices.device)
     return process_group.fill(whole, _BATCH, describe_some)
@@ -58,9 +71,15 @@ def describe_corpus(
 @torch.no_grad()
 def describe_states(networks: Networks, config: Config, bits: Tensor, variation: Tensor) -> Tensor:
     """Compose states and describe them, standardised: (n_states, n_descriptors)."""
-    described = describe_corpus(networks, compose(networks, bits, variation), config)
+    composed = compose(networks, bits, variation)
+    described = describe_corpus(networks, composed, config, factors=factors_of(networks, bits))
     standard: Tensor = networks.axes.standardise(described)
     return standard
+
+
+def factors_of(networks: Networks, bits: Tensor) -> Tensor | None:
+    """What the score decoder is to know of switch states, or labels; None without factors."""
+    return bits.to(networks.codec.mean.device) if networks.codec.n_factors else None
 
 
 @torch.no_grad()

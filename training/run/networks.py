@@ -60,6 +60,8 @@ class Networks:
             hidden=config.hidden,
             n_guided=config.analysis.n_guided,
             advance_hidden=config.advance_hidden,
+            encoder_blocks=config.encoder_blocks,
+            n_factors=config.n_factors,
             **code,
         )
         composer = Composer(
@@ -70,7 +72,7 @@ class Networks:
             n_variation=config.n_variation,
             n_rounds=config.n_rounds,
             temperature=config.temperature,
-            n_factors=config.n_switches if config.switches == "versions" else 0,
+            n_factors=config.n_factors,
             **code,
         )
         axes = _axes(config)

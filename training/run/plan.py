@@ -187,7 +187,7 @@ def _sample(corpus: Corpus, config: Config) -> tuple[Features, float]:
         held_out=np.arange(len(corpus) - n_train) % len(chosen),
         n_slots=SLOTS_PER_BEAT * corpus.beats_per_loop,
         labels=np.zeros((len(chosen), 0), np.float32),
-        compositions=-1 - np.arange(len(chosen)),
+        references=np.arange(len(chosen)),
     )
     return features, seconds
 
@@ -197,7 +197,7 @@ def _in_pairs(features: Features, n_factors: int) -> Features:
     number = np.arange(len(features.log_bands))
     is_reference = (number % 2 == 0)[:, np.newaxis]
     labels = np.broadcast_to(is_reference, (len(number), n_factors)).astype(np.float32)
-    return replace(features, labels=labels, compositions=number // 2)
+    return replace(features, labels=labels, references=number - number % 2)
 
 
 class _Trial:

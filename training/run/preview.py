@@ -17,7 +17,7 @@ from device.synthesis.griffin_lim import GriffinLim
 from training.features.analysis import Analysis
 from training.features.dataset import Features
 from training.run.config import Config
-from training.run.describe_codes import compose
+from training.run.describe_codes import compose, factors_of
 from training.run.networks import Networks
 from training.run.run_folder import replaced
 
@@ -46,9 +46,11 @@ def draw(
     variation: NDArray[np.float32],
 ) -> torch.Tensor:
     """Loops as the device would draw them: log bands (n_loops, n_frames, n_bands)."""
-    code_indices = compose(networks, torch.from_numpy(bits), torch.from_numpy(variation))
+    states = torch.from_numpy(bits)
+    code_indices = compose(networks, states, torch.from_numpy(variation))
     offset = torch.zeros(len(code_indices), device=code_indices.device)
-    return networks.codec.decode(code_indices.to(offset) - config.n_levels // 2, offset)
+    codes = code_indices.to(offset) - config.n_levels // 2
+    return networks.codec.decode(codes, offset, factors=factors_of(networks, states))
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,17 @@ def draw_previews(
     def add(name: str, label: str, note: str, log_bands: torch.Tensor) -> None:
         previews.append(Preview(name, label, note, log_bands.float().cpu()))
 
-    for loop in features.held_out[:N_PREVIEWS]:
+    def read(loop: int) -> tuple[torch.Tensor, torch.Tensor]:
         true = torch.from_numpy(features.log_bands[loop].astype(np.float32))[None].to(device)
-        offset = torch.from_numpy(features.offsets[loop : loop + 1]).to(device)
+        return true, torch.from_numpy(features.offsets[loop : loop + 1]).to(device)
+
+    for loop in features.held_out[:N_PREVIEWS]:
+        true, offset = read(loop)
         name, label = f"held-out-{loop:05d}", f"held-out loop {loop}"
         add(f"{name}-inverted", label, "its true magnitudes", true[0])
-        drawn = networks.codec.decode(networks.codec.encode(true, offset), offset)
+        codes = networks.codec.encode(*read(features.references[loop]))
+        labels = torch.from_numpy(features.labels[loop : loop + 1])
+        drawn = networks.codec.decode(codes, offset, factors=factors_of(networks, labels))
         add(f"{name}-codec", label, "through the codec", drawn[0])
     if with_states:
         rng = np.random.default_rng(config.seed)

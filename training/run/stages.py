@@ -21,7 +21,7 @@ from training.networks.composer import (
 from training.networks.discriminator import HIDDEN, discriminator_loss, generator_loss
 from training.run.codec_stage import CodecStage
 from training.run.config import Config
-from training.run.describe_codes import describe_codes, describe_corpus
+from training.run.describe_codes import describe_codes, describe_corpus, factors_of
 from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
@@ -80,10 +80,12 @@ class ComposerStage:
         self.posterior_encoder = networks.posterior_encoder
         self.discriminator = networks.discriminator
         self.code_indices = code_indices
-        self.train = torch.from_numpy(features.train).to(code_indices.device)
-        self.held_out = torch.from_numpy(features.held_out).to(code_indices.device)
-        # The loops whose variations states can have.
-        self.varied = self.train
+        self.in_training = torch.from_numpy(features.train).to(code_indices.device)
+        # Versions have the codes of their references.
+        self.train, self.held_out = (
+            torch.from_numpy(np.unique(features.references[loops])).to(code_indices.device)
+            for loops in (features.train, features.held_out)
+        )
         self.labels = torch.from_numpy(features.labels).to(code_indices.device)
         self.config = config
         self.process_group = process_group
@@ -93,11 +95,14 @@ class ComposerStage:
         if self.axes.predicts_descriptors:
             trained.append(self.discriminator)
         self.parameters = [weight for network in trained for weight in network.parameters()]
-        self.described = describe_corpus(networks, code_indices, config, process_group)
+        factors = factors_of(networks, self.labels)
+        self.described = describe_corpus(
+            networks, code_indices, config, process_group, factors=factors
+        )
 
     def begin(self) -> None:
         """Fit the axes of the switches to the training loops."""
-        self.axes.fit(self.described[self.train], self.labels[self.train])
+        self.axes.fit(self.described[self.in_training], self.labels[self.in_training])
 
     def read(self, step: int) -> tuple[np.random.Generator, bool]:
         """The random numbers of a step and whether it draws states: all codes are in memory."""
@@ -128,7 +133,6 @@ class ComposerStage:
             "echo": of_panel * self.config.variation_reconstruction_weight,
             "judging": every,
             "persuasion": of_panel * self.config.critic_weight,
-            "arrangement": 1.0,
         }
         loss = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
         return loss, {name: part.item() for name, part in parts.items()}
@@ -175,7 +179,7 @@ class ComposerStage:
         self, rng: np.random.Generator, process_group: ProcessGroup
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Random states: their codes, error of the descriptors, error of the variations."""
-        n_states, n_variations = self.config.panel_states, self.config.panel_variations
+        n_variations, n_states = self._n_drawn
         bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
         noise, variation = self._variations(rng, n_variations)
         shift = float(rng.random())
@@ -187,19 +191,28 @@ class ComposerStage:
         )
         codes = self.composer.compose(self.axes.inferred_latent(states, variation), noise)
         with frozen(self.networks.codec, self.posterior_encoder):
-            described = describe_codes(self.networks, codes, self.config, shift=shift)
             inferred = self.posterior_encoder.encode(codes).mean
+            echo = (inferred - variation).square().sum(dim=1).mean()
+            # Factors are the score decoder's: these codes do not depend on states.
+            if self.composer.n_factors:
+                return codes, {"echo": echo * weight}
+            described = describe_codes(self.networks, codes, self.config, shift=shift)
         expected = self.axes.predict_descriptors(self.axes.switch_position(states))
         aim = descriptor_loss(self.axes.standardise(described), expected, n_states)
-        echo = (inferred - variation).square().sum(dim=1).mean()
         return codes, {"aim": aim * weight, "echo": echo * weight}
+
+    @property
+    def _n_drawn(self) -> tuple[int, int]:
+        """Variations in a batch, and states of each; where codes do not depend on states, one."""
+        n_variations, n_states = self.config.panel_variations, self.config.panel_states
+        return (n_variations * n_states, 1) if self.composer.n_factors else (n_variations, n_states)
 
     def _variations(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
         """Noise, and as many variations: inferred ones, if the axes have a prior of them."""
         noise = self._noise(rng, size)
         if not self.axes.prior.size:
             return noise, noise
-        loops = self.varied[self._tensor(rng.integers(len(self.varied), size=size))]
+        loops = self.train[self._tensor(rng.integers(len(self.train), size=size))]
         with torch.no_grad():
             posterior = self.posterior_encoder(self.code_indices[loops].long())
             return noise, posterior.sample(self._noise(rng, size))
@@ -209,10 +222,10 @@ class ComposerStage:
     ) -> dict[str, Tensor]:
         """Losses of the discriminator, and of the composer against it."""
         music = F.one_hot(code_indices.long(), self.config.n_levels).to(composed)
-        group, n_variations = self.process_group, self.config.panel_variations
+        group, (n_variations, n_states) = self.process_group, self._n_drawn
         weight, of_loops = group.shard_weight(n_variations), group.shard_weight(self._n_loops)
         of_music = self._shown(rng, self._n_loops, 1, music)
-        of_composed = self._shown(rng, n_variations, self.config.panel_states, composed)
+        of_composed = self._shown(rng, n_variations, n_states, composed)
         score_of_music, features_of_music = self.discriminator(music, of_music)
         score, _ = self.discriminator(composed.detach(), of_composed)
         low_for_music, high_for_composed = discriminator_loss(score_of_music, score)
@@ -240,7 +253,7 @@ class ComposerStage:
     def evaluate(self) -> dict[str, float]:
         """Cross-entropy and share of right codes on held-out loops; always the same states."""
         figures = {}
-        if self.axes.predicts_descriptors:
+        if self.axes.predicts_descriptors and not self.composer.n_factors:
             _, parts = self._state_losses(
                 np.random.default_rng([self.config.seed, 3]), SINGLE_PROCESS
             )
@@ -268,8 +281,8 @@ class ComposerStage:
         """Show the prior as many inferred variations as it has room for, of loops in any order."""
         if size := self.axes.prior.size:
             rng = np.random.default_rng([self.config.seed, 4])
-            chosen = self._tensor(rng.permutation(len(self.varied))[:size])
-            self.axes.prior.fit(self._infer(self.varied[chosen]))
+            chosen = self._tensor(rng.permutation(len(self.train))[:size])
+            self.axes.prior.fit(self._infer(self.train[chosen]))
 
     def _infer(self, loops: Tensor) -> Tensor:
         batches = torch.split(loops, _BATCH)
@@ -286,20 +299,24 @@ def encode_corpus(
 ) -> Tensor:
     """Code indices of every slot, (n_loops, n_slots, n_codes), uint8, on the codec's device.
 
-    Every process encodes its shard of the loops, and reads no others.
+    A version has the codes of its reference. Every process encodes its shard of the references,
+    and reads no others.
     """
     device = networks.codec.mean.device
     half = config.n_levels // 2
 
+    loops, version_of = np.unique(features.references, return_inverse=True)
+
     def encode(items: slice) -> Tensor:
-        part = torch.from_numpy(features.log_bands[items].astype(np.float32))
-        offset = torch.from_numpy(features.offsets[items]).to(device)
+        part = torch.from_numpy(features.log_bands[loops[items]].astype(np.float32))
+        offset = torch.from_numpy(features.offsets[loops[items]]).to(device)
         codes = networks.codec.encode(part.to(device), offset)
         return (codes.round() + half).to(torch.uint8)
 
-    shape = (len(features.log_bands), features.n_slots, config.n_codes)
+    shape = (len(loops), features.n_slots, config.n_codes)
     whole = torch.zeros(shape, dtype=torch.uint8, device=device)
-    return process_group.fill(whole, _ENCODED_AT_ONCE, encode)
+    encoded = process_group.fill(whole, _ENCODED_AT_ONCE, encode)
+    return encoded[torch.from_numpy(version_of).to(device)]
 
 
 STAGES = (CodecStage.name, ComposerStage.name)

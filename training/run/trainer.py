@@ -42,7 +42,6 @@ from training.run.run_folder import (
 from training.run.stages import STAGES, ComposerStage, Stage, encode_corpus
 from training.run.termination import Termination, TrainingInterrupted
 from training.run.training_log import Progress, StartLog, TrainingLog
-from training.run.version_stage import VersionStage
 
 CHECKPOINT_SECONDS = 60.0
 REPORT_STEPS = 50
@@ -185,8 +184,10 @@ class Trainer:
         for name in names:
             of_run, requested = getattr(run.config, name), getattr(self.config, name)
             if of_run != requested:
+                # The only one that is no setting by itself.
+                shown = "factors of --switches versions:" if name == "n_factors" else name
                 raise TrainingError(
-                    f"{option}: found a run with {name} {of_run}, requested {requested}; "
+                    f"{option}: found a run with {shown} {of_run}, requested {requested}; "
                     f"request the same, or train without {option}"
                 )
 
@@ -251,8 +252,7 @@ class Trainer:
                 self.networks, self.features, self.config, self.process_group
             )
             with self._precision():
-                kind = VersionStage if self.config.switches == "versions" else ComposerStage
-                stage = kind(
+                stage = ComposerStage(
                     self.networks, code_indices, self.features, self.config, self.process_group
                 )
         if self.progress.step == 0:

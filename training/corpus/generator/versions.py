@@ -1,9 +1,9 @@
 """Versions of a composition: the same music with other layers, busier, brighter or higher.
 
 Loops that differ in known factors alone show a network what a switch is to change, and what it is
-to leave as it is. Version 0 of a composition is its reference: every factor is on. Any other version
-is a function of it, for which nothing has to be invented: layers are left out, each busy pattern has
-one sparse pattern, and a sparse melody is every second note of the busy one.
+to leave as it is. Version 0 of a composition is its reference: every factor is on. Any other
+version is a function of it, for which nothing has to be invented: layers are left out, each busy
+pattern has one sparse pattern, and a sparse melody is every second note of the busy one.
 """
 
 from __future__ import annotations
