@@ -1,11 +1,14 @@
-"""Take the pictures of docs/ that are a page or plain text: the study and the doctor.
+"""Take the pictures of docs/ that are a page or plain text: the study, the audition, the doctor.
 
     make pictures
+    .venv/bin/python docs/draw_pages.py --audition audition.html
 
-Each is what the command wrote a moment ago: `switchboard doctor` as an SVG of its lines,
-`switchboard study` as a headless Chromium shows its page. `make site` installs what opens it.
+Each is what a command wrote a moment ago: `switchboard doctor` as an SVG of its lines, the pages of
+`switchboard study` and, where it is given, `switchboard audition` as a headless Chromium shows
+them. `make site` installs what opens them.
 """
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -45,16 +48,27 @@ def study(folder: Path) -> Path:
     return page
 
 
-def main() -> None:
-    """Write all of them."""
-    (HERE / "doctor.svg").write_text(doctor(), encoding="utf-8")
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as running:
+def photograph(page: Path, picture: Path) -> None:
+    """Save the first screen of a page."""
+    with sync_playwright() as running:
         # Without a sandbox of its own: it opens our own pages alone, perhaps as root.
         browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        page.goto(study(Path(name)).as_uri())
-        page.screenshot(path=HERE / "study.png")
+        screen = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        screen.goto(page.resolve().as_uri())
+        screen.screenshot(path=picture)
         browser.close()
+
+
+def main() -> None:
+    """Write all of them, or the picture of the audition alone, which takes minutes to make."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--audition", type=Path, help="page that `switchboard audition` wrote")
+    audition = parser.parse_args().audition
+    if audition:
+        return photograph(audition, HERE / "audition.png")
+    (HERE / "doctor.svg").write_text(doctor(), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as name:
+        photograph(study(Path(name)), HERE / "study.png")
 
 
 if __name__ == "__main__":
