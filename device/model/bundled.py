@@ -11,8 +11,8 @@ BUNDLED = "bundled"
 _FOLDER = Path(__file__).parent
 # The first one plays where no other is chosen.
 BUNDLED_MODELS: Mapping[str, Path] = {
-    "studio": _FOLDER / "lofi.onnx",
     "band": _FOLDER / "band.onnx",
+    "studio": _FOLDER / "lofi.onnx",
 }
 BUNDLED_MODEL = next(iter(BUNDLED_MODELS.values()))
 

@@ -8,12 +8,14 @@ import pytest
 
 from device.cli import main
 from device.errors import ContractError
-from device.model.bundled import BUNDLED_MODEL
+from device.model.bundled import BUNDLED_MODEL, BUNDLED_MODELS
 from device.model.summary import read_card
 from device.store.store import ModelStore
 from tests.support import tiny_model as tiny
 
 BUNDLED_TITLE = read_card(BUNDLED_MODEL).title
+_, (OTHER_NAME, OTHER_MODEL) = BUNDLED_MODELS.items()
+OTHER, OTHER_TITLE = f"bundled:{OTHER_NAME}", read_card(OTHER_MODEL).title
 
 
 @pytest.fixture
@@ -56,17 +58,17 @@ def test_an_empty_store_lists_the_bundled_models_alone(run, run_json):
     rows = run_json("list")
     assert [(row["digest"], row["is_active"]) for row in rows] == [
         ("bundled", True),
-        ("bundled:band", False),
+        (OTHER, False),
     ]
     assert rows[0]["title"] == BUNDLED_TITLE
 
 
 def test_another_bundled_model_is_validated_copied_and_activated(run, run_json, store):
-    lines = run("activate", "bundled:band").splitlines()
+    lines = run("activate", OTHER).splitlines()
     assert lines[0].startswith("accepted in ")
     rows = run_json("list")
     assert [row["is_active"] for row in rows] == [True, False]
-    assert rows[0]["title"] == "Band One"
+    assert rows[0]["title"] == OTHER_TITLE
     assert store.active().read_bytes() == Path(rows[0]["path"]).read_bytes()
     # It is in the list once.
     assert rows[1]["digest"] == "bundled"
@@ -88,17 +90,17 @@ def test_the_list_marks_active_previous_and_the_last_resort(run, run_json, two):
         f"* {two[1][:12]}",
         f"  {two[0][:12]}",
         "  bundled",
-        "  bundled:band",
+        f"  {OTHER}",
     ]
     states = [line.split("  ")[-1].strip() for line in lines]
-    assert states == ["active", "previous", "last resort", "Band One"]
+    assert states == ["active", "previous", "last resort", OTHER_TITLE]
     assert "Model Two" in lines[0]
     rows = run_json("list")
     assert [(r["digest"], r["is_active"], r["is_previous"]) for r in rows] == [
         (two[1], True, False),
         (two[0], False, True),
         ("bundled", False, False),
-        ("bundled:band", False, False),
+        (OTHER, False, False),
     ]
 
 

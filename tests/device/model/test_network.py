@@ -10,7 +10,7 @@ import pytest
 from onnx import ModelProto
 
 from device.errors import ContractError, GoldenMismatch, ModelNotFound, ModelUnreadable
-from device.model.bundled import BUNDLED_MODEL
+from device.model.bundled import BUNDLED_MODELS
 from device.model.network import Network
 from tests.support import tiny_model as tiny
 
@@ -180,8 +180,8 @@ def test_of_a_new_file_the_log_floor_is_checked_to_the_golden_tolerance(build_mo
         Network.open(build_model(metadata={"log_floor": str(log_floor)}))
 
 
-def test_the_bundled_model_is_refused_with_a_log_floor_that_takes_its_music(tmp_path):
-    model = ModelProto.FromString(BUNDLED_MODEL.read_bytes())
+def test_a_bundled_model_of_version_2_is_refused_with_a_log_floor_that_takes_its_music(tmp_path):
+    model = ModelProto.FromString(BUNDLED_MODELS["studio"].read_bytes())
     entry = next(entry for entry in model.metadata_props if entry.key == "log_floor")
     entry.value = "3"
     changed = tmp_path / "changed.onnx"

