@@ -140,6 +140,18 @@ class Network:
             return self._run(["score"], switches=switches, composition_in=composition)[0]
         return self._run(["score"], switches=switches, variation=variation)[0]
 
+    def prepare(self, variation: NDArray[np.float32]) -> None:
+        """Compute what all states of a variation (n_variation,) share, if there is such.
+
+        Raises
+        ------
+        ModelFailed
+        Interrupted
+            If `interrupt` was called.
+        """
+        if self.card.n_codes:
+            self._composition(variation)
+
     def _composition(self, variation: NDArray[np.float32]) -> Composition:
         """What all states of a variation have in common, (n_slots, n_codes)."""
         key = variation.tobytes()
