@@ -14,9 +14,16 @@ render    ``score_in`` (n_slots, n_channels),             ``log_magnitude`` (n_f
                                                           ``phase_advance`` (n_frames, 2 * n_guided)
 ========  ==============================================  =======================================
 
+Where ``n_codes`` > 0, what is composed does not depend on the switches, and the compose half is in
+two parts, which share no node either: ``variation`` → ``composition`` (n_slots, n_codes), any
+numbers, and ``switches`` and ``composition_in`` of that shape → ``score``. So a device composes
+once for all states of a variation, and a flip costs the second part alone.
+
 Everything is float32 and stateless; ``n_frames`` is dynamic; ``n_bins`` is ``n_fft // 2 + 1``.
-onnxruntime computes all of a graph whatever is fetched, so the compose half stands in the branch of
-an ``If`` that is taken only while ``switches`` are numbers: fed NaN, it answers zeros at no cost.
+onnxruntime computes all of a graph whatever is fetched, so ``score`` stands in the branch of an
+``If`` that is taken only while ``switches`` are numbers: fed NaN, it answers zeros at no cost. So
+does ``composition`` while ``variation`` has NaN.
+
 STFT magnitudes are those of a periodic window (`device.synthesis.windows`) without normalisation,
 whose peak lies at the position. Where the log magnitude is at ``log_floor`` there is silence: the
 device takes ``max(exp(log_magnitude) - exp(log_floor), 0)``.
@@ -35,8 +42,8 @@ its number. A new key or meaning is a new version, because a device refuses unkn
 window needs no new version: a device refuses unknown windows by name, and accepts all other files.
 
 The memory that a file may make a device allocate is bounded by products, not by each size alone: a
-score has 0.5 MB at most, so the scores that are composed ahead have 32 MB, and a frame overlaps
-with few others. `device.updates.runtime_checks` measures the memory of the graph.
+score or composition has 0.5 MB at most, so the scores that are composed ahead have 32 MB, and a
+frame overlaps with few others. `device.updates.runtime_checks` measures the memory of the graph.
 
 =======  ========================================================================================
 version  what it added
@@ -45,12 +52,11 @@ version  what it added
 2        ``scores``
 3        ``magnitude`` in ``golden``: the scaling by ``log_floor`` is checked too
 4        ``n_guided``, the output ``phase_advance``, and ``phase_advance`` in ``golden``
+5        ``n_codes``: the compose half may be in two parts
 =======  ========================================================================================
 """
 
 import json
-import math
-import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -61,8 +67,9 @@ from device.errors import ModelNotFound, ModelTooLarge
 from device.model.metadata import (
     Golden,
     check_json,
+    check_labels,
+    check_scores,
     check_text,
-    finite,
     parse_float,
     parse_int,
     parse_labels,
@@ -72,8 +79,8 @@ from device.model.metadata import (
     refusal,
 )
 
-CONTRACT_VERSION = 4
-ACCEPTED_VERSIONS = (1, 2, 3, 4)
+CONTRACT_VERSION = 5
+ACCEPTED_VERSIONS = (1, 2, 3, 4, 5)
 MAX_MODEL_BYTES = 16 * 1024 * 1024
 WINDOWS = ("hann", "asymmetric")
 SLOTS_PER_BEAT = 4
@@ -81,9 +88,7 @@ SLOTS_PER_BEAT = 4
 MOST_METADATA_BYTES = 1024 * 1024
 
 # Keys, and a part of `golden`, that not every version has.
-_SINCE = {"scores": 2, "magnitude": 3, "n_guided": 4}
-_SCORE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
-_MOST_SCORES = 64
+_SINCE = {"scores": 2, "magnitude": 3, "n_guided": 4, "n_codes": 5}
 
 # What a device allocates for at most, whatever a file claims.
 _LIMITS: dict[str, tuple[int, int]] = {
@@ -99,8 +104,6 @@ _LIMITS: dict[str, tuple[int, int]] = {
 _MOST_SCORE_NUMBERS = 128 * 1024
 _MOST_OVERLAPPING = 32
 _MOST_GOLDEN_FRAMES = 64
-# Nepers, 0.9 dB: what differs by more is not the same.
-_MOST_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,9 @@ class ModelCard:
         in the name. Empty where nothing was held out, and in version 1.
     n_guided : int
         Bins, the lowest, whose phase advance the graph draws too; 0 before version 4.
+    n_codes : int
+        Numbers of a composition in a slot; 0 where the compose half is one part, and before
+        version 5.
     """
 
     contract_version: int
@@ -164,13 +170,13 @@ class ModelCard:
     golden: Golden
     scores: Mapping[str, float] = field(default_factory=dict)
     n_guided: int = 0
+    n_codes: int = 0
 
     def __post_init__(self) -> None:
         _check_version(self.contract_version)
         _check_sizes(self)
         _check_signal(self)
-        _check_text(self)
-        _check_scores(self)
+        _check_description(self)
         _check_golden(self)
 
     @property
@@ -187,14 +193,17 @@ class ModelCard:
     def tensors(self) -> tuple[Tensor, ...]:
         """The graph's inputs, then its outputs, as this card promises them."""
         score, advance = (self.n_slots, self.n_channels), (None, 2 * self.n_guided)
+        composition = (self.n_slots, self.n_codes)
         return (
             Tensor("switches", "float32", (self.n_switches,)),
             Tensor("variation", "float32", (self.n_variation,)),
             Tensor("score_in", "float32", score),
             Tensor("position", "float32", (None,)),
+            *[Tensor("composition_in", "float32", composition)][: self.n_codes],
             Tensor("score", "float32", score),
             Tensor("log_magnitude", "float32", (None, self.n_bins)),
             *[Tensor("phase_advance", "float32", advance)][: self.n_guided],
+            *[Tensor("composition", "float32", composition)][: self.n_codes],
         )
 
     def to_metadata(self) -> dict[str, str]:
@@ -314,6 +323,11 @@ def _check_sizes(card: ModelCard) -> None:
     most_guided = card.n_bins if card.contract_version >= _SINCE["n_guided"] else 0
     if not 0 <= card.n_guided <= most_guided:
         raise refusal("n_guided", str(card.n_guided), f"0 to {most_guided}")
+    # Without a variation there would be no number that could be NaN.
+    has_parts = card.contract_version >= _SINCE["n_codes"] and card.n_variation > 0
+    most_codes = _MOST_SCORE_NUMBERS // card.n_slots if has_parts else 0
+    if not 0 <= card.n_codes <= most_codes:
+        raise refusal("n_codes", str(card.n_codes), f"0 to {most_codes}")
 
 
 def _check_signal(card: ModelCard) -> None:
@@ -331,16 +345,13 @@ def _check_signal(card: ModelCard) -> None:
         raise refusal("tempo_bpm", str(card.tempo_bpm), "20 to 400")
 
 
-def _check_text(card: ModelCard) -> None:
+def _check_description(card: ModelCard) -> None:
     check_text("title", card.title, 200)
-    if len(card.switch_labels) != card.n_switches:
-        expected = f"{card.n_switches}, one per switch"
-        raise refusal("switch_labels", f"{len(card.switch_labels)} labels", expected)
-    if not all(label.strip() and len(label) <= 40 for label in card.switch_labels):
-        raise refusal("switch_labels", "an empty or long label", "1 to 40 characters each")
-    for label in card.switch_labels:
-        check_text("switch_labels", label, 40)
+    check_labels(card.switch_labels, card.n_switches)
     check_json("provenance", dict(card.provenance))
+    if card.scores and card.contract_version < _SINCE["scores"]:
+        raise refusal("scores", f"scores in version {card.contract_version}", "none")
+    check_scores(card.scores)
 
 
 def _check_golden(card: ModelCard) -> None:
@@ -360,22 +371,7 @@ def _check_golden(card: ModelCard) -> None:
     ):
         if found != n:
             raise refusal("golden", f"{found} {what} in version {card.contract_version}", str(n))
-    numbers = golden.switches + golden.variation + golden.positions + golden.log_magnitude
-    if not all(map(math.isfinite, numbers + golden.magnitude + golden.phase_advance)):
-        raise refusal("golden", "numbers that are not finite", "finite ones")
-    if golden.tolerance > _MOST_TOLERANCE:
-        raise refusal("golden tolerance", f"{golden.tolerance:g}", f"at most {_MOST_TOLERANCE}")
-
-
-def _check_scores(card: ModelCard) -> None:
-    if card.scores and card.contract_version < _SINCE["scores"]:
-        raise refusal("scores", f"scores in version {card.contract_version}", "none")
-    if len(card.scores) > _MOST_SCORES:
-        raise refusal("scores", f"{len(card.scores)} of them", f"at most {_MOST_SCORES}")
-    for name, value in card.scores.items():
-        if not _SCORE_NAME.fullmatch(name):
-            raise refusal("scores", f"the name {name[:40]!r}", "lower case, digits, underscores")
-        finite(f"scores, {name}", value)
+    golden.check()
 
 
 _PARSERS: dict[str, Callable[[str, str], Any]] = {
@@ -390,6 +386,7 @@ _PARSERS: dict[str, Callable[[str, str], Any]] = {
     "n_slots": parse_int,
     "n_channels": parse_int,
     "n_guided": parse_int,
+    "n_codes": parse_int,
     "beats_per_loop": parse_int,
     "tempo_bpm": parse_float,
     "title": parse_text,

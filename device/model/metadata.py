@@ -11,9 +11,10 @@ import re
 import sys
 import unicodedata
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import Any
 
 from device.errors import ContractError
@@ -22,8 +23,12 @@ from device.errors import ContractError
 MOST_TEXT = 10_000
 MOST_NUMBER = 2**63
 MOST_DEPTH = 20
+_MOST_SCORES = 64
+# Nepers, 0.9 dB: what differs by more is not the same.
+_MOST_TOLERANCE = 0.1
 _MOST_SHOWN = 160
 
+_SCORE_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _FLOAT = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 # Control characters, lone surrogates, format characters (marks and overrides of direction, joiners,
 # tags) and separators of lines. Not those that Unicode has not assigned yet: which these are
@@ -78,6 +83,36 @@ def check_text(what: str, text: str, most: int) -> None:
     if not text.strip() or len(text) > most:
         raise refusal(what, repr(text[:40]), f"1 to {most} characters")
     _check_plain(what, text)
+
+
+def check_labels(labels: Sequence[str], n_switches: int) -> None:
+    """Check that each switch has a label, a short text.
+
+    Raises
+    ------
+    ContractError
+    """
+    if len(labels) != n_switches:
+        raise refusal("switch_labels", f"{len(labels)} labels", f"{n_switches}, one per switch")
+    if not all(label.strip() and len(label) <= 40 for label in labels):
+        raise refusal("switch_labels", "an empty or long label", "1 to 40 characters each")
+    for label in labels:
+        check_text("switch_labels", label, 40)
+
+
+def check_scores(scores: Mapping[str, float]) -> None:
+    """Check that scores are few, have names of identifiers, and are finite.
+
+    Raises
+    ------
+    ContractError
+    """
+    if len(scores) > _MOST_SCORES:
+        raise refusal("scores", f"{len(scores)} of them", f"at most {_MOST_SCORES}")
+    for name, value in scores.items():
+        if not _SCORE_NAME.fullmatch(name):
+            raise refusal("scores", f"the name {name[:40]!r}", "lower case, digits, underscores")
+        finite(f"scores, {name}", value)
 
 
 def check_json(what: str, value: Any) -> None:
@@ -246,6 +281,19 @@ class Golden:
     tolerance: float
     magnitude: tuple[float, ...] = ()
     phase_advance: tuple[float, ...] = ()
+
+    def check(self) -> None:
+        """Check that all numbers are finite, and that the tolerance is small.
+
+        Raises
+        ------
+        ContractError
+        """
+        if not all(map(math.isfinite, chain(*(getattr(self, name) for name in _PACKED)))):
+            raise refusal("golden", "numbers that are not finite", "finite ones")
+        if self.tolerance > _MOST_TOLERANCE:
+            found = f"{self.tolerance:g}"
+            raise refusal("golden tolerance", found, f"at most {_MOST_TOLERANCE}")
 
     def with_magnitude(self, log_floor: float) -> "Golden":
         """The same, with the magnitudes that lie above a log floor."""

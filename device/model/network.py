@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,10 @@ from device.model.contract import ModelCard, Tensor, check_file, check_tensors
 
 Score = NDArray[np.float32]
 Frames = NDArray[np.float32]
+Composition = NDArray[np.float32]
+
+# The passage that plays and the next one, of two instruments: one takes over from the other.
+MOST_COMPOSITIONS = 4
 
 # What a magnitude may differ by, beyond the golden tolerance, because it was stored as float32.
 _ROUNDING = 1e-5
@@ -77,14 +82,20 @@ class Network:
         self.n_not_finite = 0
         self._session = session
         score = np.zeros((card.n_slots, card.n_channels), np.float32)
-        # onnxruntime computes all of a graph, whatever is fetched. NaN switches leave the compose
-        # half out; of the render half one frame is the least there is.
+        # onnxruntime computes all of a graph, whatever is fetched. NaN leaves the compose half
+        # out; of the render half one frame is the least there is.
         self._idle = {
             "switches": np.full(card.n_switches, np.nan, np.float32),
             "variation": np.zeros(card.n_variation, np.float32),
             "score_in": score,
             "position": np.zeros(1, np.float32),
         }
+        if card.n_codes:
+            self._idle["variation"].fill(np.nan)
+            self._idle["composition_in"] = np.zeros((card.n_slots, card.n_codes), np.float32)
+        # By the bytes of their variation, the latest last.
+        self._compositions: dict[bytes, Composition] = {}
+        self._lock = threading.Lock()
         self._floor = np.float32(np.exp(card.log_floor))
         # Twice what a full-scale constant has.
         self._loudest = np.float32(card.n_fft)
@@ -115,14 +126,48 @@ class Network:
     def compose(self, switches: NDArray[np.float32], variation: NDArray[np.float32]) -> Score:
         """Switches (n_switches,) and variation (n_variation,) → score (n_slots, n_channels).
 
+        Where the compose half is in two parts, the latest `MOST_COMPOSITIONS` are kept, so that
+        another state of the same variation costs the second part alone. The score is the same.
+
         Raises
         ------
         ModelFailed
         Interrupted
             If `interrupt` was called.
         """
-        score: Score = self._run(["score"], switches=switches, variation=variation)[0]
-        return score
+        if self.card.n_codes:
+            composition = self._composition(variation)
+            return self._run(["score"], switches=switches, composition_in=composition)[0]
+        return self._run(["score"], switches=switches, variation=variation)[0]
+
+    def prepare(self, variation: NDArray[np.float32]) -> None:
+        """Compute what all states of a variation (n_variation,) share, if there is such.
+
+        Raises
+        ------
+        ModelFailed
+        Interrupted
+            If `interrupt` was called.
+        """
+        if self.card.n_codes:
+            self._composition(variation)
+
+    def _composition(self, variation: NDArray[np.float32]) -> Composition:
+        """What all states of a variation have in common, (n_slots, n_codes)."""
+        key = variation.tobytes()
+        with self._lock:
+            composition = self._compositions.pop(key, None)
+            if composition is not None:
+                self._compositions[key] = composition
+                return composition
+        # Not under the lock: a block may need another variation meanwhile. Two threads may so
+        # compute the same.
+        composition = self._run(["composition"], variation=variation)[0]
+        with self._lock:
+            self._compositions[key] = composition
+            while len(self._compositions) > MOST_COMPOSITIONS:
+                del self._compositions[next(iter(self._compositions))]
+        return composition
 
     def render(
         self, score: Score, position: NDArray[np.float32]

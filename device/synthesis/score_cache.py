@@ -48,7 +48,8 @@ class ScoreCache(Closeable):
     helper_seconds : float
         Processor time of the helper.
     is_slow : bool
-        Whether the latest score took so long that a block had better not wait for one.
+        Whether the latest score took so long that a block had better not wait for one. What all
+        states of a passage share does not count.
     """
 
     def __init__(self, network: Network, form: SongForm, *, ahead: bool = True) -> None:
@@ -111,8 +112,11 @@ class ScoreCache(Closeable):
 
     def _compose(self, key: ScoreKey) -> Score:
         bits, passage = key
+        variation = self._form.at(passage)
+        # Not timed: the flips of a passage that plays find it there.
+        self._network.prepare(variation)
         started = time.thread_time()
-        score = self._network.compose(np.array(bits, np.float32), self._form.at(passage))
+        score = self._network.compose(np.array(bits, np.float32), variation)
         self.is_slow = time.thread_time() - started > SLOW_SECONDS
         return score
 

@@ -2,7 +2,7 @@
 
 Each side writes lines of JSON; the sender writes one, then the bytes of the model::
 
-    device  {"event": "ready", "protocol": 1, "contract_version": 4, "max_bytes": 16777216,
+    device  {"event": "ready", "protocol": 1, "contract_version": 5, "max_bytes": 16777216,
              "free_bytes": 1234, "active": "<sha256>" or null}
     sender  {"sha256": "<64 hexadecimal digits>", "n_bytes": 1234, "again": false}
     device  {"event": "send"}                        or at once the verdict: the hash is known

@@ -100,7 +100,8 @@ def check_speed(
     card = network.card
     rng = np.random.default_rng(_SEED)
     switches = rng.integers(0, 2, card.n_switches).astype(np.float32)
-    variation = rng.standard_normal(card.n_variation).astype(np.float32)
+    # Another one each time: a network keeps what it composed of the latest.
+    variations = iter(rng.standard_normal((1 + _N_TIMES, card.n_variation)).astype(np.float32))
     positions = np.linspace(0, card.beats_per_loop, AHEAD_FRAMES, dtype=np.float32)
     inversion = make_griffin_lim(
         n_fft=card.n_fft,
@@ -108,9 +109,9 @@ def check_speed(
         window=card.window,
         n_guided=card.n_guided,
     )
-    score = network.compose(switches, variation)
+    score = network.compose(switches, next(variations))
     speed = Speed(
-        compose_ms=_median_ms(lambda: network.compose(switches, variation), clock),
+        compose_ms=_median_ms(lambda: network.compose(switches, next(variations)), clock),
         block_ms=_median_ms(
             lambda: inversion.process(network.frames(score, positions)[:QUEUED_FRAMES]), clock
         ),

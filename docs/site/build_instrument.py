@@ -161,7 +161,7 @@ def description(card: ModelCard, performance: Performance, at: dict[str, int]) -
     names = (
         *("title", "switch_labels", "sample_rate", "n_fft", "hop_length", "n_switches"),
         *("n_variation", "n_slots", "n_channels", "beats_per_loop", "tempo_bpm", "log_floor"),
-        *("n_bins", "n_guided", "frame_size"),
+        *("n_bins", "n_guided", "n_codes", "frame_size"),
     )
     form = SongForm(card.n_variation, seed=performance.seed)
     passages = range(N_SONGS * len(SECTIONS) * len(STARTS))

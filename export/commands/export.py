@@ -58,10 +58,12 @@ def _findings(done: "Exported") -> Iterator[str]:
             f"int8          {distance.mean_db:.2f} dB from float32 on average, "
             f"{distance.largest_db:.2f} dB at most; a frame took {plain.frame_ms:.4f} ms"
         )
+    of_flip = f", of that after a flip {speed.flip_ms:.2f} ms" if card.n_codes else ""
     yield (
-        f"this core     compose {speed.compose_ms:.2f} ms, a frame {speed.frame_ms:.4f} ms: "
-        f"{speed.core_percent(card):.1f} % while it plays, without the inversion"
+        f"this core     compose {speed.compose_ms:.2f} ms{of_flip}, a frame "
+        f"{speed.frame_ms:.4f} ms: {speed.core_percent(card):.1f} % while it plays, without the "
+        "inversion"
     )
     for board in BOARDS:
-        share = board.core_percent(card, done.compose, done.render)
+        share = board.core_percent(card, done.compose, done.flip, done.render)
         yield f"extrapolated  {board.name}: about {share:.0f} % of a core; not measured there"

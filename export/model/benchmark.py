@@ -23,17 +23,22 @@ class Speed:
     Attributes
     ----------
     compose_ms : float
-        One loop.
+        One loop of a new variation.
+    flip_ms : float
+        The same variation in another switch state: as long, unless the compose half is in two
+        parts.
     frame_ms : float
         One frame, drawn as the voice draws: `AHEAD_FRAMES` at a time.
     """
 
     compose_ms: float
+    flip_ms: float
     frame_ms: float
 
     def core_percent(self, card: ModelCard) -> float:
         """Share of this core while it plays; the inversion comes on top."""
-        ms = self.frame_ms * _frames_a_second(card) + self.compose_ms * _loops_a_second(card)
+        loop_ms = self.compose_ms + card.n_switches * self.flip_ms
+        ms = self.frame_ms * _frames_a_second(card) + loop_ms * _loops_a_second(card)
         return ms / 10
 
 
@@ -45,15 +50,21 @@ class Board:
     gigaflops: float
     gigabytes_per_second: float
 
-    def core_percent(self, card: ModelCard, compose: Weights, render: Weights) -> float:
+    def core_percent(
+        self, card: ModelCard, compose: Weights, flip: Weights, render: Weights
+    ) -> float:
         """Extrapolate the share of a core: each weight is fetched once a call and used once a row.
+
+        `flip` are those of the compose half that a flip needs.
 
         Rounded weights are fetched faster, and count as no faster to use: these cores have no
         instruction for products of bytes.
         """
         loops, frames = _loops_a_second(card), _frames_a_second(card)
-        products = compose.n * card.n_slots * loops + render.n * frames
-        fetched = compose.n_bytes * loops + render.n_bytes * frames / AHEAD_FRAMES
+        composed = compose.n + card.n_switches * flip.n
+        read = compose.n_bytes + card.n_switches * flip.n_bytes
+        products = composed * card.n_slots * loops + render.n * frames
+        fetched = read * loops + render.n_bytes * frames / AHEAD_FRAMES
         # A product is a multiplication and an addition.
         seconds = 2e-9 * products / self.gigaflops + 1e-9 * fetched / self.gigabytes_per_second
         return 100 * seconds
@@ -78,8 +89,7 @@ def measure_speed(
     card = networks[0].card
     rng = np.random.default_rng(0)
     switches = rng.integers(0, 2, card.n_switches).astype(np.float32)
-    variation = rng.standard_normal(card.n_variation).astype(np.float32)
-    score = networks[0].compose(switches, variation)
+    score = networks[0].compose(switches, np.zeros(card.n_variation, np.float32))
     position = (np.arange(AHEAD_FRAMES) / 16).astype(np.float32) % card.beats_per_loop
     swept = np.zeros(_SWEPT_BYTES, np.uint8)
 
@@ -89,19 +99,20 @@ def measure_speed(
         call(*arguments)
         return clock() - started
 
-    seconds = np.array(
-        [
-            [
-                (timed(n.compose, switches, variation), timed(n.render, score, position))
-                for n in networks
-            ]
-            for _ in range(rounds)
-        ]
-    )
-    # (rounds, networks, halves) → (networks, halves)
+    def timed_parts(network: Network) -> tuple[float, float, float]:
+        # A new one: a network keeps what it composed of the latest.
+        variation = rng.standard_normal(card.n_variation).astype(np.float32)
+        return (
+            timed(network.compose, switches, variation),
+            timed(network.compose, 1 - switches, variation),
+            timed(network.render, score, position),
+        )
+
+    seconds = np.array([[timed_parts(network) for network in networks] for _ in range(rounds)])
+    # (rounds, networks, parts) → (networks, parts)
     return [
-        Speed(1e3 * compose, 1e3 * block / AHEAD_FRAMES)
-        for compose, block in np.median(seconds, axis=0).tolist()
+        Speed(1e3 * compose, 1e3 * flip, 1e3 * block / AHEAD_FRAMES)
+        for compose, flip, block in np.median(seconds, axis=0).tolist()
     ]
 
 
@@ -110,6 +121,5 @@ def _frames_a_second(card: ModelCard) -> float:
 
 
 def _loops_a_second(card: ModelCard) -> float:
-    """How many loops are composed: each turn's own, and one for every switch that might flip."""
-    loop_seconds = 60 * card.beats_per_loop / card.tempo_bpm
-    return (1 + card.n_switches) / loop_seconds
+    """How often a turn is composed; in each turn every switch might flip, too."""
+    return card.tempo_bpm / (60 * card.beats_per_loop)

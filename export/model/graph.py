@@ -3,14 +3,14 @@
 import logging
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import onnx
 import torch
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from torch import Tensor, nn
 
 from device.model.contract import SLOTS_PER_BEAT
@@ -20,15 +20,32 @@ from training.run.run_folder import FinishedRun
 OPSET = 20
 # The newest file format that onnxruntime 1.19, the oldest on a device, can read.
 IR_VERSION = 10
-# Not part of the contract: the digits, for comparing torch with onnxruntime before release.
+# The digits. Where the compose half is one part, they are no part of the contract, but an output
+# before release, for comparing torch with onnxruntime.
 CODES = "codes"
-_INPUTS = ("switches", "variation", "score_in", "position")
+COMPOSITION = "composition"
+# The last one only where the compose half is in two parts.
+_INPUTS = ("switches", "variation", "score_in", "position", "composition_in")
+# Each output of the compose half, and the input that must be numbers for it to be computed.
+_GUARDS = {"score": "switches", COMPOSITION: "variation"}
 # Of the render half; the second one only where bins are guided.
 DRAWN = ("log_magnitude", "phase_advance")
 
 
+def n_codes(run: FinishedRun) -> int:
+    """The contract's number of that name: 0 unless the composer knows no switches."""
+    has_parts = run.networks.codec.n_factors > 0 and run.config.n_variation > 0
+    return run.config.n_codes if has_parts else 0
+
+
 class ComposeHalf(nn.Module):
-    """Switches (n_switches,) and variation (n_variation,) → score and the digits behind it."""
+    """Switches (n_switches,) and variation (n_variation,) → score and the digits behind it.
+
+    Attributes
+    ----------
+    has_parts : bool
+        Whether the digits are those of the variation alone.
+    """
 
     def __init__(self, run: FinishedRun) -> None:
         super().__init__()
@@ -36,15 +53,29 @@ class ComposeHalf(nn.Module):
         self.composer = run.networks.composer
         self.writer = run.networks.codec.writer
         self.has_factors = run.networks.codec.n_factors > 0
+        self.has_parts = n_codes(run) > 0
         self.half_levels = run.config.n_levels // 2
 
     def forward(self, switches: Tensor, variation: Tensor) -> tuple[Tensor, Tensor]:
         """Compose one loop: (n_slots, n_channels), (n_slots, n_codes)."""
+        digits = self.digits(switches, variation)
+        return self.score(switches, digits), digits
+
+    def digits(self, switches: Tensor, variation: Tensor) -> Tensor:
+        """The first part: whole numbers around 0, (n_slots, n_codes)."""
+        if self.has_parts:
+            # The composer ignores them, and the graph may not even read them.
+            switches = variation.new_zeros(switches.shape)
         latent = self.axes.latent(switches[None], variation[None])
         classes = self.composer.code_indices(latent, variation[None])
-        digits = classes.to(torch.float32) - self.half_levels
+        digits: Tensor = classes[0].to(torch.float32) - self.half_levels
+        return digits
+
+    def score(self, switches: Tensor, digits: Tensor) -> Tensor:
+        """The second part: (n_slots, n_channels)."""
         factors = switches[None] if self.has_factors else None
-        return self.writer(digits, factors)[0], digits[0]
+        rows: Tensor = self.writer(digits[None], factors)
+        return rows[0]
 
     def margin(self, switches: Tensor, variation: Tensor) -> float:
         """How clearly the closest decision of arg max was taken."""
@@ -75,7 +106,7 @@ class RenderHalf(nn.Module):
 
 
 class BoxGraph(nn.Module):
-    """Both halves side by side; they share no node."""
+    """Both halves side by side, the compose half in its parts; they share no node."""
 
     def __init__(self, run: FinishedRun) -> None:
         super().__init__()
@@ -83,10 +114,16 @@ class BoxGraph(nn.Module):
         self.render = RenderHalf(run)
 
     def forward(
-        self, switches: Tensor, variation: Tensor, score_in: Tensor, position: Tensor
+        self,
+        switches: Tensor,
+        variation: Tensor,
+        score_in: Tensor,
+        position: Tensor,
+        composition_in: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """In the order of the contract, the digits last."""
-        score, digits = self.compose(switches, variation)
+        digits = self.compose.digits(switches, variation)
+        score = self.compose.score(switches, digits if composition_in is None else composition_in)
         log_magnitude, advance = self.render(score_in, position)
         drawn = (log_magnitude, advance) if advance.shape[1] else (log_magnitude,)
         return score, *drawn, digits
@@ -129,29 +166,30 @@ class _ToBins(nn.Module):
 
 
 def to_onnx(run: FinishedRun, graph: BoxGraph) -> ModelProto:
-    """Trace the graph; the result still has the output `CODES`."""
+    """Trace the graph; the digits are its last output, `CODES` or `COMPOSITION`."""
     config = run.config
-    example = (
+    example = [
         torch.zeros(config.n_switches),
         torch.zeros(config.n_variation),
         torch.zeros(run.n_slots, config.n_channels),
         torch.arange(4) / 16,
-    )
+    ]
+    digits = CODES
+    if graph.compose.has_parts:
+        example.append(torch.zeros(run.n_slots, config.n_codes))
+        digits = COMPOSITION
+    names = _INPUTS[: len(example)]
+    dynamic = {"position": {0: torch.export.Dim("n_frames", min=1)}}
     with _quiet_exporter():
         program = torch.onnx.export(
             graph,
-            example,
-            input_names=list(_INPUTS),
-            output_names=["score", *DRAWN[: 1 + bool(config.analysis.n_guided)], CODES],
+            tuple(example),
+            input_names=list(names),
+            output_names=["score", *DRAWN[: 1 + bool(config.analysis.n_guided)], digits],
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
-            dynamic_shapes={
-                "switches": None,
-                "variation": None,
-                "score_in": None,
-                "position": {0: torch.export.Dim("n_frames", min=1)},
-            },
+            dynamic_shapes={name: dynamic.get(name) for name in names},
         )
     assert program is not None
     model: ModelProto = program.model_proto
@@ -173,58 +211,74 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def to_device_graph(model: ModelProto) -> ModelProto:
-    """Make the graph of the contract: digits inside, the compose half behind an ``If``."""
+    """Make the graph of the contract: each part of the compose half behind an ``If``.
+
+    Where it is one part, the digits are inside.
+    """
     shipped = ModelProto()
     shipped.CopyFrom(model)
     kept = [output for output in shipped.graph.output if output.name != CODES]
     del shipped.graph.output[:]
     shipped.graph.output.extend(kept)
-    _wrap_compose_in_if(shipped.graph, "score")
+    _wrap_in_ifs(shipped.graph)
     _strip_exporter_metadata(shipped)
     shipped.ir_version = min(shipped.ir_version, IR_VERSION)
     onnx.checker.check_model(shipped, full_check=True)
     return shipped
 
 
-def _wrap_compose_in_if(graph: GraphProto, output_name: str) -> None:
-    """Move all nodes behind an output into an ``If`` that is taken only if no switch is NaN.
+def _wrap_in_ifs(graph: GraphProto) -> None:
+    """Move all nodes behind each output of the compose half into an ``If``, see `_GUARDS`.
 
     onnxruntime computes every node of a graph, whatever outputs are fetched. Behind the ``If``, the
     compose half costs a drawn block nothing: the device feeds it NaN and the branch is not taken.
     """
-    output = next(o for o in graph.output if o.name == output_name)
-    inside = _ancestors(graph, [output_name])
-    beside = _ancestors(graph, [o.name for o in graph.output if o.name != output_name])
-    # A branch can read values from outside: nodes that both halves need stay there.
-    compose = [node for node in graph.node if node.output[0] in inside - beside]
-    outside = [node for node in graph.node if node.output[0] in beside]
-    shape = [size.dim_value for size in output.type.tensor_type.shape.dim]
+    behind = {output.name: _ancestors(graph, [output.name]) for output in graph.output}
+    guarded = [output for output in graph.output if output.name in _GUARDS]
+    inside: set[str] = set()
+    ifs: list[NodeProto] = []
+    for output in guarded:
+        # A branch can read values from outside: nodes that several outputs need stay there.
+        others = set().union(*(nodes for name, nodes in behind.items() if name != output.name))
+        own = behind[output.name] - others
+        ifs += _behind_if(output, [node for node in graph.node if node.output[0] in own])
+        inside |= own
+    needed = set().union(*behind.values())
+    outside = [node for node in graph.node if node.output[0] in needed - inside]
+    del graph.node[:]
+    graph.node.extend([*outside, *ifs])
+    # Types of intermediate values were noted for the outer graph; they are in the branches now.
+    del graph.value_info[:]
 
+
+def _behind_if(output: ValueInfoProto, nodes: Sequence[NodeProto]) -> list[NodeProto]:
+    """Nodes that compute an output as a branch that is taken only if no number of a guard is NaN.
+
+    Otherwise the output is zeros.
+    """
+    name, guard = output.name, _GUARDS[output.name]
+    shape = [size.dim_value for size in output.type.tensor_type.shape.dim]
+    for node in nodes:
+        node.output[:] = [_inner(n) if n == name else n for n in node.output]
+    then_nodes = [*nodes, helper.make_node("Identity", [_inner(name)], ["composed"])]
     composed = helper.make_tensor_value_info("composed", TensorProto.FLOAT, shape)
-    then_nodes = [*compose, helper.make_node("Identity", [_inner(output_name)], ["composed"])]
-    for node in compose:
-        node.output[:] = [_inner(n) if n == output_name else n for n in node.output]
     idle = helper.make_tensor_value_info("idle", TensorProto.FLOAT, shape)
     size = helper.make_tensor("size", TensorProto.INT64, [len(shape)], shape)
     else_nodes = [
         helper.make_node("Constant", [], ["idle_shape"], value=size),
         helper.make_node("ConstantOfShape", ["idle_shape"], ["idle"]),
     ]
-    guard = [
-        helper.make_node("ReduceSum", ["switches"], ["switches_sum"], keepdims=0),
-        helper.make_node("Equal", ["switches_sum", "switches_sum"], ["switches_are_numbers"]),
+    return [
+        helper.make_node("ReduceSum", [guard], [f"{guard}_sum"], keepdims=0),
+        helper.make_node("Equal", [f"{guard}_sum"] * 2, [f"{guard}_are_numbers"]),
         helper.make_node(
             "If",
-            ["switches_are_numbers"],
-            [output_name],
+            [f"{guard}_are_numbers"],
+            [name],
             then_branch=helper.make_graph(then_nodes, "compose", [], [composed]),
             else_branch=helper.make_graph(else_nodes, "rest", [], [idle]),
         ),
     ]
-    del graph.node[:]
-    graph.node.extend([*outside, *guard])
-    # Types of intermediate values were noted for the outer graph; they are in the branch now.
-    del graph.value_info[:]
 
 
 def _strip_exporter_metadata(model: ModelProto) -> None:
@@ -257,6 +311,11 @@ def weights(graph: GraphProto, *output_names: str) -> Weights:
     tensors = [tensor for tensor in graph.initializer if tensor.name in read]
     n_bytes = [tensor.ByteSize() for tensor in tensors]
     return Weights(sum(math.prod(tensor.dims) for tensor in tensors), sum(n_bytes))
+
+
+def composing(graph: GraphProto) -> list[str]:
+    """Names of the outputs of the compose half, one for each part."""
+    return [output.name for output in graph.output if output.name in _GUARDS]
 
 
 def nodes_behind(graph: GraphProto, *output_names: str) -> list[NodeProto]:

@@ -26,7 +26,16 @@ from device.system.outputs import check_output, not_written, regular_target
 from export.model import parity
 from export.model import quantization as int8
 from export.model.benchmark import Speed, measure_speed
-from export.model.graph import DRAWN, BoxGraph, Weights, to_device_graph, to_onnx, weights
+from export.model.graph import (
+    DRAWN,
+    BoxGraph,
+    Weights,
+    composing,
+    n_codes,
+    to_device_graph,
+    to_onnx,
+    weights,
+)
 from export.model.parity import ExportError, Parity, TracedGraph
 from training.run.provenance import commit
 from training.run.run_folder import FinishedRun
@@ -42,8 +51,8 @@ class Exported:
 
     Attributes
     ----------
-    compose, render : Weights
-        Of the two halves.
+    compose, flip, render : Weights
+        Of the compose half, of what a flip computes of it, and of the render half.
     distance, plain_speed
         How far int8 is from float32, and how fast that was; None where nothing was rounded.
     """
@@ -53,6 +62,7 @@ class Exported:
     parity: Parity
     speed: Speed
     compose: Weights
+    flip: Weights
     render: Weights
     distance: int8.Distance | None = None
     plain_speed: Speed | None = None
@@ -65,7 +75,7 @@ class ModelDraft:
     Attributes
     ----------
     traced : ModelProto
-        Its graph, the digits still an output.
+        Its graph, no part of it behind an ``If``, the digits an output.
     checked : TracedGraph
         The same, ready to compute.
     """
@@ -195,6 +205,7 @@ def _describe(run: FinishedRun, golden: Golden, title: str) -> ModelCard:
         golden=golden,
         scores=run.scores,
         n_guided=analysis.n_guided,
+        n_codes=n_codes(run),
     )
 
 
@@ -231,8 +242,9 @@ def golden(run: FinishedRun, graph: BoxGraph, traced: TracedGraph) -> Golden:
 
 def _exported(draft: ModelDraft, n_bytes: int, parity: Parity, speed: Speed) -> Exported:
     graph = draft.traced.graph
-    halves = weights(graph, "score"), weights(graph, *DRAWN)
-    return Exported(n_bytes, draft.card, parity, speed, *halves)
+    compose, flip = weights(graph, *composing(graph)), weights(graph, "score")
+    render = weights(graph, *DRAWN)
+    return Exported(n_bytes, draft.card, parity, speed, compose, flip, render)
 
 
 def _write(draft: ModelDraft, out: Path) -> int:

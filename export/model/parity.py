@@ -13,7 +13,7 @@ from device.errors import SwitchboardError
 from device.model.contract import SLOTS_PER_BEAT
 from device.model.network import Network
 from device.switches.state_sampling import all_states, random_states
-from export.model.graph import CODES, DRAWN, BoxGraph
+from export.model.graph import CODES, COMPOSITION, DRAWN, BoxGraph, composing
 from training.run.run_folder import FinishedRun
 
 LARGEST_DIFFERENCE = 1e-3
@@ -80,7 +80,7 @@ class TracedGraph:
     Parameters
     ----------
     model : ModelProto
-        With the output `CODES`.
+        With the output `CODES` or `COMPOSITION`.
     """
 
     def __init__(self, model: ModelProto) -> None:
@@ -88,6 +88,7 @@ class TracedGraph:
         options.intra_op_num_threads = 1
         providers = ["CPUExecutionProvider"]
         self._session = ort.InferenceSession(model.SerializeToString(), options, providers)
+        self._has_parts = COMPOSITION in composing(model.graph)
         # The half whose output is not fetched is computed all the same, from these.
         self._idle = {
             node.name: np.zeros([n if isinstance(n, int) else 1 for n in node.shape], np.float32)
@@ -99,7 +100,11 @@ class TracedGraph:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Score (n_slots, n_channels) and the digits behind it (n_slots, n_digits)."""
         feeds = {**self._idle, "switches": switches, "variation": variation}
-        score, digits = self._session.run(["score", CODES], feeds)
+        if self._has_parts:
+            (digits,) = self._session.run([COMPOSITION], feeds)
+            (score,) = self._session.run(["score"], {**feeds, "composition_in": digits})
+        else:
+            score, digits = self._session.run(["score", CODES], feeds)
         return score, digits
 
     def draw(

@@ -84,11 +84,14 @@ def page(site, browser, serve):
     opened.close()
 
 
-@pytest.fixture(scope="module")
-def guided_page(site_tools, browser, serve, tmp_path_factory):
-    """The instrument with a model that draws phase advances too, in a page without a theme."""
+@pytest.fixture(scope="module", params=[0, 2], ids=["one part", "two parts"])
+def guided_page(request, site_tools, browser, serve, tmp_path_factory):
+    """The instrument with a model that draws phase advances too, in a page without a theme.
+
+    Its compose half is in one part or in two.
+    """
     folder = tmp_path_factory.mktemp("guided")
-    model = tiny_model.build(folder / "guided.onnx", n_guided=60)
+    model = tiny_model.build(folder / "guided.onnx", n_guided=60, n_codes=request.param)
     sys.path.insert(0, str(ROOT / "docs/site"))
     spec = spec_from_file_location("build_instrument", ROOT / "docs/site/build_instrument.py")
     builder = module_from_spec(spec)

@@ -22,7 +22,7 @@ def guided_model(tmp_path_factory):
 
 def test_an_exported_model_draws_the_phase_advance_of_the_bins_it_was_trained_on(guided_model):
     card = read_card(guided_model)
-    assert (card.contract_version, card.n_guided) == (4, 8)
+    assert (card.contract_version, card.n_guided) == (5, 8)
     network = Network.open(guided_model)
     score = network.compose(np.ones(3, np.float32), np.zeros(4, np.float32))
     vectors = network.frames(score, np.arange(32, dtype=np.float32) / 8)[:, card.n_bins :]

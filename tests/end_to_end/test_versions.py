@@ -20,7 +20,10 @@ def test_versions_become_switches(tmp_path):
     )
     run_switchboard("export", run, "--out", model)
 
-    assert read_card(model).switch_labels == FACTORS
+    card = read_card(model)
+    assert card.switch_labels == FACTORS
+    # The composer knows no switches, so a flip composes nothing anew.
+    assert card.n_codes == CONFIG.n_codes
     for number, bits in enumerate(("11111111", "00000000")):
         out = tmp_path / f"{number}.wav"
         run_switchboard("render", "--model", model, "--bits", bits, "--seconds", 1, "--out", out)

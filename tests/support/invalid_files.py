@@ -30,7 +30,7 @@ FILES = {
     "large.onnx": lambda path: os.truncate(_touched(path), MAX_MODEL_BYTES + 1),
     "keyless.onnx": lambda path: tiny.build(path, metadata={"hop_length": None}),
     "moody.onnx": lambda path: tiny.build(path, metadata={"mood": "blue"}),
-    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "5"}),
+    "future.onnx": lambda path: tiny.build(path, metadata={"contract_version": "6"}),
     "wordy.onnx": lambda path: tiny.build(path, metadata={"sample_rate": "many"}),
     "shape.onnx": lambda path: tiny.build(path, graph={"n_switches": 4}),
     "echo.onnx": lambda path: tiny.build(path, extra_output=True),

@@ -1,7 +1,8 @@
 """A model file of a few kilobytes that follows the contract exactly, made without torch.
 
 Two partials always sound; each switch adds two more, each with its own rhythm, and the variation
-changes the level of them all. As a script: ``python tests/support/tiny_model.py OUT.onnx``.
+changes the level of those that always sound. With two codes or more its compose half is in two
+parts, and makes the same scores. As a script: ``python tests/support/tiny_model.py OUT.onnx``.
 """
 
 import sys
@@ -41,6 +42,7 @@ class Sizes:
     n_variation: int = 2
     beats_per_loop: int = 4
     n_guided: int = 0
+    n_codes: int = 0
 
     @property
     def n_slots(self) -> int:
@@ -82,8 +84,9 @@ def build(
     true = Sizes(**sizes)
     card = describe(true, golden_offset)
     texts: dict[str, str | None] = {**card.to_metadata(), **(metadata or {})}
-    if texts["contract_version"] in ("1", "2", "3"):
-        texts = {"n_guided": None, **{k: v for k, v in texts.items() if k != "n_guided"}}
+    for key, versions in {"n_codes": "1234", "n_guided": "123"}.items():
+        if texts["contract_version"] in list(versions) and key not in (metadata or {}):
+            texts[key] = None
     if texts["contract_version"] in ("1", "2") and "golden" not in (metadata or {}):
         texts["golden"] = replace(card.golden, magnitude=()).to_json()
     model = make_graph(Sizes(**{**asdict(true), **(graph or {})}), extra_output=extra_output)
@@ -127,7 +130,7 @@ def describe(sizes: Sizes, golden_offset: float = 0.0) -> ModelCard:
 
 
 def make_graph(sizes: Sizes, *, extra_output: bool = False) -> ModelProto:
-    """Both halves in one graph; the compose half is behind an ``If``."""
+    """Both halves in one graph; the compose half is behind one ``If``, or two."""
     score = [sizes.n_slots, sizes.n_channels]
     inputs = {
         "switches": [sizes.n_switches],
@@ -136,10 +139,13 @@ def make_graph(sizes: Sizes, *, extra_output: bool = False) -> ModelProto:
         "position": ["n_frames"],
     }
     outputs = {"score": score, "log_magnitude": ["n_frames", sizes.n_bins]}
-    nodes = [*_compose_nodes(sizes), *_render_nodes()]
+    composing = _nodes_of_parts(sizes) if sizes.n_codes else _compose_nodes(sizes)
+    nodes = [*composing, *_render_nodes()]
     if sizes.n_guided:
         nodes += _guide_nodes()
         outputs["phase_advance"] = ["n_frames", 2 * sizes.n_guided]
+    if sizes.n_codes:
+        inputs["composition_in"] = outputs["composition"] = [sizes.n_slots, sizes.n_codes]
     if extra_output:
         nodes.append(helper.make_node("Identity", ["position"], ["echo"]))
         outputs["echo"] = ["n_frames"]
@@ -167,16 +173,46 @@ def _compose_nodes(sizes: Sizes) -> list[NodeProto]:
         node("Relu", ["levels"], ["levels_up"]),
         node("Reshape", ["levels_up", "score_shape"], ["composed"]),
     ]
-    idle = [node("ConstantOfShape", ["score_shape"], ["idle"])]
-    shape = [sizes.n_slots, sizes.n_channels]
+    return _behind_if("score", "switches", composed, [sizes.n_slots, sizes.n_channels])
+
+
+def _nodes_of_parts(sizes: Sizes) -> list[NodeProto]:
+    """composition = (variation @ by_variation) of the first channels, and then the same score."""
+    node = helper.make_node
+    composition = [
+        node("MatMul", ["variation", "by_variation"], ["varied"]),
+        node("Reshape", ["varied", "score_shape"], ["varied_channels"]),
+        node("MatMul", ["varied_channels", "channels_to_codes"], ["composed"]),
+    ]
+    score = [
+        node("MatMul", ["switches", "by_switch"], ["switched"]),
+        node("MatMul", ["composition_in", "codes_to_channels"], ["varied_channels"]),
+        node("Reshape", ["varied_channels", "flat"], ["varied"]),
+        node("Add", ["switched", "varied"], ["changed"]),
+        node("Add", ["changed", "always"], ["levels"]),
+        node("Relu", ["levels"], ["levels_up"]),
+        node("Reshape", ["levels_up", "score_shape"], ["composed"]),
+    ]
     return [
-        node("ReduceSum", ["switches"], ["switches_sum"], keepdims=0),
-        node("Equal", ["switches_sum", "switches_sum"], ["switches_are_numbers"]),
+        *_behind_if("composition", "variation", composition, [sizes.n_slots, sizes.n_codes]),
+        *_behind_if("score", "switches", score, [sizes.n_slots, sizes.n_channels]),
+    ]
+
+
+def _behind_if(
+    output: str, guard: str, nodes: Sequence[NodeProto], shape: Sequence[int]
+) -> list[NodeProto]:
+    """Nodes that are computed while an input has numbers; otherwise their output is zeros."""
+    node = helper.make_node
+    idle = [node("ConstantOfShape", [f"{output}_shape"], ["idle"])]
+    return [
+        node("ReduceSum", [guard], [f"{guard}_sum"], keepdims=0),
+        node("Equal", [f"{guard}_sum", f"{guard}_sum"], [f"{guard}_are_numbers"]),
         node(
             "If",
-            ["switches_are_numbers"],
-            ["score"],
-            then_branch=helper.make_graph(composed, "compose", [], _values({"composed": shape})),
+            [f"{guard}_are_numbers"],
+            [output],
+            then_branch=helper.make_graph(nodes, "compose", [], _values({"composed": shape})),
             else_branch=helper.make_graph(idle, "rest", [], _values({"idle": shape})),
         ),
     ]
@@ -246,6 +282,11 @@ def _constants(sizes: Sizes) -> list[TensorProto]:
         tensors["directions"], tensors["nearness"] = _directions(sizes)
         tensors["little"] = np.float64(1e-6)
     whole = {"n_slots": sizes.n_slots, "last_axis": [1], "score_shape": pattern.shape}
+    if sizes.n_codes:
+        tensors["channels_to_codes"] = np.eye(sizes.n_channels, sizes.n_codes)
+        tensors["codes_to_channels"] = np.eye(sizes.n_codes, sizes.n_channels)
+        whole["composition_shape"] = (sizes.n_slots, sizes.n_codes)
+        whole["flat"] = [-1]
     return [
         *(numpy_helper.from_array(np.asarray(v, np.float32), n) for n, v in tensors.items()),
         *(numpy_helper.from_array(np.asarray(v, np.int64), n) for n, v in whole.items()),
@@ -280,10 +321,13 @@ def _golden(sizes: Sizes, offset: float) -> Golden:
         "variation": np.linspace(-1, 1, sizes.n_variation, dtype=np.float32),
         "position": np.linspace(0, 0.97 * sizes.beats_per_loop, 4, dtype=np.float32),
     }
-    score_in = np.zeros((sizes.n_slots, sizes.n_channels), np.float32)
-    score = session.run(["score"], {**feeds, "score_in": score_in})[0]
+    inputs = {**feeds, "score_in": np.zeros((sizes.n_slots, sizes.n_channels), np.float32)}
+    if sizes.n_codes:
+        inputs["composition_in"] = np.zeros((sizes.n_slots, sizes.n_codes), np.float32)
+        inputs["composition_in"] = session.run(["composition"], inputs)[0]
+    inputs["score_in"] = session.run(["score"], inputs)[0]
     outputs = ["log_magnitude", *(["phase_advance"] if sizes.n_guided else [])]
-    frames, *advance = session.run(outputs, {**feeds, "score_in": score})
+    frames, *advance = session.run(outputs, inputs)
     return Golden(
         switches=tuple(feeds["switches"].tolist()),
         variation=tuple(feeds["variation"].tolist()),

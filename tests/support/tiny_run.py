@@ -8,9 +8,10 @@ from training.commands.train import train
 from training.corpus.generator.corpus_writer import write_studio_corpus
 from training.features.analysis import Analysis
 from training.features.dataset import Features
+from training.features.descriptors import NAMES
 from training.run.config import Config
 from training.run.networks import Networks
-from training.run.run_folder import open_run
+from training.run.run_folder import FinishedRun, open_run
 from training.run.trainer import Budget, Trainer
 
 ANALYSIS = Analysis(
@@ -56,6 +57,19 @@ def networks(config=CONFIG, n_slots=N_SLOTS):
     for network in vars(built).values():
         network.eval()
     return built
+
+
+def untrained(config):
+    """A run of fresh networks, with the statistics that the switch axes need."""
+    made = networks(config, N_SLOTS)
+    rng = torch.Generator().manual_seed(1)
+    described = torch.randn(100, len(NAMES), generator=rng)
+    made.axes.fit(described, (torch.randn(100, 3, generator=rng) > 0).float())
+    made.axes.fit_latent(torch.randn(100, 7, generator=rng), described)
+    with torch.no_grad():
+        made.composer.latent.weight *= 30
+        made.codec.mean.copy_(torch.linspace(-1, 1, config.analysis.n_bands))
+    return FinishedRun(config, N_SLOTS, 80.0, made, made.axes.names(), {"corpus": {}})
 
 
 def toy_features(n_loops=12, n_held_out=2, seed=0):

@@ -9,6 +9,8 @@ import { SongForm } from "./song_form.js";
 // Frames that are drawn in one call: few, because a flip waits for them.
 const FRAMES_PER_CALL = 8;
 const MOST_SCORES = 32;
+// Of the passage that plays, the next one, and a little more.
+const MOST_COMPOSITIONS = 4;
 
 // Without threads: they need headers that not every web server sends.
 onnxruntime.env.wasm.numThreads = 1;
@@ -40,24 +42,38 @@ class Network {
     this.session = session;
     this.card = card;
     this.floor = Math.fround(Math.exp(card.log_floor));
-    const { n_switches, n_variation, n_slots, n_channels } = card;
-    // All of a graph is computed, whatever is fetched: NaN switches leave the compose half out.
+    this.compositions = new Map();
+    const { n_switches, n_variation, n_slots, n_channels, n_codes } = card;
+    // All of a graph is computed, whatever is fetched: NaN leaves the compose half out.
     this.idle = {
       switches: tensor(new Float32Array(n_switches).fill(NaN)),
       variation: tensor(new Float32Array(n_variation)),
       score_in: tensor(new Float32Array(n_slots * n_channels), [n_slots, n_channels]),
       position: tensor(new Float32Array(1)),
     };
+    if (n_codes) {
+      this.idle.variation = tensor(new Float32Array(n_variation).fill(NaN));
+      this.idle.composition_in = tensor(new Float32Array(n_slots * n_codes), [n_slots, n_codes]);
+    }
   }
 
   /** Switch states and variation → the score of one pass of the loop, a tensor. */
   async compose(bits, variation) {
-    const feeds = {
-      ...this.idle,
-      switches: tensor(Float32Array.from(bits)),
-      variation: tensor(Float32Array.from(variation)),
-    };
+    const feeds = { ...this.idle, switches: tensor(Float32Array.from(bits)) };
+    if (this.card.n_codes) feeds.composition_in = await this.composition(variation);
+    else feeds.variation = tensor(Float32Array.from(variation));
     return (await this.session.run(feeds, ["score"])).score;
+  }
+
+  /** What all states of a variation have in common; the latest are kept. */
+  async composition(variation) {
+    const key = `${variation}`;
+    if (!this.compositions.has(key)) {
+      const feeds = { ...this.idle, variation: tensor(Float32Array.from(variation)) };
+      const { composition } = await this.session.run(feeds, ["composition"]);
+      keep(this.compositions, key, composition, MOST_COMPOSITIONS);
+    }
+    return this.compositions.get(key);
   }
 
   /** A score and positions in beats → as many frames, Float32Array (frame_size,) each. */
@@ -82,6 +98,12 @@ class Network {
       return frame;
     });
   }
+}
+
+/** Adds an entry to a map, from which the oldest is dropped if there are too many. */
+function keep(map, key, value, most) {
+  map.set(key, value);
+  if (map.size > most) map.delete(map.keys().next().value);
 }
 
 function tensor(data, shape = [data.length]) {
@@ -223,9 +245,7 @@ export class Instrument {
   async score(bits, passage) {
     const key = `${bits} ${passage}`;
     if (!this.scores.has(key)) {
-      this.scores.set(key, await this.network.compose(bits, this.form.at(passage)));
-      // The oldest first.
-      if (this.scores.size > MOST_SCORES) this.scores.delete(this.scores.keys().next().value);
+      keep(this.scores, key, await this.network.compose(bits, this.form.at(passage)), MOST_SCORES);
     }
     return this.scores.get(key);
   }

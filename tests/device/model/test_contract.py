@@ -58,7 +58,7 @@ def test_the_newest_version_is_written_and_accepted():
 
 
 def test_a_file_may_not_have_keys_of_a_later_version_than_its_own():
-    with pytest.raises(ContractError, match="found the unknown key n_guided, scores"):
+    with pytest.raises(ContractError, match="found the unknown key n_codes, n_guided, scores"):
         ModelCard.from_metadata(metadata(contract_version="1"))
     with pytest.raises(ContractError, match="scores: found scores in version 1, expected none"):
         replace(CARD, contract_version=1, scores={"codec_held_out_db": 1.7})

@@ -26,7 +26,7 @@ def guided(build_model):
 
 def test_a_card_says_how_many_bins_are_guided():
     texts = CARD.to_metadata()
-    assert (texts["n_guided"], texts["contract_version"]) == ("40", "4")
+    assert (texts["n_guided"], texts["contract_version"]) == ("40", "5")
     assert ModelCard.from_metadata(texts) == CARD
     assert CARD.frame_size == N_BINS + 2 * N_GUIDED
     assert Tensor("phase_advance", "float32", (None, 80)) in CARD.tensors
@@ -54,8 +54,8 @@ def test_older_versions_have_no_guided_bins(version):
     [
         ({"n_guided": N_BINS + 1}, "n_guided: found 130, expected 0 to 129"),
         ({"n_guided": -1}, "n_guided: found -1, expected 0 to 129"),
-        ({"n_guided": 0}, "golden: found 320 phase advances in version 4, expected 0"),
-        ({"n_guided": 39}, "golden: found 320 phase advances in version 4, expected 312"),
+        ({"n_guided": 0}, "golden: found 320 phase advances in version 5, expected 0"),
+        ({"n_guided": 39}, "golden: found 320 phase advances in version 5, expected 312"),
         (
             {"golden": replace(CARD.golden, phase_advance=(np.nan,) * 320)},
             "golden: found numbers that are not finite",
@@ -118,7 +118,7 @@ def played(network):
         return voice.take((True, False, True), 22050).tobytes()
 
 
-def test_a_file_of_version_3_plays_as_one_of_version_4_without_guided_bins(build_model):
+def test_a_file_of_version_3_plays_as_a_new_one_without_guided_bins(build_model):
     old = Network.open(build_model(metadata={"contract_version": "3"}))
     assert (old.card.contract_version, old.card.n_guided) == (3, 0)
     assert played(old) == played(Network.open(build_model()))

@@ -164,7 +164,7 @@ def test_opening_a_model_writes_nothing_into_the_home_folder(tiny_model, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("version", ["1", "2", "3", "4"])
+@pytest.mark.parametrize("version", ["1", "2", "3", "4", "5"])
 @pytest.mark.parametrize("log_floor", [3.0, 1.0])
 def test_a_log_floor_other_than_the_trainings_is_refused(build_model, log_floor, version):
     scores = {"scores": None} if version == "1" else {}

@@ -39,6 +39,9 @@ class CountingNetwork:
             self._changed.notify_all()
         return score
 
+    def prepare(self, variation):
+        self._network.prepare(variation)
+
     def wait_for(self, n_composed):
         with self._changed:
             return self._changed.wait_for(
@@ -89,6 +92,28 @@ def test_a_score_is_composed_once(make_scores, counting):
     scores = make_scores(ahead=False)
     assert scores.get(OFF, 0) is scores.get(OFF, 0)
     assert (scores.n_misses, len(counting.composed)) == (1, 1)
+
+
+@pytest.mark.parametrize(("prepare", "compose", "is_slow"), [(9.0, 0.001, False), (0.0, 9.0, True)])
+def test_what_all_states_of_a_passage_share_makes_no_flip_slow(
+    counting, monkeypatch, prepare, compose, is_slow
+):
+    now = [0.0]
+
+    def takes(seconds, call):
+        def timed(*arguments):
+            now[0] += seconds
+            return call(*arguments)
+
+        return timed
+
+    monkeypatch.setattr(counting, "prepare", takes(prepare, counting.prepare))
+    monkeypatch.setattr(counting, "compose", takes(compose, counting.compose))
+    clock = SimpleNamespace(thread_time=lambda: now[0])
+    monkeypatch.setattr("device.synthesis.score_cache.time", clock)
+    with ScoreCache(counting, SongForm(2, seed=3), ahead=False) as scores:
+        scores.get(OFF, 0)
+        assert scores.is_slow == is_slow
 
 
 def test_without_a_helper_only_requested_scores_are_composed(make_scores, counting):
@@ -292,6 +317,9 @@ class LargeNetwork:
         self.card = SimpleNamespace(
             n_switches=n_switches, n_slots=1024, n_channels=n_bytes // 4 // 1024
         )
+
+    def prepare(self, variation):
+        pass
 
     def compose(self, switches, variation):
         # Zeros that are never touched take no memory.

@@ -150,3 +150,16 @@ def test_a_single_slow_block_is_no_fault_of_the_model(network):
 def test_random_states_are_the_same_every_time():
     assert all(np.array_equal(a, b) for a, b in zip(states(8), states(8), strict=True))
     assert any(not np.array_equal(a, b) for a, b in pairwise(states(8)))
+
+
+def test_the_compose_half_is_timed_with_all_its_parts(build_model, monkeypatch):
+    network = Network.open(build_model(n_codes=2))
+    run, calls = network._run, []
+
+    def counted(outputs, **feeds):
+        calls.append(outputs[0])
+        return run(outputs, **feeds)
+
+    monkeypatch.setattr(network, "_run", counted)
+    check_speed(network, deadline_share=1e9)
+    assert calls[:32] == 16 * ["composition", "score"]

@@ -28,6 +28,7 @@ def test_the_device_opens_the_file_and_finds_its_card(exported, run):
     assert card.log_floor == pytest.approx(run.config.analysis.log_floor)
     assert (card.n_switches, card.n_variation, card.n_channels) == (3, 4, 24)
     assert (card.n_slots, card.beats_per_loop, card.tempo_bpm) == (64, 16, 80)
+    assert card.n_codes == 0
     assert card.title == "Tiny"
     assert card.switch_labels == run.switch_labels
 

@@ -18,7 +18,7 @@ from export.model.quantization import Distance, check_faster, compare, spectral_
 from tests.support.tiny_run import CONFIG
 
 GOOD = Distance(n_states=8, n_other_scores=0, mean_db=0.1, largest_db=0.5, outliers=0.0)
-FAST, SLOW = Speed(compose_ms=1.0, frame_ms=0.01), Speed(compose_ms=1.0, frame_ms=0.02)
+FAST, SLOW = Speed(1.0, 1.0, frame_ms=0.01), Speed(1.0, 1.0, frame_ms=0.02)
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,8 @@ import torch
 from device.model.network import Network
 from export.model.graph import BoxGraph
 from export.model.model_file import export_run
-from tests.support.tiny_run import ANALYSIS, CONFIG, N_SLOTS, networks
-from training.features.descriptors import NAMES
+from tests.support.tiny_run import ANALYSIS, CONFIG, N_SLOTS, untrained
 from training.networks.frame_decoder import BinScatter
-from training.run.run_folder import FinishedRun
 
 LINEAR = replace(ANALYSIS, bands="linear", n_bands=129, n_linear=0)
 MEL = replace(ANALYSIS, bands="mel", n_linear=0)
@@ -19,19 +17,6 @@ CONFIGS = [
     replace(CONFIG, switches="components", analysis=LINEAR),
     replace(CONFIG, switches="labels", labels="drums,bass,minor", analysis=MEL),
 ]
-
-
-def run_of(config):
-    """An untrained run with the statistics that the switch axes need."""
-    made = networks(config, N_SLOTS)
-    rng = torch.Generator().manual_seed(1)
-    described = torch.randn(100, len(NAMES), generator=rng)
-    made.axes.fit(described, (torch.randn(100, 3, generator=rng) > 0).float())
-    made.axes.fit_latent(torch.randn(100, 7, generator=rng), described)
-    with torch.no_grad():
-        made.composer.latent.weight *= 30
-        made.codec.mean.copy_(torch.linspace(-1, 1, config.analysis.n_bands))
-    return FinishedRun(config, N_SLOTS, 80.0, made, made.axes.names(), {"corpus": {}})
 
 
 STATE = (
@@ -43,7 +28,7 @@ STATE = (
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.switches)
 def test_the_graph_draws_bins_whatever_the_bands(config):
-    run = run_of(config)
+    run = untrained(config)
     graph, (bits, variation, position) = BoxGraph(run).eval(), STATE
     with torch.no_grad():
         score, _ = graph.compose(bits, variation)
@@ -52,7 +37,7 @@ def test_the_graph_draws_bins_whatever_the_bands(config):
 
 
 def test_the_device_plays_a_model_with_linear_bands(tmp_path):
-    run = run_of(CONFIGS[0])
+    run = untrained(CONFIGS[0])
     export_run(run, tmp_path / "model.onnx", title="Tiny")
     network = Network.open(tmp_path / "model.onnx")
     assert network.card.switch_labels == run.switch_labels
