@@ -22,9 +22,9 @@ BARS_PER_FLIP = 4
 FIRST_BAR = 1
 # File → seed and the states one after the other, each one flip from the one before.
 PERFORMANCES = {
-    "one.mp3": (1, ("00000000", "00001000", "01001000")),
-    "two.mp3": (2, ("00010001", "00010011", "00000011")),
-    "three.mp3": (3, ("01100101", "01100100", "11100100")),
+    "one.mp3": (1, ("11100010", "11110010", "11110110")),
+    "two.mp3": (2, ("01100000", "11100000", "11101000")),
+    "three.mp3": (3, ("11110110", "11110111", "01110111")),
 }
 PROGRAM = [sys.executable, "-c", "import device.cli as c; raise SystemExit(c.main())"]
 

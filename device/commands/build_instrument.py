@@ -181,7 +181,10 @@ def _open_switches(
             rng=np.random.default_rng(settings.performance.seed),
             print_share_code=display.print_share_code,
             keep=keep,
-            start=position.bits if position else None,
+            # With none on, some models play next to nothing; keys have no state of their own.
+            start=position.bits
+            if position
+            else tuple(2 * i < n_switches for i in range(n_switches)),
         )
     if position is not None:
         display.print_line(

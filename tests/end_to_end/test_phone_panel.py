@@ -75,12 +75,12 @@ def test_the_page_needs_no_token_and_has_a_strict_policy(panel):
 
 def test_a_phone_sees_the_state_and_flips_sets_recalls_and_keeps(panel, player):
     assert event(panel, "card")["labels"] == player.status()["labels"]
-    assert panel.command(do="set", switch=2, on=True) == 204
+    assert panel.command(do="set", switch=2, on=False) == 204
     wait_until(lambda: player.status()["held_by"].get("2") == "phone")
     assert panel.command(do="volume", gain_db=-6) == 204
     assert panel.command(do="tempo", bpm=90) == 204
     wait_until(lambda: player.status()["gain_db"] == -6 and player.status()["tempo_bpm"] == 90)
-    wait_until(lambda: event(panel, "state")["switches"][1] == "1")
+    wait_until(lambda: event(panel, "state")["switches"][1] == "0")
     assert event(panel, "scenes") == ["verse"]
     assert panel.command(do="scene", name="verse") == 204
     wait_until(lambda: player.status()["switches"] == "01100101")
@@ -282,7 +282,7 @@ def test_a_flip_in_a_browser_is_seen_and_is_heard_in_the_wav(tmp_path, browser):
         panel.close()
         player.close()
     heard = samples(player.wav)
-    unflipped = rendered(tmp_path, "00000000", len(heard) / RATE)
+    unflipped = rendered(tmp_path, "11110000", len(heard) / RATE)
     n = min(len(heard), len(unflipped))
     differs = np.flatnonzero(heard[:n] != unflipped[:n])
     # The same to the sample until the flip, and other music from there on.

@@ -30,7 +30,7 @@ async function open() {
     worker.onerror = (event) => reject(new Error(event.message || "the worker cannot be loaded"));
   });
   description = await Promise.race([answerTo("ready"), failed]);
-  states = new Array(description.card.n_switches).fill(0);
+  states = description.states;
   description.card.switch_labels.forEach((label, i) => find("switches").append(makeSwitch(i, label)));
   document.addEventListener("keydown", (event) => {
     const i = Number(event.key) - 1;
@@ -45,7 +45,7 @@ async function open() {
 
 function makeSwitch(i, label) {
   const button = document.createElement("button");
-  button.setAttribute("aria-pressed", "false");
+  button.setAttribute("aria-pressed", String(Boolean(states[i])));
   button.append(Object.assign(document.createElement("i"), { textContent: i + 1 }), label);
   button.onclick = () => flip(i);
   return button;

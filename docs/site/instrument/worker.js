@@ -11,7 +11,8 @@ const GROWTH = 1.5;
 const parts = await load();
 const { card } = parts.description;
 const instrument = new Instrument(parts);
-let bits = new Array(card.n_switches).fill(0);
+// The first half is on at first, as with the keys of a terminal.
+let bits = Array.from({ length: card.n_switches }, (_, i) => Number(2 * i < card.n_switches));
 let speaker = null;
 let n_sent = 0;
 let n_played = 0;
@@ -78,4 +79,4 @@ onmessage = async ({ data }) => {
 };
 // The first call of a network takes longer than those after it: it is over before the first sound.
 await new Instrument(parts).hop(bits);
-postMessage({ id: "ready", result: parts.description });
+postMessage({ id: "ready", result: { ...parts.description, states: bits } });
