@@ -19,7 +19,7 @@ from device.errors import (
     OutputError,
     StoreFull,
 )
-from device.model.contract import MAX_MODEL_BYTES
+from device.model.contract import CONTRACT_VERSION, MAX_MODEL_BYTES
 from device.store.store import ModelStore
 from device.updates.receiver import Sender, TransferError, receive
 from device.updates.validation import CHECKS, ValidationResult
@@ -88,6 +88,24 @@ def test_a_good_model_is_received_validated_and_activated(store, tiny_model):
     assert events[-1]["figures"]["title"] == "Tiny test model"
     assert json.loads(json.dumps(events)) == events
     assert names(store) == {f"{digest}.onnx", "active", "verdicts.json"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metadata": {"contract_version": "3"}},
+        {"metadata": {"contract_version": "4"}},
+        {"n_codes": 2},
+    ],
+    ids=["version 3", "version 4", "two parts"],
+)
+def test_older_files_and_those_of_two_parts_are_received_too(store, build_model, changes):
+    content, events = build_model(**changes).read_bytes(), []
+    with piped(header(content) + content) as descriptor:
+        verdict = receive(store, Sender(descriptor), events.append, validate=validate_in_fork)
+    assert verdict.accepted, verdict.line
+    assert events[0]["contract_version"] == CONTRACT_VERSION
+    assert store.active().read_bytes() == content
 
 
 def test_a_refused_model_is_recorded_and_not_requested_again(store, deliver):
