@@ -71,8 +71,8 @@ class GriffinLim:
         Bins, the lowest, whose phase advance is part of a frame.
     in_turn : bool
         Project the frames one after the other, oldest first, instead of all at once: the same
-        number of projections, 1 to 2 dB nearer. In the kernel it costs a tenth more; in numpy,
-        which then transforms every frame in a call of its own, two to three times as much.
+        number of projections, 1 to 1.5 dB nearer. In the kernel it costs up to a tenth more; in
+        numpy, which then transforms every frame in a call of its own, two to three times as much.
 
     Raises
     ------

@@ -41,7 +41,7 @@ PRESETS = {
     # caches are small or shared.
     "best": Preset(1024, 256, look_ahead=7, n_iterations=1),
     # 2.2 dB nearer for a third more work of the kernel; in numpy it takes three times as long. All
-    # at once, two iterations need seven frames to be as near, and half as much work again.
+    # at once, two iterations need seven frames to be as near, and two fifths more work.
     "closest": Preset(1024, 256, look_ahead=4, n_iterations=2, in_turn=True),
     # What plays. The magnitudes that a network draws are no sound's: more look-ahead or iterations
     # bring them no nearer, and change what is heard by less than 0.1 standard deviations of it.
