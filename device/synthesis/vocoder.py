@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from device.audio.resampler import Resampler
 from device.model.contract import ModelCard
-from device.synthesis.griffin_lim import PRESETS
 from device.synthesis.implementation import connect, make_griffin_lim
+from device.synthesis.presets import PRESETS
 from device.synthesis.smoother import FrameSmoother
 from device.synthesis.tape import Tape
 

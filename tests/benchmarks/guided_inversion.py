@@ -24,7 +24,8 @@ from rich.table import Table
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d, uniform_filter1d
 
 from device.synthesis import phase_guide
-from device.synthesis.griffin_lim import PRESETS, GriffinLim
+from device.synthesis.griffin_lim import GriffinLim
+from device.synthesis.presets import PRESETS
 from device.synthesis.windows import analysis_window
 from training.corpus.generator.loop import render_loop
 

@@ -28,9 +28,10 @@ from rich.progress import track
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from device.synthesis.griffin_lim import PRESETS, GriffinLim, Preset
+from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.kernel.griffin_lim import CompiledGriffinLim
 from device.synthesis.kernel.library import load_kernel
+from device.synthesis.presets import PRESETS, Preset
 from training.corpus.generator.loop import render_loop
 from training.metrics.reconstruction import (
     log_spectral_distance_db,

@@ -135,6 +135,7 @@ class CompiledGriffinLim(GriffinLim):
             n_overlap=n_overlap,
             n_active=n_active,
             n_guided=self.n_guided,
+            in_turn=self.in_turn,
             first=0,
             pull=-RELAXATION / (1 + RELAXATION),
             # By Parseval's theorem; the spectrum has half of the bins.

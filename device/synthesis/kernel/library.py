@@ -42,6 +42,7 @@ class InversionState(ctypes.Structure):
         ("n_overlap", _INT),
         ("n_active", _INT),
         ("n_guided", _INT),
+        ("in_turn", _INT),
         ("first", _INT),
         ("pull", _FLOAT),
         ("silence", _FLOAT),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device.model.contract import WINDOWS
-from device.synthesis.griffin_lim import PRESETS
+from device.synthesis.presets import PRESETS
 from device.synthesis.windows import window_peak
 from tests.support.inversion import (
     HOP,
@@ -190,6 +190,7 @@ def test_a_preset_makes_the_stream_it_describes(preset):
     stream = inversion_of(preset)
     assert stream.latency_samples == preset.latency_samples
     assert (stream.look_ahead, stream.n_iterations) == (preset.look_ahead, preset.n_iterations)
+    assert stream.in_turn == preset.in_turn
 
 
 def test_the_default_preset_follows_a_switch_within_25_ms():
@@ -206,14 +207,31 @@ def test_iterations_may_change_while_the_stream_runs():
     assert all(np.std(part[-10 * HOP :]) == pytest.approx(0.1, rel=0.3) for part in samples)
 
 
-def test_more_iterations_have_a_smaller_error():
+def error_of_noise(**options):
     target = noise_magnitude(200)
-    errors = []
-    for n_iterations in (0, 1, 2, 8):
-        stream = inversion(n_iterations=n_iterations)
-        actual = stft_magnitude(stream.process(target)[stream.delay_samples :], N_FFT, HOP)
-        errors.append(np.linalg.norm(actual[4:190] - target[4:190]))
+    stream = inversion(**options)
+    actual = stft_magnitude(stream.process(target)[stream.delay_samples :], N_FFT, HOP)
+    return np.linalg.norm(actual[4:190] - target[4:190])
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_more_iterations_have_a_smaller_error(in_turn):
+    errors = [error_of_noise(n_iterations=n, in_turn=in_turn) for n in (0, 1, 2, 8)]
     assert errors == sorted(errors, reverse=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"look_ahead": 4, "n_iterations": 2}, {"look_ahead": 3}])
+def test_frames_in_turn_have_a_smaller_error_than_all_at_once(options):
+    assert error_of_noise(**options, in_turn=True) < error_of_noise(**options)
+
+
+def test_a_frame_alone_is_the_same_in_turn():
+    target = noise_magnitude(40)
+    one, other = (
+        inversion(look_ahead=0, n_iterations=3, in_turn=in_turn).process(target)
+        for in_turn in (False, True)
+    )
+    assert one.tobytes() == other.tobytes()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from device.model.contract import WINDOWS
-from device.synthesis.griffin_lim import PRESETS
+from device.synthesis.presets import PRESETS
 from tests.support.inversion import (
     HOP,
     N_BINS,

@@ -186,8 +186,9 @@ static void initialise_phase(inversion *s, int place, const float *row) {
 }
 
 static void project_all(inversion *s) {
-    overlap_add(s, 0, n_slots(s), s->n_active);
+    if (!s->in_turn) overlap_add(s, 0, n_slots(s), s->n_active);
     for (int place = 0; place < s->n_active; place++) {
+        if (s->in_turn) overlap_add(s, place, place + s->n_overlap, s->n_active);
         /* Frames that lack no successor share one window, which is less to read. */
         const int n_missing = place + s->n_overlap - s->n_active;
         const int row = n_missing > 0 ? n_missing : 0;

@@ -21,6 +21,7 @@ typedef struct {
     int32_t n_overlap;    /* hops in a frame */
     int32_t n_active;     /* frames that are projected: look-ahead and the one that becomes final */
     int32_t n_guided;     /* bins whose first guess is the phase advance */
+    int32_t in_turn;      /* whether a frame is projected with what those before it have become */
     int32_t first;        /* slot of the oldest frame */
     float pull;           /* part of the previous estimate in the over-relaxed step */
     float silence;        /* energy of samples per energy of bins below which a frame is silent */

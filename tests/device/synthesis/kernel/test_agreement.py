@@ -52,9 +52,11 @@ def relative_error(one, other):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("n_iterations", [0, 1, 3])
-def test_the_first_hops_are_those_of_the_reference(size, n_iterations):
-    reference, compiled = both(*size, n_iterations=n_iterations)
+@pytest.mark.parametrize(
+    ("n_iterations", "in_turn"), [(0, False), (1, False), (3, False), (2, True)]
+)
+def test_the_first_hops_are_those_of_the_reference(size, n_iterations, in_turn):
+    reference, compiled = both(*size, n_iterations=n_iterations, in_turn=in_turn)
     # Rounding grows from hop to hop: after some 50 hops they are two solutions of one quality.
     magnitudes = decaying_noise(size[-1] + 5, size[0])
     assert relative_error(reference.process(magnitudes), compiled.process(magnitudes)) < 3e-5
@@ -73,9 +75,9 @@ def test_a_revision_is_that_of_the_reference(size):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("n_guided", [1, 96])
-def test_guided_hops_are_those_of_the_reference(size, n_guided):
-    reference, compiled = both(*size, n_guided=n_guided)
+@pytest.mark.parametrize(("n_guided", "in_turn"), [(1, False), (96, False), (96, True)])
+def test_guided_hops_are_those_of_the_reference(size, n_guided, in_turn):
+    reference, compiled = both(*size, n_guided=n_guided, in_turn=in_turn)
     frames = with_advances(decaying_noise(size[-1] + 5, size[0]), n_guided)
     assert relative_error(reference.process(frames), compiled.process(frames)) < 1e-4
     for stream in (reference, compiled):
