@@ -149,7 +149,7 @@ def test_a_device_logs_by_itself_and_a_key_keeps_what_was_heard(tmp_path, capsys
     capsys.readouterr()
     switchboard("kept")
     listed = capsys.readouterr().out
-    assert piece.name in listed and "Band One" in listed
+    assert piece.name in listed and "Band Two" in listed
     switchboard("kept", "export", piece.name, "--out", "export.wav")
     assert (tmp_path / "export.wav").read_bytes() == (piece / "sound.wav").read_bytes()
     switchboard("kept", "remove", "2")

@@ -102,11 +102,11 @@ class Player:
 
 
 def spectrum_of(model: Path):
-    """A model's mean magnitudes with all switches off, in the bins of a recording's spectra."""
+    """A model's mean magnitudes as the keys are at first, in the bins of a recording's spectra."""
     network = Network.open(model)
     card = network.card
-    off = np.zeros(card.n_switches, np.float32)
-    score = network.compose(off, np.zeros(card.n_variation, np.float32))
+    bits = np.array([2 * i < card.n_switches for i in range(card.n_switches)], np.float32)
+    score = network.compose(bits, np.zeros(card.n_variation, np.float32))
     position = np.linspace(0, card.beats_per_loop, 256, endpoint=False, dtype=np.float32)
     drawn = network.frames(score, position)[:, : card.n_bins].mean(axis=0)
     grid = np.linspace(0, 1, WINDOW // 2 + 1)
@@ -178,7 +178,8 @@ def push(trained, tmp_path_factory):
 def alone(push, tmp_path_factory):
     """The old model's sound without a push."""
     path = tmp_path_factory.mktemp("old") / "old.wav"
-    arguments = ["--bits", "000", "--still", "--tape", "0", "--seconds", len(push.heard)]
+    # What the keys are at first.
+    arguments = ["--bits", "110", "--still", "--tape", "0", "--seconds", len(push.heard)]
     switchboard("render", "--model", push.old, *arguments, "--out", path)
     return read_wav(path)
 

@@ -80,7 +80,7 @@ INVALID_COMMANDS = {
     "missing key": model("keyless.onnx", errors.ContractError, "no hop_length", "export the model"),
     "unknown key": model("moody.onnx", errors.ContractError, "unknown key mood"),
     "version": model(
-        "future.onnx", errors.ContractError, "found 5, expected 1 or 2 or 3 or 4", "newer"
+        "future.onnx", errors.ContractError, "found 6, expected 1 or 2 or 3 or 4 or 5", "newer"
     ),
     "word instead of a number": model("wordy.onnx", errors.ContractError, "sample_rate", "'many'"),
     "other shape": model("shape.onnx", errors.ContractError, "'switches'", "(4)", "(3)"),

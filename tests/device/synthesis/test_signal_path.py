@@ -179,7 +179,7 @@ def test_a_network_draws_the_requested_number_of_frames(tiny_model, path, n_fram
         np.zeros(network.card.n_variation, np.float32),
     )
     drawn = network.frames(score, np.zeros(n_frames, np.float32))
-    assert drawn.shape == (n_frames, network.card.n_bins)
+    assert drawn.shape == (n_frames, network.card.frame_size)
     assert network.n_not_finite == 0
 
 

@@ -78,7 +78,8 @@ def test_a_good_model_has_usual_levels(network, bundled):
     network = Network.open(BUNDLED_MODEL) if bundled else network
     sound = check_levels(network)
     assert sound.n_states == min(2**network.card.n_switches, MOST_STATES)
-    assert -40 < sound.quietest_db < sound.loudest_db < -10
+    # With all switches off the bundled one plays a quiet bed.
+    assert -50 < sound.quietest_db < sound.loudest_db < -10
 
 
 def test_a_model_that_is_silent_in_every_state_is_refused(network):

@@ -42,7 +42,7 @@ def test_the_card_of_a_bundled_model_as_a_user_writes_it(tmp_path):
             "unconditional-audio-generation",
             "onnx",
         ],
-        "model_name": "Band One",
+        "model_name": "Band Two",
     }
     assert "CC0-1.0: may be shared and sold." in done.stdout
     assert "| 4 | melody |" in done.stdout

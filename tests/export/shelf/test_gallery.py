@@ -48,7 +48,7 @@ def test_a_page_of_two_models_as_a_user_makes_it(tmp_path):
     subprocess.run([*command, "--out", str(page)], check=True, cwd=tmp_path, capture_output=True)
     text = page.read_text(encoding="utf-8")
     assert [sound.duration for sound in sounds_of(text)] == pytest.approx([20.0, 20.0], abs=0.1)
-    assert "Band One" in text and "Night" in text
+    assert "Band Two" in text and "Night" in text
     assert "CC BY 4.0: may be shared and sold, name the artists" in text
     assert "A: B (CC BY 4.0)" in text
     # Nothing is loaded: every address is data in the page.
