@@ -72,13 +72,15 @@ base_tree() {
     say "packages of $suite for arm64: some minutes"
     rm -rf "$folder"/base-*
     mkdir -p "$folder"
-    # Its parts first: the initramfs is made when the kernel is configured.
-    sources | mmdebstrap --quiet --mode=root --skip=check/qemu --architectures=arm64 --variant=minbase \
+    # Its parts first, and the initramfs once, in the end: the kernel and initramfs-tools would each make
+    # it, and an emulated processor takes minutes for it.
+    sources | INITRD=No mmdebstrap --quiet --mode=root --skip=check/qemu --architectures=arm64 --variant=minbase \
         --include="$(echo $packages | tr ' ' ,)" --aptopt='APT::Install-Recommends "false"' \
         --dpkgopt=force-unsafe-io \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --essential-hook="mkdir -p \"\$1/etc/initramfs-tools\" && cp -R '$here/tree/etc/initramfs-tools/.' \"\$1/etc/initramfs-tools\"" \
+        --customize-hook='chroot "$1" update-initramfs -c -k "$(ls "$1/lib/modules")"' \
         --customize-hook="grep -h -e ^Suite: -e ^Date: \"\$1\"/var/lib/apt/lists/*InRelease >\"\$1/suites\"" \
         $suite "$base.part" -
     mv "$base.part" "$base"

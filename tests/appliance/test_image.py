@@ -156,7 +156,7 @@ def test_only_keys_open_it(device):
 
 
 def test_the_music_arrives_at_the_card(device):
-    record = "arecord -q -D hw:Loopback,1,0 -t raw -f FLOAT_LE -r 22050 -c 1 -d 20"
+    record = "arecord -q -D plughw:Loopback,1,0 -t raw -f FLOAT_LE -r 22050 -c 1 -d 20"
     # What a card plays where nothing arrives is zeros.
     recorded = device.run("sh", "-c", f"{record} | tr -d '\\000' | head -c 100 | wc -c")
     assert int(recorded) == 100
