@@ -5,6 +5,7 @@
 # that this machine has, for another release, or from $SOURCES, a file of `deb` lines. What they were is
 # recorded beside the image. The tree of packages is kept in FOLDER and used again: it takes most of the
 # time. The same packages, wheelhouse and $SOURCE_DATE_EPOCH give the same image.
+# shellcheck disable=SC2016  # what a program or a chroot expands itself is in single quotes
 set -eu
 umask 022
 export LC_ALL=C TZ=UTC
@@ -64,9 +65,14 @@ arm64_programs() {
 }
 
 # The packages, without anything of the instrument's.
+# shellcheck disable=SC2086  # a list of words
 base_tree() {
-    recipe=$({ echo "$suite" $packages; cat "$here"/tree/etc/initramfs-tools/*/* "$here"/tree/etc/initramfs-tools/scripts/*/*; } 2>/dev/null |
-        sha256sum | cut -c 1-10)
+    # What the tree depends on; one that was made of anything else is not used.
+    recipe=$({
+        echo "$suite" $packages
+        [ -z "${SOURCES:-}" ] || cat "$SOURCES"
+        cat "$here"/tree/etc/initramfs-tools/*/* "$here"/tree/etc/initramfs-tools/scripts/*/*
+    } 2>/dev/null | sha256sum | cut -c 1-10)
     base=$folder/base-$recipe
     [ ! -d "$base" ] || return 0
     say "packages of $suite for arm64: some minutes"
@@ -102,6 +108,7 @@ sources() {
         cat "$SOURCES"
         return
     fi
+    # shellcheck source=/dev/null
     own=$(. /etc/os-release && echo "$VERSION_CODENAME")
     apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' | sort -u |
         while read -r address release component; do

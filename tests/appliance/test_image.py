@@ -93,7 +93,7 @@ class Card:
 
 @pytest.fixture(scope="module")
 def folder(needs, scratch) -> Iterator[Path]:
-    needs("fdtput", "mcopy", "qemu-system-aarch64", "ssh-keygen")
+    needs("debugfs", "fdtput", "mcopy", "qemu-system-aarch64", "sfdisk", "ssh-keygen")
     if not IMAGE.exists():
         pytest.skip(f"no {IMAGE}: `sudo make image` builds it")
     yield scratch
