@@ -52,7 +52,10 @@ class Card:
 
     def __init__(self, board: Board, folder: Path) -> None:
         self._board, self._folder, self._port = board, folder, free_port()
-        self.login = Login(folder / "login", "127.0.0.1", self._port, user="pi")
+        # While the instrument starts, an emulated sshd takes a minute to say its name.
+        self.login = Login(
+            folder / "login", "127.0.0.1", self._port, user="pi", connect_seconds=180
+        )
         self.card = folder / "card"
         run("cp", "--sparse=always", IMAGE, self.card, timeout_seconds=300)
         os.truncate(self.card, CARD_BYTES)
