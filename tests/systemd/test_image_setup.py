@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.appliance.emulated_pi import without_colours
+
 IMAGE = Path(__file__).parents[2] / "systemd/image"
 TOOLS = IMAGE / "tree/usr/local/lib/switchboard-image"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGd me@laptop"
@@ -174,6 +176,11 @@ def test_a_host_key_is_made_once_and_again_where_it_was_cut_short(tmp_path):
     key.write_bytes(first[:100])
     assert make() not in (first, first[:100])
     assert sorted(path.name for path in tmp_path.iterdir()) == [key.name, f"{key.name}.pub"]
+
+
+def test_the_rehearsal_finds_units_in_what_systemd_prints():
+    shown = "[\x1b[0;32m  OK  \x1b[0m] Started \x1b[0;1;39mswitchboard.service\x1b[0m - Lo-Fi\x1b[K"
+    assert without_colours(shown) == "[  OK  ] Started switchboard.service - Lo-Fi"
 
 
 def test_the_manifest_has_what_imager_requires(tmp_path):
