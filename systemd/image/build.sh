@@ -131,7 +131,7 @@ add_files() {
     ln -s ../run/systemd/resolve/stub-resolv.conf "$tree/etc/resolv.conf"
     ln -sfn ../run/switchboard-setup/localtime "$tree/etc/localtime"
     echo switchboard >"$tree/etc/hostname"
-    printf '127.0.0.1 localhost\n::1 localhost\n127.0.1.1 switchboard\n' >"$tree/etc/hosts"
+    ln -sfn ../run/switchboard-setup/hosts "$tree/etc/hosts"
     # Filled at each start, from the board's number.
     : >"$tree/etc/machine-id"
     ln -sfn /etc/machine-id "$tree/var/lib/dbus/machine-id"

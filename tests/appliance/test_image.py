@@ -128,6 +128,7 @@ def test_then_it_boots_and_plays(device, measured):
     measured("power-on to READY after a cut first boot (emulated)", device.plays(), "s")
     device.can_log_in()
     assert "rehearsal" in device.run("hostname")
+    assert "127.0.1.1" in device.run("getent", "hosts", "rehearsal")
     assert "active" in device.run("systemctl", "is-active", "switchboard")
 
 
