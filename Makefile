@@ -102,7 +102,7 @@ rehearse-image: $(VENV)/workshop
 
 image-tools:
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends device-tree-compiler dosfstools \
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends device-tree-compiler dosfstools fdisk \
 		e2fsprogs genimage mmdebstrap mtools openssh-client qemu-system-arm qemu-user-static util-linux xz-utils
 
 # The names before; CI and messages of the tests still use them.

@@ -5,6 +5,7 @@
 # that this machine has, for another release, or from $SOURCES, a file of `deb` lines. What they were is
 # recorded beside the image. The tree of packages is kept in FOLDER and used again: it takes most of the
 # time. The same packages, wheelhouse and $SOURCE_DATE_EPOCH give the same image.
+# shellcheck disable=SC2016  # what a program or a chroot expands itself is in single quotes
 set -eu
 umask 022
 export LC_ALL=C TZ=UTC
@@ -64,21 +65,28 @@ arm64_programs() {
 }
 
 # The packages, without anything of the instrument's.
+# shellcheck disable=SC2086  # a list of words
 base_tree() {
-    recipe=$({ echo "$suite" $packages; cat "$here"/tree/etc/initramfs-tools/*/* "$here"/tree/etc/initramfs-tools/scripts/*/*; } 2>/dev/null |
-        sha256sum | cut -c 1-10)
+    # What the tree depends on; one that was made of anything else is not used.
+    recipe=$({
+        echo "$suite" $packages
+        [ -z "${SOURCES:-}" ] || cat "$SOURCES"
+        cat "$here"/tree/etc/initramfs-tools/*/* "$here"/tree/etc/initramfs-tools/scripts/*/*
+    } 2>/dev/null | sha256sum | cut -c 1-10)
     base=$folder/base-$recipe
     [ ! -d "$base" ] || return 0
     say "packages of $suite for arm64: some minutes"
     rm -rf "$folder"/base-*
     mkdir -p "$folder"
-    # Its parts first: the initramfs is made when the kernel is configured.
-    sources | mmdebstrap --quiet --mode=root --skip=check/qemu --architectures=arm64 --variant=minbase \
+    # Its parts first, and the initramfs once, in the end: the kernel and initramfs-tools would each make
+    # it, and an emulated processor takes minutes for it.
+    sources | INITRD=No mmdebstrap --quiet --mode=root --skip=check/qemu --architectures=arm64 --variant=minbase \
         --include="$(echo $packages | tr ' ' ,)" --aptopt='APT::Install-Recommends "false"' \
         --dpkgopt=force-unsafe-io \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --essential-hook="mkdir -p \"\$1/etc/initramfs-tools\" && cp -R '$here/tree/etc/initramfs-tools/.' \"\$1/etc/initramfs-tools\"" \
+        --customize-hook='chroot "$1" update-initramfs -c -k "$(ls "$1/lib/modules")"' \
         --customize-hook="grep -h -e ^Suite: -e ^Date: \"\$1\"/var/lib/apt/lists/*InRelease >\"\$1/suites\"" \
         $suite "$base.part" -
     mv "$base.part" "$base"
@@ -100,6 +108,7 @@ sources() {
         cat "$SOURCES"
         return
     fi
+    # shellcheck source=/dev/null
     own=$(. /etc/os-release && echo "$VERSION_CODENAME")
     apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' | sort -u |
         while read -r address release component; do
@@ -122,7 +131,7 @@ add_files() {
     ln -s ../run/systemd/resolve/stub-resolv.conf "$tree/etc/resolv.conf"
     ln -sfn ../run/switchboard-setup/localtime "$tree/etc/localtime"
     echo switchboard >"$tree/etc/hostname"
-    printf '127.0.0.1 localhost\n::1 localhost\n127.0.1.1 switchboard\n' >"$tree/etc/hosts"
+    ln -sfn ../run/switchboard-setup/hosts "$tree/etc/hosts"
     # Filled at each start, from the board's number.
     : >"$tree/etc/machine-id"
     ln -sfn /etc/machine-id "$tree/var/lib/dbus/machine-id"

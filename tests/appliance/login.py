@@ -12,6 +12,11 @@ HOST = "device"
 class Login:
     """A login to a device, by the name ``device``.
 
+    Parameters
+    ----------
+    connect_seconds : int
+        How long the device may take to answer at all.
+
     Attributes
     ----------
     public_key : str
@@ -20,7 +25,14 @@ class Login:
         A command line up to the command.
     """
 
-    def __init__(self, folder: Path, address: str, port: int = 22, user: str = "root") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        address: str,
+        port: int = 22,
+        user: str = "root",
+        connect_seconds: int = 10,
+    ) -> None:
         folder.mkdir(mode=0o700, parents=True)
         key, config, self._bin = folder / "key", folder / "config", folder / "bin"
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
@@ -29,7 +41,9 @@ class Login:
         config.write_text(
             f"Host {HOST}\n HostName {escaped}\n Port {port}\n IdentityFile {key}\n"
             f" UserKnownHostsFile {folder}/known_hosts\n StrictHostKeyChecking accept-new\n"
-            " LogLevel ERROR\n ConnectTimeout 10\n ServerAliveInterval 10\n"
+            f" LogLevel ERROR\n ConnectTimeout {connect_seconds}\n ServerAliveInterval 10\n"
+            # Three unanswered signs of life end a login by default: those of half a minute.
+            f" ServerAliveCountMax {max(3, connect_seconds // 10)}\n"
         )
         self._bin.mkdir()
         ssh = self._bin / "ssh"

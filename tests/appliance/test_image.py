@@ -52,7 +52,10 @@ class Card:
 
     def __init__(self, board: Board, folder: Path) -> None:
         self._board, self._folder, self._port = board, folder, free_port()
-        self.login = Login(folder / "login", "127.0.0.1", self._port, user="pi")
+        # While the instrument starts, an emulated sshd takes a minute to say its name.
+        self.login = Login(
+            folder / "login", "127.0.0.1", self._port, user="pi", connect_seconds=180
+        )
         self.card = folder / "card"
         run("cp", "--sparse=always", IMAGE, self.card, timeout_seconds=300)
         os.truncate(self.card, CARD_BYTES)
@@ -93,7 +96,7 @@ class Card:
 
 @pytest.fixture(scope="module")
 def folder(needs, scratch) -> Iterator[Path]:
-    needs("fdtput", "mcopy", "qemu-system-aarch64", "ssh-keygen")
+    needs("debugfs", "fdtput", "mcopy", "qemu-system-aarch64", "sfdisk", "ssh-keygen")
     if not IMAGE.exists():
         pytest.skip(f"no {IMAGE}: `sudo make image` builds it")
     yield scratch
@@ -125,6 +128,7 @@ def test_then_it_boots_and_plays(device, measured):
     measured("power-on to READY after a cut first boot (emulated)", device.plays(), "s")
     device.can_log_in()
     assert "rehearsal" in device.run("hostname")
+    assert "127.0.1.1" in device.run("getent", "hosts", "rehearsal")
     assert "active" in device.run("systemctl", "is-active", "switchboard")
 
 
@@ -156,7 +160,7 @@ def test_only_keys_open_it(device):
 
 
 def test_the_music_arrives_at_the_card(device):
-    record = "arecord -q -D hw:Loopback,1,0 -t raw -f FLOAT_LE -r 22050 -c 1 -d 20"
+    record = "arecord -q -D plughw:Loopback,1,0 -t raw -f FLOAT_LE -r 22050 -c 1 -d 20"
     # What a card plays where nothing arrives is zeros.
     recorded = device.run("sh", "-c", f"{record} | tr -d '\\000' | head -c 100 | wc -c")
     assert int(recorded) == 100

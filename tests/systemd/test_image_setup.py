@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.appliance.emulated_pi import without_colours
+
 IMAGE = Path(__file__).parents[2] / "systemd/image"
 TOOLS = IMAGE / "tree/usr/local/lib/switchboard-image"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGd me@laptop"
@@ -72,8 +74,13 @@ def setup(tmp_path, monkeypatch, capsys):
             program.main(self.boot, self.to)
             return capsys.readouterr().out
 
+        @classmethod
+        def hostname(cls):
+            return ["switchboard", *cls.hostnames][-1]
+
     Setup.boot.mkdir()
     monkeypatch.setattr(program.socket, "sethostname", Setup.hostnames.append)
+    monkeypatch.setattr(program.socket, "gethostname", Setup.hostname)
     return Setup()
 
 
@@ -81,6 +88,7 @@ def test_what_imager_writes_is_applied(setup):
     output = setup(PRESEED)
 
     assert setup.hostnames == ["studio"]
+    assert "127.0.1.1 studio\n" in (setup.to / "hosts").read_text()
     assert (setup.to / "authorized_keys").read_text() == KEY + "\n"
     assert (setup.to / "localtime").readlink().match("Europe/Berlin")
     wifi = (setup.to / "wpa_supplicant.conf").read_text()
@@ -96,7 +104,7 @@ def test_what_imager_writes_is_applied(setup):
 def test_the_file_that_comes_with_the_image_sets_nothing(setup):
     output = setup((IMAGE / "boot/rpi-preseed.toml").read_text())
 
-    assert [path.name for path in setup.to.iterdir()] == ["localtime"]
+    assert sorted(path.name for path in setup.to.iterdir()) == ["hosts", "localtime"]
     assert "ssh stays off" in output
     assert setup.hostnames == []
 
@@ -104,7 +112,7 @@ def test_the_file_that_comes_with_the_image_sets_nothing(setup):
 def test_without_any_file_nothing_is_set(setup):
     setup()
 
-    assert [path.name for path in setup.to.iterdir()] == ["localtime"]
+    assert sorted(path.name for path in setup.to.iterdir()) == ["hosts", "localtime"]
 
 
 def test_keys_are_taken_from_a_file_of_their_own_as_well(setup):
@@ -143,6 +151,7 @@ def test_what_cannot_be_right_is_said_and_the_rest_counts(setup, line, says):
     assert not (setup.to / "wpa_supplicant.conf").exists()
     assert (setup.to / "authorized_keys").exists()
     assert setup.hostnames == []
+    assert "127.0.1.1 switchboard\n" in (setup.to / "hosts").read_text()
 
 
 def test_a_raw_key_and_an_open_network(setup):
@@ -174,6 +183,11 @@ def test_a_host_key_is_made_once_and_again_where_it_was_cut_short(tmp_path):
     key.write_bytes(first[:100])
     assert make() not in (first, first[:100])
     assert sorted(path.name for path in tmp_path.iterdir()) == [key.name, f"{key.name}.pub"]
+
+
+def test_the_rehearsal_finds_units_in_what_systemd_prints():
+    shown = "[\x1b[0;32m  OK  \x1b[0m] Started \x1b[0;1;39mswitchboard.service\x1b[0m - Lo-Fi\x1b[K"
+    assert without_colours(shown) == "[  OK  ] Started switchboard.service - Lo-Fi"
 
 
 def test_the_manifest_has_what_imager_requires(tmp_path):

@@ -330,8 +330,8 @@ def test_wrong_usage_changes_nothing(install, root, words, message):
 
 
 def test_the_scripts_are_clean_shell():
-    scripts = sorted(FOLDER.glob("*.sh"))
-    assert len(scripts) >= 4
+    scripts = sorted(FOLDER.rglob("*.sh"))
+    assert len(scripts) >= 8
     for script in scripts:
         subprocess.run(["sh", "-n", script], check=True)
     # Finds more, and is not installed everywhere.

@@ -37,7 +37,7 @@ def main(boot: Path, to: Path) -> None:
     """Apply the settings below `boot`."""
     to.mkdir(mode=0o755, parents=True, exist_ok=True)
     settings = Settings(boot)
-    for step in (hostname, authorized_keys, wifi, timezone):
+    for step in (hostname, hosts, authorized_keys, wifi, timezone):
         attempt(lambda step=step: step(settings, to))
     for name in settings.unread():
         say(f"{name}: not used by this image")
@@ -87,6 +87,12 @@ def hostname(settings: Settings, _to: Path) -> None:
     expect(HOSTNAME, name, "system.hostname", "up to 63 letters, digits and hyphens")
     socket.sethostname(name)
     say(f"host name: {name}")
+
+
+def hosts(_settings: Settings, to: Path) -> None:
+    """Write the address of the name, whichever it is: sudo looks it up, and warns without."""
+    lines = ("127.0.0.1 localhost", "::1 localhost", f"127.0.1.1 {socket.gethostname()}")
+    write(to / "hosts", "\n".join(lines) + "\n", 0o644)
 
 
 def authorized_keys(settings: Settings, to: Path) -> None:
