@@ -122,11 +122,12 @@ def open_features(
         held_out=corpus.indices(HELD_OUT),
         n_slots=SLOTS_PER_BEAT * corpus.beats_per_loop,
         labels=np.zeros((len(corpus), 0), np.float32) if labels is None else labels,
-        references=_references(corpus),
+        references=references_of(corpus),
     )
 
 
-def _references(corpus: Corpus) -> NDArray[np.int64]:
+def references_of(corpus: Corpus) -> NDArray[np.int64]:
+    """The first loop of the composition that each is a version of, see `Features`."""
     references: NDArray[np.int64] = np.arange(len(corpus), dtype=np.int64)
     firsts: dict[int, int] = {}
     # One record after another takes long, and most corpora have no versions.

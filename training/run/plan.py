@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from device.model.contract import SLOTS_PER_BEAT
 from training.corpus.format import TRAIN
 from training.corpus.reader import Corpus
-from training.features.dataset import Features, analyse_loop, analysis_files
+from training.features.dataset import Features, analyse_loop, analysis_files, references_of
 from training.run.config import Config
 from training.run.describe_codes import compose, describe_corpus
 from training.run.distributed import Loss, ProcessGroup
@@ -141,14 +141,15 @@ def make_plan(
     TrainingError
         If networks of these sizes do not fit into memory.
     """
-    config, n_train = config_for(1), len(corpus.indices(TRAIN))
+    config, train = config_for(1), corpus.indices(TRAIN)
+    n_train, n_references = len(train), int((references_of(corpus)[train] == train).sum())
     files = analysis_files(corpus, config.analysis)
     features_bytes = sum(n_bytes for _, n_bytes in files)
     missing = sum(n_bytes for path, n_bytes in files if not path.exists())
     features, analysing_each = _sample(corpus, config)
     analysing = analysing_each * len(corpus) / torch.get_num_threads() if missing else 0.0
     powers_of_two = (2**power for power in range(most.bit_length()))
-    sizes = [n for n in powers_of_two if n <= most_processes(config_for(n), n_train)]
+    sizes = [n for n in powers_of_two if n <= most_processes(config_for(n), n_references)]
     # The largest shards last: the peak of memory is that of the process so far.
     trials = [_Trial(config_for(n), features, device, n) for n in reversed(sizes)]
     whole = trials[-1]
@@ -166,7 +167,7 @@ def make_plan(
         checkpoint_bytes=whole.checkpoint_bytes,
         finished_bytes=2 * whole.networks_bytes + preview_bytes + report_bytes,
         gradient_bytes=whole.gradient_bytes,
-        most_processes=most_processes(config, n_train),
+        most_processes=most_processes(config, n_references),
         costs=tuple(trial.cost(budget, len(corpus), analysing) for trial in reversed(trials)),
     )
 

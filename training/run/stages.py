@@ -83,7 +83,7 @@ class ComposerStage:
         self.in_training = torch.from_numpy(features.train).to(code_indices.device)
         # Versions have the codes of their references.
         self.train, self.held_out = (
-            torch.from_numpy(np.unique(features.references[loops])).to(code_indices.device)
+            torch.from_numpy(loops[features.references[loops] == loops]).to(code_indices.device)
             for loops in (features.train, features.held_out)
         )
         self.labels = torch.from_numpy(features.labels).to(code_indices.device)

@@ -115,7 +115,9 @@ class Trainer:
         self.process_group = process_group
         self.termination = termination or Termination()
         self.checkpoint_seconds = checkpoint_seconds or CHECKPOINT_SECONDS
-        most = most_processes(config, len(features.train))
+        # The composer is trained on references, and all loops without versions are some.
+        n_references = int((features.references[features.train] == features.train).sum())
+        most = most_processes(config, n_references)
         if process_group.size > most:
             raise TrainingError(
                 f"found {process_group.size} processes, expected {most} at most: a batch has "
@@ -363,9 +365,9 @@ class Trainer:
         save_atomically(self.checkpoint_path, content)
 
 
-def most_processes(config: Config, n_train: int) -> int:
-    """Most processes that a batch has parts for, of so many loops to train on."""
-    return min(config.codec_slots // STRETCH_SLOTS, config.composer_loops, n_train)
+def most_processes(config: Config, n_references: int) -> int:
+    """Most processes that a batch has parts for, of so many references to train on."""
+    return min(config.codec_slots // STRETCH_SLOTS, config.composer_loops, n_references)
 
 
 def _schedule(step: int, done: float) -> float:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,7 +67,9 @@ def test_a_checkpoint_is_as_large_as_planned(tmp_path):
 
 def test_versions_are_planned_with_the_network_and_the_stage_that_they_need():
     config = replace(CONFIG, switches="versions", labels="low,high,both")
-    trial = _Trial(config, toy_features(), torch.device("cpu"), 1)
+    # Each of the few loops stands for many.
+    features = replace(toy_features(), train=np.arange(400) % 12)
+    trial = _Trial(config, features, torch.device("cpu"), 2)
     parts = vars(Networks.build(config, toy_features().n_slots)).values()
     assert trial.n_weights == sum(w.numel() for part in parts for w in part.parameters())
     assert trial.n_weights > _Trial(CONFIG, toy_features(), torch.device("cpu"), 1).n_weights
