@@ -63,7 +63,10 @@ class Stage(Protocol):
 
 
 class ComposerStage:
-    """Trains posterior encoder and composer on the codes of loops, and on descriptors of states."""
+    """Trains posterior encoder and composer on the codes of loops, and on descriptors of states.
+
+    Of versions of compositions, on the codes of the references; their states are not described.
+    """
 
     name = "composer"
 
