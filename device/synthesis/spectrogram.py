@@ -142,6 +142,10 @@ class Spectrogram(Closeable):
         self._n_replaced = self._n_open
         self.n_frames += self._n_replaced
 
+    def prepare(self, beat: float) -> None:
+        """Compute what the scores of all states at `beat` share; not for the audio loop."""
+        self.network.prepare(self._form.at(self._passage(beat)))
+
     def prefetch(self, bits: Bits, beat: float) -> None:
         """Compose and draw what playing from `beat` needs first; not for the audio loop."""
         score = self.scores.get(bits, self._passage(beat))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.closeable import Closeable
-from device.errors import ModelFailed
+from device.errors import Interrupted, ModelFailed
 from device.model.contract import ModelCard
 from device.model.network import Network
 from device.switches.bits import Bits, fit
@@ -86,6 +87,9 @@ class Voice(Closeable):
         self._frames = np.zeros((performance.block_frames, network.card.frame_size), np.float32)
         self._unused = np.zeros(0, np.float32)
         self.seek(performance.start_beat)
+        # The first block has no time for what all states of its passage share; it reports failures.
+        with suppress(ModelFailed, Interrupted):
+            self._spectrogram.prepare(performance.start_beat)
         if after is None:
             self.vocoder.tape.seek(self.n_frames * network.card.hop_length)
 

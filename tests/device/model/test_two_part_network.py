@@ -281,3 +281,10 @@ def test_a_flip_while_it_plays_composes_nothing_anew(two_parts, calls):
         voice.take((False, True, True), 4410)
     assert n_before == calls.count("composition") > 0
     assert calls.count("score") > calls.count("composition")
+
+
+def test_the_first_block_finds_what_its_states_share(two_parts, calls):
+    with Voice(two_parts, Performance(seed=1, start_beat=5.0)) as voice:
+        assert calls.count("composition") == 1
+        voice.block((True, False, True))
+        assert calls.count("composition") == 1
