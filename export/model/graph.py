@@ -52,7 +52,6 @@ class ComposeHalf(nn.Module):
         self.axes = run.networks.axes
         self.composer = run.networks.composer
         self.writer = run.networks.codec.writer
-        self.has_factors = run.networks.codec.n_factors > 0
         self.has_parts = n_codes(run) > 0
         self.half_levels = run.config.n_levels // 2
 
@@ -73,8 +72,7 @@ class ComposeHalf(nn.Module):
 
     def score(self, switches: Tensor, digits: Tensor) -> Tensor:
         """The second part: (n_slots, n_channels)."""
-        factors = switches[None] if self.has_factors else None
-        rows: Tensor = self.writer(digits[None], factors)
+        rows: Tensor = self.writer(digits[None], switches[None])
         return rows[0]
 
     def margin(self, switches: Tensor, variation: Tensor) -> float:

@@ -8,14 +8,13 @@ own, by the generator alone, without any network. Figures and formulas are those
 """
 
 import json
-from collections.abc import Sequence
 from itertools import count, islice, product
 from pathlib import Path
 
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import track
 from rich.table import Table
 
 from device.switches.bits import Bits
@@ -52,17 +51,6 @@ def render(job: tuple[int, Bits]) -> Render:
     )
 
 
-def render_all(jobs: Sequence[tuple[int, Bits]], n_workers: int) -> dict[tuple[int, Bits], Render]:
-    """Render all jobs: (composition, bits) → render."""
-    renders = {}
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("renders", total=len(jobs))
-        for each in run_in_workers(render, jobs, n_workers):
-            renders[each.seed, each.bits] = each
-            progress.advance(task)
-    return renders
-
-
 @click.command()
 @click.option("--variations", "n_variations", default=2, show_default=True)
 @click.option("--workers", "n_workers", default=2, show_default=True)
@@ -75,7 +63,9 @@ def main(n_variations: int, n_workers: int, results: Path | None) -> None:
     common, own = compositions[:n_variations], compositions[n_variations:]
     jobs = [(composition, bits) for composition in common for bits in states]
     independent = list(zip(own, states, strict=True))
-    renders = render_all(jobs + independent, n_workers)
+    jobs += independent
+    rendered = track(run_in_workers(render, jobs, n_workers), "renders", len(jobs))
+    renders = {(each.seed, each.bits): each for each in rendered}
     sweep = Sweep(
         tuple(states),
         np.array([[renders[one, bits].figures for bits in states] for one in common]),

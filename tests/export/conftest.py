@@ -41,16 +41,26 @@ def trace(run, graph):
 
 
 @pytest.fixture(scope="session")
-def exported(run, trace, tmp_path_factory):
+def export_traced(tmp_path_factory):
+    """Exports a run by its trace: the result, its path, and the file as the device opens it."""
+
+    def export(run, trace, title):
+        path = tmp_path_factory.mktemp("export") / "model.onnx"
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model_file, "to_onnx", lambda *_: trace)
+            result = model_file.export_run(run, path, title=title)
+        return SimpleNamespace(path=path, result=result, network=Network.open(path))
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def exported(run, trace, export_traced):
     """The model file, the result of its export, and the file opened as the device opens it.
 
     Made from the shared trace; a test compares it with a file made from scratch.
     """
-    path = tmp_path_factory.mktemp("export") / "model.onnx"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_file, "to_onnx", lambda *_: trace)
-        result = model_file.export_run(run, path, title="Tiny")
-    return SimpleNamespace(path=path, result=result, network=Network.open(path))
+    return export_traced(run, trace, "Tiny")
 
 
 @pytest.fixture(scope="session")

@@ -164,16 +164,22 @@ def _values(shapes: Mapping[str, Sequence[int | str]]) -> list[Any]:
 
 def _compose_nodes(sizes: Sizes) -> list[NodeProto]:
     """score = relu(always + switches @ by_switch + variation @ by_variation)."""
+    varied = helper.make_node("MatMul", ["variation", "by_variation"], ["varied"])
+    return _score_nodes(sizes, [varied])
+
+
+def _score_nodes(sizes: Sizes, varied: Sequence[NodeProto]) -> list[NodeProto]:
+    """The score, of nodes whose last one has the part of the variation."""
     node = helper.make_node
-    composed = [
+    score = [
         node("MatMul", ["switches", "by_switch"], ["switched"]),
-        node("MatMul", ["variation", "by_variation"], ["varied"]),
+        *varied,
         node("Add", ["switched", "varied"], ["changed"]),
         node("Add", ["changed", "always"], ["levels"]),
         node("Relu", ["levels"], ["levels_up"]),
         node("Reshape", ["levels_up", "score_shape"], ["composed"]),
     ]
-    return _behind_if("score", "switches", composed, [sizes.n_slots, sizes.n_channels])
+    return _behind_if("score", "switches", score, [sizes.n_slots, sizes.n_channels])
 
 
 def _nodes_of_parts(sizes: Sizes) -> list[NodeProto]:
@@ -184,18 +190,13 @@ def _nodes_of_parts(sizes: Sizes) -> list[NodeProto]:
         node("Reshape", ["varied", "score_shape"], ["varied_channels"]),
         node("MatMul", ["varied_channels", "channels_to_codes"], ["composed"]),
     ]
-    score = [
-        node("MatMul", ["switches", "by_switch"], ["switched"]),
+    varied = [
         node("MatMul", ["composition_in", "codes_to_channels"], ["varied_channels"]),
         node("Reshape", ["varied_channels", "flat"], ["varied"]),
-        node("Add", ["switched", "varied"], ["changed"]),
-        node("Add", ["changed", "always"], ["levels"]),
-        node("Relu", ["levels"], ["levels_up"]),
-        node("Reshape", ["levels_up", "score_shape"], ["composed"]),
     ]
     return [
         *_behind_if("composition", "variation", composition, [sizes.n_slots, sizes.n_codes]),
-        *_behind_if("score", "switches", score, [sizes.n_slots, sizes.n_channels]),
+        *_score_nodes(sizes, varied),
     ]
 
 

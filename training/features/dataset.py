@@ -139,6 +139,12 @@ def references_of(corpus: Corpus) -> NDArray[np.int64]:
     return references
 
 
+def references_among(loops: NDArray[np.int64], references: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of some loops that are their own reference, see `Features`."""
+    own: NDArray[np.int64] = loops[references[loops] == loops]
+    return own
+
+
 def analysis_files(corpus: Corpus, analysis: Analysis) -> list[tuple[Path, int]]:
     """Where the analysis of a corpus lies, or will lie, and how many bytes each file has."""
     n_bytes = _frame_type(analysis).itemsize

@@ -121,7 +121,8 @@ class ScoreDecoder(nn.Module):
     def forward(self, codes: Tensor, factors: Tensor | None = None) -> Tensor:
         """Mix neighbouring slots into every row, so that a frame needs one row only.
 
-        `factors`, (n_loops, n_factors), are 0 or 1; None without any, or for the reference.
+        `factors`, (n_loops, n_factors), are 0 or 1; None for the reference. A decoder that was
+        built without factors ignores them.
         """
         conditions = None
         if self.conditions is not None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.features.dataset import Features
+from training.features.dataset import Features, references_among
 from training.networks.codec import advance_loss, codec_loss, laplace_nll
 from training.networks.modulation_loss import modulation_loss
 from training.run.config import STRETCH_SLOTS, Config, TrainingError
@@ -42,7 +42,8 @@ class CodecStage:
         decoder = [*self.codec.writer.parameters(), *self.codec.renderer.parameters()]
         self.parameters = decoder if config.continues else list(self.codec.parameters())
         self.device = self.codec.mean.device
-        if config.n_factors and not (np.bincount(features.references[features.train]) > 1).any():
+        n_references = len(references_among(features.train, features.references))
+        if config.n_factors and n_references == len(features.train):
             raise TrainingError(
                 "found no composition with a reference and another version, expected some; make "
                 "the corpus with switchboard corpus studio --versions 4"
@@ -142,8 +143,7 @@ class CodecStage:
         )
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.continues):
             codes = self.codec.encode(heard, heard_offset)
-        known = factors if self.codec.n_factors else None
-        rows = self.codec.writer(codes, known).flatten(0, 1)[chosen]
+        rows = self.codec.writer(codes, factors).flatten(0, 1)[chosen]
         shift = offset.repeat_interleave(self.features.n_slots)[chosen]
         phase = (torch.arange(per_slot, device=self.device) + shift[:, None]) / per_slot
         rows, renderer = rows.repeat_interleave(per_slot, dim=0), self.codec.renderer

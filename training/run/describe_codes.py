@@ -72,14 +72,9 @@ def describe_corpus(
 def describe_states(networks: Networks, config: Config, bits: Tensor, variation: Tensor) -> Tensor:
     """Compose states and describe them, standardised: (n_states, n_descriptors)."""
     composed = compose(networks, bits, variation)
-    described = describe_corpus(networks, composed, config, factors=factors_of(networks, bits))
+    described = describe_corpus(networks, composed, config, factors=bits)
     standard: Tensor = networks.axes.standardise(described)
     return standard
-
-
-def factors_of(networks: Networks, bits: Tensor) -> Tensor | None:
-    """What the score decoder is to know of switch states, or labels; None without factors."""
-    return bits.to(networks.codec.mean.device) if networks.codec.n_factors else None
 
 
 @torch.no_grad()

@@ -21,7 +21,13 @@ from torch import Tensor, nn
 from device.model.contract import SLOTS_PER_BEAT
 from training.corpus.format import TRAIN
 from training.corpus.reader import Corpus
-from training.features.dataset import Features, analyse_loop, analysis_files, references_of
+from training.features.dataset import (
+    Features,
+    analyse_loop,
+    analysis_files,
+    references_among,
+    references_of,
+)
 from training.run.config import Config
 from training.run.describe_codes import compose, describe_corpus
 from training.run.distributed import Loss, ProcessGroup
@@ -142,7 +148,7 @@ def make_plan(
         If networks of these sizes do not fit into memory.
     """
     config, train = config_for(1), corpus.indices(TRAIN)
-    n_train, n_references = len(train), int((references_of(corpus)[train] == train).sum())
+    n_train, n_references = len(train), len(references_among(train, references_of(corpus)))
     files = analysis_files(corpus, config.analysis)
     features_bytes = sum(n_bytes for _, n_bytes in files)
     missing = sum(n_bytes for path, n_bytes in files if not path.exists())

@@ -17,7 +17,7 @@ from device.synthesis.griffin_lim import GriffinLim
 from training.features.analysis import Analysis
 from training.features.dataset import Features
 from training.run.config import Config
-from training.run.describe_codes import compose, factors_of
+from training.run.describe_codes import compose
 from training.run.networks import Networks
 from training.run.run_folder import replaced
 
@@ -50,7 +50,7 @@ def draw(
     code_indices = compose(networks, states, torch.from_numpy(variation))
     offset = torch.zeros(len(code_indices), device=code_indices.device)
     codes = code_indices.to(offset) - config.n_levels // 2
-    return networks.codec.decode(codes, offset, factors=factors_of(networks, states))
+    return networks.codec.decode(codes, offset, factors=states.to(offset))
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def draw_previews(
         name, label = f"held-out-{loop:05d}", f"held-out loop {loop}"
         add(f"{name}-inverted", label, "its true magnitudes", true[0])
         codes = networks.codec.encode(*read(features.references[loop]))
-        labels = torch.from_numpy(features.labels[loop : loop + 1])
-        drawn = networks.codec.decode(codes, offset, factors=factors_of(networks, labels))
+        labels = torch.from_numpy(features.labels[loop : loop + 1]).to(device)
+        drawn = networks.codec.decode(codes, offset, factors=labels)
         add(f"{name}-codec", label, "through the codec", drawn[0])
     if with_states:
         rng = np.random.default_rng(config.seed)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.features.dataset import Features
+from training.features.dataset import Features, references_among
 from training.networks.composer import (
     Posterior,
     composer_loss,
@@ -21,7 +21,7 @@ from training.networks.composer import (
 from training.networks.discriminator import HIDDEN, discriminator_loss, generator_loss
 from training.run.codec_stage import CodecStage
 from training.run.config import Config
-from training.run.describe_codes import describe_codes, describe_corpus, factors_of
+from training.run.describe_codes import describe_codes, describe_corpus
 from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
@@ -86,7 +86,7 @@ class ComposerStage:
         self.in_training = torch.from_numpy(features.train).to(code_indices.device)
         # Versions have the codes of their references.
         self.train, self.held_out = (
-            torch.from_numpy(loops[features.references[loops] == loops]).to(code_indices.device)
+            torch.from_numpy(references_among(loops, features.references)).to(code_indices.device)
             for loops in (features.train, features.held_out)
         )
         self.labels = torch.from_numpy(features.labels).to(code_indices.device)
@@ -98,9 +98,8 @@ class ComposerStage:
         if self.axes.predicts_descriptors:
             trained.append(self.discriminator)
         self.parameters = [weight for network in trained for weight in network.parameters()]
-        factors = factors_of(networks, self.labels)
         self.described = describe_corpus(
-            networks, code_indices, config, process_group, factors=factors
+            networks, code_indices, config, process_group, factors=self.labels
         )
 
     def begin(self) -> None:

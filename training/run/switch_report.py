@@ -21,7 +21,7 @@ from training.features.descriptors import BEATS_PER_BAR
 from training.features.song_slots import played_slots
 from training.metrics.switches import coherence, recognition_rate
 from training.run.config import Config
-from training.run.describe_codes import compose, describe_corpus, describe_states, factors_of
+from training.run.describe_codes import compose, describe_corpus, describe_states
 from training.run.networks import Networks
 
 # Ten minutes of loops of four bars at 80 BPM.
@@ -127,8 +127,8 @@ def _hold(networks: Networks, config: Config, state: Tensor) -> tuple[int, float
     played = composed[played_slots(form, N_HELD_LOOPS, composed.shape[1])]
     code_indices = played.view(N_HELD_LOOPS, *composed.shape[1:])
     bars = code_indices.reshape(-1, SLOTS_PER_BEAT * BEATS_PER_BAR * config.n_codes)
-    factors = factors_of(networks, state.expand(len(code_indices), -1))
-    described = describe_corpus(networks, code_indices, config, factors=factors)
+    states = state.expand(len(code_indices), -1)
+    described = describe_corpus(networks, code_indices, config, factors=states)
     return len(bars) - len(torch.unique(bars, dim=0)), drift(described)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.features.dataset import Features
+from training.features.dataset import Features, references_among
 from training.run.checkpoint import CHECKPOINT, check_fits_parameters
 from training.run.codec_stage import CodecStage
 from training.run.config import (
@@ -116,8 +116,8 @@ class Trainer:
         self.termination = termination or Termination()
         self.checkpoint_seconds = checkpoint_seconds or CHECKPOINT_SECONDS
         # The composer is trained on references, and all loops without versions are some.
-        n_references = int((features.references[features.train] == features.train).sum())
-        most = most_processes(config, n_references)
+        references = references_among(features.train, features.references)
+        most = most_processes(config, len(references))
         if process_group.size > most:
             raise TrainingError(
                 f"found {process_group.size} processes, expected {most} at most: a batch has "

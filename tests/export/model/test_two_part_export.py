@@ -9,9 +9,7 @@ import pytest
 import torch
 
 from device.model.contract import CONTRACT_VERSION
-from device.model.network import Network
 from export.commands.export import _findings
-from export.model import model_file
 from export.model.graph import (
     COMPOSITION,
     DRAWN,
@@ -52,12 +50,8 @@ def trace(run, graph):
 
 
 @pytest.fixture(scope="module")
-def exported(run, trace, tmp_path_factory):
-    path = tmp_path_factory.mktemp("export") / "model.onnx"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_file, "to_onnx", lambda *_: trace)
-        result = model_file.export_run(run, path, title="Versions")
-    return SimpleNamespace(path=path, result=result, network=Network.open(path))
+def exported(run, trace, export_traced):
+    return export_traced(run, trace, "Versions")
 
 
 @pytest.fixture(scope="module")
