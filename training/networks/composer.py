@@ -302,12 +302,29 @@ def descriptor_loss(described: Tensor, expected: Tensor, n_states: int) -> Tenso
 
     Notes
     -----
-    The error that all states of a variation share comes from the variation and weighs 0.3: it only
-    has to stay near the centre of the corpus. The rest comes from the switches and weighs 1.
+    The error that all states of a variation share comes from the variation and weighs 0.6: that
+    of all variations is to be smaller than a switch's effect. The rest comes from the switches and
+    weighs 1.
     """
     error = (described - expected).view(-1, n_states, described.shape[1])
     common = error.mean(dim=1, keepdim=True)
-    return (error - common).square().mean() + 0.3 * common.square().mean()
+    return (error - common).square().mean() + 0.6 * common.square().mean()
+
+
+def harmony_loss(classes: Tensor, n_states: int) -> Tensor:
+    """One less the mean agreement of two states of one variation: a flip is to keep the harmony.
+
+    Parameters
+    ----------
+    classes : (n_loops, n_beats, n_classes)
+        Unit vectors, of `pitch_classes`; each run of `n_states` loops shares one variation. A
+        single state agrees with no other: the loss is 1, without a gradient.
+    """
+    states = classes.view(-1, n_states, *classes.shape[1:])
+    # The mean over all pairs of unit vectors follows from the length of their sum.
+    squared = states.sum(dim=1).square().sum(dim=-1)
+    agreement = (squared - n_states) / max(n_states * (n_states - 1), 1)
+    return 1 - agreement.mean()
 
 
 @contextmanager

@@ -86,6 +86,7 @@ _BEFORE: Mapping[str, Any] = {
     "panel_every": 1,
     "prior_size": 0,
     "encoder_blocks": 2,
+    "harmony_weight": 0.0,
 }
 
 
@@ -150,6 +151,8 @@ class Config:
         A step without costs a sixth.
     aim_weight : float
         Weight of `descriptor_loss`, in nats per mean squared deviation; 0 leaves it out.
+    harmony_weight : float
+        Weight of `harmony_loss`, in nats; 0 leaves it out.
     variation_reconstruction_weight : float
         Weight of the squared error with which the posterior encoder reconstructs a variation.
     critic_weight : float
@@ -197,6 +200,7 @@ class Config:
     panel_states: int = 8
     panel_every: int = 2
     aim_weight: float = 400.0
+    harmony_weight: float = 400.0
     variation_reconstruction_weight: float = 5.0
     critic_weight: float = 30.0
     precision: str = "float32"

@@ -14,7 +14,7 @@ FRAMES_PER_SLOT = 8
 _BATCH = 32
 
 
-def describe_codes(
+def draw_codes(
     networks: Networks,
     codes: Tensor,
     config: Config,
@@ -22,7 +22,7 @@ def describe_codes(
     shift: float,
     factors: Tensor | None = None,
 ) -> Tensor:
-    """Draw loops on a coarse grid and describe them.
+    """Draw loops on a coarse grid.
 
     Parameters
     ----------
@@ -35,13 +35,12 @@ def describe_codes(
 
     Returns
     -------
-    (n_loops, n_descriptors), with gradients.
+    (n_loops, n_slots * FRAMES_PER_SLOT, n_bands), log bands, with gradients.
     """
     levels = torch.arange(config.n_levels, device=codes.device) - config.n_levels // 2
     offset = torch.full((len(codes),), shift, device=codes.device)
     codes = codes @ levels.to(codes)
-    drawn = networks.codec.decode(codes, offset, FRAMES_PER_SLOT, factors=factors)
-    return describe(drawn, config.analysis, frames_per_slot=FRAMES_PER_SLOT)
+    return networks.codec.decode(codes, offset, FRAMES_PER_SLOT, factors=factors)
 
 
 @torch.no_grad()
@@ -62,7 +61,8 @@ def describe_corpus(
     def describe_some(items: slice) -> Tensor:
         codes = F.one_hot(code_indices[items].long(), config.n_levels).float()
         of_loops = None if factors is None else factors[items].to(codes)
-        return describe_codes(networks, codes, config, shift=0.5, factors=of_loops)
+        drawn = draw_codes(networks, codes, config, shift=0.5, factors=of_loops)
+        return describe(drawn, config.analysis, frames_per_slot=FRAMES_PER_SLOT)
 
     whole = torch.zeros(len(code_indices), len(NAMES), device=code_indices.device)
     return process_group.fill(whole, _BATCH, describe_some)

@@ -12,16 +12,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.features.dataset import Features, references_among
+from training.features.descriptors import describe
+from training.features.harmony import pitch_classes
 from training.networks.composer import (
     Posterior,
     composer_loss,
     descriptor_loss,
     frozen,
+    harmony_loss,
 )
 from training.networks.discriminator import HIDDEN, discriminator_loss, generator_loss
 from training.run.codec_stage import CodecStage
 from training.run.config import Config
-from training.run.describe_codes import describe_codes, describe_corpus
+from training.run.describe_codes import FRAMES_PER_SLOT, describe_corpus, draw_codes
 from training.run.distributed import SINGLE_PROCESS, ProcessGroup
 from training.run.networks import Networks
 
@@ -133,6 +136,7 @@ class ComposerStage:
             "divergence": ramp * self.config.divergence_weight,
             "aim": of_panel * self.config.aim_weight,
             "echo": of_panel * self.config.variation_reconstruction_weight,
+            "harmony": of_panel * self.config.harmony_weight,
             "judging": every,
             "persuasion": of_panel * self.config.critic_weight,
         }
@@ -180,7 +184,7 @@ class ComposerStage:
     def _state_losses(
         self, rng: np.random.Generator, process_group: ProcessGroup
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Random states: their codes, error of the descriptors, error of the variations."""
+        """Random states: their codes, and errors of variations, descriptors and harmony."""
         n_variations, n_states = self._n_drawn
         bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
         noise, variation = self._variations(rng, n_variations)
@@ -198,10 +202,14 @@ class ComposerStage:
             # Factors are the score decoder's: these codes do not depend on states.
             if self.composer.n_factors:
                 return codes, {"echo": echo * weight}
-            described = describe_codes(self.networks, codes, self.config, shift=shift)
+            drawn = draw_codes(self.networks, codes, self.config, shift=shift)
+        grid = {"frames_per_slot": FRAMES_PER_SLOT}
+        described = self.axes.standardise(describe(drawn, self.config.analysis, **grid))
         expected = self.axes.predict_descriptors(self.axes.switch_position(states))
-        aim = descriptor_loss(self.axes.standardise(described), expected, n_states)
-        return codes, {"aim": aim * weight, "echo": echo * weight}
+        aim = descriptor_loss(described, expected, n_states)
+        classes = pitch_classes(drawn, self.config.analysis, **grid)
+        harmony = harmony_loss(classes, n_states)
+        return codes, {"aim": aim * weight, "echo": echo * weight, "harmony": harmony * weight}
 
     @property
     def _n_drawn(self) -> tuple[int, int]:
@@ -260,6 +268,7 @@ class ComposerStage:
                 np.random.default_rng([self.config.seed, 3]), SINGLE_PROCESS
             )
             figures["panel_aim"] = parts["aim"].item()
+            figures["panel_harmony"] = parts["harmony"].item()
         if len(self.held_out):
             loops = self.held_out[:128]
             posterior, logits = self._recompose(loops, None)

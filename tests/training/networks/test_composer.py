@@ -132,7 +132,7 @@ def test_an_error_common_to_a_variation_weighs_less_than_one_of_single_states():
     common, alone = torch.zeros(6, 5), torch.zeros(6, 5)
     common[:3], alone[::3] = 1.0, 1.0
     in_common = descriptor_loss(expected + common, expected, 3)
-    assert in_common < 0.5 * descriptor_loss(expected + 1.5**0.5 * alone, expected, 3)
+    assert in_common < 0.8 * descriptor_loss(expected + 1.5**0.5 * alone, expected, 3)
     assert in_common > 0
 
 
