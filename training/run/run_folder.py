@@ -250,15 +250,18 @@ def held_out_scores(curves: Path) -> dict[str, float]:
     if not curves.exists():
         return {}
     try:
-        with curves.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            if not {"stage", "figure", "value"} <= set(rows.fieldnames or ()):
-                raise KeyError("figure")
-            return {
-                f"{row['stage']}_{row['figure']}": _finite(row["value"])
-                for row in rows
-                if row["figure"].startswith("held_out")
-            }
+        text = curves.read_bytes().decode("utf-8")
+        # Of a file that was cut in its last field nothing else tells.
+        if text and not text.endswith("\n"):
+            raise ValueError("half a row")
+        rows = csv.DictReader(text.splitlines())
+        if not {"stage", "figure", "value"} <= set(rows.fieldnames or ()):
+            raise KeyError("figure")
+        return {
+            f"{row['stage']}_{row['figure']}": _finite(row["value"])
+            for row in rows
+            if row["figure"].startswith("held_out")
+        }
     except (KeyError, TypeError, ValueError, AttributeError, OSError, csv.Error) as error:
         raise TrainingError(
             f"{curves}: found a damaged row, expected stage, figure and value; bring back a copy, "
