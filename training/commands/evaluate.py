@@ -226,17 +226,17 @@ def _plan(options: EvaluationOptions) -> "Plan":
 
     Raises
     ------
-    NoHeldOutMusic
+    TooLittleMusic
         If the gate needs reference music and there is none.
     """
     from device.model.network import Network
     from training.evaluation.evaluate import Plan
-    from training.evaluation.reference_music import N_LOOPS, NoHeldOutMusic, find_music
+    from training.evaluation.reference_music import N_LOOPS, TooLittleMusic, find_music
 
     card = Network.open(options.model).card
     music = find_music(card, options.against, N_LOOPS)
     if music is None and options.gate_parts & {"likeness", "defects"}:
-        raise NoHeldOutMusic(
+        raise TooLittleMusic(
             f"model {card.title!r}: found no held-out music that its file could bring back, "
             "expected some for the gate: give the corpus it was trained on with --against"
         )

@@ -1,4 +1,7 @@
-"""Reference music: loops held out from training, measured as they are and after the inversion."""
+"""Reference music: loops that a model is compared with, as they are and after the inversion.
+
+Held-out ones, or all of a corpus that holds out too few.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,8 +34,8 @@ FEWEST_LOOPS = 8
 _N_SHOWN = 2
 
 
-class NoHeldOutMusic(SwitchboardError, ValueError):
-    """No held-out music to compare a model with, where the gate or the option needs it."""
+class TooLittleMusic(SwitchboardError, ValueError):
+    """Not enough music to compare a model with, where the gate or the option needs it."""
 
     exit_code = 26
 
@@ -109,33 +112,46 @@ class Reference:
 def find_music(card: ModelCard, against: Path | None, n_loops: int) -> Music | None:
     """Held-out loops of a corpus; without one, those that the studio held out from this model.
 
+    Of a corpus that holds out fewer than `FEWEST_LOOPS`, all loops: they tell how the model
+    sounds, not what it makes of music that it does not know, and `Music.source` says so.
+
     Where switches stand for factors, they are versions without the references, as the states are.
     None where the model file does not describe how to render its held-out music again.
 
     Raises
     ------
-    NoHeldOutMusic
-        If the corpus holds out too few loops.
+    TooLittleMusic
+        If the corpus has too few loops.
     CorpusError
         If `against` is no corpus.
     """
     if against is None:
         return _studio_music(card, n_loops)
     corpus = Corpus.open(against)
-    held_out = corpus.indices(HELD_OUT)
-    if factors := factors_of(card):
-        # Everything plays in a reference: in every third loop of a corpus, and in one state.
-        labels = [corpus.records[i].labels for i in held_out]
-        held_out = held_out[[not all(of.get(name, False) for name in factors) for of in labels]]
-    if len(held_out) < FEWEST_LOOPS:
-        raise NoHeldOutMusic(
-            f"{against}: found {len(held_out)} held-out loops, expected {FEWEST_LOOPS} at least: "
-            "make a larger corpus of the same music, or evaluate without --against"
+    found, kind = _chosen(corpus, corpus.indices(HELD_OUT), card), "held-out loops"
+    if len(found) < FEWEST_LOOPS:
+        kind = f"loops, trained on but for {len(found)},"
+        found = _chosen(corpus, np.arange(len(corpus)), card)
+    if len(found) < FEWEST_LOOPS:
+        raise TooLittleMusic(
+            f"{against}: found {len(found)} loops to compare with, expected {FEWEST_LOOPS} at "
+            "least: make a larger corpus of the same music, or evaluate without --against"
         )
     # Evenly over all of it: neighbours may be parts of one piece.
-    places = np.unique(np.linspace(0, len(held_out) - 1, n_loops).round().astype(int))
-    loops = tuple(Loop(against, 0, int(held_out[place])) for place in places)
-    return Music(f"{len(loops)} of {len(held_out)} held-out loops of {against.name}", loops)
+    places = np.unique(np.linspace(0, len(found) - 1, n_loops).round().astype(int))
+    loops = tuple(Loop(against, 0, int(found[place])) for place in places)
+    return Music(f"{len(loops)} of {len(found)} {kind} of {against.name}", loops)
+
+
+def _chosen(corpus: Corpus, indices: NDArray[np.int64], card: ModelCard) -> NDArray[np.int64]:
+    """Which of these loops may stand beside the model's states."""
+    factors = factors_of(card)
+    # Everything plays in a reference: in every third loop of a corpus, and in one state.
+    is_comparable = [
+        not factors or not all(corpus.records[i].labels.get(name, False) for name in factors)
+        for i in indices
+    ]
+    return np.asarray(indices[np.array(is_comparable, dtype=bool)])
 
 
 def _studio_music(card: ModelCard, n_loops: int) -> Music | None:

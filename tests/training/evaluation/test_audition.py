@@ -16,7 +16,7 @@ from training.evaluation.embed_scores import embed_scores
 from training.evaluation.label_sheet import build as build_sheet
 from training.evaluation.page import build
 from training.evaluation.reference_music import (
-    NoHeldOutMusic,
+    TooLittleMusic,
 )
 from training.evaluation.scores import scores
 from training.metrics.audio_metrics import METRIC_NAMES
@@ -106,7 +106,7 @@ def test_a_gate_that_cannot_be_decided_is_rejected_before_any_work(small_model, 
     out = tmp_path / "p.html"
     for gate in (["--gate"], ["--gate-only", "defects"]):
         result = CliRunner().invoke(command, [str(small_model), "--out", str(out), *gate])
-        assert isinstance(result.exception, NoHeldOutMusic)
+        assert isinstance(result.exception, TooLittleMusic)
         assert "--against" in str(result.exception)
     assert not out.exists()
 

@@ -17,7 +17,7 @@ from training.corpus.generator.corpus_writer import (
 from training.evaluation.reference_music import (
     Loop,
     LoopJob,
-    NoHeldOutMusic,
+    TooLittleMusic,
     find_music,
     measure_loop,
     round_trip,
@@ -57,10 +57,18 @@ def test_music_that_cannot_be_rendered_again_is_not_replaced(corpus_record):
     assert find_music(card_of(corpus=corpus_record), None, 3) is None
 
 
-def test_a_corpus_that_holds_out_nothing_is_rejected(tmp_path):
+def test_a_corpus_that_has_too_few_loops_is_rejected(tmp_path):
     write_studio_corpus(tmp_path / "c", seed=1, minutes=0.2)
-    with pytest.raises(NoHeldOutMusic, match="found 0 held-out loops, expected 8"):
+    with pytest.raises(TooLittleMusic, match="found 1 loops to compare with, expected 8"):
         find_music(card_of(), tmp_path / "c", 64)
+
+
+def test_a_corpus_that_holds_out_too_few_is_compared_with_as_a_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.evaluation.reference_music.FEWEST_LOOPS", 2)
+    write_studio_corpus(tmp_path / "c", seed=1, minutes=0.6)
+    music = find_music(card_of(), tmp_path / "c", 64)
+    assert [loop.index for loop in music.loops] == [0, 1, 2]
+    assert music.source == "3 of 3 loops, trained on but for 0, of c"
 
 
 def test_versions_are_compared_with_versions_and_not_with_references(tmp_path, monkeypatch):
