@@ -13,10 +13,13 @@ from device.switches.commands import (
     FlipSwitch,
     Keep,
     Recall,
+    SetQuiet,
     SetSwitch,
     SetTempo,
     SetVolume,
     Sleep,
+    Wake,
+    Wander,
 )
 from device.switches.remote import MOST_SWITCHES
 
@@ -65,11 +68,17 @@ def parse_message(line: bytes, scenes: Sequence[str], source: str) -> Command:
             command = Recall(scenes.index(name), source)
         case {"do": "sleep", "minutes": minutes, **rest} if not rest:
             command = Sleep(_number("minutes", minutes, 0, MOST_SLEEP_MINUTES))
+        case {"do": "quiet", "on": bool(on), **rest} if not rest:
+            command = SetQuiet(on)
+        case {"do": "wake", **rest} if not rest:
+            command = Wake()
+        case {"do": "wander", **rest} if not rest:
+            command = Wander()
     if command is not None:
         return command
     raise MessageError(
-        f"found {_shown(line)}, expected flip, set, tempo, volume, keep, sleep or a scene that "
-        "there is, with its own values and no others"
+        f"found {_shown(line)}, expected flip, set, tempo, volume, keep, sleep, wake, quiet, "
+        "wander or a scene that there is, with its own values and no others"
     )
 
 

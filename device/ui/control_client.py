@@ -44,6 +44,7 @@ class ControlClient(Closeable):
         self._path, self._selector, self._report, self._clock = path, selector, report, clock
         self._socket: socket.socket | None = None
         self._pending = b""
+        self._state = dict[str, Any]()
         self._reported = ""
         self._retry_at = float("-inf")
 
@@ -75,7 +76,7 @@ class ControlClient(Closeable):
             reason = error.strerror or str(error)
             self.say(f"{self._path}: {reason}; is it playing, with --control?")
             return
-        self._socket, self._pending = control, b""
+        self._socket, self._pending, self._state = control, b"", {}
         self._selector.register(control, selectors.EVENT_READ)
         self.say(f"{self._path}: connected")
 
@@ -90,7 +91,7 @@ class ControlClient(Closeable):
                 self.close()
 
     def receive(self) -> Iterator[dict[str, Any]]:
-        """The states that have come, which are any JSON objects; refusals are reported."""
+        """The states that have come, whole, which are any JSON objects; refusals are reported."""
         if self._socket is None:
             return
         received = b""
@@ -105,7 +106,11 @@ class ControlClient(Closeable):
                 case {"error": str(text)}:
                     self.say(f"refused: {text}")
                 case {"state": dict(state)}:
+                    self._state = state
                     yield state
+                case {"now": dict(place)} if self._state:
+                    self._state = self._state | place
+                    yield self._state
         if not received or len(self._pending) > _MOST_LINE:
             self.say(f"{self._path}: closed; waiting for the instrument")
             self.close()

@@ -1,15 +1,19 @@
 """The control socket: a path Unix socket for a panel in another process; off by default.
 
-Commands come in and the state goes out, a JSON object a line. The audio loop only keeps its latest
-`InstrumentState` here; a helper thread does the rest. A client that does not read what it is sent,
-or sends what is no line, is closed and never waited for.
+Commands come in and the state goes out, a JSON object a line: the whole state once a second and as
+soon as a switch is flipped, and in between, at every beat, the place in the music and the levels
+alone. Each line costs a cold wake of two processes, whatever is in it: so there are few. The audio
+loop only keeps its latest `InstrumentState` here; a helper thread does the rest. A client that does
+not read what it is sent, or sends what is no line, is closed and never waited for.
 """
 
 import json
+import math
 import selectors
 import socket
 import stat
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,14 +28,23 @@ from device.playback.state import InstrumentState
 from device.switches.commands import CommandQueue
 from device.switches.messages import MOST_LINE_BYTES, MessageError, parse_message
 from device.system.threads import SupervisedThread
-from device.ui.status_file import status_of
+from device.ui.status_file import rounded, status_of
 
 MOST_CLIENTS = 8
-# Between two states that are sent.
-STATE_SECONDS = 0.2
+# From one line to the next, if no beat comes before, and from one whole state to the next, if
+# nothing happens before.
+LINE_SECONDS = 0.4
+STATE_SECONDS = 1.0
+# A beat is heard by then, however little it comes late.
+_BEAT_MARGIN_SECONDS = 0.01
+# States come every 58 ms, and at every flip.
+_MOST_LEVELS = 16
+# A flip is sent at once, but no more states a second than these allow.
+LEAST_SECONDS = 0.05
 # After something was received: a flood of commands waits in the kernel.
 _READ_SECONDS = 0.02
-_IDLE_SECONDS = 0.5
+# Without a client it waits for one: less than a step of a helper may take.
+_IDLE_SECONDS = 20.0
 # The holder of a switch that was flipped here.
 SOURCE = "phone"
 # The owner and the group may connect, whatever the umask.
@@ -87,6 +100,9 @@ class ControlSocket(Closeable):
         self._clock = clock
         self._state: InstrumentState | None = None
         self._sent: InstrumentState | None = None
+        self._whole: InstrumentState | None = None
+        self._whole_at = float("-inf")
+        self._levels: deque[float] = deque(maxlen=_MOST_LEVELS)
         self._card_line = b""
         self._card_digest = ""
         self._next_at = 0.0
@@ -96,38 +112,58 @@ class ControlSocket(Closeable):
         self._inode = path.lstat().st_ino
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
+        self._woken, self._wake = socket.socketpair()
+        for end in (self._woken, self._wake):
+            end.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
         self._helper = SupervisedThread("control", self._serve)
 
     def __call__(self, state: InstrumentState) -> None:
-        """Keep the state for the helper thread; costs the caller one assignment."""
-        self._state = state
+        """Keep the state for the helper thread; where a switch is flipped, wake it."""
+        before, self._state = self._state, state
+        self._levels.append(state.level_db)
+        if self._clients and before is not None and _switches(before) != _switches(state):
+            self._wake_helper()
 
     def close(self) -> None:
         """Close every connection and remove the socket; idempotent."""
+        self._helper.end()
+        self._wake_helper()
         self._helper.close()
         for client in list(self._clients):
             self._drop(client)
-        self._listener.close()
+        for end in (self._listener, self._woken, self._wake):
+            end.close()
         self._selector.close()
         with suppress(OSError):
             # Another file that replaced it meanwhile is not ours to remove.
             if self._path.lstat().st_ino == self._inode:
                 self._path.unlink()
 
+    def _wake_helper(self) -> None:
+        # A buffer that is full wakes it as well.
+        with suppress(OSError):
+            self._wake.send(b"!")
+
     def _serve(self) -> None:
         wait = _IDLE_SECONDS
         if self._clients:
-            wait = min(max(self._next_at - self._clock(), 0.0), STATE_SECONDS)
-        ready = self._selector.select(wait)
-        for key, _ in ready:
+            wait = min(max(self._next_at - self._clock(), 0.0), LINE_SECONDS)
+        has_received = False
+        for key, _ in self._selector.select(wait):
+            if key.fileobj is self._woken:
+                self._woken.recv(64)
+                self._next_at = min(self._next_at, self._whole_at + LEAST_SECONDS)
+                continue
+            has_received = True
             if key.fileobj is self._listener:
                 self._accept()
             elif isinstance(key.fileobj, socket.socket):
                 self._receive(key.fileobj)
         if self._clients and self._clock() >= self._next_at:
-            self._next_at = self._clock() + STATE_SECONDS
-            self._send_state()
-        if ready:
+            self._send_latest()
+            self._next_at = self._next_line_at(self._clock())
+        if has_received:
             time.sleep(_READ_SECONDS)
 
     def _accept(self) -> None:
@@ -140,7 +176,7 @@ class ControlSocket(Closeable):
         self._selector.register(client, selectors.EVENT_READ)
         kept = None if self._kept is None else str(self._kept)
         self._send(client, _line({"scenes": self._scenes, "kept": kept}) + self._card_line)
-        self._sent = None  # the state goes to all, the new one among them
+        self._sent = self._whole = None  # the state goes to all, the new one among them
 
     def _receive(self, client: socket.socket) -> None:
         try:
@@ -160,18 +196,40 @@ class ControlSocket(Closeable):
             except MessageError as error:
                 self._send(client, _line({"error": str(error)}))
 
-    def _send_state(self) -> None:
-        state = self._state
+    def _send_latest(self) -> None:
+        state, whole, now = self._state, self._whole, self._clock()
         if state is None or state is self._sent:
             return
         self._sent = state
-        line = _line({"state": _fields(state) | self._heard()})
-        if state.digest != self._card_digest:
-            card = _card_fields(self._card(), state.digest, self._origin(state.digest))
-            self._card_line, self._card_digest = _line({"card": card}), state.digest
-            line = self._card_line + line
+        is_due = now >= self._whole_at + STATE_SECONDS
+        if whole is None or is_due or _lasting(whole) != _lasting(state):
+            self._whole, self._whole_at = state, now
+            line = self._whole_line(state)
+        else:
+            line = _line({"now": _place(state) | self._heard() | self._taken_levels()})
         for client in list(self._clients):
             self._send(client, line)
+
+    def _whole_line(self, state: InstrumentState) -> bytes:
+        """The state, and before it the card of a model that is new."""
+        line = _line({"state": _fields(state) | self._heard() | self._taken_levels()})
+        if state.digest == self._card_digest:
+            return line
+        card = _card_fields(self._card(), state.digest, self._origin(state.digest))
+        self._card_line, self._card_digest = _line({"card": card}), state.digest
+        return self._card_line + line
+
+    def _next_line_at(self, now: float) -> float:
+        at, state, beats = now + LINE_SECONDS, self._state, self._beats
+        if state is None or state.evening.is_asleep or beats is None or not beats.is_running:
+            return at
+        next_beat = beats.time_of(math.floor(beats.beat_at(now)) + 1) + _BEAT_MARGIN_SECONDS
+        return min(at, max(next_beat, now + LEAST_SECONDS))
+
+    def _taken_levels(self) -> dict[str, list[float | None]]:
+        """The levels since the last line, in dB, with null for silence."""
+        levels = [self._levels.popleft() for _ in range(len(self._levels))]
+        return {"levels": [rounded(level) for level in levels]}
 
     def _heard(self) -> dict[str, float]:
         """Which beat since the start is heard at which time of this machine's monotonic clock."""
@@ -194,14 +252,44 @@ class ControlSocket(Closeable):
             client.close()
 
 
+def _switches(state: InstrumentState) -> tuple[object, ...]:
+    """What a flip changes, for the audio loop."""
+    return state.bits, state.sounding, state.holders, state.digest
+
+
+def _lasting(state: InstrumentState) -> tuple[object, ...]:
+    """What stays as it is until something happens; the rest changes with the music."""
+    evening = state.evening
+    return (
+        *_switches(state),
+        round(state.tempo_bpm, 2),
+        state.gain_db,
+        (evening.is_asleep, evening.is_quiet, evening.is_wandering),
+        (evening.sleep_in_seconds is None, evening.wake_in_seconds is None),
+        (state.n_flips, state.n_underruns, state.n_late),
+        (state.ends_soon, state.failure),
+    )
+
+
+def _place(state: InstrumentState) -> dict[str, Any]:
+    """What changes all the time, and is sent between two states; bars and beats from 1."""
+    return {
+        "bar": state.bar + 1,
+        "beat": state.beat + 1,
+        "bar_in_loop": state.bar_in_loop + 1,
+        "level_db": rounded(state.level_db),
+    }
+
+
 def _fields(state: InstrumentState) -> dict[str, Any]:
     """The status's fields and the place in the loop; what the card has is left out."""
     fields: dict[str, Any] = {**status_of(state, origin="")}
     del fields["labels"], fields["model"]
+    fields |= _place(state)
     return fields | {
+        "evening_words": state.evening.words,
         "digest": state.digest,
         "n_beats": state.n_beats,
-        "bar_in_loop": state.bar_in_loop + 1,
         "bars_per_loop": state.bars_per_loop,
         "ends_soon": state.ends_soon,
         "failure": state.failure,
@@ -232,8 +320,12 @@ def _figures(figures: Any, name: str, n_switches: int) -> list[float] | None:
     return values if all(type(value) in (int, float) for value in values) else None
 
 
+# Made once: `json.dumps` makes one for every line that is to be short.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 def _line(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode(content).encode() + b"\n"
 
 
 def _listen(path: Path) -> socket.socket:

@@ -59,7 +59,7 @@ class Session(Protocol):
 
 
 class LinkSession(Closeable):
-    """`Session` on LinkPython-extern; it joins at once, on every network of this machine."""
+    """`Session` on LinkPython-extern; it joins at once, on every network that this process has."""
 
     def __init__(self, tempo_bpm: float) -> None:
         from link import Link

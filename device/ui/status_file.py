@@ -184,10 +184,10 @@ def status_of(state: InstrumentState, *, origin: str) -> StateFields:
             name: round(value, 1) if type(value) is float else value
             for name, value in vars(state.evening).items()
         },
-        "level_db": _rounded(state.level_db),
+        "level_db": rounded(state.level_db),
         "n_flips": state.n_flips,
-        "switch_to_sound_p50_ms": _rounded(state.switch_p50_ms + state.latency_ms),
-        "switch_to_sound_p99_ms": _rounded(state.switch_p99_ms + state.latency_ms),
+        "switch_to_sound_p50_ms": rounded(state.switch_p50_ms + state.latency_ms),
+        "switch_to_sound_p99_ms": rounded(state.switch_p99_ms + state.latency_ms),
         "underruns": state.n_underruns,
         "late_blocks": state.n_late,
         "governor": {
@@ -233,5 +233,6 @@ def read_status(path: Path, *, now: float) -> Status:
     return cast(Status, status)
 
 
-def _rounded(value: float) -> float | None:
+def rounded(value: float) -> float | None:
+    """To a tenth; None for what is not finite, which JSON does not have."""
     return round(value, 1) if math.isfinite(value) else None

@@ -92,6 +92,22 @@ def test_a_phone_sees_the_state_and_flips_sets_recalls_and_keeps(panel, player):
     assert len(sound) == int(headers["Content-Length"])
 
 
+def test_the_evening_is_in_the_hands_of_a_phone(panel, player):
+    def evening():
+        return player.status()["evening"]
+
+    assert panel.command(do="quiet", on=True) == 204
+    wait_until(lambda: evening()["is_quiet"])
+    assert panel.command(do="quiet", on=False) == 204
+    assert panel.command(do="wander") == 204
+    wait_until(lambda: evening()["is_wandering"] and not evening()["is_quiet"])
+    assert panel.command(do="sleep", minutes=0.001) == 204
+    wait_until(lambda: evening()["is_asleep"])
+    assert "asleep" in event(panel, "state")["evening_words"]
+    assert panel.command(do="wake") == 204
+    wait_until(lambda: not evening()["is_asleep"])
+
+
 def test_sleep_is_a_command_and_what_is_none_is_refused(panel):
     assert panel.command(do="sleep", minutes=0) == 204
     assert panel.command(do="flip", switch=99) == 400
@@ -267,6 +283,9 @@ def test_a_flip_in_a_browser_is_seen_and_is_heard_in_the_wav(tmp_path, browser):
         assert panel.token not in page.url
         assert "phone" in page.locator(".switch .held").nth(4).inner_text()
         wait_until(lambda: player.status()["held_by"] == {"5": "phone"})
+        bar = page.locator("#bar")
+        begun = bar.inner_text()
+        wait_until(lambda: bar.inner_text() != begun)
         flipped_at = player.status()["seconds_played"]
         wait_until(lambda: player.status()["seconds_played"] > flipped_at + 3)
         page.get_by_role("button", name="Keep the last minutes").click()

@@ -13,6 +13,7 @@ from device.switches.commands import (
     Keep,
     NextModel,
     Recall,
+    SetQuiet,
     SetSwitch,
     SetTempo,
     SetVolume,
@@ -35,7 +36,9 @@ _KINDS = {"note": NOTE_ON, "cc": CONTROL_CHANGE, "program": PROGRAM_CHANGE}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _ENTRY = re.compile(r"(note|cc|program) +(\d{1,3}) *= *(.+)")
 _EXAMPLE = "such as 'note 48 = switch 3', 'cc 21 = tempo' or 'program 2 = scene chorus'"
-_TARGETS = "switch N, tempo, volume, keep, next-model, scene NAME, sleep MINUTES, wake or wander"
+_TARGETS = (
+    "switch N, tempo, volume, keep, next-model, scene NAME, sleep MINUTES, wake, wander or quiet"
+)
 # A day.
 _MOST_SLEEP_MINUTES = 1440
 
@@ -69,6 +72,7 @@ def volume_db(value: int) -> float:
 _BY_VALUE: dict[str, Callable[[int], Command]] = {
     "tempo": lambda value: SetTempo(LEAST_BPM + (MOST_BPM - LEAST_BPM) * value / 127),
     "volume": lambda value: SetVolume(volume_db(value)),
+    "quiet": lambda value: SetQuiet(value >= 64),
 }
 _BY_PRESS: dict[str, Callable[[int], Command]] = {
     "switch": lambda index: FlipSwitch(index, SOURCE),
@@ -185,7 +189,7 @@ def _parse(entry: str, scenes: Sequence[str]) -> tuple[Trigger, Target]:
         raise _refusal(entry, f"sleep and 0 to {_MOST_SLEEP_MINUTES} minutes")
     if action == "scene":
         raise _refusal(entry, f"one of the scenes {', '.join(scenes) or '(there are none)'}")
-    if action in ("tempo", "volume") and trigger.kind != CONTROL_CHANGE:
+    if action in _BY_VALUE and trigger.kind != CONTROL_CHANGE:
         raise _refusal(entry, f"a controller (cc) for {action}")
     if rest or action not in {*_BY_VALUE, *_BY_PRESS} - {"switch", "scene"}:
         raise _refusal(entry, f"{_TARGETS}, with a switch from 1 to {MOST_SWITCHES}")

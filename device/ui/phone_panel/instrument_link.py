@@ -24,8 +24,8 @@ class InstrumentLink:
     Attributes
     ----------
     latest : dict of str to bytes
-        By its name (`link`, `card`, `state`, `scenes`) the latest line, JSON; replaced by a new
-        dictionary at each change.
+        By its name (`link`, `card`, `state`, `now`, `scenes`) the latest line, JSON; replaced by a
+        new dictionary at each change. `now` has the fields of the state that always change.
     """
 
     def __init__(self, path: Path) -> None:
@@ -115,20 +115,24 @@ class InstrumentLink:
             while self._is_used.is_set() and (line := await reader.readline()):
                 content = json.loads(line)
                 if isinstance(content, dict):
-                    self._note(content)
+                    self._note(content, line.strip())
                 if "scenes" in content:
                     self._is_connected.set()
                     self._note({"link": True})
         finally:
             writer.close()
 
-    def _note(self, content: dict[str, Any]) -> None:
+    def _note(self, content: dict[str, Any], line: bytes = b"") -> None:
+        """Take a message; a line with one name is passed on as it came."""
         self._content |= content
-        lines = {
-            name: json.dumps({name: value}).encode()
-            for name, value in content.items()
-            if name != "kept"
-        }
+        if len(content) == 1 and line:
+            lines = dict.fromkeys(content, line)
+        else:
+            lines = {name: json.dumps({name: value}).encode() for name, value in content.items()}
+        lines.pop("kept", None)
+        if "state" in lines:
+            # Older than the state, which has all that it has.
+            self.latest = {name: old for name, old in self.latest.items() if name != "now"}
         self.latest = self.latest | lines
         # Wakes all who wait now; who comes later waits for the next change.
         self._changed.set()

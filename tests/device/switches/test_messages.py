@@ -10,10 +10,13 @@ from device.switches.commands import (
     FlipSwitch,
     Keep,
     Recall,
+    SetQuiet,
     SetSwitch,
     SetTempo,
     SetVolume,
     Sleep,
+    Wake,
+    Wander,
 )
 from device.switches.messages import MessageError, parse_message
 
@@ -27,6 +30,9 @@ COMMANDS = {
     '{"do":"scene","name":"chorus"}': Recall(1, "phone"),
     '{"do":"sleep","minutes":45}': Sleep(45.0),
     '{"do":"sleep","minutes":0}': Sleep(0.0),
+    '{"do":"quiet","on":true}': SetQuiet(True),
+    '{"do":"wake"}': Wake(),
+    '{"do":"wander"}': Wander(),
 }
 REFUSED = [
     "",
@@ -56,6 +62,10 @@ REFUSED = [
     '{"do":"scene","name":"bridge"}',
     '{"do":"scene","name":0}',
     '{"do":"sleep","minutes":-1}',
+    '{"do":"quiet","on":1}',
+    '{"do":"quiet"}',
+    '{"do":"wake","at":"07:00"}',
+    '{"do":"wander","bars":1}',
     '{"do":"sleep","minutes":100000}',
     "[" * 500,
 ]
@@ -80,7 +90,8 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 KEYS = st.sampled_from(["do", "switch", "on", "bpm", "gain_db", "minutes", "name", "x"])
-WORDS = st.sampled_from(["flip", "set", "tempo", "volume", "keep", "scene", "sleep", "verse"])
+WORDS = st.sampled_from(["flip", "set", "tempo", "volume", "keep", "scene", "sleep", "verse",
+                         "quiet", "wake", "wander"])  # fmt: skip
 
 
 @given(st.binary(max_size=200) | st.dictionaries(KEYS, WORDS | VALUES).map(
@@ -100,4 +111,5 @@ def test_no_line_does_anything_but_a_command_in_its_range(line):
         case Sleep(minutes):
             assert 0 <= minutes <= 24 * 60
         case _:
-            assert command in (Keep(), Recall(0, "phone"), Recall(1, "phone"))
+            others = Keep(), Wake(), Wander(), SetQuiet(True), SetQuiet(False)
+            assert command in (*others, Recall(0, "phone"), Recall(1, "phone"))

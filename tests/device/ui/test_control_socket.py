@@ -1,6 +1,7 @@
 """The control socket: commands in, the state out; who reads too little is closed."""
 
 import json
+import selectors
 import socket
 import stat
 from types import SimpleNamespace
@@ -8,8 +9,12 @@ from types import SimpleNamespace
 import pytest
 
 from device.errors import OutputError
+from device.playback.evening.state import EveningState
+from device.switches.bits import format_bits
 from device.switches.commands import CommandQueue, FlipSwitch, Keep
 from device.system.threads import THREADS
+from device.ui import control_socket
+from device.ui.control_client import ControlClient
 from device.ui.control_socket import MOST_CLIENTS, ControlSocket
 from tests.support.instrument_state import snapshot
 from tests.support.waiting import wait_until
@@ -140,6 +145,68 @@ def test_a_new_state_and_a_new_model_are_sent(serve, connect):
     assert client.next("state")["switches"] == "01"
 
 
+def test_a_flip_is_sent_at_once(serve, connect, monkeypatch):
+    # No line comes by itself: only the flip can have it sent.
+    for name in ("STATE_SECONDS", "LINE_SECONDS"):
+        monkeypatch.setattr(control_socket, name, 3600.0)
+    control = serve()
+    control(snapshot())
+    client = connect()
+    client.next("state")
+    for sounding in ((False, True), (True, True)):
+        control(snapshot(bits=(True, True), sounding=sounding))
+        assert client.next("state")["sounding"] == format_bits(sounding)
+
+
+def test_what_lasts_is_sent_with_the_next_line(serve, connect, monkeypatch):
+    monkeypatch.setattr(control_socket, "STATE_SECONDS", 3600.0)
+    control = serve()
+    control(snapshot())
+    client = connect()
+    client.next("state")
+    for changes in ({"gain_db": -6.0}, {"n_underruns": 1}, {"failure": "silent"}):
+        control(snapshot(**changes))
+        client.next("state")
+
+
+def test_between_two_states_only_what_always_changes_is_sent(serve, connect, monkeypatch):
+    monkeypatch.setattr(control_socket, "STATE_SECONDS", 3600.0)
+    control = serve()
+    control(snapshot())
+    client = connect()
+    client.next("state")
+    for level_db in (-20.04, float("-inf"), -7.0):
+        control(snapshot(bar=6, beat=2, bar_in_loop=2, seconds=9.0, level_db=level_db))
+    levels = []
+    while len(levels) < 3:
+        now = client.next("now")
+        levels += now.pop("levels")
+    assert levels == [-20.0, None, -7.0]
+    assert now == {"bar": 7, "beat": 3, "bar_in_loop": 3, "level_db": -7.0}
+
+
+class Beats:
+    """Two beats a second."""
+
+    is_running = True
+
+    def beat_at(self, at):
+        return 2 * at
+
+    def time_of(self, beat):
+        return beat / 2
+
+
+@pytest.mark.parametrize(
+    ("now", "asleep", "expected"),
+    [(10.2, False, 10.51), (10.01, False, 10.41), (10.499, False, 10.549), (10.2, True, 10.6)],
+)
+def test_a_line_comes_when_a_beat_is_heard_and_in_between(serve, now, asleep, expected):
+    control = serve(beats=Beats())
+    control(snapshot(evening=EveningState(is_asleep=asleep)))
+    assert control._next_line_at(now) == pytest.approx(expected)
+
+
 def test_commands_are_queued_in_their_order_however_they_are_cut(serve, queue, connect):
     serve()
     client = connect()
@@ -229,8 +296,24 @@ def test_its_end_removes_the_socket_and_closes_the_connections(serve, path, conn
     client.next("scenes")
     control.close()
     control.close()
+    assert not control._helper.is_alive
     assert client.is_closed()
     assert not path.exists()
+
+
+def test_a_bridge_has_whole_states_though_few_are_sent(serve, path, monkeypatch):
+    monkeypatch.setattr(control_socket, "STATE_SECONDS", 3600.0)
+    control = serve()
+    control(snapshot(tempo_bpm=81.0))
+    states = []
+    with selectors.DefaultSelector() as selector, ControlClient(path, selector, print) as client:
+        client.connect()
+        wait_until(lambda: states, meanwhile=lambda: states.extend(client.receive()))
+        control(snapshot(tempo_bpm=81.0, beat=3))
+        wait_until(
+            lambda: states[-1]["beat"] == 4, meanwhile=lambda: states.extend(client.receive())
+        )
+    assert (states[0]["beat"], states[-1]["tempo_bpm"]) == (1, 81.0)
 
 
 def test_without_a_client_nothing_is_sent_and_no_fault_is_counted(serve, monkeypatch):

@@ -1,5 +1,8 @@
 """Ableton Link: who decides tempo and bars, and two real sessions on this machine."""
 
+import os
+import socket
+import subprocess
 import sys
 import time
 
@@ -152,10 +155,91 @@ def test_a_bridge_sets_the_tempo_through_the_control_socket(tmp_path):
     assert 98 <= command.bpm <= 102
 
 
-def test_the_network_has_to_be_allowed(capsys, monkeypatch):
+def test_where_it_cannot_be_confined_the_network_has_to_be_allowed(capsys, monkeypatch):
+    def refuse():
+        raise PermissionError(1, "Operation not permitted")
+
     monkeypatch.setitem(sys.modules, "link", object())
+    monkeypatch.setattr("device.system.own_loopback.enter_own_loopback", refuse)
     assert main(["link"]) == 2
-    assert "allow that with --network" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "Operation not permitted" in printed
+    assert "allow every network of this machine with --network" in printed
+
+
+def confined(code, *words):
+    """Run a program that has entered a loopback of its own; what it prints."""
+    begin = "from device.system.own_loopback import enter_own_loopback as enter; enter()\n"
+    done = subprocess.run(
+        [*words, sys.executable, "-c", ("" if words else begin) + code],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    if "PermissionError" in done.stderr:
+        pytest.skip("this machine permits no network namespace")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_its_own_loopback_has_no_other_network_and_reaches_a_path_socket(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "control.sock"))
+        listener.listen()
+        found = confined(f"""if True:
+            import os, socket, pathlib
+            print(socket.if_nameindex(), os.geteuid(), os.getegid())
+            socket.socket(socket.AF_UNIX).connect({str(tmp_path / "control.sock")!r})
+            pathlib.Path({str(tmp_path / "file")!r}).touch()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                print(sender.sendto(b"x", ("127.0.0.1", 9)))
+                for away in ("192.0.2.1", "224.76.78.75"):
+                    try:
+                        sender.sendto(b"x", (away, 20808))
+                    except OSError as error:
+                        print(error.strerror)
+            """)
+    assert found.splitlines() == [
+        f"[(1, 'lo')] {os.geteuid()} {os.getegid()}", "1",
+        "Network is unreachable", "Network is unreachable",
+    ]  # fmt: skip
+    assert (tmp_path / "file").stat().st_uid == os.geteuid()
+
+
+WITH_A_PEER = """if True:
+    import time
+    from device.ui.link import LinkSession
+    with LinkSession(101.0) as session:
+        for _ in range(200):
+            time.sleep(0.1)
+            if session.n_peers:
+                time.sleep(1)
+                print(session.n_peers, round(session.tempo_bpm, 2))
+                break
+    """
+
+
+def test_by_default_it_is_found_in_its_own_loopback_and_nowhere_else(tmp_path):
+    pytest.importorskip("link", reason="LinkPython-extern is not installed")
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from device.cli import main; main()", "link", "--control",
+         str(tmp_path / "control.sock")],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        first = process.stdout.readline()
+        if not first:
+            pytest.skip("this machine permits no network namespace")
+        assert "no other machine is reached" in first
+        command = process.stdout.readline().partition("joins: ")[2].split()
+        assert command[-1] == "PROGRAM"
+        assert confined(WITH_A_PEER, *command[:-1]).split()[0] == "1"
+        with LinkSession(90.0) as outside:
+            time.sleep(3)
+            assert outside.n_peers == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def test_without_its_package_the_extra_is_named(capsys, monkeypatch):

@@ -2,12 +2,17 @@
 // set as text, never as markup.
 const $ = (id) => document.getElementById(id);
 const FLOOR_DB = -48;
-const FALL_DB = 5;
+// From one level to the next, and by how much the mark of the peak falls meanwhile.
+const LEVEL_MS = 58;
+const FALL_DB = 1.5;
 const RETRY_MS = 1500;
+const AHEAD_MS = 400;
 let token = "";
 let card = {labels: []};
 let state = null;
 let meterDb = FLOOR_DB;
+let beatTimer = 0;
+let levelTimer = 0;
 const touched = {volume: 0, tempo: 0};
 
 // The token comes with the link, behind the # sign, which browsers do not send. It is taken out of the
@@ -88,6 +93,7 @@ function take(message) {
   if ("card" in message) showCard(message.card);
   if ("scenes" in message) showScenes(message.scenes);
   if ("state" in message) showState(message.state);
+  if ("now" in message && state) showPlace(Object.assign(state, message.now));
   if ("link" in message) {
     connected(message.link, message.link ? "playing" : "the instrument does not answer");
     if (message.link) showKept();
@@ -109,8 +115,15 @@ function showCard(latest) {
   $("switches").replaceChildren(...card.labels.map(makeSwitch));
   write("card-lead", `${card.title}, ${card.origin}. Effect: how much a switch changes the sound, in standard deviations of the music it was trained on. Recognised: how often the switch is read from the sound alone.`);
   const facts = [["SHA-256", card.digest], ...switchFacts(), ...card.facts];
-  $("facts").replaceChildren(...facts.flatMap(([name, text]) => [element("dt", "", name), element("dd", "", text)]));
+  $("facts").replaceChildren(...facts.flatMap(([name, text]) => [breakable("dt", name), element("dd", "", text)]));
   if (state) showState(state);
+}
+
+// A name such as scores.held_out_lufs, which may be broken after each of its parts.
+function breakable(kind, name) {
+  const made = element(kind, "");
+  for (const part of name.split(/(?<=[._])/)) made.append(part, document.createElement("wbr"));
+  return made;
 }
 
 function switchFacts() {
@@ -162,9 +175,8 @@ function showState(latest) {
   });
   const held = Object.entries(state.held_by);
   write("holders", held.length ? "Switches that a hand elsewhere holds follow the box again when its own switch is moved." : "All switches are as on the box.");
-  showBeats();
-  showLevel();
-  write("bar", `${state.bar_in_loop}.${state.beat}`);
+  showEvening();
+  showPlace();
   write("bars", ` of ${state.bars_per_loop}`);
   const p50 = state.switch_to_sound_p50_ms;
   write("latency", p50 === null ? "–" : String(Math.round(p50)));
@@ -175,7 +187,39 @@ function showState(latest) {
   dial("tempo", state.tempo_bpm, (value) => `${Math.round(value)} bpm`);
 }
 
-function showBeats() {
+function showEvening() {
+  const {is_asleep: isAsleep, is_quiet: isQuiet, is_wandering: wanders} = state.evening;
+  write("evening", state.evening_words ? `Now: ${state.evening_words}.` : "It plays until it is stopped.");
+  $("wake").disabled = !isAsleep;
+  $("wander").disabled = isAsleep || wanders;
+  const pressed = String(isQuiet);
+  if ($("quiet").getAttribute("aria-pressed") !== pressed) $("quiet").setAttribute("aria-pressed", pressed);
+}
+
+function showPlace() {
+  const level = state.level_db;
+  write("level", level === null ? "silent" : level.toFixed(1));
+  $("meter").setAttribute("aria-valuenow", String(Math.round(Math.max(level ?? FLOOR_DB, FLOOR_DB))));
+  clearInterval(levelTimer);
+  showLevels([...state.levels]);
+  clearTimeout(beatTimer);
+  // The beat that is heard; before the first one, that which is drawn.
+  const n = state.bars_per_loop * state.n_beats;
+  const heard = state.heard_beat;
+  if (heard === undefined) return showBeat((state.bar_in_loop - 1) * state.n_beats + state.beat - 1);
+  const beat = Math.floor(Math.max(heard, 0));
+  showBeat(beat % n);
+  // The next one is shown when it comes, if that is before the next message.
+  const wait = (beat + 1 - heard) * 60000 / state.tempo_bpm;
+  if (wait < AHEAD_MS && !state.evening.is_asleep) beatTimer = setTimeout(() => showBeat((beat + 1) % n), wait);
+}
+
+function showBeat(here) {
+  write("bar", `${Math.floor(here / state.n_beats) + 1}.${here % state.n_beats + 1}`);
+  showBeats(here);
+}
+
+function showBeats(here) {
   const marks = $("beats");
   const n = state.bars_per_loop * state.n_beats;
   if (marks.dataset.n !== String(n)) {
@@ -187,20 +231,26 @@ function showBeats() {
     });
     marks.replaceChildren(...(n > 64 ? [] : measures));
   }
-  const here = (state.bar_in_loop - 1) * state.n_beats + state.beat - 1;
   marks.querySelectorAll("i").forEach((mark, index) => {
-    mark.className = index === here ? "here" : index < here ? "past" : "";
+    const name = index === here ? "here" : index < here ? "past" : "";
+    if (mark.className !== name) mark.className = name;
   });
 }
 
-function showLevel() {
-  const level = Math.max(state.level_db ?? FLOOR_DB, FLOOR_DB);
+// Those since the last message, one after the other.
+function showLevels(levels) {
+  levelTimer = setInterval(() => {
+    if (levels.length) showLevel(levels.shift());
+    else clearInterval(levelTimer);
+  }, LEVEL_MS);
+}
+
+function showLevel(levelDb) {
+  const level = Math.max(levelDb ?? FLOOR_DB, FLOOR_DB);
   meterDb = Math.max(level, meterDb - FALL_DB);
   const share = (db) => Math.min(Math.max(1 - db / FLOOR_DB, 0), 1);
   $("fill").style.clipPath = `inset(0 ${100 - 100 * share(level)}% 0 0)`;
   $("peak").style.left = `${99 * share(meterDb)}%`;
-  $("meter").setAttribute("aria-valuenow", String(Math.round(level)));
-  write("level", state.level_db === null ? "silent" : state.level_db.toFixed(1));
 }
 
 // What a thumb moves is not moved back by what was sent before it arrived.
@@ -292,6 +342,9 @@ function begin() {
     const minutes = Number(button.dataset.minutes);
     button.addEventListener("click", () => send({do: "sleep", minutes}, minutes ? `sleep in ${button.textContent}` : "no sleep"));
   }
+  $("wake").addEventListener("click", () => send({do: "wake"}, "waking"));
+  $("wander").addEventListener("click", () => send({do: "wander"}, "wanders until a hand comes"));
+  $("quiet").addEventListener("click", () => send({do: "quiet", on: !state.evening.is_quiet}));
   if ("serviceWorker" in navigator) navigator.serviceWorker.register("/service-worker.js").catch(() => {});
   if (token) follow();
   else askForToken();

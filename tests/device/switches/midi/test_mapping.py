@@ -79,12 +79,14 @@ def test_entries_go_before_the_defaults():
 
 def test_the_evening_is_in_a_players_hands():
     entries = ["note 60 = sleep 45", "note 61 = sleep 0", "note 62 = wake", "cc 25 = wander"]
-    mapping = MidiMapping(entries)
+    mapping = MidiMapping([*entries, "cc 26 = quiet"])
     assert mapping.command(note(60)) == commands.Sleep(45.0)
     assert mapping.command(note(61)) == commands.Sleep(0.0)
     assert mapping.command(note(62)) == commands.Wake()
     assert mapping.command(controller(25, 127)) == commands.Wander()
     assert mapping.command(controller(25, 0)) is None
+    assert mapping.command(controller(26, 127)) == commands.SetQuiet(True)
+    assert mapping.command(controller(26, 0)) == commands.SetQuiet(False)
     assert str(mapping.target(note(60))) == "sleep 45"
 
 
@@ -107,7 +109,8 @@ def test_only_the_channel_is_heard_and_lights_go_to_it():
         ("note 3 = switch 0", "from 1 to 64"),
         ("note 3 = switch", "from 1 to 64"),
         ("note 3 = keep it", "tempo, volume, keep"),
-        ("note 3 = wake 7", "sleep MINUTES, wake or wander"),
+        ("note 3 = wake 7", "sleep MINUTES, wake, wander or quiet"),
+        ("note 3 = quiet", "a controller"),
         ("note 3 = sleep", "sleep and 0 to 1440 minutes"),
         ("note 3 = sleep 1441", "sleep and 0 to 1440 minutes"),
         ("note 3 = \x1b[2J", "tempo, volume, keep"),
