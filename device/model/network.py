@@ -48,6 +48,9 @@ ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
     onnxruntime_errors.NotImplemented,
     onnxruntime_errors.RuntimeException,
 )
+# It copies a weight for every node that reads it transposed, up to 3 MB of the bundled models; the
+# outputs are the same to the bit, and take as long.
+_DISABLED_OPTIMIZERS = ("ConstantFolding",)
 # One for all networks of the process, those included that a thread is still opening.
 _RUN_OPTIONS = ort.RunOptions()
 # The caller reports the error.
@@ -315,7 +318,11 @@ def _load(path: Path) -> tuple[ort.InferenceSession, dict[str, str]]:
         # By path: a session opened from bytes keeps them in memory, 10 MB.
         with utf8_name(path) as name:
             session = ort.InferenceSession(
-                name, _session_options(), ["CPUExecutionProvider"], enable_fallback=0
+                name,
+                _session_options(),
+                ["CPUExecutionProvider"],
+                enable_fallback=0,
+                disabled_optimizers=_DISABLED_OPTIMIZERS,
             )
         return session, dict(session.get_modelmeta().custom_metadata_map)
     except ONNXRUNTIME_ERRORS as error:

@@ -90,12 +90,13 @@ STAGE(5)
 #define TWIDDLES_5 TWIDDLES_4 TWIDDLE(4)
 #define cosine(k) c##k
 #define sine(k) s##k
+/* The butterflies from the second on. */
 #define STAGE(RADIX)                                                                               \
-    static void stage_##RADIX(int n_left, int stride, const float *restrict w,                     \
-                              const float *restrict xr, const float *restrict xi,                  \
-                              float *restrict yr, float *restrict yi) {                            \
+    static void turned_##RADIX(int n_left, int stride, const float *restrict w,                    \
+                               const float *restrict xr, const float *restrict xi,                 \
+                               float *restrict yr, float *restrict yi) {                           \
         const int apart = n_left * stride, step = stride;                                          \
-        for (int p = 0; p < n_left; p++) {                                                         \
+        for (int p = 1; p < n_left; p++) {                                                         \
             TWIDDLES_##RADIX                                                                       \
             INDEPENDENT                                                                            \
             for (int q = 0; q < stride; q++) {                                                     \
@@ -103,6 +104,30 @@ STAGE(5)
                 BUTTERFLY_##RADIX                                                                  \
             }                                                                                      \
         }                                                                                          \
+    }
+STAGE(2)
+STAGE(3)
+STAGE(4)
+STAGE(5)
+#undef STAGE
+#undef STORE
+
+/* The first butterfly, whose twiddles are 1: in the last stage it is the only one. A zero may have
+   another sign than after a multiplication; no sum of the overlap-add keeps it. */
+#define STORE(k, re, im)                                                                           \
+    yr[to + (k) * step] = (re);                                                                    \
+    yi[to + (k) * step] = (im);
+#define STAGE(RADIX)                                                                               \
+    static void stage_##RADIX(int n_left, int stride, const float *restrict w,                     \
+                              const float *restrict xr, const float *restrict xi,                  \
+                              float *restrict yr, float *restrict yi) {                            \
+        const int apart = n_left * stride, step = stride;                                          \
+        INDEPENDENT                                                                                \
+        for (int q = 0; q < stride; q++) {                                                         \
+            const int at = q, to = q;                                                              \
+            BUTTERFLY_##RADIX                                                                      \
+        }                                                                                          \
+        turned_##RADIX(n_left, stride, w, xr, xi, yr, yi);                                         \
     }
 STAGE(2)
 STAGE(3)

@@ -27,27 +27,66 @@ static float *frame_at(const inversion *s, int place) {
     return s->frames + 2 * (size_t)s->n_half * slot_of(s, place);
 }
 
-static void add(int n, const float *restrict from, float *restrict to) {
-    for (int i = 0; i < n; i++) to[i] += from[i];
-}
-
-/* Overlap-add of the frames below `n_present` in the hops `start` to `end` of the queue. */
-static void overlap_add(inversion *s, int start, int end, int n_present) {
-    const int hop = s->half_hop;
-    memset(s->sum + 2 * start * hop, 0, sizeof(float) * 2 * hop * (end - start));
-    for (int t = start; t < end; t++) {
-        float *even = s->sum + 2 * t * hop, *odd = even + hop;
-        const int newest = t < n_present ? t : n_present - 1;
-        for (int j = t - newest; j < s->n_overlap; j++) {
-            const float *frame = frame_at(s, t - j);
-            add(hop, frame + j * hop, even);
-            add(hop, frame + s->n_half + j * hop, odd);
-        }
+/* Adds `n_rows` rows one after the other, to what `to` holds or to nothing. Always expanded: with a
+   constant number of rows, all else stays in registers. */
+static inline __attribute__((always_inline)) void add_rows(int n, int n_rows, int is_first,
+                                                           const float *const *rows,
+                                                           const float *window, float *to) {
+    INDEPENDENT
+    for (int i = 0; i < n; i++) {
+        float sum = is_first ? 0.0f : to[i];
+        for (int j = 0; j < n_rows; j++) sum += rows[j][i];
+        to[i] = window ? sum * window[i] : sum;
     }
 }
 
-/* The sum's samples under the frame at `place`, times a window, into the first rows of `work`. */
-static void cut_frame(const inversion *s, int place, const float *restrict window) {
+#define MOST_ROWS 4
+#define ADD_ROWS(N)                                                                                \
+    case N:                                                                                        \
+        if (window)                                                                                \
+            add_rows(n, N, is_first, rows, window, to);                                            \
+        else                                                                                       \
+            add_rows(n, N, is_first, rows, NULL, to);                                              \
+        break;
+
+static void add_some_rows(int n, int n_rows, int is_first, const float *const *rows,
+                          const float *window, float *to) {
+    switch (n_rows) {
+        ADD_ROWS(1)
+        ADD_ROWS(2)
+        ADD_ROWS(3)
+        ADD_ROWS(4)
+    }
+}
+
+/* Overlap-add of the frames below `n_present` in hop `t` of the queue, newest frame first, times a
+   window if there is one. `odd` is 0 for the even samples and 1 for the odd ones. */
+static void overlap_add(const inversion *s, int t, int n_present, int odd, const float *window,
+                        float *to) {
+    const int hop = s->half_hop, newest = t < n_present ? t : n_present - 1;
+    const int first = t - newest;
+    if (first >= s->n_overlap) memset(to, 0, sizeof(float) * hop);
+    for (int at = first; at < s->n_overlap; at += MOST_ROWS) {
+        const float *rows[MOST_ROWS];
+        const int n_left = s->n_overlap - at, n_rows = n_left < MOST_ROWS ? n_left : MOST_ROWS;
+        for (int j = 0; j < n_rows; j++)
+            rows[j] = frame_at(s, t - at - j) + odd * s->n_half + (at + j) * hop;
+        add_some_rows(hop, n_rows, at == first, rows, n_rows == n_left ? window : NULL, to);
+    }
+}
+
+/* The overlap-add of the hops under the frame at `place`, times a window, into the first rows of
+   `work`. */
+static void cut_frame(const inversion *s, int place, int n_present, const float *window) {
+    for (int odd = 0; odd < 2; odd++)
+        for (int j = 0; j < s->n_overlap; j++) {
+            const int at = odd * s->n_half + j * s->half_hop;
+            overlap_add(s, place + j, n_present, odd, window + at, s->work + at);
+        }
+}
+
+/* The same from the sums of `add_all`: what the frames were before any of them was projected. */
+static void cut_sum(const inversion *s, int place, const float *restrict window) {
     const int n = s->n_half, hop = s->half_hop;
     float *restrict to = s->work;
     for (int j = 0; j < s->n_overlap; j++) {
@@ -57,11 +96,17 @@ static void cut_frame(const inversion *s, int place, const float *restrict windo
     }
 }
 
+static void add_all(inversion *s) {
+    for (int t = 0; t < n_slots(s); t++)
+        for (int odd = 0; odd < 2; odd++)
+            overlap_add(s, t, s->n_active, odd, NULL, s->sum + (2 * t + odd) * s->half_hop);
+}
+
 /* One bin: what was measured plus `pull` times the previous estimate, at the target's magnitude. A
    guided bin that is sure is held: its estimate has more weight. */
 #define PROJECT(bin, measured_re, measured_im, re, im)                                             \
-    float re = (measured_re) + (pull + held[bin]) * er[bin];                                       \
-    float im = (measured_im) + (pull + held[bin]) * ei[bin];                                       \
+    float re = (measured_re) + (held ? pull + held[bin] : pull) * er[bin];                         \
+    float im = (measured_im) + (held ? pull + held[bin] : pull) * ei[bin];                         \
     {                                                                                              \
         const float gain = target[bin] / (sqrtf(re * re + im * im) + TINY);                        \
         re *= gain;                                                                                \
@@ -73,10 +118,12 @@ static void cut_frame(const inversion *s, int place, const float *restrict windo
 /* From the half-length transform `z` of a frame's samples to the one of the projected frame.
 
    With even samples E and odd samples O, bin k of the frame is E[k] + w^k O[k], and bin n_half - k
-   the conjugate of E[k] - w^k O[k]; both come from z[k] = E[k] + i O[k] and z[n_half - k]. */
-static void project(int n, float pull, const float *restrict turns, planes z,
-                    const float *restrict target, const float *restrict held, float *restrict er,
-                    float *restrict ei, planes out) {
+   the conjugate of E[k] - w^k O[k]; both come from z[k] = E[k] + i O[k] and z[n_half - k].
+
+   Always expanded: once with `held`, and once without, where no bin is guided. */
+static inline __attribute__((always_inline)) void project(
+    int n, float pull, const float *restrict turns, planes z, const float *restrict target,
+    const float *restrict held, float *restrict er, float *restrict ei, planes out) {
     const float *restrict wr = turns, *restrict wi = turns + n / 2 + 1;
     const float *restrict zr = z.re, *restrict zi = z.im;
     float *restrict yr = out.re, *restrict yi = out.im;
@@ -123,7 +170,11 @@ static void project_frame(inversion *s, int place, float pull) {
     const planes z = fft_transform(&s->fft, low, high);
     const planes y = z.re == low.re ? high : low;
     const float *held = s->held + (size_t)n_bins * slot;
-    project(n, pull, s->turns, z, target_at(s, place), held, estimate, estimate + n_bins, y);
+    const float *target = target_at(s, place);
+    if (s->n_guided)
+        project(n, pull, s->turns, z, target, held, estimate, estimate + n_bins, y);
+    else
+        project(n, pull, s->turns, z, target, NULL, estimate, estimate + n_bins, y);
     const planes inverse = fft_transform(&s->fft, (planes){y.im, y.re}, (planes){z.im, z.re});
     const float *restrict even = inverse.im, *restrict odd = inverse.re;
     const float *restrict window = s->synthesis;
@@ -175,8 +226,7 @@ static void initialise_phase(inversion *s, int place, const float *row) {
     float *restrict estimate = s->estimates + 2 * (size_t)n_bins * slot;
     float *restrict magnitude = s->targets + row_size(s) * slot;
     memcpy(magnitude, row, sizeof(float) * row_size(s));
-    overlap_add(s, place, place + s->n_overlap, place);
-    cut_frame(s, place, s->initial_windows + 2 * (size_t)n * place);
+    cut_frame(s, place, place, s->initial_windows + 2 * (size_t)n * place);
     const int is_silent = energy(s->work, 2 * n) <= s->silence * energy(magnitude, n_bins);
     const float *seed = is_silent ? s->seed_in_silence : s->seed_over_sound;
     for (int k = 0; k < n_bins; k++) estimate[k] = magnitude[k] * seed[k];
@@ -186,20 +236,24 @@ static void initialise_phase(inversion *s, int place, const float *row) {
 }
 
 static void project_all(inversion *s) {
-    if (!s->in_turn) overlap_add(s, 0, n_slots(s), s->n_active);
+    if (!s->in_turn) add_all(s);
     for (int place = 0; place < s->n_active; place++) {
-        if (s->in_turn) overlap_add(s, place, place + s->n_overlap, s->n_active);
         /* Frames that lack no successor share one window, which is less to read. */
         const int n_missing = place + s->n_overlap - s->n_active;
         const int row = n_missing > 0 ? n_missing : 0;
-        cut_frame(s, place, s->iteration_windows + 2 * (size_t)s->n_half * row);
+        const float *window = s->iteration_windows + 2 * (size_t)s->n_half * row;
+        if (s->in_turn)
+            cut_frame(s, place, s->n_active, window);
+        else
+            cut_sum(s, place, window);
         project_frame(s, place, s->pull);
     }
 }
 
 static void output_hop(inversion *s, float *restrict out) {
-    overlap_add(s, 0, 1, s->n_active);
-    const float *restrict even = s->sum, *restrict odd = s->sum + s->half_hop;
+    float *restrict even = s->sum, *restrict odd = s->sum + s->half_hop;
+    overlap_add(s, 0, s->n_active, 0, NULL, even);
+    overlap_add(s, 0, s->n_active, 1, NULL, odd);
     for (int i = 0; i < s->half_hop; i++) {
         out[2 * i] = even[i];
         out[2 * i + 1] = odd[i];
