@@ -19,7 +19,7 @@ GUARD_BLOCKS = 100
 
 
 # Of glibc's malloc.h. The first is its own at the start, and less than a tensor of a model.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MMAP_BYTES = 128 * 1024
 _TRIM_BYTES = 2 * 1024 * 1024
 
@@ -90,8 +90,6 @@ def limit_free_memory() -> None:
         set_option(_M_MMAP_THRESHOLD, _MMAP_BYTES)
         # Else 128 KB: what the network frees after every call would be given back, and taken again.
         set_option(_M_TRIM_THRESHOLD, _TRIM_BYTES)
-        # Else every helper keeps a heap of its own, with such a free end.
-        set_option(_M_ARENA_MAX, 1)
 
 
 def trim_memory() -> None:
