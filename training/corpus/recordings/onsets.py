@@ -87,13 +87,19 @@ def track_beats(onsets: Onsets, bpm: float) -> NDArray[np.int64]:
 
     if len(onsets.all) < SAMPLE_RATE // HOP or not onsets.all.any():
         return np.zeros(0, dtype=np.int64)
-    beats = librosa.beat.beat_track(
-        onset_envelope=onsets.all,
+    # Two beats of silence on either side. librosa gives every beat a predecessor, however unlikely
+    # its distance: where the true one lies before the start, up to four beats would be moved so
+    # that the first falls on the start, and likewise at the end.
+    n_silent = round(2.0 * 60.0 * SAMPLE_RATE / (HOP * bpm)) + 1
+    frames = librosa.beat.beat_track(
+        onset_envelope=np.pad(onsets.all, n_silent),
         sr=SAMPLE_RATE,
         hop_length=HOP,
         bpm=bpm,
         tightness=_TIGHTNESS,
         trim=False,
-        units="samples",
+        units="frames",
     )[1]
-    return np.unique(np.maximum(np.asarray(beats, dtype=np.int64) - TRACKER_DELAY, 0))
+    inside = np.asarray(frames, dtype=np.int64) - n_silent
+    inside = inside[(inside >= 0) & (inside < len(onsets.all))]
+    return np.unique(np.maximum(inside * HOP - TRACKER_DELAY, 0))

@@ -133,6 +133,16 @@ def test_loops_of_the_studio_have_a_beat(tmp_path):
     assert np.median(clarities) > 0.75
 
 
+@pytest.mark.parametrize("bpm", [66.0, 100.0, 140.0])
+@pytest.mark.parametrize("cut", [0.25, 0.5, 0.75])
+def test_music_that_is_cut_between_beats_keeps_its_beats_at_both_ends(bpm, cut):
+    beat = 60.0 * SAMPLE_RATE / bpm
+    audio = song(10, bpm)[round(cut * beat) : round((35.0 + cut) * beat)]
+    positions = track_beats(find_onsets(audio), bpm) / beat + cut
+    assert np.rint(positions).tolist() == list(range(1, 36))
+    assert positions == pytest.approx(np.rint(positions), abs=0.15)
+
+
 def test_a_row_of_beats_is_split_where_it_jumps():
     beats = np.cumsum([100] * 5 + [160] + [100] * 4)
     assert [len(run) for run in rhythm.steady_runs(beats)] == [5, 5]
