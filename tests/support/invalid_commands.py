@@ -9,7 +9,7 @@ from export.remote.ssh import BadHost
 from tests.support.invalid_files import ENDLESS, FILES
 from training.corpus.format import CorpusError
 from training.corpus.generator.soundfont import SoundFontError
-from training.evaluation.reference_music import NoHeldOutMusic
+from training.evaluation.reference_music import TooLittleMusic
 from training.run.config import TrainingError
 
 
@@ -225,7 +225,7 @@ INVALID_COMMANDS = {
         "audition tiny.onnx --out r.html --against none", CorpusError, "none"
     ),
     "gate without music": with_tiny(
-        "audition tiny.onnx --out r.html --gate", NoHeldOutMusic, "no held-out music", "--against"
+        "audition tiny.onnx --out r.html --gate", TooLittleMusic, "no held-out music", "--against"
     ),
     "faceplate of a missing model": InvalidCommand(
         "faceplate none.onnx", errors.ModelNotFound, ("none.onnx",)
