@@ -4,7 +4,7 @@
 # As root, on a Debian with the packages of `make image-tools`. Debian's packages come from the sources
 # that this machine has, for another release, or from $SOURCES, a file of `deb` lines. What they were is
 # recorded beside the image. The tree of packages is kept in FOLDER and used again: it takes most of the
-# time. The same packages, wheelhouse and $SOURCE_DATE_EPOCH give the same image.
+# time. The same packages, wheelhouse and $SOURCE_DATE_EPOCH give the same image, whether it is kept or not.
 # shellcheck disable=SC2016  # what a program or a chroot expands itself is in single quotes
 set -eu
 umask 022
@@ -15,6 +15,8 @@ packages="systemd-sysv systemd-resolved systemd-timesyncd udev dbus kmod initram
     linux-image-arm64/trixie-backports raspi-firmware firmware-brcm80211 wireless-regdb wpasupplicant
     iproute2 avahi-daemon openssh-server sudo procps alsa-utils tzdata
     python3 libportaudio2 libgomp1"
+# The time of all that the scripts of packages make, whenever they run: the day trixie was released.
+packages_time=1754697600
 boot_mib=256
 # What the system may grow by updates, and what the data partition has before it grows.
 spare_mib=200
@@ -28,19 +30,20 @@ registered='' mounted=''
 main() {
     [ $# = 2 ] || fail "found $# arguments, expected WHEELHOUSE FOLDER"
     [ "$(id -u)" = 0 ] || fail "found user $(id -un), expected root: sudo make image"
-    for tool in mmdebstrap genimage mke2fs mkfs.vfat mcopy xz; do
+    for tool in mmdebstrap genimage mkfs.vfat mcopy xz; do
         command -v $tool >/dev/null || fail "found no $tool, expected it: sudo make image-tools"
     done
     wheelhouse=$(cd "$1" && pwd) || fail "$1: found no wheelhouse, expected one: make wheelhouse PYTHON=3.13"
     mkdir -p "$2"
     folder=$(cd "$2" && pwd)
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$project" log -1 --format=%ct)}
-    export SOURCE_DATE_EPOCH E2FSPROGS_FAKE_TIME="$SOURCE_DATE_EPOCH"
+    # A set's order in a compiled file follows from the seed.
+    export SOURCE_DATE_EPOCH PYTHONHASHSEED=0
     trap tidy EXIT
     trap 'exit 130' INT TERM
     arm64_programs
+    native_programs
     base_tree
-    native_python
     tree=$folder/tree
     rm -rf "$tree" "$folder/parts"
     cp -a --one-file-system "$base" "$tree"
@@ -69,7 +72,7 @@ arm64_programs() {
 base_tree() {
     # What the tree depends on; one that was made of anything else is not used.
     recipe=$({
-        echo "$suite" $packages
+        echo "$suite" $packages $packages_time
         [ -z "${SOURCES:-}" ] || cat "$SOURCES"
         cat "$here"/tree/etc/initramfs-tools/*/* "$here"/tree/etc/initramfs-tools/scripts/*/*
     } 2>/dev/null | sha256sum | cut -c 1-10)
@@ -77,30 +80,65 @@ base_tree() {
     [ ! -d "$base" ] || return 0
     say "packages of $suite for arm64: some minutes"
     rm -rf "$folder"/base-*
-    mkdir -p "$folder"
+    : >"$folder/begun"
+    native_helpers
     # Its parts first, and the initramfs once, in the end: the kernel and initramfs-tools would each make
     # it, and an emulated processor takes minutes for it.
-    sources | INITRD=No mmdebstrap --quiet --mode=root --skip=check/qemu --architectures=arm64 --variant=minbase \
+    sources | PATH="/native:$PATH" SOURCE_DATE_EPOCH=$packages_time INITRD=No \
+        mmdebstrap --mode=root --skip=check/qemu --architectures=arm64 --variant=minbase \
         --include="$(echo $packages | tr ' ' ,)" --aptopt='APT::Install-Recommends "false"' \
         --dpkgopt=force-unsafe-io \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --aptopt="DPkg::Path \"/native:/usr/sbin:/usr/bin:/sbin:/bin\"" \
+        --extract-hook="$lend" \
         --essential-hook="mkdir -p \"\$1/etc/initramfs-tools\" && cp -R '$here/tree/etc/initramfs-tools/.' \"\$1/etc/initramfs-tools\"" \
+        --customize-hook="$take_back" \
         --customize-hook='chroot "$1" update-initramfs -c -k "$(ls "$1/lib/modules")"' \
         --customize-hook="grep -h -e ^Suite: -e ^Date: \"\$1\"/var/lib/apt/lists/*InRelease >\"\$1/suites\"" \
         $suite "$base.part" -
+    find "$base.part" -newer "$folder/begun" -exec touch --no-dereference --date "@$packages_time" {} +
     mv "$base.part" "$base"
 }
 
-# The same Python for this machine's processor, which compiles in seconds what takes an emulated one minutes.
-native_python() {
-    python=$folder/python-$suite
-    [ ! -d "$python" ] || return 0
-    rm -rf "$python.part"
-    sources | mmdebstrap --quiet --mode=root --variant=extract --include=python3,libc-bin \
+# Programs of the same release for this machine's processor: they unpack and compile in seconds what takes
+# an emulated one minutes, and this mke2fs writes no time of its own (that of Bookworm does).
+native_programs() {
+    native=$folder/native-$suite
+    [ ! -d "$native" ] || return 0
+    rm -rf "$native.part" "$folder"/python-*
+    sources | mmdebstrap --mode=root --variant=extract --include=python3,libc-bin,e2fsprogs,dpkg,tar \
         --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --aptopt='APT::Install-Recommends "false"' \
-        $suite "$python.part" -
-    mv "$python.part" "$python"
+        $suite "$native.part" -
+    : >"$native.part/etc/mtab"
+    mv "$native.part" "$native"
+}
+
+# What dpkg finds first while packages are installed, in /native of the tree: this machine's programs for
+# unpacking, with their libraries, and a dpkg that names no Python files, which are compiled afterwards.
+native_helpers() {
+    helpers=$folder/helpers
+    loader=/lib64/ld-linux-x86-64.so.2
+    lend=true take_back=true
+    [ "$(uname -m)" = x86_64 ] || return 0
+    rm -rf "$helpers"
+    mkdir "$helpers"
+    for program in dpkg-deb dpkg-split tar; do
+        cp "$native/usr/bin/$program" "$helpers/"
+        chroot "$native" $loader --list /usr/bin/$program
+    done | sed -n 's/.*=> \(\/[^ ]*\).*/\1/p' | sort -u |
+        while read -r library; do cp -L "$native/$library" "$helpers/"; done
+    cp -L "$native$loader" "$helpers/"
+    cat >"$helpers/dpkg" <<'END'
+#!/bin/sh
+[ "$1" = -L ] || exec /usr/bin/dpkg "$@"
+/usr/bin/dpkg "$@" | grep -v '\.py$'
+END
+    chmod 755 "$helpers/dpkg"
+    # A real folder: packages test that /lib64 is that of /usr.
+    lend="cp -R '$helpers' \"\$1/native\" && mkdir \"\$1/usr/lib64\" && ln -s usr/lib64 \"\$1/lib64\" &&
+        ln -s /native/${loader##*/} \"\$1/usr$loader\" && ln -s /native \"\$1/usr/lib/x86_64-linux-gnu\""
+    take_back='rm -rf "$1/native" "$1/lib64" "$1/usr/lib64" "$1/usr/lib/x86_64-linux-gnu"'
 }
 
 sources() {
@@ -122,6 +160,16 @@ sources() {
 
 inside() {
     env -i PATH=/usr/sbin:/usr/bin HOME=/root LC_ALL=C SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" chroot "$tree" "$@"
+}
+
+# A program of this machine's, which sees the folder of the image as /image.
+with_folder() {
+    mkdir -p "$native/image"
+    mount --bind "$folder" "$native/image"
+    mounted="$native/image $mounted"
+    chroot "$native" "$@"
+    umount "$native/image"
+    mounted=${mounted#* }
 }
 
 add_files() {
@@ -156,10 +204,8 @@ install_instrument() {
     mounted="$tree/proc $mounted"
     inside env PYTHONDONTWRITEBYTECODE=1 sh /wheelhouse/systemd/install.sh --no-start --advertise
     # By hash, not by time, and not checked: a read-only system changes neither.
-    mkdir -p "$python/opt/switchboard"
-    mount --bind "$tree/opt/switchboard" "$python/opt/switchboard"
-    mounted="$python/opt/switchboard $mounted"
-    chroot "$python" python3.13 -I -m compileall -q --invalidation-mode unchecked-hash /opt/switchboard
+    with_folder python3.13 -s -P -m compileall -q -f -s /image/tree -p / \
+        --invalidation-mode unchecked-hash /image/tree/opt/switchboard /image/tree/usr/lib/python3.13
     # What of the kernel and its initramfs is on the boot partition, with the settings of this image.
     inside env DEB_MAINT_PARAMS="'configure'" sh /etc/kernel/postinst.d/z50-raspi-firmware
     unmount
@@ -194,6 +240,7 @@ split() {
         "$tree"/boot/initrd.img-*.old "$tree/var/cache/ldconfig/aux-cache" "$tree/root/.cache"
     mkdir -p "$tree/var/lib/apt/lists/partial" "$tree/var/cache/apt/archives/partial"
     find "$tree" "$parts" -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +
+    find "$tree" "$parts" -exec touch --no-dereference --time=atime --date "@$SOURCE_DATE_EPOCH" {} +
 }
 
 make_image() {
@@ -204,7 +251,7 @@ make_image() {
     mkfs.vfat --invariant -F 32 -i "$signature" -n SWITCHBOOT "$parts/boot.vfat" >/dev/null
     (cd "$parts/boot" && find . -mindepth 1 -type d | sort | while read -r name; do mmd -i ../boot.vfat "::$name"; done &&
         find . -type f | sort | while read -r name; do mcopy -m -i ../boot.vfat "$name" "::$name"; done)
-    file_system system "$tree" $(($(du -sm "$tree" | cut -f 1) * 108 / 100 + spare_mib))
+    file_system system "$tree" $(($(mebibytes "$tree") * 108 / 100 + spare_mib))
     file_system switchboard "$parts/persist" $persist_mib
     mv "$parts/switchboard.ext4" "$parts/persist.ext4"
     sed "s/@SIGNATURE@/0x$signature/" "$here/genimage.cfg" >"$parts/genimage.cfg"
@@ -213,14 +260,22 @@ make_image() {
         --tmppath "$parts/tmp" --outputpath "$folder"
     say "$folder/lofi-switchboard.img: $(($(stat -c %s "$folder/lofi-switchboard.img") / 1000000)) MB"
     # Blocks of one size: the same file whatever the number of processors.
-    xz --force --keep --threads=0 --block-size=16MiB "$folder/lofi-switchboard.img"
+    # The strongest takes five times as long for a seventh less.
+    xz -1 --force --keep --threads=0 --block-size=16MiB "$folder/lofi-switchboard.img"
     python3 "$here/manifest.py" "$folder/lofi-switchboard.img" "$SOURCE_DATE_EPOCH"
 }
 
 # LABEL FOLDER MIB: the same numbers for the same time.
 file_system() {
     number=$(echo "$1 $identity" | sha256sum | sed -E 's/^(.{8})(.{4}).(.{3}).(.{3})(.{12}).*/\1-\2-4\3-8\4-\5/')
-    mke2fs -q -t ext4 -L "$1" -U "$number" -E "hash_seed=$number,lazy_itable_init=0,root_owner=0:0" -d "$2" "$parts/$1.ext4" "$3M"
+    with_folder mke2fs -q -t ext4 -L "$1" -U "$number" -E "hash_seed=$number,lazy_itable_init=0,root_owner=0:0" \
+        -d "/image/${2#"$folder/"}" "/image/parts/$1.ext4" "$3M"
+}
+
+# As an ext4 has it, whatever file system the folder is on; a file of two names once.
+mebibytes() {
+    find "$1" -printf '%i %y %s\n' |
+        awk '!seen[$1]++ { kib += $2 == "f" ? int(($3 + 4095) / 4096) * 4 : 4 } END { print int(kib / 1024) + 1 }'
 }
 
 unmount() {

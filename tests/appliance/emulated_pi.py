@@ -89,6 +89,8 @@ class EmulatedPi(Closeable):
 
     def __init__(self, board: Board, card: Path, folder: Path, port: int) -> None:
         self.console_log = folder / "console"
+        # What an earlier boot showed is no witness of this one; the emulator begins after a while.
+        self.console_log.unlink(missing_ok=True)
         self._began = time.monotonic()
         words = _qemu(board, card, folder, port, self.console_log)
         with ExitStack() as stack:

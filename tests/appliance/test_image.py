@@ -186,12 +186,13 @@ def test_the_power_is_cut_during_a_push_and_it_plays_again(device, tmp_path, mea
     model = voice.build(tmp_path / "next.onnx", voice.SLIGHT_VOICE)
     words = login.command("push", HOST, model, "--identity", login.identity)
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as push:
-        wait_until(
-            lambda: push.poll() is not None or ".part" in device.run("ls", "-A", MODELS),
-            "a model that arrives",
-            timeout_seconds=1800,
-            every_seconds=1,
-        )
+
+        def arrives() -> bool:
+            if push.poll() is not None:
+                raise Failed(f"the push ended before the cut: {push.communicate()[0]!r}")
+            return ".part" in device.run("ls", "-A", MODELS)
+
+        wait_until(arrives, "a model that arrives", timeout_seconds=1800, every_seconds=1)
         device.pull_plug()
         push.communicate(timeout=300)
     device.boot()
