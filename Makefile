@@ -112,13 +112,13 @@ rehearsal-tools: appliance-tools
 
 # PYTHON is here the version over there, such as 3.11 (Bookworm) or 3.13 (Trixie).
 wheelhouse: VERSION_THERE := $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.11)
-wheelhouse: PYTHON := python3
+wheelhouse: override PYTHON := python3
 wheelhouse: $(VENV)/bin/python
 	@PYTHON_WITH_PIP=$(BIN)/python sh systemd/wheelhouse.sh $(ARCH) $(VERSION_THERE) build/wheelhouse-$(VERSION_THERE)-$(ARCH)
 
 # What `switchboard update` installs; KEY is the private key that signs it.
 update-bundle: VERSION_THERE := $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.11)
-update-bundle: PYTHON := python3
+update-bundle: override PYTHON := python3
 update-bundle: $(VENV)/box
 	@test -n "$(KEY)" || { echo "found no KEY, expected the private key that signs: make update-bundle KEY=~/.ssh/id_ed25519" >&2; exit 1; }
 	@PYTHON_WITH_PIP=$(BIN)/python sh systemd/wheelhouse.sh $(ARCH) $(VERSION_THERE) build/wheelhouse-$(VERSION_THERE)-$(ARCH)
