@@ -28,8 +28,10 @@ def music_folder(tmp_path_factory):
     tags = {"artist": "Ann", "title": "Four Chords", "license": "CC-BY-4.0"}
     tagged(folder / "album" / "slow.flac", slow, 44100, **tags)
     soundfile.write(folder / "fast.wav", song(10, 100.0, semitones=3), SAMPLE_RATE)
-    loud = np.where(np.abs(click_track(24, 90.0)) > 0.02, 1.0, -1.0)
-    soundfile.write(folder / "loud.wav", loud * np.sign(click_track(24, 90.0)), SAMPLE_RATE)
+    # Of clicks alone any tempo may be found: long enough for a loop of the slowest.
+    clicks = click_track(48, 90.0)
+    loud = np.where(np.abs(clicks) > 0.02, 1.0, -1.0) * np.sign(clicks)
+    soundfile.write(folder / "loud.wav", loud, SAMPLE_RATE)
     soundfile.write(folder / "short.wav", click_track(4, 90.0), SAMPLE_RATE)
     soundfile.write(folder / "silence.wav", np.zeros(10 * SAMPLE_RATE), SAMPLE_RATE)
     soundfile.write(folder / "talk.ogg", babble(25.0), SAMPLE_RATE)
