@@ -128,6 +128,11 @@ class Analysis:
         return warped_centres(self.n_bands, self.n_linear, self.n_bins)
 
     @cached_property
+    def band_hertz(self) -> NDArray[np.float64]:
+        """The same in Hz."""
+        return self.band_centres * self.sample_rate / self.n_fft
+
+    @cached_property
     def expansion(self) -> NDArray[np.float32]:
         """Bands to bins by interpolation between centres, (n_bins, n_bands); rows add up to 1."""
         bins = np.arange(self.n_bins)

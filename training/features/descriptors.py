@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from device.model.contract import SLOTS_PER_BEAT
@@ -73,16 +72,12 @@ def describe(log_bands: Tensor, analysis: Analysis, *, frames_per_slot: int) -> 
 
 def _between(analysis: Analysis, low: float, high: float) -> slice:
     """Bands whose centre lies in a region, in Hz; none where the sample rate has none."""
-    return slice(*np.searchsorted(_hertz(analysis), (low, high)))
-
-
-def _hertz(analysis: Analysis) -> NDArray[np.float64]:
-    return analysis.band_centres * analysis.sample_rate / analysis.n_fft
+    return slice(*np.searchsorted(analysis.band_hertz, (low, high)))
 
 
 def _levels(log_bands: Tensor, analysis: Analysis) -> dict[str, Tensor]:
     """Loudness, its distribution over the spectrum, and its dynamics."""
-    hertz = torch.from_numpy(_hertz(analysis)).to(log_bands)
+    hertz = torch.from_numpy(analysis.band_hertz).to(log_bands)
     bins_per_band = torch.from_numpy(analysis.expansion.sum(axis=0)).to(log_bands)
     sounding = (log_bands.exp() - analysis.floor).clamp_min(0)
     power = sounding**2 * bins_per_band

@@ -42,7 +42,7 @@ def pitch_classes(log_bands: Tensor, analysis: Analysis, *, frames_per_slot: int
 
 def _class_weights(analysis: Analysis) -> NDArray[np.float32]:
     """How much of each band counts for each class, (n_bands, N_CLASSES); C is 0."""
-    hertz = analysis.band_centres * analysis.sample_rate / analysis.n_fft
+    hertz = analysis.band_hertz
     inside = (hertz >= _LOWEST_HZ) & (hertz <= _HIGHEST_HZ)
     place = _A4_CLASS + N_CLASSES * np.log2(np.maximum(hertz, 1.0) / _A4_HZ)
     half = N_CLASSES / 2

@@ -135,11 +135,17 @@ def test_the_provenance_of_a_strange_model_is_cut(serve, connect):
     assert all(len(part) <= 200 and part.isprintable() for fact in facts for part in fact)
 
 
-def test_a_new_state_and_a_new_model_are_sent(serve, connect):
+def with_a_state(serve, connect):
+    """A socket, and a client that has had the first state."""
     control = serve()
     control(snapshot())
     client = connect()
     client.next("state")
+    return control, client
+
+
+def test_a_new_state_and_a_new_model_are_sent(serve, connect):
+    control, client = with_a_state(serve, connect)
     control(snapshot(bits=(False, True), digest="cd" * 32))
     assert client.next("card")["origin"] == "origin of cd"
     assert client.next("state")["switches"] == "01"
@@ -149,10 +155,7 @@ def test_a_flip_is_sent_at_once(serve, connect, monkeypatch):
     # No line comes by itself: only the flip can have it sent.
     for name in ("STATE_SECONDS", "LINE_SECONDS"):
         monkeypatch.setattr(control_socket, name, 3600.0)
-    control = serve()
-    control(snapshot())
-    client = connect()
-    client.next("state")
+    control, client = with_a_state(serve, connect)
     for sounding in ((False, True), (True, True)):
         control(snapshot(bits=(True, True), sounding=sounding))
         assert client.next("state")["sounding"] == format_bits(sounding)
@@ -160,10 +163,7 @@ def test_a_flip_is_sent_at_once(serve, connect, monkeypatch):
 
 def test_what_lasts_is_sent_with_the_next_line(serve, connect, monkeypatch):
     monkeypatch.setattr(control_socket, "STATE_SECONDS", 3600.0)
-    control = serve()
-    control(snapshot())
-    client = connect()
-    client.next("state")
+    control, client = with_a_state(serve, connect)
     for changes in ({"gain_db": -6.0}, {"n_underruns": 1}, {"failure": "silent"}):
         control(snapshot(**changes))
         client.next("state")
@@ -171,10 +171,7 @@ def test_what_lasts_is_sent_with_the_next_line(serve, connect, monkeypatch):
 
 def test_between_two_states_only_what_always_changes_is_sent(serve, connect, monkeypatch):
     monkeypatch.setattr(control_socket, "STATE_SECONDS", 3600.0)
-    control = serve()
-    control(snapshot())
-    client = connect()
-    client.next("state")
+    control, client = with_a_state(serve, connect)
     for level_db in (-20.04, float("-inf"), -7.0):
         control(snapshot(bar=6, beat=2, bar_in_loop=2, seconds=9.0, level_db=level_db))
     levels = []

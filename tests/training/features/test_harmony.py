@@ -9,7 +9,7 @@ from training.features.harmony import N_CLASSES, pitch_classes
 from training.networks.composer import harmony_loss
 
 ANALYSIS = Analysis()
-HERTZ = ANALYSIS.band_centres * ANALYSIS.sample_rate / ANALYSIS.n_fft
+HERTZ = ANALYSIS.band_hertz
 GRID = 2
 FRAMES = 4 * GRID
 
