@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from device.closeable import Closeable
 from device.errors import ModelFailed
 from device.model.network import Network, Score
+from device.synthesis.breaks import Breaks
 from device.synthesis.transport import Transport
 from device.system.threads import SupervisedThread
 
@@ -34,6 +35,7 @@ class _Chunk:
     number: int
     first: int
     transport: Transport
+    breaks: Breaks | None
     held: int
     frames: Frames | None = None
 
@@ -41,13 +43,14 @@ class _Chunk:
     def n_frames(self) -> int:
         return FIRST_FRAMES[self.number] if self.number < len(FIRST_FRAMES) else AHEAD_FRAMES
 
-    def contains(self, score: Score, frame: int, transport: Transport) -> bool:
-        is_of_these = score is self.score and transport is self.transport
+    def contains(self, frame: int, *source: object) -> bool:
+        """Whether a frame of a score, at positions of a transport and with breaks, is in it."""
+        own = self.score, self.transport, self.breaks
+        is_of_these = all(one is other for one, other in zip(own, source, strict=True))
         return is_of_these and 0 <= frame - self.first < self.n_frames
 
     def next(self) -> "_Chunk":
-        first = self.first + self.n_frames
-        return _Chunk(self.score, self.number + 1, first, self.transport, self.held)
+        return replace(self, number=self.number + 1, first=self.first + self.n_frames, frames=None)
 
 
 class FrameCache(Closeable):
@@ -61,6 +64,8 @@ class FrameCache(Closeable):
     ----------
     ahead : bool
         Draw ahead on a helper thread; for playing in real time.
+    breaks : Breaks or None
+        None: there are none.
 
     Attributes
     ----------
@@ -68,13 +73,23 @@ class FrameCache(Closeable):
         Processor time of the helper.
     transport : Transport
         The positions of the frames that are not drawn yet; may be replaced.
+    breaks : Breaks or None
+        Of the frames that are not drawn yet; may be replaced.
     """
 
-    def __init__(self, network: Network, transport: Transport, *, ahead: bool) -> None:
+    def __init__(
+        self,
+        network: Network,
+        transport: Transport,
+        *,
+        ahead: bool,
+        breaks: Breaks | None = None,
+    ) -> None:
         self.helper_seconds = 0.0
         self._held_frames = 1
         self._network = network
         self.transport = transport
+        self.breaks = breaks
         self._no_frames = np.zeros((0, network.card.frame_size), np.float32)
         self._chunk: _Chunk | None = None
         self._next: _Chunk | None = None
@@ -120,19 +135,18 @@ class FrameCache(Closeable):
 
     def rows_from(self, score: Score, frame: int) -> Frames:
         """The frames from one on that are drawn already, (n, frame_size), n from 0 on."""
-        chunk = self._chunk
-        transport = self.transport
-        if chunk is None or chunk.frames is None or not chunk.contains(score, frame, transport):
+        chunk, source = self._chunk, (score, self.transport, self.breaks)
+        if chunk is None or chunk.frames is None or not chunk.contains(frame, *source):
             return self._no_frames
         return chunk.frames[frame - chunk.first :]
 
     def _frames_from(self, score: Score, frame: int) -> tuple[int, Frames]:
         """The first frame of the chunk with a frame, and the chunk's frames."""
-        chunk, transport = self._chunk, self.transport
-        if chunk is None or not chunk.contains(score, frame, transport):
+        chunk, source = self._chunk, (score, self.transport, self.breaks)
+        if chunk is None or not chunk.contains(frame, *source):
             chunk = self._next
-            if chunk is None or not chunk.contains(score, frame, transport):
-                chunk = _Chunk(score, 0, frame, transport, self._held_frames)
+            if chunk is None or not chunk.contains(frame, *source):
+                chunk = _Chunk(score, 0, frame, self.transport, self.breaks, self._held_frames)
             if chunk.frames is None:
                 chunk.frames = self._drawn(chunk)
             self._chunk = chunk
@@ -147,9 +161,10 @@ class FrameCache(Closeable):
 
     def _drawn(self, chunk: _Chunk) -> Frames:
         held = chunk.held
-        beats = chunk.transport.beats(chunk.first, chunk.n_frames)
-        positions = chunk.transport.in_loop(beats)
-        frames = self._network.frames(chunk.score, positions[::held])
+        beats = chunk.transport.beats(chunk.first, chunk.n_frames)[::held]
+        frames = self._network.frames(chunk.score, chunk.transport.in_loop(beats))
+        if chunk.breaks is not None:
+            frames = chunk.breaks.applied(frames, beats)
         return frames if held == 1 else np.repeat(frames, held, axis=0)
 
     def _draw_ahead(self) -> None:

@@ -11,6 +11,7 @@ from device.closeable import Closeable
 from device.errors import ModelFailed
 from device.model.network import Network, Score
 from device.switches.bits import Bits
+from device.synthesis.breaks import Breaks
 from device.synthesis.frame_cache import FrameCache
 from device.synthesis.score_cache import ScoreCache, ScoreKey
 from device.synthesis.smoother import FrameSmoother
@@ -88,7 +89,10 @@ class Spectrogram(Closeable):
         self._grid = quantize.beats
         self._form = SongForm(network.card.n_variation, seed=seed, frozen=frozen)
         self.scores = ScoreCache(network, self._form, ahead=ahead)
-        self._frame_cache = FrameCache(network, self.transport, ahead=ahead)
+        self._breaks = Breaks(self._form, network.card)
+        self._frame_cache = FrameCache(network, self.transport, ahead=ahead, breaks=self._breaks)
+        # The passage whose break a flip has ended.
+        self._flipped_in: int | None = None
         self._ahead = ahead
         self._waiting_since: float | None = None
         self._score: Score | None = None
@@ -132,6 +136,7 @@ class Spectrogram(Closeable):
         """Draw from another frame on, with the bits of the next `update_switches`."""
         self.n_frames = self._first_frame = frame
         self._n_replaced = 0
+        self._flipped_in = None
         self._rows = self._rows[:0]
         self.sounding = self._pending = self._score = self._score_key = self._applied = None
         self._frame_cache.restart(frame)
@@ -276,8 +281,16 @@ class Spectrogram(Closeable):
         if score is None or key != self._score_key:
             score = self.scores.get(*key)
             self._smoother.start()
+            self._set_breaks(key)
         composed = time.thread_time()
         self._score, self._score_key = score, key
         self._frame_cache.draw(score, first_frame, out)
         self.drawing_seconds.compose += composed - started
         self.drawing_seconds.render += time.thread_time() - composed
+
+    def _set_breaks(self, key: ScoreKey) -> None:
+        """A flip ends the break in which it falls: its low end is to be heard."""
+        before, (bits, passage) = self._score_key, key
+        if before and before[1] == passage and before[0] != bits and self._form.has_break(passage):
+            self._flipped_in = passage
+        self._frame_cache.breaks = None if passage == self._flipped_in else self._breaks

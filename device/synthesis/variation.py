@@ -15,6 +15,10 @@ PASSES_PER_SECTION = 2
 # details and the section's. The last one is the fill that leads to the next section.
 STARTS = (0.0, 1.0, 1.75)
 ANGLES = (0.0, 0.4, 1.0)
+PASSES_PER_SONG = len(SECTIONS) * PASSES_PER_SECTION
+_PASSAGES_PER_SONG = len(SECTIONS) * len(STARTS)
+# The last fill of a song is a break.
+BREAK_START = PASSES_PER_SONG - PASSES_PER_SECTION + STARTS[-1]
 
 
 def n_theme(n_variation: int) -> int:
@@ -59,6 +63,16 @@ class SongForm:
         """Where a passage ends unless it is frozen, in passes of the loop."""
         section, number = divmod(passage + 1, len(STARTS))
         return section * PASSES_PER_SECTION + STARTS[number]
+
+    def has_break(self, passage: int) -> bool:
+        """Whether a passage is the break before a new song."""
+        return not self.frozen and (passage + 1) % _PASSAGES_PER_SONG == 0
+
+    def since_break(self, passes: Vector) -> Vector:
+        """How long before positions a break began, all in passes; negative outside of breaks."""
+        if self.frozen:
+            return np.full_like(passes, -1.0)
+        return np.asarray(passes % PASSES_PER_SONG - BREAK_START)
 
     def theme_of(self, passage: int) -> int:
         """The number of the theme that a passage has, from 0."""

@@ -25,11 +25,19 @@ from numpy.typing import NDArray
 from device.model.bundled import BUNDLED_MODEL
 from device.model.contract import ModelCard
 from device.model.network import Network
+from device.synthesis.breaks import FADE_BEATS, Breaks
 from device.synthesis.kernel.griffin_lim import CompiledGriffinLim
 from device.synthesis.kernel.library import PATH, InversionState, TapeState
 from device.synthesis.kernel.tape import CompiledTape
 from device.synthesis.performance import Performance
-from device.synthesis.variation import PASSES_PER_SECTION, SECTIONS, STARTS, SongForm
+from device.synthesis.variation import (
+    BREAK_START,
+    PASSES_PER_SECTION,
+    PASSES_PER_SONG,
+    SECTIONS,
+    STARTS,
+    SongForm,
+)
 from device.synthesis.vocoder import INVERSION_PRESET
 
 HERE = Path(__file__).parent
@@ -173,6 +181,12 @@ def description(card: ModelCard, performance: Performance, at: dict[str, int]) -
         "n_smoothed": performance.glide_frames,
         "passes_per_section": PASSES_PER_SECTION,
         "starts": STARTS,
+        "breaks": {
+            "start": BREAK_START,
+            "passes_per_song": PASSES_PER_SONG,
+            "fade_beats": FADE_BEATS,
+            "shape_db": Breaks(form, card).shape_db.tolist(),
+        },
         # The shortest numbers that are read as these.
         "variations": [[float(str(x)) for x in form.at(passage)] for passage in passages],
     }

@@ -11,6 +11,7 @@ import pytest
 
 from device.model.bundled import BUNDLED_MODEL
 from device.model.network import Network
+from device.synthesis.breaks import Breaks
 from device.synthesis.performance import Performance
 from device.synthesis.variation import SongForm
 
@@ -22,7 +23,11 @@ import { SongForm } from "./song_form.mjs";
 const { description, positions } = JSON.parse(readFileSync(0));
 const form = new SongForm(description);
 const played = positions.map((passes) => form.passage_at(passes));
-console.log(JSON.stringify([played, played.map((passage) => form.at(passage))]));
+const variations = played.map((passage) => form.at(passage));
+const frame = Array.from(positions, () => new Float32Array(description.card.frame_size).fill(1));
+frame.forEach((each, i) => form.apply_break(each, positions[i] * description.card.beats_per_loop));
+const lowest = frame.map((each) => Array.from(each.slice(0, 16)));
+console.log(JSON.stringify([played, variations, lowest]));
 """
 
 
@@ -44,8 +49,12 @@ def test_the_browser_plays_the_passages_of_the_device(tmp_path):
         text=True,
         check=True,
     )
-    passages, variations = json.loads(done.stdout)
+    passages, variations, lowest = json.loads(done.stdout)
     form = SongForm(card.n_variation, seed=Performance().seed)
     assert passages == [form.passage_at(passes) for passes in positions]
     expected = [form.at(passage) for passage in passages]
     assert np.array_equal(np.array(variations, np.float32), expected)
+    beats = np.array(positions) * card.beats_per_loop
+    frames = Breaks(form, card).applied(np.ones((len(beats), card.frame_size), np.float32), beats)
+    assert np.array(lowest) == pytest.approx(frames[:, :16], rel=1e-5)
+    assert frames.min() < 0.02

@@ -173,7 +173,9 @@ export class Instrument {
     this.scores = new Map();
     this.bits = null;
     this.n_frames = 0; // Index of the next frame.
-    this.key = ""; // Of the score that the last frame belongs to.
+    this.key = ""; // Of the score that the last frame belongs to, and its passage.
+    this.last_passage = null;
+    this.flipped_in = null; // The last passage in which a switch was flipped.
     this.chunk = { first: 0, frames: [] };
     this.last = null; // The last frame, from which a new score is reached smoothly.
     this.from = null;
@@ -215,7 +217,9 @@ export class Instrument {
     const passage = this.passage(this.n_frames);
     const key = `${this.bits} ${passage}`;
     if (key !== this.key) {
-      this.key = key;
+      // A flip ends the break in which it falls.
+      if (passage === this.last_passage) this.flipped_in = passage;
+      [this.key, this.last_passage] = [key, passage];
       this.chunk.frames = [];
       [this.from, this.left] = [this.last, this.last ? this.n_smoothed : 0];
     }
@@ -238,6 +242,9 @@ export class Instrument {
       (_, i) => this.beat(this.n_frames + i) % this.card.beats_per_loop,
     );
     const frames = await this.network.frames(score, positions);
+    if (this.last_passage !== this.flipped_in) {
+      frames.forEach((frame, i) => this.form.apply_break(frame, this.beat(this.n_frames + i)));
+    }
     this.chunk = { first: this.n_frames, frames };
     return frames[0];
   }
