@@ -26,6 +26,8 @@ class Resampler:
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
         self.delay_seconds = 0.0
+        self._rates = from_rate, to_rate
+        self._n_in = self._n_out = 0
         self._stream: Any = None
         self._doubler: RateDoubler | None = None
         if to_rate == 2 * from_rate:
@@ -41,7 +43,17 @@ class Resampler:
         if self._stream is None:
             return samples
         resampled: Samples = self._stream.resample_chunk(samples)
+        self._n_in += len(samples)
+        self._n_out += len(resampled)
         return resampled
+
+    @property
+    def waiting_seconds(self) -> float:
+        """How much is kept back now: `delay_seconds`, but that soxr's varies with the blocks."""
+        if self._stream is None:
+            return self.delay_seconds
+        from_rate, to_rate = self._rates
+        return self._n_in / from_rate - self._n_out / to_rate
 
     def _open(self, from_rate: int, to_rate: int) -> None:
         import soxr
@@ -53,5 +65,5 @@ class Resampler:
             from_rate, to_rate, 1, dtype="float32", quality="HQ", vr=True
         )
         silence = np.zeros(round(_WARM_UP_SECONDS * from_rate), np.float32)
-        n_out = len(self._stream.resample_chunk(silence))
-        self.delay_seconds = len(silence) / from_rate - n_out / to_rate
+        self._n_in, self._n_out = len(silence), len(self._stream.resample_chunk(silence))
+        self.delay_seconds = self.waiting_seconds

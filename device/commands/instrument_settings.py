@@ -77,7 +77,7 @@ class InstrumentSettings:
     control : Path or None
         Control socket for a panel in another process; None: there is none.
     position : SharedPosition or None
-        Start there; replaces the model, `seed`, `tempo` and `still`.
+        Start there; replaces the model, `seed`, `tempo`, `still` and `journey`.
     performance_log : Path or None
         File of the log; None: in the state folder on a machine that has one.
     keep_minutes : float
@@ -94,6 +94,8 @@ class InstrumentSettings:
         Beats per minute; None: the model's own.
     still : bool
         Hold the variation.
+    journey : bool
+        Every other theme in another key, not if the variation is held.
     tape : float
         0 to 1.
     gain : float
@@ -159,6 +161,7 @@ class InstrumentSettings:
     seed: int = Performance.seed
     tempo: float | None = Performance.tempo_bpm
     still: bool = Performance.still
+    journey: bool = Performance.journey
     tape: float = Performance.tape
     gain: float = Performance.gain_db
     volume_limit: float = Performance.volume_limit_db
@@ -255,6 +258,7 @@ class InstrumentSettings:
             quantize=Quantize(self.quantize),
             glide_frames=self.glide,
             still=self.still,
+            journey=self.journey,
             tape=self.tape,
             gain_db=self.gain,
             volume_limit_db=self.volume_limit,

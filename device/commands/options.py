@@ -50,7 +50,7 @@ def check_share_code_alone(position: "SharedPosition | None") -> None:
     click.UsageError
     """
     source = click.get_current_context().get_parameter_source
-    for name in ("seed", "tempo", "still", "bits"):
+    for name in ("seed", "tempo", "still", "journey", "bits"):
         if position is not None and source(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--share contains what --{name} sets; leave one of them out.")
 
@@ -90,6 +90,9 @@ tempo = click.option(
 )
 still = click.option(
     "--still", is_flag=True, help="Hold the variation: the loop comes back as it is."
+)
+journey = click.option(
+    "--journey", is_flag=True, help="Play every other theme in another key, and come back."
 )
 tape = click.option(
     "--tape",
@@ -284,4 +287,4 @@ knobs = together(
 hands = together(
     knobs, midi, _midi_channel, _midi_map, _midi_lights, _midi_clock, _pulse_pin, _scenes
 )
-music = together(seed, tempo, still, tape, gain)
+music = together(seed, tempo, still, journey, tape, gain)

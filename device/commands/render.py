@@ -13,7 +13,7 @@ from device.console import say
 from device.system.outputs import is_standard_output
 
 # What the log of a performance contains, by parameter.
-_LOGGED = ("bits", "position", "seed", "tempo", "still", "tape", "gain")
+_LOGGED = ("bits", "position", "seed", "tempo", "still", "journey", "tape", "gain")
 _SECONDS = 12.0
 
 

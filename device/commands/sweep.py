@@ -1,6 +1,5 @@
 """`switchboard sweep`: renders every switch state and measures it, before it is played."""
 
-import math
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -92,11 +91,11 @@ def _render(
     sample_rate = network.card.sample_rate
     voice = Voice(network, performance)
     n_samples = round(seconds * sample_rate)
-    n_blocks = math.ceil(n_samples / voice.block_samples)
-    blocks = []
-    for _ in range(n_blocks):
+    blocks, n_made = [], 0
+    while n_made < n_samples:
         termination.check()
         blocks.append(voice.block(bits))
+        n_made += len(blocks[-1])
     samples = np.concatenate(blocks)[:n_samples]
     with WavSpeaker(path, sample_rate, paced=False, whole=True) as speaker:
         termination.add_save(speaker.end)

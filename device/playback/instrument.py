@@ -318,7 +318,7 @@ class Instrument(Closeable):
 
     @property
     def _block_samples(self) -> int:
-        """Length of an ordinary block, in samples at the speaker's rate."""
+        """Length of the longest ordinary block, in samples at the speaker's rate."""
         return math.ceil(self.voice.block_samples * self._sample_rate / self.voice.card.sample_rate)
 
     def _snapshot(self, switch_states: Bits, samples: NDArray[np.float32]) -> InstrumentState:
@@ -339,6 +339,7 @@ class Instrument(Closeable):
             evening=self.evening.state,
             seed=self.performance.seed,
             still=self.performance.still,
+            journey=self.performance.journey,
             level_db=level_db(samples),
             seconds=self.seconds,
             n_flips=self._n_flips,
@@ -370,7 +371,7 @@ class Instrument(Closeable):
             block_p50_ms=self._block_ms.at(50),
             block_p99_ms=self._block_ms.at(99),
             block_max_ms=self._block_max_ms,
-            block_deadline_ms=1e3 * self._block_samples / self._sample_rate,
+            block_deadline_ms=1e3 * self.voice.block_seconds,
             missed_deadlines=self._n_late,
             passes_lowered=self._n_lowered,
             underruns=self.speaker.n_underruns,

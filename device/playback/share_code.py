@@ -10,7 +10,7 @@ bits       meaning
 1          whether the variation is frozen
 1          whether the tempo is fixed
 24         first bits of the model file's SHA-256
-4          number of switches less one; version 2, for more than 16: 6 bits
+4          number of switches less one; from version 2 on, for more than 16: 6 bits
 1 each     switches, the first one first
 5 each     seed, then position in 16ths since the start: a bit that is 1 if more follows, and four
            bits of the number
@@ -18,6 +18,8 @@ bits       meaning
 0 to 4     zero
 10         all bits before, as a number, modulo 1021
 =========  ==================================================================================
+
+Version 3 is that of a journey, with any number of switches.
 
 1021 is a prime, so every code in which one character is wrong or two are swapped is detected.
 """
@@ -32,7 +34,8 @@ from device.synthesis.performance import Performance
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 # Version → bits of the number of switches.
-_VERSIONS = {1: 4, 2: 6}
+_VERSIONS = {1: 4, 2: 6, 3: 6}
+_OF_A_JOURNEY = 3
 _DIGEST_DIGITS = 6
 _SLOTS_PER_BEAT = 4
 _MODULUS = 1021
@@ -57,6 +60,8 @@ class SharedPosition:
         Whether the variation is frozen.
     n_slots : int
         16th notes since the start.
+    journey : bool
+        Whether every other theme has another key.
     """
 
     digest: str
@@ -65,6 +70,7 @@ class SharedPosition:
     tempo_bpm: float | None
     still: bool
     n_slots: int
+    journey: bool = False
 
     @property
     def beat(self) -> float:
@@ -72,12 +78,13 @@ class SharedPosition:
         return self.n_slots / _SLOTS_PER_BEAT
 
     def applied_to(self, performance: Performance) -> Performance:
-        """The performance with the seed, tempo, variation and start of this position."""
+        """The performance with the seed, tempo, variation, keys and start of this position."""
         return replace(
             performance,
             seed=self.seed,
             tempo_bpm=self.tempo_bpm,
             still=self.still,
+            journey=self.journey,
             start_beat=self.beat,
         )
 
@@ -111,7 +118,7 @@ class SharedPosition:
 
     def _payload(self) -> str:
         n_switches = len(self.bits)
-        version = 1 if n_switches <= 16 else 2
+        version = _OF_A_JOURNEY if self.journey else 1 if n_switches <= 16 else 2
         text = f"{version:02b}{self.still:b}{self.tempo_bpm is not None:b}"
         text += f"{int(self.digest[:_DIGEST_DIGITS], 16):024b}"
         text += f"{n_switches - 1:0{_VERSIONS[version]}b}"
@@ -131,7 +138,7 @@ class _Reader:
     def position(self) -> SharedPosition:
         version, still, has_tempo = self._number(2), self._number(1), self._number(1)
         if version not in _VERSIONS:
-            raise _refusal(self._code, f"version {version}", "version 1 or 2")
+            raise _refusal(self._code, f"version {version}", "version 1, 2 or 3")
         digest = f"{self._number(4 * _DIGEST_DIGITS):0{_DIGEST_DIGITS}x}"
         bits = tuple(bit == "1" for bit in self._read(self._number(_VERSIONS[version]) + 1))
         seed, n_slots = self._packed(), self._packed()
@@ -140,7 +147,8 @@ class _Reader:
             raise _refusal(self._code, "more than a code holds", "a whole code")
         if tempo_bpm is not None and not 20 <= tempo_bpm <= 400:
             raise _refusal(self._code, f"{tempo_bpm} bpm", "20 to 400 bpm")
-        return SharedPosition(digest, bits, seed, tempo_bpm, bool(still), n_slots)
+        is_journey = version == _OF_A_JOURNEY
+        return SharedPosition(digest, bits, seed, tempo_bpm, bool(still), n_slots, is_journey)
 
     def _read(self, n_bits: int) -> str:
         bits, self._rest = self._rest[:n_bits], self._rest[n_bits:]
@@ -168,6 +176,7 @@ def position_of(state: InstrumentState) -> SharedPosition:
         tempo_bpm=state.fixed_tempo_bpm,
         still=state.still,
         n_slots=int(state.position * _SLOTS_PER_BEAT),
+        journey=state.journey,
     )
 
 

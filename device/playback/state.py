@@ -47,6 +47,8 @@ class InstrumentState:
     seed : int
     still : bool
         Whether the variation is frozen.
+    journey : bool
+        Whether every other theme has another key.
     level_db : float
         RMS of the latest block in dB below full scale; -inf for silence.
     seconds : float
@@ -96,6 +98,7 @@ class InstrumentState:
     evening: EveningState
     seed: int
     still: bool
+    journey: bool
     level_db: float
     seconds: float
     n_flips: int
@@ -116,7 +119,7 @@ class InstrumentState:
 def position_of(voice: Voice) -> dict[str, Any]:
     """The fields of a snapshot that say where in the music the next frame is."""
     bar, beat = divmod(voice.beat, BEATS_PER_BAR)
-    tape_seconds = voice.vocoder.tape.delay_seconds
+    tape_seconds = voice.vocoder.tape_seconds
     bars_per_loop = max(1, voice.card.beats_per_loop // BEATS_PER_BAR)
     return {
         "position": voice.beat,

@@ -6,7 +6,6 @@ does not wait for the bar and replaces the open frames. Voices of different shap
 `Crossfade`, exact to the sample; the next voice plays unheard for a moment before it.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -107,7 +106,8 @@ class BarTransition:
         if n_old >= old.block_frames:
             return old.block(switch_states)
         before = old.block(switch_states, n_old)
-        new.seek(self._beat)
+        # In a journey the frames of the two have no common grid.
+        new.seek(old.beat if new.performance.journey else self._beat)
         self.voice = new
         return np.concatenate([before, new.block(switch_states, old.block_frames - n_old)])
 
@@ -191,8 +191,7 @@ class Crossfade:
         new = self._new
         transport = new.transport
         lag = (to_beat - new.vocoder.delay_seconds) * transport.beats_per_second
-        frame = max(math.floor((self._beat - lag) / transport.beats_per_frame), 0)
-        new.seek(transport.beat_at(frame))
+        new.seek_before(self._beat - lag)
         early = (self._beat - new.heard_beat) / transport.beats_per_second - to_beat
         new.take(switch_states, max(round(early * self._sample_rate), 0))
 
@@ -351,7 +350,7 @@ def lead_seconds(voice: Voice) -> float:
     It plays unheard until the silence that its inversion starts from has left the output.
     """
     run_in_seconds = voice.vocoder.delay_seconds + voice.vocoder.latency_seconds
-    return run_in_seconds + CROSSFADE_SECONDS
+    return run_in_seconds * voice.vocoder.longest_stretch + CROSSFADE_SECONDS
 
 
 def fade_out(next_block: Callable[[], Samples], n_samples: int) -> Iterator[Samples]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from device.audio.resampler import Resampler
+from device.audio.transposer import Transposer
 from device.synthesis.griffin_lim import Frames, GriffinLim, Samples
 from device.synthesis.kernel.griffin_lim import CompiledGriffinLim, fits
 from device.synthesis.kernel.library import load_kernel
@@ -26,7 +27,10 @@ def make_tape(sample_rate: int, **options: Any) -> Tape:
 
 
 def connect(
-    inversion: GriffinLim, tape: Tape, resampler: Resampler | None
+    inversion: GriffinLim,
+    tape: Tape,
+    transposer: Transposer | None,
+    resampler: Resampler | None,
 ) -> Callable[[Frames], Samples]:
     """What turns frames, (n_frames, frame_size), into samples, in as few calls as possible."""
     if isinstance(inversion, CompiledGriffinLim) and isinstance(tape, CompiledTape):
@@ -36,9 +40,16 @@ def connect(
         def to_samples(frames: Frames) -> Samples:
             return tape.process(inversion.process(frames))
 
-    if resampler is None:
-        return to_samples
-    return lambda frames: resampler.process(to_samples(frames))
+    for stage in (transposer, resampler):
+        if stage is not None:
+            to_samples = _followed(to_samples, stage.process)
+    return to_samples
+
+
+def _followed(
+    to_samples: Callable[[Frames], Samples], process: Callable[[Samples], Samples]
+) -> Callable[[Frames], Samples]:
+    return lambda frames: process(to_samples(frames))
 
 
 def describe_kernel() -> str:

@@ -18,6 +18,8 @@ class Performance:
     quantize : Quantize
     still : bool
         Freeze the variation.
+    journey : bool
+        Play every other theme in another key; not if the variation is frozen.
     tape : float
         0 clean to 1 worn.
     gain_db : float
@@ -37,6 +39,7 @@ class Performance:
     tempo_bpm: float | None = None
     quantize: Quantize = Quantize.OFF
     still: bool = False
+    journey: bool = False
     tape: float = 0.25
     gain_db: float = 0.0
     volume_limit_db: float = 0.0

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,13 @@ from device.synthesis.breaks import Breaks
 from device.synthesis.frame_cache import FrameCache
 from device.synthesis.score_cache import ScoreCache, ScoreKey
 from device.synthesis.smoother import FrameSmoother
-from device.synthesis.transport import Quantize, Transport, next_boundary
+from device.synthesis.transport import Quantize, Transport, next_boundary, speed_of
 from device.synthesis.variation import SongForm
 
 Frames = NDArray[np.float32]
+
+# From which frame of several on there is which key, in semitones above the home key.
+Keys = list[tuple[int, int]]
 
 # So long a flip waits for a score of the helper; then it is composed in the caller's thread.
 MOST_WAIT_SECONDS = 0.25
@@ -41,8 +44,8 @@ class Spectrogram(Closeable):
         Holds the last frame drawn; the next voice with the same bins goes on with it.
     n_open : int
         How many of the last frames can be drawn again.
-    seed, frozen
-        Of the variation.
+    form : SongForm
+        The variation, and its keys.
     tempo_bpm : float or None
         None for the model's own.
     ahead : bool
@@ -67,8 +70,7 @@ class Spectrogram(Closeable):
         smoother: FrameSmoother,
         *,
         n_open: int,
-        seed: int,
-        frozen: bool,
+        form: SongForm,
         tempo_bpm: float | None,
         quantize: Quantize,
         ahead: bool,
@@ -87,14 +89,16 @@ class Spectrogram(Closeable):
         self._first_frame = 0
         self._n_replaced = 0
         self._grid = quantize.beats
-        self._form = SongForm(network.card.n_variation, seed=seed, frozen=frozen)
+        self._form = form
+        self._home_hop_seconds = self.transport.hop_seconds
         self.scores = ScoreCache(network, self._form, ahead=ahead)
         self._breaks = Breaks(self._form, network.card)
         self._frame_cache = FrameCache(network, self.transport, ahead=ahead, breaks=self._breaks)
         # The passage whose break a flip has ended.
         self._flipped_in: int | None = None
         self._ahead = ahead
-        self._waiting_since: float | None = None
+        # A frame, while a flip waits for its score.
+        self._waiting_since: int | None = None
         self._score: Score | None = None
         self._score_key: ScoreKey | None = None
         self._first_row = 0
@@ -125,15 +129,20 @@ class Spectrogram(Closeable):
         """Position of the next frame in beats since the start."""
         return self.transport.beat_at(self.n_frames)
 
+    @property
+    def key(self) -> int:
+        """Of the next frame, in semitones above the home key."""
+        return self._form.transposition_of(self._passage(self.beat))
+
     def set_tempo(self, tempo_bpm: float) -> None:
         """Advance at another tempo from the next frame on; what was drawn ahead is drawn again."""
         if tempo_bpm != self.transport.tempo_bpm:
-            self.transport = self.transport.with_tempo(tempo_bpm, self.n_frames)
-            self._frame_cache.transport = self.transport
+            self._set_transport(self.transport.with_tempo(tempo_bpm, self.n_frames))
             self._rows = self._rows[:0]
 
-    def seek(self, frame: int) -> None:
-        """Draw from another frame on, with the bits of the next `update_switches`."""
+    def seek(self, beat: float) -> None:
+        """Go on with the first frame that is not before `beat`, and the bits to come."""
+        frame = self._frame_from(beat)
         self.n_frames = self._first_frame = frame
         self._n_replaced = 0
         self._flipped_in = None
@@ -141,9 +150,9 @@ class Spectrogram(Closeable):
         self.sounding = self._pending = self._score = self._score_key = self._applied = None
         self._frame_cache.restart(frame)
 
-    def replace_open_frames(self, frame: int) -> None:
-        """Draw from another frame on, and count all open frames as stale."""
-        self.seek(frame)
+    def replace_open_frames(self, beat: float) -> None:
+        """Go on with the first frame that is not before `beat`; all open frames are stale."""
+        self.seek(beat)
         self._n_replaced = self._n_open
         self.n_frames += self._n_replaced
 
@@ -155,7 +164,29 @@ class Spectrogram(Closeable):
         """Compose and draw what playing from `beat` needs first; not for the audio loop."""
         score = self.scores.get(bits, self._passage(beat))
         scratch = np.zeros((1, self.card.frame_size), np.float32)
-        self._frame_cache.draw(score, self.transport.frame_at(beat), scratch)
+        self._frame_cache.draw(score, self._frame_from(beat), scratch)
+
+    def _frame_from(self, beat: float) -> int:
+        """The first frame that is not before `beat`.
+
+        Frames of a journey are counted from a beat on, because keys leave no common grid: then the
+        first frame is at `beat`.
+        """
+        if self._form.journey:
+            hop_seconds = self._hop_seconds(self._passage(beat))
+            start = replace(self.transport, hop_seconds=hop_seconds, before=None)
+            frame = round(beat / start.beats_per_frame)
+            start = replace(start, first_frame=frame, first_beat=beat)
+            if start != self.transport:
+                self._set_transport(start)
+        return self.transport.frame_at(beat)
+
+    def _hop_seconds(self, passage: int) -> float:
+        """Time between the frames of a passage, in its key."""
+        return self._home_hop_seconds / speed_of(self._form.transposition_of(passage))
+
+    def _set_transport(self, transport: Transport) -> None:
+        self.transport = self._frame_cache.transport = transport
 
     def update_switches(self, bits: Bits) -> int:
         """Set the bits for the frames to come, and go back to the first open frame they change.
@@ -184,12 +215,16 @@ class Spectrogram(Closeable):
         self._smoother.hold(frame[0])
         return frame
 
-    def draw(self, out: Frames) -> None:
-        """Fill (n_frames, frame_size), one piece for each score in it."""
+    def draw(self, out: Frames) -> Keys:
+        """Fill (n_frames, frame_size), one piece for each score in it; returns their keys."""
         beats = self.transport.beats(self.n_frames, len(out))
-        start = 0
+        start, keys = 0, []
         while start < len(beats):
             key = self._key(float(beats[start]))
+            if self._form.journey:
+                self._turn(key[1], self.n_frames + start)
+                beats = self.transport.beats(self.n_frames, len(out))
+                keys.append((start, self._form.transposition_of(key[1])))
             stop = start + 1
             while stop < len(beats) and self._key(float(beats[stop])) == key:
                 stop += 1
@@ -197,6 +232,13 @@ class Spectrogram(Closeable):
             start = stop
         self.n_frames += len(out)
         self._keep_rows()
+        return keys
+
+    def _turn(self, passage: int, frame: int) -> None:
+        """From a frame on, the time between frames is that of its key; drawn frames have theirs."""
+        hop_seconds = self._hop_seconds(passage)
+        if frame >= self.transport.first_frame and hop_seconds != self.transport.hop_seconds:
+            self._set_transport(self.transport.with_hop(hop_seconds, frame))
 
     def _keep_rows(self) -> None:
         """Keep the frames of this score that are drawn already, for `next_frame`."""
@@ -246,10 +288,10 @@ class Spectrogram(Closeable):
         if not self._ahead or self._grid > 0 or not is_costly or self.scores.has(key):
             self._waiting_since = None
             return False
-        now = self.n_frames * self.transport.hop_seconds
         if self._waiting_since is None:
-            self._waiting_since = now
-        if now - self._waiting_since < MOST_WAIT_SECONDS:
+            self._waiting_since = self.n_frames
+        n_waited = self.n_frames - self._waiting_since
+        if n_waited * self.transport.hop_seconds < MOST_WAIT_SECONDS:
             self.scores.request(key)
             return True
         self._waiting_since = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from device.model.contract import ModelCard
 
 BEATS_PER_BAR = 4
-# So many frames before a change of tempo keep their positions: more than wait to be heard.
+# So many frames before a change of tempo or key keep their positions: more than wait to be heard.
 _MOST_KEPT_FRAMES = 32
 
 
@@ -30,17 +30,17 @@ class Quantize(StrEnum):
 
 @dataclass(frozen=True)
 class Transport:
-    """Frames to beats: a line, or several with one corner at each change of the tempo.
+    """Frames to beats: a line, or several with one corner at each change of the tempo or the key.
 
     Attributes
     ----------
     hop_seconds : float
-        Time between frames.
+        Time between frames; in another key it is another.
     tempo_bpm : float
         How fast the position advances.
     beats_per_loop : int
     first_frame : int
-        From which on this tempo applies; `first_beat` is its position.
+        From which on this line applies; `first_beat` is its position.
     before : Transport or None
         What applies to the frames before that.
     """
@@ -101,11 +101,25 @@ class Transport:
         beats = beat - self.first_beat
         return self.first_frame + math.ceil(beats / self.beats_per_frame - 1e-6)
 
+    def frame_before(self, beat: float) -> int:
+        """The last frame that is not after `beat`."""
+        if self.before is not None and beat < self.first_beat:
+            return self.before.frame_before(beat)
+        return self.first_frame + math.floor((beat - self.first_beat) / self.beats_per_frame)
+
     def with_tempo(self, tempo_bpm: float, frame: int) -> "Transport":
         """The same positions up to a frame, and another tempo from it on; beats have no gap."""
+        return self._with_corner(frame, tempo_bpm, self.hop_seconds)
+
+    def with_hop(self, hop_seconds: float, frame: int) -> "Transport":
+        """The same up to a frame, and another time between frames from it on, at this tempo."""
+        return self._with_corner(frame, self.tempo_bpm, hop_seconds)
+
+    def _with_corner(self, frame: int, tempo_bpm: float, hop_seconds: float) -> "Transport":
         kept = self.before if frame == self.first_frame else self
         return replace(
             self,
+            hop_seconds=hop_seconds,
             tempo_bpm=tempo_bpm,
             first_frame=frame,
             first_beat=self.beat_at(frame),
@@ -122,6 +136,11 @@ class Transport:
     def in_loop(self, beats: NDArray[np.float64]) -> NDArray[np.float32]:
         """Positions within the loop, as the network takes them: 0 to beats_per_loop."""
         return np.mod(beats, self.beats_per_loop).astype(np.float32)
+
+
+def speed_of(semitones: int) -> float:
+    """The speed at which a tape is so many semitones higher."""
+    return float(2 ** (semitones / 12))
 
 
 def next_boundary(beat: float, grid: float) -> float:

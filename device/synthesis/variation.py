@@ -17,6 +17,9 @@ STARTS = (0.0, 1.0, 1.75)
 ANGLES = (0.0, 0.4, 1.0)
 PASSES_PER_SONG = len(SECTIONS) * PASSES_PER_SECTION
 _PASSAGES_PER_SONG = len(SECTIONS) * len(STARTS)
+# Of a journey: how far another key may be from the home key, in semitones. A lower key takes longer
+# to play, and so to follow a flip; a higher one takes more work.
+TRANSPOSITIONS = (-3, -2, 2, 3)
 # The last fill of a song is a break.
 BREAK_START = PASSES_PER_SONG - PASSES_PER_SECTION + STARTS[-1]
 
@@ -45,12 +48,17 @@ class SongForm:
         Not negative.
     frozen : bool
         Always the first passage.
+    journey : bool
+        Every other theme has another key than the home key, unless it is frozen.
     """
 
-    def __init__(self, n_variation: int, *, seed: int, frozen: bool = False) -> None:
+    def __init__(
+        self, n_variation: int, *, seed: int, frozen: bool = False, journey: bool = False
+    ) -> None:
         self.n_variation = n_variation
         self.seed = seed
         self.frozen = frozen
+        self.journey = journey and not frozen
 
     def passage_at(self, passes: float) -> int:
         """The passage at a position since the start, in passes of the loop."""
@@ -78,6 +86,13 @@ class SongForm:
         """The number of the theme that a passage has, from 0."""
         song, place = divmod(passage // len(STARTS), len(SECTIONS))
         return song + SECTIONS[place][0]
+
+    def transposition_of(self, passage: int) -> int:
+        """The key of a passage, in semitones above the home key: that of its theme."""
+        theme = self.theme_of(passage)
+        if not self.journey or theme % 2 == 0:
+            return 0
+        return int(np.random.default_rng([self.seed, theme, 3]).choice(TRANSPOSITIONS))
 
     def at(self, passage: int) -> NDArray[np.float32]:
         """The variation during one passage, (n_variation,), float32."""

@@ -4,11 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.audio.resampler import Resampler
+from device.audio.transposer import Transposer
 from device.model.contract import ModelCard
 from device.synthesis.implementation import connect, make_griffin_lim
 from device.synthesis.presets import PRESETS
 from device.synthesis.smoother import FrameSmoother
 from device.synthesis.tape import Tape
+from device.synthesis.transport import speed_of
+from device.synthesis.variation import TRANSPOSITIONS
 
 Samples = NDArray[np.float32]
 
@@ -17,7 +20,7 @@ INVERSION_PRESET = PRESETS["played"]
 
 
 class Vocoder:
-    """Inversion, tape, and the resampler to the speaker's rate.
+    """Inversion, tape, the transposition of a journey, and the resampler to the speaker's rate.
 
     It fits every model with a spectrogram of the same shape: then one voice can take it over from
     another in the middle of the music, and the change is a smoothed one of frames. The
@@ -31,15 +34,25 @@ class Vocoder:
         Of the output; that of the first model that plays.
     glide_frames : int
         Frames that lead from one score into the next.
+    journey : bool
+        Whether keys may change.
 
     Attributes
     ----------
     process : callable
-        Turns frames, (n_frames, frame_size), into samples: n_frames * hop_length, before the
-        resampler.
+        Turns frames, (n_frames, frame_size), into samples: n_frames * hop_length, before
+        transposition and resampler.
     """
 
-    def __init__(self, card: ModelCard, tape: Tape, sample_rate: int, *, glide_frames: int) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        tape: Tape,
+        sample_rate: int,
+        *,
+        glide_frames: int,
+        journey: bool = False,
+    ) -> None:
         self.shape = shape_of(card)
         self.sample_rate = sample_rate
         self.inversion = make_griffin_lim(
@@ -53,15 +66,58 @@ class Vocoder:
         self.smoother = FrameSmoother(card.frame_size, glide_frames)
         self.tape = tape
         self._model_rate = card.sample_rate
+        self._transposer: Transposer | None = None
+        if journey:
+            self._transposer = Transposer(speed_of(n) for n in (0, *TRANSPOSITIONS))
         self._resampler: Resampler | None = None
         if sample_rate != card.sample_rate:
             self._resampler = Resampler(card.sample_rate, sample_rate)
-        self.process = connect(self.inversion, tape, self._resampler)
+        self.process = connect(self.inversion, tape, self._transposer, self._resampler)
+
+    def begin(self, semitones: int) -> None:
+        """Begin in a key; without an effect once it has played."""
+        if self._transposer is not None:
+            self._transposer.begin(speed_of(semitones))
+
+    def turn(self, place: int, semitones: int) -> None:
+        """Play in another key from the moment on at which a frame is heard.
+
+        Parameters
+        ----------
+        place : int
+            Of the frame: 0 is the next one to be processed, -1 the last open one.
+        semitones : int
+            Above the home key.
+        """
+        if self._transposer is not None:
+            n_samples = place * self.inversion.hop_length + self.inversion.delay_samples
+            n_samples += self._tape_samples
+            self._transposer.turn(n_samples, speed_of(semitones))
 
     @property
     def delay_seconds(self) -> float:
-        """From the first sample of a frame until the sound at the frame's position."""
-        return self._seconds(self.inversion.delay_samples)
+        """From the first sample of a frame until the sound at the frame's position.
+
+        With the keys in which the samples until then will be played.
+        """
+        if self._transposer is None:
+            return self._seconds(self.inversion.delay_samples)
+        n_samples = self._transposer.outputs_until(self.inversion.delay_samples)
+        waiting_seconds = 0.0 if self._resampler is None else self._resampler.waiting_seconds
+        return n_samples / self._model_rate + waiting_seconds
+
+    @property
+    def tape_seconds(self) -> float:
+        """How much later the sound comes because of the tape; `delay_seconds` is without."""
+        if self._transposer is None:
+            return self.tape.delay_seconds
+        n_before = self.inversion.delay_samples
+        n_samples = self._transposer.outputs_until(n_before + self._tape_samples)
+        return (n_samples - self._transposer.outputs_until(n_before)) / self._model_rate
+
+    @property
+    def _tape_samples(self) -> int:
+        return round(self.tape.delay_seconds * self._model_rate)
 
     @property
     def latency_seconds(self) -> float:
@@ -91,9 +147,21 @@ class Vocoder:
         self.smoother.resume_from(targets[len(targets) - 1 - n_frames])
         return targets[1:].copy()
 
+    @property
+    def longest_stretch(self) -> float:
+        """How much longer than in the home key a sound may take."""
+        return 1.0 if self._transposer is None else 1 / speed_of(min(TRANSPOSITIONS))
+
     def _seconds(self, inversion_samples: int) -> float:
-        delay_seconds = 0.0 if self._resampler is None else self._resampler.delay_seconds
-        return inversion_samples / self._model_rate + delay_seconds
+        """How long so much of the inversion's output takes, through all that follows it."""
+        if self._transposer is not None:
+            inversion_samples += self._transposer.delay_samples
+        ratio = 1.0 if self._transposer is None else self._transposer.ratio
+        return inversion_samples / self._model_rate / ratio + self._resampler_seconds
+
+    @property
+    def _resampler_seconds(self) -> float:
+        return 0.0 if self._resampler is None else self._resampler.delay_seconds
 
 
 def shape_of(card: ModelCard) -> tuple[int, int, int, str, int]:

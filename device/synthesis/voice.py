@@ -1,5 +1,6 @@
 """The voice: switch states in, a block of samples out. No clock, no device."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from device.synthesis.implementation import make_tape
 from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import Spectrogram
 from device.synthesis.transport import Transport
+from device.synthesis.variation import SongForm
 from device.synthesis.vocoder import Vocoder, shape_of
 
 Samples = NDArray[np.float32]
@@ -46,7 +48,7 @@ class Voice(Closeable):
     """One model that plays: its spectrogram, and the vocoder that turns it into samples.
 
     Frame n of every voice with the same tempo and hop is at the same beat, so a voice can start
-    anywhere.
+    anywhere. In a journey the frames of a voice are counted from where it started.
 
     Parameters
     ----------
@@ -73,12 +75,17 @@ class Voice(Closeable):
         self.performance = performance
         self.block_frames = performance.block_frames
         self.vocoder = _vocoder(network.card, performance, sample_rate, after)
+        self._has_own_vocoder = after is None or self.vocoder is not after.vocoder
         self._spectrogram = Spectrogram(
             network,
             self.vocoder.smoother,
             n_open=self.vocoder.inversion.look_ahead,
-            seed=performance.seed,
-            frozen=performance.still,
+            form=SongForm(
+                network.card.n_variation,
+                seed=performance.seed,
+                frozen=performance.still,
+                journey=performance.journey,
+            ),
             tempo_bpm=performance.tempo_bpm,
             quantize=performance.quantize,
             ahead=ahead,
@@ -127,9 +134,16 @@ class Voice(Closeable):
         return self._spectrogram.transport
 
     @property
+    def block_seconds(self) -> float:
+        """How long a block lasts, in the key that plays."""
+        return self.block_frames * self.transport.hop_seconds
+
+    @property
     def block_samples(self) -> int:
-        """Length of a block, in samples at the model's rate."""
-        return self.block_frames * self.card.hop_length
+        """Length of a block, in samples at the model's rate; in the lowest key, if keys change."""
+        n_samples = self.block_frames * self.card.hop_length
+        stretch = self.vocoder.longest_stretch
+        return n_samples if stretch == 1 else math.ceil(n_samples * stretch) + 1
 
     @property
     def n_misses(self) -> int:
@@ -185,15 +199,25 @@ class Voice(Closeable):
     def seek(self, beat: float) -> None:
         """Go on with the first frame that is not before `beat`."""
         self._unused = self._unused[:0]
-        self._spectrogram.seek(self.transport.frame_at(beat))
+        self._spectrogram.seek(beat)
+        if self._has_own_vocoder:
+            self.vocoder.begin(self._spectrogram.key)
+
+    def seek_before(self, beat: float) -> None:
+        """Go on with a frame that is not after `beat`, and less than two before it."""
+        if self.performance.journey:
+            # A frame sooner: the delay until it is heard depends on its key, by less than that.
+            hop_seconds = self.card.hop_length / self.card.sample_rate
+            beat -= hop_seconds * self.transport.beats_per_second
+        else:
+            beat = self.transport.beat_at(self.transport.frame_before(beat))
+        self.seek(max(beat, 0.0))
 
     def replace_open_frames(self, other: "Voice") -> None:
         """Go on in the place of another voice of this shape, its open frames included."""
         self._unused = self._unused[:0]
         first = max(other.n_frames - self.vocoder.inversion.look_ahead, 0)
-        self._spectrogram.replace_open_frames(
-            self.transport.frame_at(other.transport.beat_at(first))
-        )
+        self._spectrogram.replace_open_frames(other.transport.beat_at(first))
 
     def prefetch(self, switch_states: Bits, beat: float) -> None:
         """Compose and draw what playing from `beat` needs first; not for the audio loop."""
@@ -247,15 +271,20 @@ class Voice(Closeable):
         n_stale = self._spectrogram.update_switches(bits)
         if n_stale:
             open_frames = self.vocoder.drop_last(n_stale)
-            self._spectrogram.draw(open_frames[-n_stale:])
+            self._draw(open_frames[-n_stale:], -n_stale)
             started = time.perf_counter()
             self.vocoder.inversion.revise(open_frames)
             self._inversion_seconds += time.perf_counter() - started
         if n_frames > len(self._frames):
             self._frames = np.zeros((n_frames, self.card.frame_size), np.float32)
         frames = self._frames[:n_frames]
-        self._spectrogram.draw(frames)
+        self._draw(frames, 0)
         return frames
+
+    def _draw(self, out: Frames, place: int) -> None:
+        """Draw frames that have a place in the vocoder, see `Vocoder.turn`."""
+        for start, semitones in self._spectrogram.draw(out):
+            self.vocoder.turn(place + start, semitones)
 
 
 def _vocoder(
@@ -275,4 +304,5 @@ def _vocoder(
         tape,
         sample_rate or card.sample_rate,
         glide_frames=performance.glide_frames,
+        journey=performance.journey and not performance.still,
     )

@@ -23,7 +23,7 @@ from tests.support.waiting import wait_until
 
 # Bars of one second.
 SIZES = {"n_fft": 1024, "hop_length": 256, "n_switches": 8, "metadata": {"tempo_bpm": "240.0"}}
-SCRIPT = "0 00000000\n0.7 11000000\n2.31 11100000\n4.6 00100000\n6.05 11100001"
+SCRIPT = "0 00000000\n0.7 11000000\n2.31 11100000\n4.6 00100000\n6.05 11100001\n7.85 11000001"
 SHAPES = [{}, {"beats_per_loop": 8}, {"sample_rate": 16000}]
 N_KILLS = 20
 
@@ -44,13 +44,16 @@ def pcm(path):
         return wav.getframerate(), wav.readframes(wav.getnframes())
 
 
-def test_an_evening_with_takeovers_is_rendered_again_bit_for_bit(tmp_path, capsys):
+# In a journey the second half is in another key. Both have a break at 7.75 s.
+@pytest.mark.parametrize("options", [[], ["--journey"]])
+def test_an_evening_with_takeovers_is_rendered_again_bit_for_bit(tmp_path, capsys, options):
     store, models = tmp_path / "models", []
     for number, shape in enumerate(SHAPES):
         models.append(tiny.build(tmp_path / f"{number}.onnx", **{**SIZES, **shape}))
     for model in reversed(models):
         activate(store, model)
-    player = Player(store, SCRIPT, tmp_path, 8.0, ["--performance", "evening.jsonl"])
+    options = [*options, "--performance", "evening.jsonl"]
+    player = Player(store, SCRIPT, tmp_path, 9.0, options)
     try:
         for bar, model in enumerate([1, 2, 0, 2, 1]):
             player.record_until(bar + 0.5)

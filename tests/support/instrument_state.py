@@ -27,6 +27,7 @@ _SNAPSHOT = InstrumentState(
     evening=EveningState(),
     seed=1,
     still=False,
+    journey=False,
     level_db=-20.0,
     seconds=1.0,
     n_flips=0,

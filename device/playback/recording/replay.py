@@ -120,15 +120,19 @@ def performance_of(header: Header) -> Performance:
     PerformanceError
         If a value is missing, unknown or out of its range.
     """
-    content = dict(header.performance)
+    # Logs from before there were journeys do not name them.
+    content = {"journey": False, **header.performance}
     if content.keys() != {field.name for field in fields(Performance)}:
         raise _unlike(header, f"the settings {', '.join(content)}")
     for name, (kinds, low, high) in _RANGES.items():
         value = content[name]
         if type(value) not in kinds or (value is not None and not low <= value <= high):
             raise _unlike(header, f"{name} {value!r}")
-    if content["quantize"] not in list(Quantize) or type(content["still"]) is not bool:
-        raise _unlike(header, f"quantize {content['quantize']!r}, still {content['still']!r}")
+    if content["quantize"] not in list(Quantize):
+        raise _unlike(header, f"quantize {content['quantize']!r}")
+    for name in ("still", "journey"):
+        if type(content[name]) is not bool:
+            raise _unlike(header, f"{name} {content[name]!r}")
     return Performance(**{**content, "quantize": Quantize(content["quantize"])})
 
 

@@ -23,6 +23,7 @@ positions = st.builds(
     tempo_bpm=st.none() | st.integers(2000, 40000).map(lambda n: n / 100),
     still=st.booleans(),
     n_slots=st.integers(0, 2**34),
+    journey=st.booleans(),
 )
 
 
@@ -89,7 +90,6 @@ def checked(payload):
     ("payload", "words"),
     [
         ("0100" + "0" * 24 + "0000", "less than"),
-        ("1100" + "0" * 50, "version 3"),
         ("0100" + "0" * 24 + "0000" + "1" + "00000" * 2 + "00001", "more than"),
         ("0101" + "0" * 24 + "0000" + "1" + "00000" * 2 + f"{1900:016b}", "19.0 bpm"),
         ("0100" + "0" * 24 + "0000" + "1" + "11111" * 9, "less than"),

@@ -68,12 +68,14 @@ def played(network, happenings, **performance):
     block_frames=st.sampled_from([2, 8, 16]),
     quantize=st.sampled_from(Quantize),
     still=st.booleans(),
+    journey=st.booleans(),
     glide_frames=st.integers(0, 3),
 )
 def test_frames_read_one_at_a_time_are_the_music_of_larger_blocks(
-    network, happenings, block_frames, quantize, still, glide_frames
+    network, happenings, block_frames, quantize, still, journey, glide_frames
 ):
-    options = {"quantize": quantize, "still": still, "glide_frames": glide_frames}
+    options = {"quantize": quantize, "still": still, "journey": journey}
+    options["glide_frames"] = glide_frames
     one, _ = played(network, happenings, block_frames=1, **options)
     other, n_fast = played(network, happenings, block_frames=block_frames, **options)
     assert one.tobytes() == other.tobytes()

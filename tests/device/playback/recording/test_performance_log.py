@@ -226,7 +226,7 @@ def test_a_damaged_log_is_refused(tmp_path, lines, message):
     [
         {"seed": -1}, {"seed": 1.5}, {"tempo_bpm": 10}, {"tape": 2}, {"glide_frames": 99},
         {"block_frames": 0}, {"start_beat": float("nan")}, {"quantize": "never"}, {"still": 1},
-        {"unknown": 1},
+        {"journey": None}, {"unknown": 1},
     ],
 )  # fmt: skip
 def test_settings_that_this_version_cannot_play_with_are_refused(tmp_path, changes):
@@ -234,6 +234,15 @@ def test_settings_that_this_version_cannot_play_with_are_refused(tmp_path, chang
     path.write_bytes(line(HEADER, performance={**HEADER.performance, **changes}))
     with pytest.raises(PerformanceError, match=r"version 0\.1\.0 wrote the log"):
         performance_of(read_log(path).header)
+
+
+def test_a_log_from_before_there_were_journeys_is_played_without(tmp_path):
+    path = tmp_path / "x.jsonl"
+    performance = dict(HEADER.performance)
+    del performance["journey"]
+    path.write_bytes(line(HEADER, performance=performance))
+    assert performance_of(read_log(path).header) == performance_of(HEADER)
+    assert not performance_of(HEADER).journey
 
 
 @pytest.mark.parametrize("name", ["absent.jsonl", "."])

@@ -86,6 +86,7 @@ performances = st.builds(
     quantize=st.sampled_from(list(Quantize)),
     glide_frames=st.integers(0, 3),
     still=st.booleans(),
+    journey=st.booleans(),
     tape=st.sampled_from([0.0, 0.25]),
     tempo_bpm=st.sampled_from([None, 240.0]),
     block_frames=st.sampled_from([1, 1, 3]),
