@@ -116,6 +116,20 @@ def test_the_bar_lines_of_both_models_fall_together(make_switcher, name):
     assert by_beats == pytest.approx(by_clock, abs=tolerance)
 
 
+def test_a_voice_that_had_played_comes_back_in_time_at_another_tempo(make_switcher):
+    switcher, new = make_switcher("other window")
+    for _ in range(200):
+        new.block(SWITCHES)
+    new.set_tempo(75.0)
+    play(switcher, SCHEDULED_SECONDS * RATE)
+    switcher.schedule(new)
+    while switcher.voice is not new:
+        earlier = switcher.voice.heard_beat
+        switcher.block(SWITCHES)
+    assert earlier < 4.0
+    assert new.heard_beat == pytest.approx(4.0, abs=0.01)
+
+
 @pytest.mark.parametrize("name", NEXT_MODELS)
 def test_only_models_of_one_shape_share_the_state_of_an_inversion(make_switcher, name):
     switcher, new = make_switcher(name)

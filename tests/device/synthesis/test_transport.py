@@ -112,6 +112,19 @@ def test_frames_and_beats_lead_back_to_each_other_over_changes_of_the_tempo(chan
     assert transport.beat_at(frame) == transport.beats(frame, 1)[0]
     assert transport.frame_at(transport.beat_at(frame)) == frame
     assert transport.frame_at(transport.beat_at(frame + 0.5)) == frame + 1
+    assert transport.frame_before(transport.beat_at(frame + 0.5)) == frame
+
+
+def test_where_the_time_between_frames_changes_the_tempo_stays():
+    transport = Transport.of(CARD)
+    hop_seconds = transport.hop_seconds
+    changed = transport.with_hop(hop_seconds / 2, 100).with_tempo(90.0, 200)
+    assert changed.beat_at(100) == transport.beat_at(100)
+    assert changed.beat_at(200) - changed.beat_at(100) == pytest.approx(transport.beat_at(50))
+    assert (changed.hop_seconds, changed.tempo_bpm) == (hop_seconds / 2, 90.0)
+    # So many seconds before a frame, through both corners.
+    seconds = 100 * hop_seconds / 2 + 30 * hop_seconds
+    assert changed.beat_earlier(200, seconds) == pytest.approx(transport.beat_at(70))
 
 
 @given(tempo_changes, st.floats(0, 0.08))
