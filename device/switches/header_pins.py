@@ -146,6 +146,8 @@ def prepare_gpiozero() -> None:
     """
     # lgpio leaves a pipe in its working folder, which another user may own.
     os.environ.setdefault("LG_WD", tempfile.gettempdir())
+    if not _takes_the_kernels_lines():
+        return
     # gpiozero takes the header for chip 0 or 4. Where this fails, it looks for itself.
     with suppress(*pin_errors()):
         from gpiozero import Device
