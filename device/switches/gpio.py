@@ -1,6 +1,7 @@
 """Toggle switches on the pins of a Raspberry Pi or an expander, each between its pin and ground."""
 
 import logging
+import re
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -126,7 +127,8 @@ class GpioSwitches(SwitchesBase):
             except pin_errors() as error:
                 self.close()
                 reason = str(fallbacks[0].message) if fallbacks else str(error)
-                raise _unavailable(pins, reason or type(error).__name__) from error
+                reason = re.sub(r"^\[Errno \d+\] ", "", reason) or type(error).__name__
+                raise _unavailable(pins, reason) from error
         for fallback in fallbacks:
             _log.warning("gpio: %s", fallback.message)
 

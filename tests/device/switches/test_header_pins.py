@@ -87,7 +87,9 @@ def test_a_pin_with_a_pull_up_on_the_board_is_not_pulled_down(chips):
 
 def test_a_pin_that_is_taken_is_refused_with_what_holds_it(chips):
     chips[10].consumers = {6: "spi0 CS1"}
-    with pytest.raises(SwitchesUnavailable, match="line 6 is used by 'spi0 CS1'"):
+    with pytest.raises(
+        SwitchesUnavailable, match=r"found /\S*gpiochip10: line 6 is used by 'spi0 CS1'"
+    ):
         GpioSwitches(PINS)
     chips[10].consumers = {}
     with GpioSwitches(PINS), pytest.raises(SwitchesUnavailable, match="used by 'switchboard'"):
