@@ -44,6 +44,7 @@ from device.system.realtime import (
     RealtimeGuard,
     limit_free_memory,
     lock_memory,
+    release_code,
     set_realtime_priority,
     trim_memory,
 )
@@ -131,6 +132,7 @@ def build_instrument(
             termination.add_cleanup(control.close)
             instrument.listeners += [beats, control]
         trim_memory()
+        release_code()
         if settings.service:
             instrument.listeners += stack.enter_context(_run_as_service(speaker, report))
         termination.check()

@@ -282,7 +282,9 @@ def _pins(wiring: Wiring, host: Host) -> Finding:
         with _open_pins(wiring) as switches:
             levels = switches.levels()
     except SwitchboardError as error:
-        return Finding("pins", NOTE, str(error), "sudo usermod -aG gpio $USER, then log in again")
+        is_refused = isinstance(error.__cause__, PermissionError)
+        remedy = "sudo usermod -aG gpio $USER, then log in again" if is_refused else ""
+        return Finding("pins", NOTE, str(error), remedy)
     closed = [f"{i + 1} ({describe(wiring.pins[i])})" for i, level in enumerate(levels) if level]
     if not closed:
         return Finding("pins", GOOD, "every switch is open")

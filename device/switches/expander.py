@@ -1,36 +1,19 @@
-"""Switches on the lines of an MCP23017, or another GPIO chip that the kernel knows, by lgpio.
+"""Switches on the lines of an MCP23017, or another GPIO chip that the kernel knows."""
 
-gpiozero knows the header's pins only. lgpio is imported when a chip is opened, not with this
-module.
-"""
-
-import errno
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
+from queue import Empty, SimpleQueue
+
+from device.switches.kernel_lines import LineRequest, chip_path
+from device.system.threads import SupervisedThread
 
 Report = Callable[[str], object]
 
-
-class ExpanderInput:
-    """One line, with what `GpioSwitches` uses of a gpiozero device: `pin.state` and `close`."""
-
-    def __init__(self, chip: "Expander", index: int) -> None:
-        self._chip = chip
-        self._index = index
-
-    @property
-    def pin(self) -> "ExpanderInput":
-        """Itself: a line is read, not driven."""
-        return self
-
-    @property
-    def state(self) -> bool:
-        """Whether the line was high when the chip was read last."""
-        return bool(self._chip.levels >> self._index & 1)
-
-    def close(self) -> None:
-        """Do nothing: the chip is closed with all its lines."""
+# So long the loop waits for levels, a quarter of the sound that is left when it asks; a chip on I2C
+# takes 0.1 to 0.5 ms. Later ones are those of the next hop.
+WAIT_SECONDS = 0.003
+# The helper waits so long for a question, and a read that takes longer is reported.
+IDLE_SECONDS = 1.0
+STALL_SECONDS = 5.0
 
 
 class Expander:
@@ -48,34 +31,26 @@ class Expander:
 
     Attributes
     ----------
-    inputs : list of ExpanderInput
-        One for each line.
+    n_lines : int
     levels : int
         Bit i is the level of line i of `lines`, as it was read last.
 
     Raises
     ------
-    lgpio.error, OSError
-        If the chip is not there, or a line is taken or has no such pull.
+    OSError
+        If the chip is not there, or a line is taken or does not exist.
     """
 
     def __init__(
         self, number: int, lines: Sequence[int], pull_up: bool | None, report: Report | None
     ) -> None:
-        import lgpio
-
-        self._lgpio: Any = lgpio
-        self._number = number
+        self._name = f"gpiochip{number}"
         self._report = report
         self._is_lost = False
-        self._leader = lines[0]
-        self._handle: int | None = lgpio.gpiochip_open(number)
-        self.inputs = [ExpanderInput(self, index) for index in range(len(lines))]
-        pulls = {True: lgpio.SET_PULL_UP, False: lgpio.SET_PULL_DOWN, None: lgpio.SET_PULL_NONE}
-        self.levels = 0
+        self.n_lines = len(lines)
+        self._lines = LineRequest(chip_path(number), lines, pull_up)
         try:
-            lgpio.group_claim_input(self._handle, list(lines), pulls[pull_up])
-            self.levels = self._read()
+            self.levels = self._lines.read()
         except BaseException:
             self.close()
             raise
@@ -83,27 +58,77 @@ class Expander:
     def refresh(self) -> None:
         """Read all lines."""
         try:
-            self.levels = self._read()
+            self.levels = self._lines.read()
             is_lost = False
-        except (self._lgpio.error, OSError) as error:
-            is_lost, reason = True, str(error)
+        except OSError as error:
+            is_lost, reason = True, str(error.strerror)
         if is_lost != self._is_lost and self._report is not None:
             if is_lost:
                 how = f"does not answer ({reason}): its switches stay as they are; check its wires"
             else:
                 how = "answers again"
-            self._report(f"gpiochip{self._number} {how}")
+            self._report(f"{self._name} {how}")
         self._is_lost = is_lost
 
     def close(self) -> None:
         """Release the lines; idempotent."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            with suppress(self._lgpio.error):
-                self._lgpio.gpiochip_close(handle)
+        self._lines.close()
 
-    def _read(self) -> int:
-        n_lines, levels = self._lgpio.group_read(self._handle, self._leader)
-        if n_lines < 0:
-            raise OSError(errno.EIO, self._lgpio.error_text(n_lines))
-        return int(levels)
+
+class ExpanderReader:
+    """Reads chips on a helper thread when it is asked to, and does not wait for a bus that hangs.
+
+    I2C waits a second for a chip that holds the bus. The loop waits `WAIT_SECONDS` once, goes on
+    with the levels before, and asks again when the helper is back.
+
+    Parameters
+    ----------
+    chips : sequence of Expander
+        Are closed with it.
+    """
+
+    def __init__(self, chips: Sequence[Expander]) -> None:
+        self._chips = tuple(chips)
+        self._questions: SimpleQueue[None] = SimpleQueue()
+        self._answers: SimpleQueue[None] = SimpleQueue()
+        self._is_asked = False
+        self._helper = SupervisedThread("expanders", self._answer, stall_seconds=STALL_SECONDS)
+
+    def read(self) -> int:
+        """The levels of all chips' lines, those of the first chip lowest."""
+        if self._is_asked:
+            self._is_asked = not self._is_answered_within(0.0)
+        if not self._is_asked:
+            self._questions.put(None)
+            self._is_asked = not self._is_answered_within(WAIT_SECONDS)
+        levels = shift = 0
+        for chip in self._chips:
+            levels |= chip.levels << shift
+            shift += chip.n_lines
+        return levels
+
+    def close(self) -> None:
+        """Release the lines; may be called again."""
+        self._helper.end()
+        self._questions.put(None)
+        self._helper.close()
+        for chip in self._chips:
+            chip.close()
+
+    def _is_answered_within(self, seconds: float) -> bool:
+        try:
+            self._answers.get(timeout=seconds)
+        except Empty:
+            return False
+        return True
+
+    def _answer(self) -> None:
+        try:
+            self._questions.get(timeout=IDLE_SECONDS)
+        except Empty:
+            return
+        try:
+            for chip in self._chips:
+                chip.refresh()
+        finally:
+            self._answers.put(None)

@@ -1,31 +1,19 @@
-"""Toggle switches on the pins of a Raspberry Pi or an expander, each between its pin and ground.
-
-gpiozero is imported when switches are opened, not with this module.
-"""
+"""Toggle switches on the pins of a Raspberry Pi or an expander, each between its pin and ground."""
 
 import logging
-import os
-import tempfile
+import re
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from device.console import without_errors
 from device.errors import SwitchesUnavailable
 from device.switches.base import SwitchesBase
 from device.switches.bits import Bits
 from device.switches.debounce import LOCKOUT_SECONDS, ChatterFilter, Debounce
+from device.switches.header_pins import Levels, open_header, pin_errors
 from device.switches.pinout import ChipLine, Pin, describe
 from device.switches.wiring import Wiring
-
-if TYPE_CHECKING:
-    from gpiozero import InputDevice
-
-    from device.switches.expander import Expander, ExpanderInput
-
-CLOSE_RETRY_SECONDS = 0.01
 
 Report = Callable[[str], None]
 
@@ -72,10 +60,12 @@ class GpioSwitches(SwitchesBase):
         self._report = None if report is None else without_errors(report)
         self._active_high = active_high
         self._pulled_outside = pulled_outside
-        self._closed = active_high
         self._settled: Bits | None = None
-        self._contacts: list[InputDevice | ExpanderInput] = []
-        self._expanders: list[Expander] = []
+        # Of the pins in the order in which they are read, and the place of each switch in it.
+        self._readers: list[tuple[int, Levels]] = []
+        self._order: list[int] = []
+        self._raw = -1
+        self._levels: Bits = ()
         self._open(pins)
 
     @classmethod
@@ -106,13 +96,17 @@ class GpioSwitches(SwitchesBase):
         return filtered
 
     def levels(self) -> Bits:
-        """The raw levels of all switches."""
-        # Of the pins and not of the devices around them: read once a hop, eight devices take as
-        # long as the inversion.
-        for expander in self._expanders:
-            expander.refresh()
-        closed = self._closed
-        return tuple(bool(contact.pin.state) == closed for contact in self._contacts)
+        """The raw levels of all switches; once closed, those that were read last."""
+        if not self._readers:
+            return self._levels
+        raw = 0
+        for shift, reader in self._readers:
+            raw |= reader.read() << shift
+        if raw != self._raw:
+            closed = self._active_high
+            self._levels = tuple(bool(raw >> i & 1) == closed for i in self._order)
+            self._raw = raw
+        return self._levels
 
     @property
     def chattering(self) -> Bits:
@@ -121,19 +115,9 @@ class GpioSwitches(SwitchesBase):
 
     def close(self) -> None:
         """Release the pins; may be called again."""
-        # lgpio sometimes fails with 'GPIO busy' when it releases a line; seen 4 times in 320,
-        # and the first retry always worked. The kernel frees the lines of an ended process anyway.
-        errors = pin_errors() if self._contacts else ()
-        while self._contacts:
-            contact = self._contacts.pop()
-            try:
-                contact.close()
-            except errors:
-                self._sleep(CLOSE_RETRY_SECONDS)
-                with suppress(*errors):
-                    contact.close()
-        while self._expanders:
-            self._expanders.pop().close()
+        while self._readers:
+            _, reader = self._readers.pop()
+            reader.close()
 
     def _open(self, pins: Sequence[Pin]) -> None:
         with warnings.catch_warnings(record=True) as fallbacks:
@@ -143,57 +127,41 @@ class GpioSwitches(SwitchesBase):
             except pin_errors() as error:
                 self.close()
                 reason = str(fallbacks[0].message) if fallbacks else str(error)
-                raise _unavailable(pins, reason or type(error).__name__) from error
+                reason = re.sub(r"^\[Errno \d+\] ", "", reason) or type(error).__name__
+                raise _unavailable(pins, reason) from error
         for fallback in fallbacks:
             _log.warning("gpio: %s", fallback.message)
 
     def _claim(self, pins: Sequence[Pin]) -> None:
-        # lgpio leaves a pipe in its working folder, which another user may own.
-        os.environ.setdefault("LG_WD", tempfile.gettempdir())
-        # InputDevice, not Button: it requests no edge events, so lgpio starts no thread.
-        from gpiozero import InputDevice
-
-        lines = self._claim_lines([pin for pin in pins if isinstance(pin, ChipLine)])
-        for pin in pins:
-            if isinstance(pin, ChipLine):
-                contact = lines[pin]
-            elif self._pulled_outside:
-                contact = InputDevice(pin, pull_up=None, active_state=self._active_high)
-            else:
-                contact = InputDevice(pin, pull_up=not self._active_high)
-            self._contacts.append(contact)
-
-    def _claim_lines(self, lines: Sequence[ChipLine]) -> "dict[ChipLine, ExpanderInput]":
-        from device.switches.expander import Expander
-
-        inputs: dict[ChipLine, ExpanderInput] = {}
         pull_up = None if self._pulled_outside else not self._active_high
-        for chip in sorted({line.chip for line in lines}):
-            of_chip = [line for line in lines if line.chip == chip]
-            expander = Expander(chip, [line.line for line in of_chip], pull_up, self._report)
-            self._expanders.append(expander)
-            inputs |= zip(of_chip, expander.inputs, strict=True)
-        return inputs
+        header = [pin for pin in pins if not isinstance(pin, ChipLine)]
+        lines = sorted({pin for pin in pins if isinstance(pin, ChipLine)})
+        if header:
+            reader = open_header(header, pull_up, active_high=self._active_high, sleep=self._sleep)
+            self._readers.append((0, reader))
+        if lines:
+            self._readers.append((len(header), self._open_expanders(lines, pull_up)))
+        read: list[Pin] = [*header, *lines]
+        self._order = [read.index(pin) for pin in pins]
+
+    def _open_expanders(self, lines: Sequence[ChipLine], pull_up: bool | None) -> Levels:
+        from device.switches.expander import Expander, ExpanderReader
+
+        chips: list[Expander] = []
+        try:
+            for number in sorted({line.chip for line in lines}):
+                of_chip = [line.line for line in lines if line.chip == number]
+                chips.append(Expander(number, of_chip, pull_up, self._report))
+        except BaseException:
+            for chip in chips:
+                chip.close()
+            raise
+        return ExpanderReader(chips)
 
     def _report_chatter(self, i: int, chatters: bool) -> None:
         if self._report is not None:
             how = "chatters, and is held where it was: check its wire" if chatters else "is calm"
             self._report(f"switch {i + 1} ({describe(self._pins[i])}) {how}")
-
-
-def pin_errors() -> tuple[type[Exception], ...]:
-    """Exceptions that gpiozero and the libraries below it raise."""
-    known: tuple[type[Exception], ...] = (ImportError, OSError, RuntimeError, ValueError)
-    with suppress(ImportError):
-        from gpiozero import GPIOZeroError
-
-        known += (GPIOZeroError,)
-    # lgpio's own error is no OSError; a broken lgpio fails at its import with any of the above.
-    with suppress(*known):
-        import lgpio
-
-        known += (lgpio.error,)
-    return known
 
 
 def _unavailable(pins: Sequence[Pin], reason: str) -> SwitchesUnavailable:

@@ -22,7 +22,7 @@ from device.switches.commands import (
     SetVolume,
     ShutDown,
 )
-from device.switches.gpio import pin_errors
+from device.switches.header_pins import pin_errors, prepare_gpiozero
 from device.switches.midi.mapping import LEAST_BPM, MOST_BPM, volume_db
 from device.switches.pinout import describe
 from device.system.threads import SupervisedThread
@@ -115,6 +115,7 @@ class PanelParts(Closeable):
         self._stack.close()
 
     def _open(self, pins: PanelPins, stack: ExitStack) -> None:
+        prepare_gpiozero()
         from gpiozero import MCP3008, Button, RotaryEncoder
 
         for name, contacts in pins.encoders.items():
@@ -158,6 +159,7 @@ class PulsePin(Closeable):
     """
 
     def __init__(self, pin: int) -> None:
+        prepare_gpiozero()
         from gpiozero import DigitalOutputDevice
 
         self._output: Any = _opened("pulse", [pin], DigitalOutputDevice, pin)

@@ -4,6 +4,7 @@ import ctypes
 import os
 import resource
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from device.console import without_errors
@@ -23,6 +24,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MMAP_BYTES = 128 * 1024
 _TRIM_BYTES = 2 * 1024 * 1024
 
+_MAPS = Path("/proc/self/maps")
+
+_MADV_DONTNEED = 4
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
@@ -100,6 +104,24 @@ def trim_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def release_code() -> None:
+    """Unmap all code; what is used again is mapped again, from the system's cache of files.
+
+    Most of it served the start alone, such as the registration of every operator of a network. Code
+    is never written to, so nothing is lost. Before `lock_memory`: locked pages stay. Without Linux
+    nothing is done.
+    """
+    advise = getattr(ctypes.CDLL(None), "madvise", None)
+    if advise is None or not _MAPS.exists():
+        return
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for line in _MAPS.read_text(encoding="utf-8", errors="replace").splitlines():
+        addresses, rights, _, _, inode = line.split(maxsplit=5)[:5]
+        if rights == "r-xp" and inode != "0":
+            start, end = (int(address, 16) for address in addresses.split("-"))
+            advise(start, end - start, _MADV_DONTNEED)
 
 
 def lock_memory(report: Report) -> None:

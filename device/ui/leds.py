@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from device.closeable import Closeable
 from device.errors import SwitchesUnavailable
 from device.playback.state import InstrumentState
-from device.switches.gpio import pin_errors
+from device.switches.header_pins import pin_errors, prepare_gpiozero
 from device.switches.pinout import describe
 from device.system.threads import SupervisedThread
 
@@ -104,6 +104,7 @@ class StatusLeds(Closeable):
 
 
 def _open(pins: Mapping[str, int]) -> "dict[str, LED]":
+    prepare_gpiozero()
     from gpiozero import LED
 
     leds: dict[str, LED] = {}

@@ -1,8 +1,8 @@
 """Stage C: the device as an emulated machine, with the kernel's own GPIO lines and sound card.
 
-gpiozero and lgpio are unmodified, on lines of gpio-sim; the card is snd-aloop, recorded from its
-other end. The processor is emulated and about a hundred times too slow: results are tested, times
-are not. The tests depend on each other, in this order.
+The pins are lines of gpio-sim, under the name of a Pi 4's chip; the card is snd-aloop, recorded
+from its other end. The processor is emulated and about a hundred times too slow: results are
+tested, times are not. The tests depend on each other, in this order.
 """
 
 import base64
@@ -25,7 +25,7 @@ from tests.appliance.box import MODELS, assert_models_whole
 from tests.appliance.conftest import skip_unless_available
 from tests.appliance.login import HOST, Login
 from tests.appliance.root_filesystem import GUEST, run_in, writable_copy
-from tests.appliance.shell import run, wait_until
+from tests.appliance.shell import Failed, run, wait_until
 from tests.appliance.virtual_machine import Guest, free_port, make_disk
 from tests.appliance.wheelhouse import wheelhouse
 
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.bounded(1800)
 
 SERVICE = "switchboard"
 SWITCHBOARD = "/usr/local/bin/switchboard"
+PYTHON = "/opt/switchboard/current/bin/python"
 SETTINGS = "/etc/switchboard/switchboard.toml"
 TREE_SECONDS = 1800
 READY_SECONDS = 900
@@ -165,6 +166,21 @@ def test_a_bouncing_switch_ends_where_it_was_put(device):
         device.run("sh", "-c", edges)
 
         wait_for_sound_of(device, (True, closed, True) + (False,) * (N_SWITCHES - 3))
+
+
+def test_its_lines_are_held_by_it_alone_until_it_ends(device):
+    take = (
+        "import os; from device.switches.gpio import GpioSwitches;"
+        f"print(GpioSwitches({DEFAULT_PINS}).levels(), flush=True); os._exit(0)"
+    )
+    with pytest.raises(Failed, match=f"line {DEFAULT_PINS[0]} is used by 'switchboard'"):
+        device.run(PYTHON, "-c", take)
+
+    device.run("systemctl", "stop", SERVICE)
+    # Neither closes them.
+    assert "True, False" in device.run(PYTHON, "-c", take)
+    assert "True, False" in device.run(PYTHON, "-c", take)
+    device.run("systemctl", "start", SERVICE, timeout_seconds=READY_SECONDS)
 
 
 def test_the_audio_loop_alone_runs_at_real_time_priority(device):

@@ -41,20 +41,15 @@ MOST_GROWTH_MB = 2.0
 REST_SECONDS = 4.0
 
 
-class Pin:
-    """In place of gpiozero's InputDevice and its pin: a level that is read from shared memory."""
+class SharedLevels:
+    """In place of the header's lines: levels that are read from shared memory."""
 
-    def __init__(self, levels, index):
-        self._levels, self._index = levels, index
+    def __init__(self, levels):
+        self._levels = levels
 
-    @property
-    def pin(self):
-        return self
-
-    @property
-    def state(self):
+    def read(self):
         # A closed switch connects the pin to ground.
-        return not self._levels[self._index]
+        return sum((not level) << i for i, level in enumerate(self._levels))
 
     def close(self):
         self._levels = None
@@ -64,11 +59,12 @@ class SharedPins(GpioSwitches):
     """Switches on pins, with another process in place of the kernel."""
 
     def __init__(self, levels, report):
-        self._levels = levels
+        self._shared = levels
         super().__init__(PINS, report=report)
 
     def _claim(self, pins):
-        self._contacts += [Pin(self._levels, i) for i in range(len(pins))]
+        self._readers = [(0, SharedLevels(self._shared))]
+        self._order = list(range(len(pins)))
 
 
 def flip_switches(name, seconds, has_bursts, seed, begun, ended):

@@ -311,16 +311,17 @@ def descriptor_loss(described: Tensor, expected: Tensor, n_states: int) -> Tenso
     return (error - common).square().mean() + 0.6 * common.square().mean()
 
 
-def harmony_loss(classes: Tensor, n_states: int) -> Tensor:
-    """One less the mean agreement of two states of one variation: a flip is to keep the harmony.
+def disagreement(states: Tensor, n_states: int) -> Tensor:
+    """One less the mean agreement of two states of one variation: a flip is to keep what it can.
 
     Parameters
     ----------
-    classes : (n_loops, n_beats, n_classes)
-        Unit vectors, of `pitch_classes`; each run of `n_states` loops shares one variation. A
-        single state agrees with no other: the loss is 1, without a gradient.
+    states : (n_loops, n_times, n_numbers)
+        Unit vectors, whose product is their agreement: `pitch_classes`, or one-hot codes. Each run
+        of `n_states` loops shares one variation. A single state agrees with no other: the loss is
+        1, without a gradient.
     """
-    states = classes.view(-1, n_states, *classes.shape[1:])
+    states = states.float().view(-1, n_states, *states.shape[1:])
     # The mean over all pairs of unit vectors follows from the length of their sum.
     squared = states.sum(dim=1).square().sum(dim=-1)
     agreement = (squared - n_states) / max(n_states * (n_states - 1), 1)

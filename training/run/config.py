@@ -87,6 +87,7 @@ _BEFORE: Mapping[str, Any] = {
     "prior_size": 0,
     "encoder_blocks": 2,
     "harmony_weight": 0.0,
+    "agreement_weight": 0.0,
 }
 
 
@@ -152,7 +153,9 @@ class Config:
     aim_weight : float
         Weight of `descriptor_loss`, in nats per mean squared deviation; 0 leaves it out.
     harmony_weight : float
-        Weight of `harmony_loss`, in nats; 0 leaves it out.
+        Weight of `disagreement` of pitch classes, in nats; 0 leaves it out.
+    agreement_weight : float
+        Weight of `disagreement` of codes, in nats; 0 leaves it out.
     variation_reconstruction_weight : float
         Weight of the squared error with which the posterior encoder reconstructs a variation.
     critic_weight : float
@@ -201,6 +204,7 @@ class Config:
     panel_every: int = 2
     aim_weight: float = 400.0
     harmony_weight: float = 400.0
+    agreement_weight: float = 100.0
     variation_reconstruction_weight: float = 5.0
     critic_weight: float = 30.0
     precision: str = "float32"

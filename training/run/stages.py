@@ -18,8 +18,8 @@ from training.networks.composer import (
     Posterior,
     composer_loss,
     descriptor_loss,
+    disagreement,
     frozen,
-    harmony_loss,
 )
 from training.networks.discriminator import HIDDEN, discriminator_loss, generator_loss
 from training.run.codec_stage import CodecStage
@@ -137,6 +137,7 @@ class ComposerStage:
             "aim": of_panel * self.config.aim_weight,
             "echo": of_panel * self.config.variation_reconstruction_weight,
             "harmony": of_panel * self.config.harmony_weight,
+            "agreement": of_panel * self.config.agreement_weight,
             "judging": every,
             "persuasion": of_panel * self.config.critic_weight,
         }
@@ -184,7 +185,7 @@ class ComposerStage:
     def _state_losses(
         self, rng: np.random.Generator, process_group: ProcessGroup
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Random states: their codes, and errors of variations, descriptors and harmony."""
+        """Random states: their codes, and the losses that compare them, by name."""
         n_variations, n_states = self._n_drawn
         bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
         noise, variation = self._variations(rng, n_variations)
@@ -208,8 +209,13 @@ class ComposerStage:
         expected = self.axes.predict_descriptors(self.axes.switch_position(states))
         aim = descriptor_loss(described, expected, n_states)
         classes = pitch_classes(drawn, self.config.analysis, **grid)
-        harmony = harmony_loss(classes, n_states)
-        return codes, {"aim": aim * weight, "echo": echo * weight, "harmony": harmony * weight}
+        parts = {
+            "aim": aim,
+            "echo": echo,
+            "harmony": disagreement(classes, n_states),
+            "agreement": disagreement(codes.flatten(1, 2), n_states),
+        }
+        return codes, {name: part * weight for name, part in parts.items()}
 
     @property
     def _n_drawn(self) -> tuple[int, int]:
@@ -269,6 +275,7 @@ class ComposerStage:
             )
             figures["panel_aim"] = parts["aim"].item()
             figures["panel_harmony"] = parts["harmony"].item()
+            figures["panel_agreement"] = parts["agreement"].item()
         if len(self.held_out):
             loops = self.held_out[:128]
             posterior, logits = self._recompose(loops, None)

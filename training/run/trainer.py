@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from training.features.dataset import Features, references_among
 from training.run.checkpoint import CHECKPOINT, check_fits_parameters
@@ -334,7 +335,7 @@ class Trainer:
     ) -> dict[str, float]:
         for group in optimiser.param_groups:
             group["lr"] = rate
-        with self._precision():
+        with self._precision(), self._attention():
             loss, figures = joined(batch, done)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
@@ -351,6 +352,12 @@ class Trainer:
     def _precision(self) -> AbstractContextManager[Any]:
         if self.config.precision == "bfloat16":
             return torch.autocast(self.networks.codec.mean.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _attention(self) -> AbstractContextManager[Any]:
+        """On a processor, attention in plain operations: torch's fused one takes longer."""
+        if self.networks.codec.mean.device.type == "cpu":
+            return sdpa_kernel(SDPBackend.MATH)
         return nullcontext()
 
     def _save(self, optimiser: torch.optim.Optimizer | None) -> None:

@@ -17,6 +17,7 @@ from device.model.network import Network
 from device.playback.model_loader import ModelLoader
 from device.store.store import ModelStore
 from device.switches.commands import CommandQueue
+from device.switches.expander import Expander, ExpanderReader
 from device.synthesis.frame_cache import FrameCache
 from device.synthesis.performance import Performance
 from device.synthesis.score_cache import ScoreCache
@@ -31,6 +32,7 @@ from device.ui.status_file import StatusFile
 from device.ui.terminal import TerminalDisplay
 from tests.support import tiny_model as tiny
 from tests.support.faulty_calls import ERRORS, RaisingCall
+from tests.support.gpio_chips import Chip, install_chips
 from tests.support.instrument_state import snapshot
 from tests.support.waiting import wait_until
 
@@ -114,6 +116,18 @@ class LedsOnPins(HelperWithFault):
     def works(self):
         self.helper._queue.put((0.0, (True, False, False)))
         return bool(self.factory.pin(17).state)
+
+
+class ChipsThatAreRead(HelperWithFault):
+    def make(self):
+        install_chips(self.monkeypatch, self.tmp_path / "dev", {1: Chip()})
+        chip = Expander(1, [0], True, None)
+        chip.levels = 0
+        chip.refresh = self.fault.before(chip.refresh)
+        return ExpanderReader([chip])
+
+    def works(self):
+        return self.helper.read() == 1
 
 
 class LiveDisplay(HelperWithFault):
@@ -243,6 +257,7 @@ HELPERS = [
     PanelSocket,
     MessagePrinter,
     LedsOnPins,
+    ChipsThatAreRead,
     LiveDisplay,
     ScoresAhead,
     FramesAhead,

@@ -14,6 +14,7 @@ from device.system.realtime import (
     RealtimeGuard,
     limit_free_memory,
     lock_memory,
+    release_code,
     set_realtime_priority,
     trim_memory,
 )
@@ -103,6 +104,41 @@ def test_free_memory_is_given_back_once_and_without_glibc_not_at_all(monkeypatch
     monkeypatch.setattr("device.system.realtime.ctypes.CDLL", lambda _name: object())
     trim_memory()
     limit_free_memory()
+
+
+_CODE = """
+import numpy, onnxruntime, rich.console
+from pathlib import Path
+from device.system.realtime import release_code
+
+def code_kb():
+    total, is_code = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        fields = line.split()
+        if not fields[0].endswith(":"):
+            is_code = fields[1] == "r-xp" and "/" in line
+        elif fields[0] == "Rss:":
+            total += is_code * int(fields[1])
+    return total
+
+before = code_kb()
+release_code()
+after = code_kb()
+assert numpy.ones(9).sum() == 9
+print(before, after)
+"""
+
+
+def test_code_that_served_the_start_leaves_memory_and_what_is_used_again_comes_back():
+    program = [sys.executable, "-c", _CODE]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert 0 < after < before / 2
+
+
+def test_without_linux_code_stays(monkeypatch, tmp_path):
+    monkeypatch.setattr("device.system.realtime._MAPS", tmp_path / "none")
+    release_code()
 
 
 _TAKEOVERS = """

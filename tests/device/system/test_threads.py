@@ -52,6 +52,7 @@ def test_every_thread_of_the_device_is_a_supervised_thread():
         "midi",
         "clock",
         "knobs",
+        "expanders",
         "control",
         "day clock",
     }

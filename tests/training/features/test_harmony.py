@@ -6,7 +6,7 @@ import torch
 
 from training.features.analysis import Analysis
 from training.features.harmony import N_CLASSES, pitch_classes
-from training.networks.composer import harmony_loss
+from training.networks.composer import disagreement
 
 ANALYSIS = Analysis()
 HERTZ = ANALYSIS.band_hertz
@@ -58,15 +58,15 @@ def test_silence_has_no_classes_and_no_gradient_that_is_not_a_number():
 
 def test_the_loss_is_one_less_the_mean_agreement_of_two_states_of_a_variation():
     a, c, e = classes_of(440.0), classes_of(523.3), classes_of(659.3)
-    assert harmony_loss(torch.cat([a, a, c, c]), 2).item() == pytest.approx(0.0, abs=1e-6)
+    assert disagreement(torch.cat([a, a, c, c]), 2).item() == pytest.approx(0.0, abs=1e-6)
     pairs = [(a, c), (a, e), (c, e)]
     agreement = np.mean([float((one * other).sum(dim=2).mean()) for one, other in pairs])
-    loss = harmony_loss(torch.cat([a, c, e]), 3).item()
+    loss = disagreement(torch.cat([a, c, e]), 3).item()
     assert loss == pytest.approx(1 - agreement, abs=1e-6)
     assert math.isfinite(loss)
 
 
 def test_a_single_state_has_no_gradient():
     log_bands = bands_with(440.0, 523.3).requires_grad_()
-    harmony_loss(pitch_classes(log_bands, ANALYSIS, frames_per_slot=GRID), 1).backward()
+    disagreement(pitch_classes(log_bands, ANALYSIS, frames_per_slot=GRID), 1).backward()
     assert log_bands.grad.abs().max() < 1e-6

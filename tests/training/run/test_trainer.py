@@ -111,13 +111,14 @@ def test_descriptors_of_states_train_the_composer_alone(uninterrupted):
     for network in vars(made).values():
         network.zero_grad()
     _, parts = stage._state_losses(np.random.default_rng(1), SINGLE_PROCESS)
-    (parts["aim"] + parts["harmony"]).backward()
+    (parts["aim"] + parts["harmony"] + parts["agreement"]).backward()
     assert networks_with_gradients(made) == {"composer"}
 
 
 def test_states_are_drawn_in_every_second_step_and_weigh_twice_as_much(uninterrupted):
     trained = uninterrupted
     off = {"divergence_weight": 0.0, "critic_weight": 0.0, "harmony_weight": 0.0}
+    off["agreement_weight"] = 0.0
     config = replace(trained.config, **off, aim_weight=1.0)
     code_indices = encode_corpus(trained.networks, trained.features, config)
     stage = ComposerStage(trained.networks, code_indices, trained.features, config)
