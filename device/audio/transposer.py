@@ -91,7 +91,9 @@ class Transposer:
         while self._turns and self._turns[0][0] <= end:
             at, ratio = self._turns.popleft()
             pieces.append(self._read(at, n))
-            self._change(ratio)
+            whole = math.floor(self._next)
+            self._base, self._part, self._n_read = self._base + whole, self._next - whole, 0
+            self.ratio = ratio
         pieces.append(self._read(end, n))
         self._known[:N_TAPS] = self._known[n : N_TAPS + n].copy()
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
@@ -101,12 +103,6 @@ class Transposer:
         before = self._known[:N_TAPS]
         self._known = np.concatenate([before, np.zeros(n_samples, np.float32)])
         self._windows = np.lib.stride_tricks.sliding_window_view(self._known, N_TAPS)
-
-    def _change(self, ratio: float) -> None:
-        """Go on from the next position at another ratio."""
-        whole = math.floor(self._next)
-        self._base, self._part, self._n_read = self._base + whole, self._next - whole, 0
-        self.ratio = ratio
 
     @property
     def _next(self) -> float:

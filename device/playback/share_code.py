@@ -94,7 +94,8 @@ class SharedPosition:
         payload = self._payload()
         payload += "0" * (-len(payload) % 5)
         check = int(payload, 2) % _MODULUS
-        text = "".join(ALPHABET[int(five, 2)] for five in _in_fives(payload + f"{check:010b}"))
+        bits = payload + f"{check:010b}"
+        text = "".join(ALPHABET[int(bits[i : i + 5], 2)] for i in range(0, len(bits), 5))
         return "-".join(text[i : i + _GROUP] for i in range(0, len(text), _GROUP))
 
     @classmethod
@@ -188,10 +189,6 @@ def describe(state: InstrumentState) -> str:
 def _packed(number: int) -> str:
     digits = f"{number:x}"
     return "".join(f"{i < len(digits):b}{int(d, 16):04b}" for i, d in enumerate(digits, start=1))
-
-
-def _in_fives(bits: str) -> list[str]:
-    return [bits[i : i + 5] for i in range(0, len(bits), 5)]
 
 
 def _refusal(code: str, found: str, expected: str) -> ShareCodeError:

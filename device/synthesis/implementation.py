@@ -40,16 +40,17 @@ def connect(
         def to_samples(frames: Frames) -> Samples:
             return tape.process(inversion.process(frames))
 
-    for stage in (transposer, resampler):
-        if stage is not None:
-            to_samples = _followed(to_samples, stage.process)
-    return to_samples
+    stages = [stage.process for stage in (transposer, resampler) if stage is not None]
+    if not stages:
+        return to_samples
 
+    def to_processed(frames: Frames) -> Samples:
+        samples = to_samples(frames)
+        for process in stages:
+            samples = process(samples)
+        return samples
 
-def _followed(
-    to_samples: Callable[[Frames], Samples], process: Callable[[Samples], Samples]
-) -> Callable[[Frames], Samples]:
-    return lambda frames: process(to_samples(frames))
+    return to_processed
 
 
 def describe_kernel() -> str:

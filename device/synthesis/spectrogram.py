@@ -222,9 +222,8 @@ class Spectrogram(Closeable):
         while start < len(beats):
             key = self._key(float(beats[start]))
             if self._form.journey:
-                self._turn(key[1], self.n_frames + start)
+                keys.append((start, self._enter_key(key[1], self.n_frames + start)))
                 beats = self.transport.beats(self.n_frames, len(out))
-                keys.append((start, self._form.transposition_of(key[1])))
             stop = start + 1
             while stop < len(beats) and self._key(float(beats[stop])) == key:
                 stop += 1
@@ -234,11 +233,13 @@ class Spectrogram(Closeable):
         self._keep_rows()
         return keys
 
-    def _turn(self, passage: int, frame: int) -> None:
-        """From a frame on, the time between frames is that of its key; drawn frames have theirs."""
+    def _enter_key(self, passage: int, frame: int) -> int:
+        """Draw a frame and those after it at the intervals of a passage's key, which it returns."""
         hop_seconds = self._hop_seconds(passage)
-        if frame >= self.transport.first_frame and hop_seconds != self.transport.hop_seconds:
+        is_drawn_anew = frame < self.transport.first_frame
+        if not is_drawn_anew and hop_seconds != self.transport.hop_seconds:
             self._set_transport(self.transport.with_hop(hop_seconds, frame))
+        return self._form.transposition_of(passage)
 
     def _keep_rows(self) -> None:
         """Keep the frames of this score that are drawn already, for `next_frame`."""
