@@ -45,7 +45,7 @@ def _findings(done: "Exported") -> Iterator[str]:
 
     parity, card, speed = done.parity, done.card, done.speed
     yield (
-        f"parity        torch and onnxruntime agree on {parity.code_agreement:.3%} of the digits "
+        f"parity        torch and onnxruntime agree on {parity.code_agreement:.3%} of the codes "
         f"of {parity.n_states} states;"
     )
     yield f"              log magnitudes differ by {parity.largest_difference:.1e} nepers at most"

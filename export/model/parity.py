@@ -58,7 +58,7 @@ class Parity:
         # Written so that NaN fails.
         if not self.code_agreement >= SMALLEST_AGREEMENT:
             raise ExportError(
-                f"parity of compose: found {self.code_agreement:.4%} of the digits equal, expected "
+                f"parity of compose: found {self.code_agreement:.4%} of the codes equal, expected "
                 f"at least {SMALLEST_AGREEMENT:.1%}; no file was written"
             )
         if not self.largest_difference <= LARGEST_DIFFERENCE:

@@ -24,7 +24,7 @@ def test_the_same_run_is_the_same_file_to_the_last_byte(exported, run_directory,
     assert out.read_bytes() == exported.path.read_bytes()
     expected = [
         r"again\.onnx: 0\.\d MiB, read back from the disk and compared",
-        r"torch and onnxruntime agree on \d+\.\d+% of the digits of 8 states",
+        r"torch and onnxruntime agree on \d+\.\d+% of the codes of 8 states",
         r"scores .*codec_held_out_db \d+\.\d+",
         r"this core .*compose \d+\.\d+ ms, a frame 0\.\d+ ms: \d+\.\d % while it plays",
         r"extrapolated  Raspberry Pi 4: about \d+ % of a core; not measured there",
@@ -69,7 +69,7 @@ def test_a_network_too_large_is_refused(run, traced, target, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("SMALLEST_AGREEMENT", 1.1, r"parity of compose: found 100\.0+% of the digits equal"),
+        ("SMALLEST_AGREEMENT", 1.1, r"parity of compose: found 100\.0+% of the codes equal"),
         ("LARGEST_DIFFERENCE", -1.0, r"parity of render: found a difference of"),
     ],
 )
