@@ -7,10 +7,8 @@ import threading
 
 import numpy as np
 import pytest
-from onnx import ModelProto
 
 from device.errors import ContractError, GoldenMismatch, ModelNotFound, ModelUnreadable
-from device.model.bundled import BUNDLED_MODELS
 from device.model.network import Network
 from tests.support import tiny_model as tiny
 
@@ -180,11 +178,11 @@ def test_of_a_new_file_the_log_floor_is_checked_to_the_golden_tolerance(build_mo
         Network.open(build_model(metadata={"log_floor": str(log_floor)}))
 
 
-def test_a_bundled_model_of_version_2_is_refused_with_a_log_floor_that_takes_its_music(tmp_path):
-    model = ModelProto.FromString(BUNDLED_MODELS["studio"].read_bytes())
-    entry = next(entry for entry in model.metadata_props if entry.key == "log_floor")
-    entry.value = "3"
-    changed = tmp_path / "changed.onnx"
-    changed.write_bytes(model.SerializeToString())
-    with pytest.raises(GoldenMismatch, match="5 dB of it below the log_floor of 3"):
-        Network.open(changed)
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_file_without_golden_magnitudes_is_refused_if_its_log_floor_takes_its_music(
+    build_model, version
+):
+    without_scores = {"scores": None} if version == "1" else {}
+    old = {"contract_version": version, "log_floor": "3", **without_scores}
+    with pytest.raises(GoldenMismatch, match="dB of it below the log_floor of 3"):
+        Network.open(build_model(metadata=old))
