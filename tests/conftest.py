@@ -36,6 +36,18 @@ def build_model(tmp_path):
 
 
 @pytest.fixture
+def mock_pins(monkeypatch):
+    """gpiozero's stand-in for the pins of a header, whose levels a test drives."""
+    from gpiozero import Device
+    from gpiozero.pins.mock import MockFactory
+
+    factory = MockFactory()
+    monkeypatch.setattr(Device, "pin_factory", factory)
+    yield factory
+    factory.reset()
+
+
+@pytest.fixture
 def command_folder(tmp_path, monkeypatch) -> Path:
     """An empty current folder, without a terminal and without configuration files."""
     monkeypatch.chdir(tmp_path)

@@ -173,7 +173,7 @@ class Spectrogram(Closeable):
         first frame is at `beat`.
         """
         if self._form.journey:
-            hop_seconds = self._hop_seconds(self._passage(beat))
+            hop_seconds = self._hop_seconds(self._form.transposition_of(self._passage(beat)))
             start = replace(self.transport, hop_seconds=hop_seconds, before=None)
             frame = round(beat / start.beats_per_frame)
             start = replace(start, first_frame=frame, first_beat=beat)
@@ -181,9 +181,9 @@ class Spectrogram(Closeable):
                 self._set_transport(start)
         return self.transport.frame_at(beat)
 
-    def _hop_seconds(self, passage: int) -> float:
-        """Time between the frames of a passage, in its key."""
-        return self._home_hop_seconds / speed_of(self._form.transposition_of(passage))
+    def _hop_seconds(self, semitones: int) -> float:
+        """Time between frames in a key."""
+        return self._home_hop_seconds / speed_of(semitones)
 
     def _set_transport(self, transport: Transport) -> None:
         self.transport = self._frame_cache.transport = transport
@@ -235,11 +235,12 @@ class Spectrogram(Closeable):
 
     def _enter_key(self, passage: int, frame: int) -> int:
         """Draw a frame and those after it at the intervals of a passage's key, which it returns."""
-        hop_seconds = self._hop_seconds(passage)
+        semitones = self._form.transposition_of(passage)
+        hop_seconds = self._hop_seconds(semitones)
         is_drawn_anew = frame < self.transport.first_frame
         if not is_drawn_anew and hop_seconds != self.transport.hop_seconds:
             self._set_transport(self.transport.with_hop(hop_seconds, frame))
-        return self._form.transposition_of(passage)
+        return semitones
 
     def _keep_rows(self) -> None:
         """Keep the frames of this score that are drawn already, for `next_frame`."""

@@ -273,9 +273,8 @@ class ComposerStage:
             _, parts = self._state_losses(
                 np.random.default_rng([self.config.seed, 3]), SINGLE_PROCESS
             )
-            figures["panel_aim"] = parts["aim"].item()
-            figures["panel_harmony"] = parts["harmony"].item()
-            figures["panel_agreement"] = parts["agreement"].item()
+            for name in ("aim", "harmony", "agreement"):
+                figures[f"panel_{name}"] = parts[name].item()
         if len(self.held_out):
             loops = self.held_out[:128]
             posterior, logits = self._recompose(loops, None)

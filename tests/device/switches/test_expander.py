@@ -20,29 +20,19 @@ PINS = (5, A, 6, B)
 
 
 @pytest.fixture
-def header(monkeypatch):
-    from gpiozero.pins.mock import MockFactory
-
-    mock = MockFactory()
-    monkeypatch.setattr(gpiozero.Device, "pin_factory", mock)
-    yield mock
-    mock.reset()
-
-
-@pytest.fixture
-def chips(monkeypatch, tmp_path, header):
+def chips(monkeypatch, tmp_path, mock_pins):
     # Slow machines answer later than the loop would wait.
     monkeypatch.setattr(expander, "WAIT_SECONDS", 60.0)
     return install_chips(monkeypatch, tmp_path / "dev", {number: Chip() for number in (1, 2, 3, 4)})
 
 
-def test_lines_and_pins_are_switches_in_the_order_of_the_list(chips, header):
+def test_lines_and_pins_are_switches_in_the_order_of_the_list(chips, mock_pins):
     with GpioSwitches(PINS, clock=iter(range(100)).__next__) as switches:
         assert switches.n_switches == 4
         assert switches.read(0.0) == (False, False, False, False)
         chips[1].levels[9] = False
         assert switches.read(0.0) == (False, False, False, True)
-        header.pin(5).drive_low()
+        mock_pins.pin(5).drive_low()
         chips[1].levels = {0: False}
         assert switches.read(0.0) == (True, True, False, False)
 
@@ -121,14 +111,14 @@ def test_a_chip_that_is_lost_keeps_its_switches_and_is_reported_once(chips):
 
 
 def test_a_bus_that_hangs_does_not_stop_the_loop_which_goes_on_with_the_levels_before(
-    chips, header, monkeypatch
+    chips, mock_pins, monkeypatch
 ):
     monkeypatch.setattr(expander, "WAIT_SECONDS", 0.001)
     with GpioSwitches(PINS) as switches:
         chips.hangs.clear()
         before = chips.n_reads
         chips[1].levels = {0: False}
-        header.pin(6).drive_low()
+        mock_pins.pin(6).drive_low()
         for _ in range(100):
             assert switches.levels() == (False, False, True, False)
         assert chips.n_reads <= before + 1

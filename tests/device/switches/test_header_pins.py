@@ -25,16 +25,6 @@ def chips(monkeypatch, tmp_path):
     return install_chips(monkeypatch, tmp_path / "dev", chips)
 
 
-@pytest.fixture
-def mock_factory(monkeypatch):
-    from gpiozero.pins.mock import MockFactory
-
-    mock = MockFactory()
-    monkeypatch.setattr(gpiozero.Device, "pin_factory", mock)
-    yield mock
-    mock.reset()
-
-
 def test_a_pin_pulled_to_ground_is_on(chips):
     with GpioSwitches(PINS, clock=iter(range(10)).__next__) as switches:
         assert switches.read(0.0) == (False, False, False)
@@ -102,7 +92,7 @@ def test_pins_are_free_again_where_an_expander_is_not_there(chips):
     assert chips.held == set()
 
 
-def test_another_package_that_gpiozero_was_told_to_use_is_used(chips, mock_factory, monkeypatch):
+def test_another_package_that_gpiozero_was_told_to_use_is_used(chips, mock_pins, monkeypatch):
     assert isinstance(open_header(PINS, True, active_high=False), GpiozeroPins)
     monkeypatch.setattr(gpiozero.Device, "pin_factory", None)
     monkeypatch.setenv("GPIOZERO_PIN_FACTORY", "pigpio")
@@ -139,9 +129,9 @@ def test_parts_of_gpiozero_are_on_the_same_chip(chips, monkeypatch):
     gpiozero.Device.pin_factory = None
 
 
-def test_parts_of_gpiozero_stay_on_the_package_it_was_told_to_use(chips, mock_factory):
+def test_parts_of_gpiozero_stay_on_the_package_it_was_told_to_use(chips, mock_pins):
     prepare_gpiozero()
-    assert gpiozero.Device.pin_factory is mock_factory
+    assert gpiozero.Device.pin_factory is mock_pins
 
 
 def test_a_chip_that_gpiozero_cannot_open_is_left_to_it(chips, monkeypatch):

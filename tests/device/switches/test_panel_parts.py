@@ -27,26 +27,16 @@ A, B = 22, 27
 DETENT = ((False, True), (False, False), (True, False), (True, True))
 
 
-@pytest.fixture
-def factory(monkeypatch):
-    from gpiozero.pins.mock import MockFactory
-
-    mock = MockFactory()
-    monkeypatch.setattr(gpiozero.Device, "pin_factory", mock)
-    yield mock
-    mock.reset()
+def drive(mock_pins, bcm, level):
+    (mock_pins.pin(bcm).drive_high if level else mock_pins.pin(bcm).drive_low)()
 
 
-def drive(factory, bcm, level):
-    (factory.pin(bcm).drive_high if level else factory.pin(bcm).drive_low)()
-
-
-def turn(factory, n_detents, between=lambda: None):
+def turn(mock_pins, n_detents, between=lambda: None):
     steps = DETENT if n_detents > 0 else (*reversed(DETENT[:-1]), DETENT[-1])
     for _ in range(abs(n_detents)):
         for a, b in steps:
-            drive(factory, A, a)
-            drive(factory, B, b)
+            drive(mock_pins, A, a)
+            drive(mock_pins, B, b)
             between()
 
 
@@ -61,18 +51,18 @@ def pins(**parts):
     return PanelPins(**{"encoders": {}, "channels": {}, "buttons": {}, **parts})
 
 
-def test_a_detent_is_a_decibel_or_a_beat_a_minute(factory):
+def test_a_detent_is_a_decibel_or_a_beat_a_minute(mock_pins):
     queue = CommandQueue()
     with PanelParts(pins(encoders={VOLUME: (A, B)}), queue):
-        turn(factory, 3)
-        turn(factory, -2)
+        turn(mock_pins, 3)
+        turn(mock_pins, -2)
     assert taken(queue) == [commands.ChangeVolume(1.0)] * 3 + [commands.ChangeVolume(-1.0)] * 2
     with PanelParts(pins(encoders={TEMPO: (A, B)}), queue):
-        turn(factory, -1)
+        turn(mock_pins, -1)
     assert taken(queue) == [commands.ChangeTempo(-1.0)]
 
 
-def test_two_hundred_detents_beside_switches_that_chatter_are_all_counted(factory):
+def test_two_hundred_detents_beside_switches_that_chatter_are_all_counted(mock_pins):
     queue, n_reads = CommandQueue(), 0
     with (
         PanelParts(pins(encoders={VOLUME: (A, B)}), queue),
@@ -83,51 +73,51 @@ def test_two_hundred_detents_beside_switches_that_chatter_are_all_counted(factor
         def chatter():
             nonlocal n_reads
             n_reads += 1
-            drive(factory, 5, n_reads % 2)
-            drive(factory, 6, n_reads % 3 == 0)
+            drive(mock_pins, 5, n_reads % 2)
+            drive(mock_pins, 6, n_reads % 3 == 0)
             switches.read(0.0)
 
-        turn(factory, 200, chatter)
-        turn(factory, -200, chatter)
+        turn(mock_pins, 200, chatter)
+        turn(mock_pins, -200, chatter)
         assert any(switches.chattering)
     found = taken(queue)
     assert found == [commands.ChangeVolume(1.0)] * 200 + [commands.ChangeVolume(-1.0)] * 200
 
 
-def test_an_encoder_whose_contacts_bounce_counts_no_detent_too_many(factory):
+def test_an_encoder_whose_contacts_bounce_counts_no_detent_too_many(mock_pins):
     queue = CommandQueue()
     with PanelParts(pins(encoders={VOLUME: (A, B)}), queue):
         for a, b in DETENT:
             for level in (a, not a, a):
-                drive(factory, A, level)
+                drive(mock_pins, A, level)
             for level in (b, not b, b):
-                drive(factory, B, level)
+                drive(mock_pins, B, level)
     assert taken(queue) == [commands.ChangeVolume(1.0)]
 
 
-def test_buttons_are_commands_once_for_each_press(factory, monkeypatch):
+def test_buttons_are_commands_once_for_each_press(mock_pins, monkeypatch):
     monkeypatch.setattr(panel_parts, "_BOUNCE_SECONDS", None)
     queue = CommandQueue()
     with PanelParts(pins(buttons={KEEP: 5, NEXT_MODEL: 6}), queue):
         for bcm in (5, 6, 5):
-            drive(factory, bcm, False)
-            drive(factory, bcm, True)
+            drive(mock_pins, bcm, False)
+            drive(mock_pins, bcm, True)
     assert taken(queue) == [commands.Keep(), commands.NextModel(), commands.Keep()]
 
 
-def test_the_button_that_shuts_down_must_be_held(factory, monkeypatch):
+def test_the_button_that_shuts_down_must_be_held(mock_pins, monkeypatch):
     assert panel_parts.HOLD_SECONDS == 3.0
     monkeypatch.setattr(panel_parts, "_BOUNCE_SECONDS", None)
     monkeypatch.setattr(panel_parts, "HOLD_SECONDS", 0.2)
     queue = CommandQueue()
     with PanelParts(pins(buttons={SHUT_DOWN: 5}), queue) as parts:
-        drive(factory, 5, False)
+        drive(mock_pins, 5, False)
         assert parts.is_ending
-        drive(factory, 5, True)
+        drive(mock_pins, 5, True)
         assert not parts.is_ending
         time.sleep(0.3)
         assert not queue
-        drive(factory, 5, False)
+        drive(mock_pins, 5, False)
         wait_until(lambda: queue)
     assert taken(queue) == [commands.ShutDown()]
 
@@ -142,7 +132,9 @@ class Converter:
         pass
 
 
-def test_a_potentiometer_says_where_it_is_at_the_start_and_when_it_was_moved(factory, monkeypatch):
+def test_a_potentiometer_says_where_it_is_at_the_start_and_when_it_was_moved(
+    mock_pins, monkeypatch
+):
     monkeypatch.setattr(gpiozero, "MCP3008", Converter)
     monkeypatch.setattr(panel_parts, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(Converter, "value", 0.5)
@@ -163,17 +155,17 @@ def test_a_potentiometer_says_where_it_is_at_the_start_and_when_it_was_moved(fac
         assert not queue
 
 
-def test_a_pin_in_use_is_refused_by_name_and_the_others_are_released(factory):
+def test_a_pin_in_use_is_refused_by_name_and_the_others_are_released(mock_pins):
     with gpiozero.InputDevice(6), pytest.raises(SwitchesUnavailable, match="next model: found"):
         PanelParts(pins(buttons={KEEP: 5, NEXT_MODEL: 6}), CommandQueue())
     with PanelParts(pins(buttons={KEEP: 5, NEXT_MODEL: 6}), CommandQueue()):
         pass
 
 
-def test_the_pulse_pin_is_low_until_it_pulses(factory):
+def test_the_pulse_pin_is_low_until_it_pulses(mock_pins):
     with PulsePin(17) as pulse:
-        assert not factory.pin(17).state
+        assert not mock_pins.pin(17).state
         pulse.set(True)
-        assert factory.pin(17).state
+        assert mock_pins.pin(17).state
         pulse.set(False)
-        assert not factory.pin(17).state
+        assert not mock_pins.pin(17).state

@@ -117,8 +117,8 @@ def test_descriptors_of_states_train_the_composer_alone(uninterrupted):
 
 def test_states_are_drawn_in_every_second_step_and_weigh_twice_as_much(uninterrupted):
     trained = uninterrupted
-    off = {"divergence_weight": 0.0, "critic_weight": 0.0, "harmony_weight": 0.0}
-    off["agreement_weight"] = 0.0
+    left_out = ("divergence", "critic", "harmony", "agreement")
+    off = {f"{name}_weight": 0.0 for name in left_out}
     config = replace(trained.config, **off, aim_weight=1.0)
     code_indices = encode_corpus(trained.networks, trained.features, config)
     stage = ComposerStage(trained.networks, code_indices, trained.features, config)
