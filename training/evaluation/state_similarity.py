@@ -38,7 +38,7 @@ class StateSimilarity:
     Attributes
     ----------
     between_renders : float
-        Mean distance between two renders of one state.
+        Mean distance between two renders of one state, in different variations.
     nearest : (n_states,)
         Number of the state nearest to each.
     nearest_distance : (n_states,)
@@ -79,7 +79,7 @@ def compare_states(sweep: Sweep) -> StateSimilarity:
     alone = distance + np.diag(np.full(len(distance), np.inf))
     places, shown = place_on_map(distance)
     return StateSimilarity(
-        between_renders=_between_renders(sweep.standard),
+        between_renders=_between_renders(sweep),
         nearest=alone.argmin(axis=1),
         nearest_distance=alone.min(axis=1),
         places=places,
@@ -112,15 +112,13 @@ def place_on_map(distance: Doubles) -> tuple[Doubles, float]:
     return np.pad(places, ((0, 0), (0, max(0, 2 - n)))), share
 
 
-def _between_renders(standard: Doubles) -> float:
-    """Mean over states and pairs of seeds."""
-    n_seeds = len(standard)
-    differences = [
-        np.sqrt(np.square(standard[one] - standard[other]).mean(axis=1)).mean()
-        for one in range(n_seeds)
-        for other in range(one)
-    ]
-    return float(np.mean(differences))
+def _between_renders(sweep: Sweep) -> float:
+    """Mean over states and common variations, each against the state's independent render.
+
+    Two common variations would be the same two in all states, and two happen to be near.
+    """
+    differences = sweep.standard - sweep.standardise(sweep.independent_renders)
+    return float(np.sqrt(np.square(differences).mean(axis=2)).mean())
 
 
 def _by_flips(sweep: Sweep, distance: Doubles) -> tuple[HammingRow, ...]:

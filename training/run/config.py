@@ -181,10 +181,10 @@ class Config:
     composer_width: int = 144
     composer_layers: int = 4
     reader_width: int = 128
-    n_rounds: int = 4
-    temperature: float = 0.7
+    n_rounds: int = 1
+    temperature: float = 0.0
     n_switches: int = 8
-    n_variation: int = 16
+    n_variation: int = 32
     prior_size: int = 1024
     switches: str = "discovered"
     labels: str = ""
@@ -198,7 +198,7 @@ class Config:
     codec_rate: float = 1e-3
     composer_rate: float = 8e-4
     codec_share: float = 0.4
-    divergence_weight: float = 0.7
+    divergence_weight: float = 0.5
     panel_variations: int = 2
     panel_states: int = 8
     panel_every: int = 2

@@ -290,7 +290,7 @@ class ComposerStage:
         if self.axes.predicts_descriptors:
             self._fit_prior()
         else:
-            inferred = self._infer(self.train)
+            inferred = self._infer(self.train).mean
             self.axes.fit_latent(self._latent(self.train, inferred), self.described[self.train])
 
     @torch.no_grad()
@@ -299,12 +299,14 @@ class ComposerStage:
         if size := self.axes.prior.size:
             rng = np.random.default_rng([self.config.seed, 4])
             chosen = self._tensor(rng.permutation(len(self.train))[:size])
-            self.axes.prior.fit(self._infer(self.train[chosen]))
+            inferred = self._infer(self.train[chosen])
+            self.axes.prior.fit(inferred.mean, inferred.log_variance)
 
-    def _infer(self, loops: Tensor) -> Tensor:
+    def _infer(self, loops: Tensor) -> Posterior:
         batches = torch.split(loops, _BATCH)
         encoded = [self.posterior_encoder(self.code_indices[part].long()) for part in batches]
-        return torch.cat([posterior.mean for posterior in encoded])
+        parts = zip(*((each.mean, each.log_variance) for each in encoded), strict=True)
+        return Posterior(*map(torch.cat, parts))
 
 
 @torch.no_grad()

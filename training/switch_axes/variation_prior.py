@@ -5,6 +5,8 @@ that is given others composes music that no loop resembles: the distribution of 
 latents is estimated when it is trained (Ghosh et al. 2020). Here it is the empirical one.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -16,8 +18,8 @@ class VariationPrior(nn.Module):
 
     The theme in the noise, which a song keeps for whole sections, is multiplied with a random unit
     vector for each of the inferred variations, and the largest product chooses: near themes choose
-    alike, and all are chosen about equally often. What the composer chooses at random depends on
-    all of the noise.
+    alike, and all are chosen about equally often. The details move the choice about as far as the
+    posterior encoder is uncertain of a loop's variation, which the composer has learnt to follow.
 
     Parameters
     ----------
@@ -27,25 +29,42 @@ class VariationPrior(nn.Module):
 
     inferred: Tensor
     keys: Tensor
+    moves: Tensor
+    spread: Tensor
 
     def __init__(self, size: int, n_variation: int) -> None:
         super().__init__()
         self.size = size
+        # One number is theme and details at once.
+        self.n_theme = max(1, n_theme(n_variation))
         if size:
-            keys = torch.randn(n_variation, size, generator=torch.Generator().manual_seed(0))
-            # One number is theme and details at once.
-            keys[max(1, n_theme(n_variation)) :] = 0
+            rng = torch.Generator().manual_seed(0)
+            keys = torch.randn(n_variation, size, generator=rng)[: self.n_theme]
+            moves = torch.randn(n_variation - n_theme(n_variation), n_variation, generator=rng)
             self.register_buffer("keys", keys / keys.norm(dim=0), persistent=False)
+            self.register_buffer("moves", moves / moves.norm(dim=0), persistent=False)
             self.register_buffer("inferred", torch.zeros(size, n_variation))
+            self.register_buffer("spread", torch.zeros(n_variation))
+            self.register_load_state_dict_pre_hook(_add_spread)
 
-    def fit(self, inferred: Tensor) -> None:
-        """Choose from these, (n_loops, n_variation); if they are too few, from some twice."""
+    def fit(self, inferred: Tensor, log_variance: Tensor) -> None:
+        """Choose from these; if they are too few, from some twice.
+
+        Parameters
+        ----------
+        inferred, log_variance : (n_loops, n_variation)
+            Mean and spread of the posterior of every loop.
+        """
         rows = torch.arange(self.size, device=inferred.device) % len(inferred)
         self.inferred.copy_(inferred[rows])
+        self.spread.copy_(log_variance.exp().mean(dim=0).sqrt())
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Choose."""
-        return self.inferred[self._rated(noise).argmax(dim=1)] if self.size else noise
+        """Choose by the theme, and move by the details."""
+        if not self.size:
+            return noise
+        details = noise[:, -len(self.moves) :]
+        return self.inferred[self._rated(noise).argmax(dim=1)] + details @ self.moves * self.spread
 
     def margin(self, noise: Tensor) -> float:
         """How clearly the closest choice was made."""
@@ -57,4 +76,10 @@ class VariationPrior(nn.Module):
     def _rated(self, noise: Tensor) -> Tensor:
         # In half precision many products are equal.
         with torch.autocast(noise.device.type, enabled=False):
-            return noise.float() @ self.keys
+            return noise[:, : self.n_theme].float() @ self.keys
+
+
+def _add_spread(prior: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Of runs of versions in which details moved nothing."""
+    assert isinstance(prior, VariationPrior)
+    state.setdefault(f"{prefix}spread", torch.zeros_like(prior.spread))

@@ -10,6 +10,8 @@ from training.run.stages import ComposerStage
 from training.switch_axes.variation_prior import VariationPrior
 
 SIZE, N_VARIATION = 64, 16
+# Log variance of a posterior that is certain: details move nothing.
+CERTAIN = torch.tensor(-200.0)
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def fitted():
     """A prior of variations, and those."""
     prior = VariationPrior(SIZE, N_VARIATION)
     inferred = 5 + torch.randn(SIZE, N_VARIATION, generator=torch.manual_seed(1))
-    prior.fit(inferred)
+    prior.fit(inferred, CERTAIN.expand_as(inferred))
     return prior, inferred
 
 
@@ -50,10 +52,29 @@ def test_passages_of_one_theme_choose_alike(fitted):
     assert (prior(noise(100)) != chosen[0]).any(dim=1).float().mean() > 0.9
 
 
+def test_details_move_a_variation_as_far_as_the_posteriors_are_wide(fitted):
+    prior, inferred = VariationPrior(SIZE, N_VARIATION), fitted[1]
+    width = torch.linspace(0.1, 0.4, N_VARIATION)
+    prior.fit(inferred, 2 * width.log().expand_as(inferred))
+    theme = noise(1)[:, : N_VARIATION // 2].expand(4_000, -1)
+    drawn = prior(torch.cat([theme, noise(4_000)[:, N_VARIATION // 2 :]], dim=1))
+    chosen = fitted[0](noise(1))
+    torch.testing.assert_close(drawn.mean(dim=0)[None], chosen, atol=0.03, rtol=0)
+    torch.testing.assert_close(drawn.std(dim=0), width, atol=0.0, rtol=0.05)
+
+
+def test_a_run_of_a_version_without_a_spread_moves_nothing(fitted):
+    saved = dict(fitted[0].state_dict())
+    del saved["spread"]
+    prior = VariationPrior(SIZE, N_VARIATION)
+    prior.load_state_dict(saved)
+    assert torch.equal(prior(noise(9)), fitted[0](noise(9)))
+
+
 @pytest.mark.parametrize("n_variation", [1, 2, 3])
 def test_a_variation_of_few_numbers_chooses_too(n_variation):
     prior = VariationPrior(2, n_variation)
-    prior.fit(torch.tensor([[0.0], [1.0]]).expand(2, n_variation))
+    prior.fit(torch.tensor([[0.0], [1.0]]).expand(2, n_variation), CERTAIN.expand(2, n_variation))
     drawn = torch.randn(200, n_variation, generator=torch.manual_seed(5))
     assert set(prior(drawn)[:, 0].tolist()) <= {0.0, 1.0}
     assert prior.margin(drawn) >= 0
@@ -61,7 +82,7 @@ def test_a_variation_of_few_numbers_chooses_too(n_variation):
 
 def test_of_few_loops_some_are_taken_twice():
     prior = VariationPrior(5, 2)
-    prior.fit(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    prior.fit(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), CERTAIN.expand(2, 2))
     assert prior.inferred[:, 0].tolist() == [1, 3, 1, 3, 1]
 
 
