@@ -1,5 +1,6 @@
 """From a corpus of versions to a file that plays: what an owner runs, with small networks."""
 
+import json
 from dataclasses import replace
 
 from device.model.summary import read_card
@@ -7,6 +8,7 @@ from tests.support.forked_processes import run_switchboard
 from tests.support.recording import read_wav
 from tests.support.tiny_run import CONFIG, options
 from training.corpus.generator.versions import FACTORS
+from training.run.config import Config
 
 
 def test_versions_become_switches(tmp_path):
@@ -20,6 +22,9 @@ def test_versions_become_switches(tmp_path):
     )
     run_switchboard("export", run, "--out", model)
 
+    # What other switches would be composed by was not measured with versions.
+    settings = json.loads((run / "config.json").read_text())
+    assert settings["temperature"] == 0.7 and Config().temperature == 0
     card = read_card(model)
     assert card.switch_labels == FACTORS
     # The composer knows no switches, so a flip composes nothing anew.

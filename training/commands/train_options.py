@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from training.run.config import Config
     from training.run.run_folder import FinishedRun
 
+# With versions these were measured; composing all at once was not.
+VERSIONS_SETTINGS: Mapping[str, Any] = {
+    "n_rounds": 4,
+    "temperature": 0.7,
+    "n_variation": 16,
+    "divergence_weight": 0.7,
+}
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -185,6 +193,8 @@ class LabelOptions:
     def settings(self) -> dict[str, Any]:
         """The settings of the run that follow from the labels."""
         settings: dict[str, Any] = {"switches": self.switches}
+        if self.switches == "versions":
+            settings |= VERSIONS_SETTINGS
         if self.names:
             settings |= {"labels": ",".join(self.names), "n_switches": len(self.names)}
         return settings
