@@ -13,8 +13,18 @@ def factors_of(card: ModelCard) -> tuple[str, ...]:
 
     Empty for switches of any other kind.
     """
-    training = card.provenance.get("training")
-    if not isinstance(training, Mapping) or training.get("switches") != "versions":
+    training = _training(card)
+    if training.get("switches") != "versions":
         return ()
     names = tuple(str(training.get("labels")).split(","))
     return names if len(names) == card.n_switches else card.switch_labels
+
+
+def discovers_switches(card: ModelCard) -> bool:
+    """Whether the switches were found in the sound: a label could stand for the harmony."""
+    return _training(card).get("switches") in ("discovered", "components")
+
+
+def _training(card: ModelCard) -> Mapping[str, object]:
+    training = card.provenance.get("training")
+    return training if isinstance(training, Mapping) else {}

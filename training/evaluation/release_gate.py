@@ -6,6 +6,7 @@ from math import isnan
 
 from device.errors import SwitchboardError
 from training.evaluation.evaluate import Evaluation
+from training.evaluation.factors import discovers_switches
 
 PARTS = ("likeness", "defects", "switches")
 
@@ -25,8 +26,8 @@ LEAST_RECOGNISED_FACTOR, LEAST_FACTOR_COHERENCE, LEAST_FACTOR_CHANGE = 0.99, 0.7
 LEAST_HARMONY = {"drums": 0.93, "bass": 0.88, "melody": 0.88, "pad": 0.88}
 # Drums are most of the rhythm, and a busy version has another one.
 LEAST_RHYTHM, RHYTHM_FACTORS = 0.9, ("drums", "busy")
-# Mean agreement of harmony that other switches should reach; no condition.
-HARMONY_GOAL = 0.88
+# The mean of all switches that were discovered.
+LEAST_MEAN_HARMONY = 0.88
 # With most layers off a mix is softer: the generator's own versions are up to 14 LU below their
 # median.
 MOST_LU, MOST_LU_OF_FACTORS = 3.0, 20.0
@@ -96,7 +97,7 @@ def thresholds(evaluation: Evaluation) -> list[Threshold]:
         _likeness,
         _defects,
         _switches,
-        _factors,
+        _kept,
     ]
     return [threshold for make in makers for threshold in make(evaluation)]
 
@@ -173,8 +174,8 @@ def least_recognised(evaluation: Evaluation) -> float:
     return LEAST_RECOGNISED_FACTOR if evaluation.factors else LEAST_RECOGNISED
 
 
-def _factors(evaluation: Evaluation) -> Iterator[Threshold]:
-    """What a flip of one factor must leave as it is; nothing for other switches.
+def _kept(evaluation: Evaluation) -> Iterator[Threshold]:
+    """What a flip must leave as it is.
 
     Where one of two layers is flipped, half of the music is another one: the limits are those of a
     mix with and without a layer.
@@ -184,6 +185,9 @@ def _factors(evaluation: Evaluation) -> Iterator[Threshold]:
         found = None if isnan(value) else value
         return Threshold("switches", name, found, limit, "", is_least=True)
 
+    if discovers_switches(evaluation.card):
+        name = "harmony before and after a flip, mean of all switches"
+        yield at_least(name, evaluation.mean_agreement.harmony, LEAST_MEAN_HARMONY)
     if evaluation.factors:
         least = min(switch.coherence_of_takes for switch in evaluation.switches)
         yield at_least("coherence of one render, least", least, LEAST_FACTOR_COHERENCE)

@@ -6,7 +6,7 @@ from typing import Any
 from device.switches.bits import format_bits
 from training.evaluation.effect_names import sentence
 from training.evaluation.evaluate import Evaluation
-from training.evaluation.release_gate import HARMONY_GOAL, thresholds
+from training.evaluation.release_gate import thresholds
 from training.evaluation.renders import loop_seconds
 from training.evaluation.song import Song
 from training.metrics.audio_metrics import METRIC_NAMES
@@ -84,7 +84,6 @@ def to_dict(evaluation: Evaluation) -> dict[str, Any]:
             )
         ],
         "mean_agreement": asdict(evaluation.mean_agreement),
-        "harmony_goal": HARMONY_GOAL,
         "distant_agreement": asdict(evaluation.distant_agreement),
         "between_takes_sd": similarity.between_renders,
         "twins": [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.switch_effects import Sweep
+from training.evaluation.switch_effects import Sweep, clipped
 
 Doubles = NDArray[np.float64]
 
@@ -117,7 +117,8 @@ def _between_renders(sweep: Sweep) -> float:
 
     Two common variations would be the same two in all states, and two happen to be near.
     """
-    differences = sweep.standard - sweep.standardise(sweep.independent_renders)
+    own = clipped(sweep.standardise(sweep.independent_renders))
+    differences = clipped(sweep.standard) - own
     return float(np.sqrt(np.square(differences).mean(axis=2)).mean())
 
 

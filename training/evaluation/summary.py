@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from training.evaluation.evaluate import Evaluation
-from training.evaluation.release_gate import HARMONY_GOAL, LEAST_COHERENCE, thresholds
+from training.evaluation.release_gate import LEAST_COHERENCE, thresholds
 from training.reporting.text import Finding, listing, typeset_findings
 
 
@@ -116,15 +116,13 @@ def _stays(evaluation: Evaluation) -> Finding | None:
     # A sample of states need not hold a pair for every switch.
     if np.isnan([mean.harmony, mean.rhythm, distant.harmony]).any():
         return None
-    # Where each switch stands for a factor, conditions of the gate say it of each.
-    goal = "" if evaluation.factors else f"{HARMONY_GOAL:g} or more is the goal. "
     least, most = int(np.argmin(harmony)), int(np.argmin(rhythm))
     return Finding(
         f"{mean.harmony:.2f}",
         "is the mean agreement of harmony before and after one flip",
         f"Least for switch {least + 1}, {evaluation.labels[least]} ({harmony[least]:.2f}); between "
         f"states that differ in half of the switches or more {distant.harmony:.2f}. "
-        f"{goal}Of rhythm: {mean.rhythm:.2f}, least for switch "
+        f"Of rhythm: {mean.rhythm:.2f}, least for switch "
         f"{most + 1}, {evaluation.labels[most]} ({rhythm[most]:.2f}).",
     )
 

@@ -154,9 +154,10 @@ def recognise(sweep: Sweep) -> Doubles:
     No variation is in both training and test set. Returns the share of correct answers.
     """
     bits = np.array(sweep.states, dtype=bool)
-    training = _clipped(sweep.standardise(sweep.independent_renders)), bits
-    return recognition_rate(training, (_clipped(sweep.standard), bits), ridge=_RIDGE)
+    training = clipped(sweep.standardise(sweep.independent_renders)), bits
+    return recognition_rate(training, (clipped(sweep.standard), bits), ridge=_RIDGE)
 
 
-def _clipped(standard: Doubles) -> Doubles:
+def clipped(standard: Doubles) -> Doubles:
+    """Standardised figures, clipped: where common renders hardly differ, a unit is tiny."""
     return np.clip(standard, -_CLIPPED_AT, _CLIPPED_AT)

@@ -3,12 +3,11 @@
 A variational autoencoder over the codec's codes, conditioned on where a loop lies along the axes
 that the switches stand for (Kingma & Welling 2014; Sohn, Lee & Yan 2015). The posterior
 encoder maps a loop's codes to a Gaussian over the variation, which is all that the axes leave open.
-The composer predicts logits for every code, trained by cross-entropy on loops of which a random
-part of the codes is known (masked prediction, as in MaskGIT, Chang et al. 2022). A loop is
-composed in a few rounds: each chooses a part of the codes, by logits that depend on those chosen
-before. Were all chosen at once, each would be the most likely one by itself, and no two need fit
-together. The choice is random by as much as the logits leave open, with noise that is a function of
-the variation: the same switches and variation are the same music.
+The composer predicts logits for every code, and the most likely are played. With more rounds it is
+trained by cross-entropy on loops of which a random part of the codes is known (masked prediction,
+as in MaskGIT, Chang et al. 2022), and each round chooses a part of the codes, by logits that depend
+on those chosen before. With a temperature the choice is random by as much as the logits leave open,
+with noise that is a function of the variation: the same switches and variation are the same music.
 The switches have states that no loop has: those are sampled in training, and their descriptors are
 compared with what the switches stand for.
 

@@ -107,6 +107,15 @@ def test_factors_have_conditions_of_their_own_and_other_switches_have_none_of_th
     assert after[name].limit == pytest.approx(3 * before[name].limit)
 
 
+def test_discovered_switches_must_leave_the_harmony_as_it_is(evaluation):
+    name = "harmony before and after a flip, mean of all switches"
+    assert name not in of_switches(learnt(evaluation, switches="labels", labels="mode=minor,drums"))
+    changed = learnt(evaluation, switches="discovered", labels="")
+    for second, is_met in ((0.84, True), (0.82, False), (float("nan"), False)):
+        vars(changed)["agreements"] = [Agreement(0.93, 0.3), Agreement(second, 0.4)]
+        assert of_switches(changed)[name].is_met == is_met
+
+
 def test_a_flip_that_changes_the_rest_misses_the_gate(band):
     harmony, rhythm = ("before and after a flip of drums", "before and after a flip of pad")
     for agreements, missed in (
