@@ -1,5 +1,6 @@
 """Switches and variation become codes, and the sound follows the switches."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -22,7 +23,8 @@ N_LOOPS = 6
 
 @pytest.fixture(scope="module")
 def made():
-    return networks()
+    """Networks that compose in several rounds, as those of versions do."""
+    return networks(replace(CONFIG, n_rounds=4, temperature=0.7))
 
 
 @pytest.fixture
@@ -172,6 +174,14 @@ def test_known_codes_change_the_logits_of_others(made):
     with_one[0, 0, 0, 0] = 1
     change = made.composer(latent, with_one) - made.composer(latent, known)
     assert change[0, 1:].abs().max() > 0
+
+
+def test_in_one_round_the_most_likely_codes_are_played():
+    made = networks()
+    latent, variation = states(made, torch.ones(2, CONFIG.n_switches)), torch.randn(2, 4)
+    chosen = made.composer.code_indices(latent, variation)
+    assert torch.equal(chosen, made.composer(latent).argmax(dim=-1))
+    assert torch.equal(chosen, made.composer.code_indices(latent, -variation))
 
 
 def test_the_same_variation_is_the_same_noise_and_another_one_is_another():
