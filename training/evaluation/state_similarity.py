@@ -78,8 +78,11 @@ def compare_states(sweep: Sweep) -> StateSimilarity:
     distance = pairwise(sweep.centres)
     alone = distance + np.diag(np.full(len(distance), np.inf))
     places, shown = place_on_map(distance)
+    # Common variations are few, and the same in all states: two of them may be near by chance.
+    own = clipped(sweep.standardise(sweep.independent_renders))
+    between_renders = np.sqrt(np.square(clipped(sweep.standard) - own).mean(axis=2)).mean()
     return StateSimilarity(
-        between_renders=_between_renders(sweep),
+        between_renders=float(between_renders),
         nearest=alone.argmin(axis=1),
         nearest_distance=alone.min(axis=1),
         places=places,
@@ -110,16 +113,6 @@ def place_on_map(distance: Doubles) -> tuple[Doubles, float]:
     total = float(values.sum())
     share = float(values[:2].sum()) / total if total else 1.0
     return np.pad(places, ((0, 0), (0, max(0, 2 - n)))), share
-
-
-def _between_renders(sweep: Sweep) -> float:
-    """Mean over states and common variations, each against the state's independent render.
-
-    Two common variations would be the same two in all states, and two happen to be near.
-    """
-    own = clipped(sweep.standardise(sweep.independent_renders))
-    differences = clipped(sweep.standard) - own
-    return float(np.sqrt(np.square(differences).mean(axis=2)).mean())
 
 
 def _by_flips(sweep: Sweep, distance: Doubles) -> tuple[HammingRow, ...]:

@@ -45,7 +45,15 @@ class VariationPrior(nn.Module):
             self.register_buffer("moves", moves / moves.norm(dim=0), persistent=False)
             self.register_buffer("inferred", torch.zeros(size, n_variation))
             self.register_buffer("spread", torch.zeros(n_variation))
-            self.register_load_state_dict_pre_hook(_add_spread)
+
+            def accept_earlier(
+                _: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any
+            ) -> None:
+                """Of versions in which details moved nothing."""
+                state.setdefault(f"{prefix}spread", torch.zeros(n_variation))
+
+            # torch leaves it unannotated.
+            self.register_load_state_dict_pre_hook(accept_earlier)  # type: ignore[no-untyped-call]
 
     def fit(self, inferred: Tensor, log_variance: Tensor) -> None:
         """Choose from these; if they are too few, from some twice.
@@ -77,9 +85,3 @@ class VariationPrior(nn.Module):
         # In half precision many products are equal.
         with torch.autocast(noise.device.type, enabled=False):
             return noise[:, : self.n_theme].float() @ self.keys
-
-
-def _add_spread(prior: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Of runs of versions in which details moved nothing."""
-    assert isinstance(prior, VariationPrior)
-    state.setdefault(f"{prefix}spread", torch.zeros_like(prior.spread))
