@@ -22,8 +22,8 @@ class VariationPrior(nn.Module):
 
     The theme in the noise, which a song keeps for whole sections, is multiplied with a random unit
     vector for each of the inferred variations, and the largest product chooses: near themes choose
-    alike, and all are chosen about equally often. The details move the choice, by a multiple of
-    what the posterior encoder is uncertain of a loop's variation: the composer has learnt to follow.
+    alike, and all are chosen about equally often. The details move the choice by a multiple of the
+    posterior encoder's uncertainty, which the composer has learnt to follow.
 
     Parameters
     ----------
