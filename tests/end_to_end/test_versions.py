@@ -25,6 +25,16 @@ def test_versions_become_switches(tmp_path):
     # What other switches would be composed by was not measured with versions.
     settings = json.loads((run / "config.json").read_text())
     assert settings["temperature"] == 0.7 and Config().temperature == 0
+
+    # A run that is trained further keeps its own settings, which are not the defaults here.
+    more = tmp_path / "more"
+    run_switchboard(
+        *("train", corpus, "--out", more, "--steps", 2, "--switches", "versions", "--from", run),
+        *("--device", "cpu", "--threads", 1),
+    )
+    kept = json.loads((more / "config.json").read_text())
+    assert kept == settings | {"continues": True} and kept["n_variation"] == CONFIG.n_variation
+
     card = read_card(model)
     assert card.switch_labels == FACTORS
     # The composer knows no switches, so a flip composes nothing anew.

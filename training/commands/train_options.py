@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from training.run.config import Config
     from training.run.run_folder import FinishedRun
 
-# With versions these were measured; composing all at once was not.
+# Defaults with versions, as they were measured; composing all at once was not.
 VERSIONS_SETTINGS: Mapping[str, Any] = {
     "n_rounds": 4,
     "temperature": 0.7,
@@ -110,7 +110,10 @@ class TrainOptions:
         precision = self.precision
         if precision == "auto":
             precision = "bfloat16" if device.type == "cuda" else "float32"
-        raw = Config().to_dict() | self._initial_settings(codec_run, initial_run)
+        raw = Config().to_dict()
+        if label_options.switches == "versions":
+            raw |= VERSIONS_SETTINGS
+        raw |= self._initial_settings(codec_run, initial_run)
         raw |= {"seed": self.seed, "precision": precision, **label_options.settings()}
         if self.reach is not None:
             raw["switch_range"] = self.reach
@@ -193,8 +196,6 @@ class LabelOptions:
     def settings(self) -> dict[str, Any]:
         """The settings of the run that follow from the labels."""
         settings: dict[str, Any] = {"switches": self.switches}
-        if self.switches == "versions":
-            settings |= VERSIONS_SETTINGS
         if self.names:
             settings |= {"labels": ",".join(self.names), "n_switches": len(self.names)}
         return settings

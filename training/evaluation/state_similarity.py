@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.switch_effects import Sweep, clipped
+from training.evaluation.switch_effects import Sweep
 
 Doubles = NDArray[np.float64]
 
@@ -79,8 +79,8 @@ def compare_states(sweep: Sweep) -> StateSimilarity:
     alone = distance + np.diag(np.full(len(distance), np.inf))
     places, shown = place_on_map(distance)
     # Common variations are few, and the same in all states: two of them may be near by chance.
-    own = clipped(sweep.standardise(sweep.independent_renders))
-    between_renders = np.sqrt(np.square(clipped(sweep.standard) - own).mean(axis=2)).mean()
+    common, independent = sweep.clipped
+    between_renders = np.sqrt(np.square(common - independent).mean(axis=2)).mean()
     return StateSimilarity(
         between_renders=float(between_renders),
         nearest=alone.argmin(axis=1),

@@ -96,6 +96,16 @@ class Sweep:
         return self.standardise(self.figures)
 
     @property
+    def clipped(self) -> tuple[Doubles, Doubles]:
+        """Standardised figures of common and of independent renders, clipped.
+
+        Where common renders hardly differ, their standard deviation is tiny.
+        """
+        both = self.standard, self.standardise(self.independent_renders)
+        common, independent = (np.clip(each, -_CLIPPED_AT, _CLIPPED_AT) for each in both)
+        return common, independent
+
+    @property
     def centres(self) -> Doubles:
         """Mean of every state, (n_states, n_figures)."""
         return np.asarray(self.standard.mean(axis=0))
@@ -154,10 +164,5 @@ def recognise(sweep: Sweep) -> Doubles:
     No variation is in both training and test set. Returns the share of correct answers.
     """
     bits = np.array(sweep.states, dtype=bool)
-    training = clipped(sweep.standardise(sweep.independent_renders)), bits
-    return recognition_rate(training, (clipped(sweep.standard), bits), ridge=_RIDGE)
-
-
-def clipped(standard: Doubles) -> Doubles:
-    """Standardised figures, clipped: where common renders hardly differ, a unit is tiny."""
-    return np.clip(standard, -_CLIPPED_AT, _CLIPPED_AT)
+    common, independent = sweep.clipped
+    return recognition_rate((independent, bits), (common, bits), ridge=_RIDGE)

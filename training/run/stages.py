@@ -305,8 +305,10 @@ class ComposerStage:
     def _infer(self, loops: Tensor) -> Posterior:
         batches = torch.split(loops, _BATCH)
         encoded = [self.posterior_encoder(self.code_indices[part].long()) for part in batches]
-        parts = zip(*((each.mean, each.log_variance) for each in encoded), strict=True)
-        return Posterior(*map(torch.cat, parts))
+        return Posterior(
+            mean=torch.cat([each.mean for each in encoded]),
+            log_variance=torch.cat([each.log_variance for each in encoded]),
+        )
 
 
 @torch.no_grad()

@@ -178,7 +178,8 @@ def test_known_codes_change_the_logits_of_others(made):
 
 def test_in_one_round_the_most_likely_codes_are_played():
     made = networks()
-    latent, variation = states(made, torch.ones(2, CONFIG.n_switches)), torch.randn(2, 4)
+    latent = states(made, torch.ones(2, CONFIG.n_switches))
+    variation = torch.randn(2, CONFIG.n_variation)
     chosen = made.composer.code_indices(latent, variation)
     assert torch.equal(chosen, made.composer(latent).argmax(dim=-1))
     assert torch.equal(chosen, made.composer.code_indices(latent, -variation))
