@@ -310,17 +310,21 @@ def descriptor_loss(described: Tensor, expected: Tensor, n_states: int) -> Tenso
     return (error - common).square().mean() + 0.6 * common.square().mean()
 
 
-def disagreement(states: Tensor, n_states: int) -> Tensor:
-    """One less the mean agreement of two states of one variation: a flip is to keep what it can.
+def disagreement(states: Tensor, n_states: int, reference: Tensor | None = None) -> Tensor:
+    """One less the mean agreement of states of one variation: a flip is to keep what it can.
 
     Parameters
     ----------
     states : (n_loops, n_times, n_numbers)
         Unit vectors, whose product is their agreement: `pitch_classes`, or one-hot codes. Each run
-        of `n_states` loops shares one variation. A single state agrees with no other: the loss is
-        1, without a gradient.
+        of `n_states` loops shares one variation.
+    reference : (n_loops / n_states, n_times, n_numbers)
+        What the states of each variation are to agree with. None: with each other; then a single
+        state agrees with no other, and the loss is 1, without a gradient.
     """
     states = states.float().view(-1, n_states, *states.shape[1:])
+    if reference is not None:
+        return 1 - (states * reference[:, None]).sum(dim=-1).mean()
     # The mean over all pairs of unit vectors follows from the length of their sum.
     squared = states.sum(dim=1).square().sum(dim=-1)
     agreement = (squared - n_states) / max(n_states * (n_states - 1), 1)

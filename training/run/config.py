@@ -153,7 +153,8 @@ class Config:
     aim_weight : float
         Weight of `descriptor_loss`, in nats per mean squared deviation; 0 leaves it out.
     harmony_weight : float
-        Weight of `disagreement` of pitch classes, in nats; 0 leaves it out.
+        Weight of `disagreement` of pitch classes with the loop that a variation was inferred from
+        (with `prior_size` 0, of its states with each other), in nats; 0 leaves it out.
     agreement_weight : float
         Weight of `disagreement` of codes, in nats; 0 leaves it out.
     variation_reconstruction_weight : float

@@ -188,7 +188,7 @@ class ComposerStage:
         """Random states: their codes, and the losses that compare them, by name."""
         n_variations, n_states = self._n_drawn
         bits = rng.integers(0, 2, (n_variations, n_states, self.config.n_switches))
-        noise, variation = self._variations(rng, n_variations)
+        noise, variation, loops = self._variations(rng, n_variations)
         shift = float(rng.random())
         own = process_group.padded_shard(n_variations)
         weight = process_group.shard_weight(n_variations)
@@ -204,15 +204,16 @@ class ComposerStage:
             if self.composer.n_factors:
                 return codes, {"echo": echo * weight}
             drawn = draw_codes(self.networks, codes, self.config, shift=shift)
-        grid = {"frames_per_slot": FRAMES_PER_SLOT}
-        described = self.axes.standardise(describe(drawn, self.config.analysis, **grid))
+        described = self.axes.standardise(
+            describe(drawn, self.config.analysis, frames_per_slot=FRAMES_PER_SLOT)
+        )
         expected = self.axes.predict_descriptors(self.axes.switch_position(states))
         aim = descriptor_loss(described, expected, n_states)
-        classes = pitch_classes(drawn, self.config.analysis, **grid)
+        of_loops = None if loops is None else self._pitch_classes_of(loops[own], shift)
         parts = {
             "aim": aim,
             "echo": echo,
-            "harmony": disagreement(classes, n_states),
+            "harmony": disagreement(self._pitch_classes(drawn), n_states, of_loops),
             "agreement": disagreement(codes.flatten(1, 2), n_states),
         }
         return codes, {name: part * weight for name, part in parts.items()}
@@ -223,15 +224,29 @@ class ComposerStage:
         n_variations, n_states = self.config.panel_variations, self.config.panel_states
         return (n_variations * n_states, 1) if self.composer.n_factors else (n_variations, n_states)
 
-    def _variations(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
-        """Noise, and as many variations: inferred ones, if the axes have a prior of them."""
+    def _pitch_classes(self, drawn: Tensor) -> Tensor:
+        return pitch_classes(drawn, self.config.analysis, frames_per_slot=FRAMES_PER_SLOT)
+
+    @torch.no_grad()
+    def _pitch_classes_of(self, loops: Tensor, shift: float) -> Tensor:
+        """Pitch classes of loops as the codec decodes them."""
+        codes = F.one_hot(self.code_indices[loops].long(), self.config.n_levels).float()
+        return self._pitch_classes(draw_codes(self.networks, codes, self.config, shift=shift))
+
+    def _variations(
+        self, rng: np.random.Generator, size: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Noise, as many variations, and the loops that these were inferred from.
+
+        Where the axes have no prior of inferred ones, the noise is the variations.
+        """
         noise = self._noise(rng, size)
         if not self.axes.prior.size:
-            return noise, noise
+            return noise, noise, None
         loops = self.train[self._tensor(rng.integers(len(self.train), size=size))]
         with torch.no_grad():
             posterior = self.posterior_encoder(self.code_indices[loops].long())
-            return noise, posterior.sample(self._noise(rng, size))
+            return noise, posterior.sample(self._noise(rng, size)), loops
 
     def _discriminator_losses(
         self, rng: np.random.Generator, code_indices: Tensor, composed: Tensor

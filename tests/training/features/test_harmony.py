@@ -66,6 +66,14 @@ def test_the_loss_is_one_less_the_mean_agreement_of_two_states_of_a_variation():
     assert math.isfinite(loss)
 
 
+def test_with_a_reference_the_loss_is_one_less_the_mean_agreement_with_it():
+    a, c, e = classes_of(440.0), classes_of(523.3), classes_of(659.3)
+    states, references = torch.cat([a, c, c, e]), torch.cat([a, e])
+    agreements = [1.0, float((a * c).sum(dim=2).mean()), float((c * e).sum(dim=2).mean()), 1.0]
+    loss = disagreement(states, 2, references).item()
+    assert loss == pytest.approx(1 - np.mean(agreements), abs=1e-6)
+
+
 def test_a_single_state_has_no_gradient():
     log_bands = bands_with(440.0, 523.3).requires_grad_()
     disagreement(pitch_classes(log_bands, ANALYSIS, frames_per_slot=GRID), 1).backward()
