@@ -70,7 +70,7 @@ def describe(log_bands: Tensor, analysis: Analysis, *, frames_per_slot: int) -> 
         return torch.stack([columns[name] for name in NAMES], dim=1)
 
 
-def _between(analysis: Analysis, low: float, high: float) -> slice:
+def bands_between(analysis: Analysis, low: float, high: float) -> slice:
     """Bands whose centre lies in a region, in Hz; none where the sample rate has none."""
     return slice(*np.searchsorted(analysis.band_hertz, (low, high)))
 
@@ -95,7 +95,7 @@ def _levels(log_bands: Tensor, analysis: Analysis) -> dict[str, Tensor]:
         "brightness": (mean / total * (hertz + 20).log2()).sum(dim=1),
     }
     for name, (low, high) in REGIONS.items():
-        inside = _between(analysis, low, high)
+        inside = bands_between(analysis, low, high)
         # Levels below -60 dB of the total count as -60 dB: the difference is inaudible.
         columns[name] = _decibels(mean[:, inside].sum(dim=1) / total[:, 0] + 1e-6)
     return columns
@@ -123,7 +123,7 @@ def _rhythm(log_bands: Tensor, analysis: Analysis, frames_per_beat: int) -> dict
     n_frames = log_bands.shape[1]
     n_beats = n_frames / frames_per_beat
     rises = log_bands.diff(dim=1).clamp_min(0)
-    kick, hats = (_between(analysis, *region) for region in (KICK, HATS))
+    kick, hats = (bands_between(analysis, *region) for region in (KICK, HATS))
     rise = rises.mean(dim=2)
     envelope = rise - rise.mean(dim=1, keepdim=True)
     variance = envelope.square().mean(dim=1) + _TINY

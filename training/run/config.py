@@ -87,6 +87,7 @@ _BEFORE: Mapping[str, Any] = {
     "prior_size": 0,
     "encoder_blocks": 2,
     "harmony_weight": 0.0,
+    "rhythm_weight": 0.0,
     "agreement_weight": 0.0,
 }
 
@@ -152,11 +153,10 @@ class Config:
         A step without costs a sixth.
     aim_weight : float
         Weight of `descriptor_loss`, in nats per mean squared deviation; 0 leaves it out.
-    harmony_weight : float
-        Weight of `disagreement` of pitch classes with the loop that a variation was inferred from
-        (with `prior_size` 0, of its states with each other), in nats; 0 leaves it out.
-    agreement_weight : float
-        Weight of `disagreement` of codes, in nats; 0 leaves it out.
+    harmony_weight, rhythm_weight, agreement_weight : float
+        Weights of `disagreement` of pitch classes, of onset patterns and of codes with those of the
+        loop that a variation was inferred from (with `prior_size` 0, of its states with each
+        other), in nats; 0 leaves it out.
     variation_reconstruction_weight : float
         Weight of the squared error with which the posterior encoder reconstructs a variation.
     critic_weight : float
@@ -205,6 +205,7 @@ class Config:
     panel_every: int = 2
     aim_weight: float = 400.0
     harmony_weight: float = 400.0
+    rhythm_weight: float = 200.0
     agreement_weight: float = 100.0
     variation_reconstruction_weight: float = 5.0
     critic_weight: float = 30.0

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from training.features.dataset import Features, references_among
 from training.features.descriptors import describe
 from training.features.harmony import pitch_classes
+from training.features.onsets import onset_patterns
 from training.networks.composer import (
     Posterior,
     composer_loss,
@@ -137,6 +138,7 @@ class ComposerStage:
             "aim": of_panel * self.config.aim_weight,
             "echo": of_panel * self.config.variation_reconstruction_weight,
             "harmony": of_panel * self.config.harmony_weight,
+            "rhythm": of_panel * self.config.rhythm_weight,
             "agreement": of_panel * self.config.agreement_weight,
             "judging": every,
             "persuasion": of_panel * self.config.critic_weight,
@@ -209,12 +211,10 @@ class ComposerStage:
         )
         expected = self.axes.predict_descriptors(self.axes.switch_position(states))
         aim = descriptor_loss(described, expected, n_states)
-        of_loops = None if loops is None else self._pitch_classes_of(loops[own], shift)
-        parts = {
-            "aim": aim,
-            "echo": echo,
-            "harmony": disagreement(self._pitch_classes(drawn), n_states, of_loops),
-            "agreement": disagreement(codes.flatten(1, 2), n_states),
+        kept = self._kept(codes, drawn)
+        of_loops = {} if loops is None else self._kept_of_loops(loops[own], shift)
+        parts = {"aim": aim, "echo": echo} | {
+            name: disagreement(each, n_states, of_loops.get(name)) for name, each in kept.items()
         }
         return codes, {name: part * weight for name, part in parts.items()}
 
@@ -224,14 +224,20 @@ class ComposerStage:
         n_variations, n_states = self.config.panel_variations, self.config.panel_states
         return (n_variations * n_states, 1) if self.composer.n_factors else (n_variations, n_states)
 
-    def _pitch_classes(self, drawn: Tensor) -> Tensor:
-        return pitch_classes(drawn, self.config.analysis, frames_per_slot=FRAMES_PER_SLOT)
+    def _kept(self, codes: Tensor, drawn: Tensor) -> dict[str, Tensor]:
+        """What a flip is to keep, as unit vectors, by the name of its loss."""
+        analysis, grid = self.config.analysis, {"frames_per_slot": FRAMES_PER_SLOT}
+        return {
+            "harmony": pitch_classes(drawn, analysis, **grid),
+            "rhythm": onset_patterns(drawn, analysis, **grid),
+            "agreement": codes.flatten(1, 2),
+        }
 
     @torch.no_grad()
-    def _pitch_classes_of(self, loops: Tensor, shift: float) -> Tensor:
-        """Pitch classes of loops as the codec decodes them."""
+    def _kept_of_loops(self, loops: Tensor, shift: float) -> dict[str, Tensor]:
+        """The same of loops as the codec decodes them."""
         codes = F.one_hot(self.code_indices[loops].long(), self.config.n_levels).float()
-        return self._pitch_classes(draw_codes(self.networks, codes, self.config, shift=shift))
+        return self._kept(codes, draw_codes(self.networks, codes, self.config, shift=shift))
 
     def _variations(
         self, rng: np.random.Generator, size: int
@@ -288,7 +294,7 @@ class ComposerStage:
             _, parts = self._state_losses(
                 np.random.default_rng([self.config.seed, 3]), SINGLE_PROCESS
             )
-            for name in ("aim", "harmony", "agreement"):
+            for name in ("aim", "harmony", "rhythm", "agreement"):
                 figures[f"panel_{name}"] = parts[name].item()
         if len(self.held_out):
             loops = self.held_out[:128]
