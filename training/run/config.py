@@ -203,7 +203,7 @@ class Config:
     panel_variations: int = 2
     panel_states: int = 8
     panel_every: int = 2
-    aim_weight: float = 400.0
+    aim_weight: float = 800.0
     harmony_weight: float = 400.0
     rhythm_weight: float = 200.0
     agreement_weight: float = 100.0

@@ -111,13 +111,13 @@ def test_descriptors_of_states_train_the_composer_alone(uninterrupted):
     for network in vars(made).values():
         network.zero_grad()
     _, parts = stage._state_losses(np.random.default_rng(1), SINGLE_PROCESS)
-    (parts["aim"] + parts["harmony"] + parts["agreement"]).backward()
+    sum(parts[name] for name in ("aim", "harmony", "rhythm", "agreement")).backward()
     assert networks_with_gradients(made) == {"composer"}
 
 
 def test_states_are_drawn_in_every_second_step_and_weigh_twice_as_much(uninterrupted):
     trained = uninterrupted
-    left_out = ("divergence", "critic", "harmony", "agreement")
+    left_out = ("divergence", "critic", "harmony", "rhythm", "agreement")
     off = {f"{name}_weight": 0.0 for name in left_out}
     config = replace(trained.config, **off, aim_weight=1.0)
     code_indices = encode_corpus(trained.networks, trained.features, config)
