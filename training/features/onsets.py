@@ -25,14 +25,15 @@ def onset_patterns(log_bands: Tensor, analysis: Analysis, *, frames_per_slot: in
 
     Returns
     -------
-    (n_loops, len(REGIONS_HZ), n_slots), float32
-        Largest rises within the slots, less their mean; unit vectors.
+    (n_loops, n_regions, n_slots), float32
+        Largest rises within the slots, less their mean; unit vectors. Regions without a band, as at
+        low sample rates, are left out.
     """
     with torch.autocast(log_bands.device.type, enabled=False):
         log_bands = log_bands.float()
         # The first frame follows the last: a loop has no beginning.
         rises = (log_bands - log_bands.roll(1, dims=1)).clamp_min(0)
-        regions = (bands_between(analysis, *region) for region in REGIONS_HZ)
-        frames = torch.stack([rises[..., bands].sum(dim=2) for bands in regions], dim=1)
+        regions = [rises[..., bands_between(analysis, *region)] for region in REGIONS_HZ]
+        frames = torch.stack([each.sum(dim=2) for each in regions if each.shape[2]], dim=1)
         slots = frames.view(*frames.shape[:2], -1, frames_per_slot).amax(dim=3)
         return F.normalize(slots - slots.mean(dim=2, keepdim=True), dim=2)

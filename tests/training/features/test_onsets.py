@@ -52,3 +52,9 @@ def test_silence_has_no_onsets_and_no_gradient_that_is_not_a_number():
     assert not found.any()
     found.sum().backward()
     assert silence.grad.isfinite().all()
+
+
+def test_a_region_that_no_band_reaches_is_left_out():
+    low = Analysis(sample_rate=6_000)
+    log_bands = torch.randn(1, SLOTS * GRID, low.n_bands)
+    assert onset_patterns(log_bands, low, frames_per_slot=GRID).shape[1] == len(REGIONS_HZ) - 1

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from tests.support.tiny_run import CONFIG, N_SLOTS, networks, same_bits, toy_features, weights
 from tests.support.toy_trainer import HALF_EACH, make, rows, values
@@ -113,6 +114,31 @@ def test_descriptors_of_states_train_the_composer_alone(uninterrupted):
     _, parts = stage._state_losses(np.random.default_rng(1), SINGLE_PROCESS)
     sum(parts[name] for name in ("aim", "harmony", "rhythm", "agreement")).backward()
     assert networks_with_gradients(made) == {"composer"}
+
+
+def test_states_that_are_the_loop_of_their_variation_agree_with_it_most(uninterrupted, monkeypatch):
+    made, features = uninterrupted.networks, toy_features()
+    code_indices = encode_corpus(made, features, HALF_EACH)
+    stage = ComposerStage(made, code_indices, features, HALF_EACH)
+    variations_of, loops = stage._variations, []
+
+    def remember_loops(rng, size):
+        found = variations_of(rng, size)
+        loops[:] = [found[2]]
+        return found
+
+    def compose(latent, noise):
+        one_hot = functional.one_hot(code_indices[loops[0]].long(), CONFIG.n_levels).float()
+        return one_hot.repeat_interleave(HALF_EACH.panel_states, dim=0)
+
+    _, composed = stage._state_losses(np.random.default_rng(1), SINGLE_PROCESS)
+    monkeypatch.setattr(stage, "_variations", remember_loops)
+    monkeypatch.setattr(stage.composer, "compose", compose)
+    _, same = stage._state_losses(np.random.default_rng(1), SINGLE_PROCESS)
+    # A silent region has no onsets to agree in.
+    for name in ("harmony", "rhythm", "agreement"):
+        assert same[name] < composed[name], name
+    assert same["agreement"].item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_states_are_drawn_in_every_second_step_and_weigh_twice_as_much(uninterrupted):
