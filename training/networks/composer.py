@@ -316,8 +316,8 @@ def disagreement(states: Tensor, n_states: int, reference: Tensor | None = None)
     Parameters
     ----------
     states : (n_loops, n_times, n_numbers)
-        Unit vectors, whose product is their agreement: `pitch_classes`, or one-hot codes. Each run
-        of `n_states` loops shares one variation.
+        Unit vectors, whose product is their agreement: `pitch_classes`, `onset_patterns`, or
+        one-hot codes. Each run of `n_states` loops shares one variation.
     reference : (n_loops / n_states, n_times, n_numbers)
         What the states of each variation are to agree with. None: with each other; then a single
         state agrees with no other, and the loss is 1, without a gradient.

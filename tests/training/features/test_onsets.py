@@ -11,13 +11,13 @@ HERTZ = ANALYSIS.band_hertz
 GRID, SLOTS = 4, 32
 
 
-def struck(hertz, slots, *, level=10.0):
+def struck(hertz, slots):
     """Bands near a frequency that are struck in these slots and fade within them."""
     magnitude = torch.full((1, SLOTS, GRID, ANALYSIS.n_bands), 1e-3)
     band = int(np.abs(HERTZ - hertz).argmin())
     fade = torch.linspace(1.0, 0.25, GRID)
     for slot in slots:
-        magnitude[0, slot, :, band] += level * fade
+        magnitude[0, slot, :, band] += 10.0 * fade
     return (magnitude + ANALYSIS.floor).log().flatten(1, 2)
 
 
