@@ -291,25 +291,6 @@ def straight_through_argmax(logits: Tensor) -> Tensor:
     return hard + probability - probability.detach()
 
 
-def descriptor_loss(described: Tensor, expected: Tensor, n_states: int) -> Tensor:
-    """Mean squared difference between descriptors of states and those that the switches predict.
-
-    Parameters
-    ----------
-    described, expected : (n_loops, n_descriptors)
-        Standardised; each run of `n_states` loops shares one variation.
-
-    Notes
-    -----
-    The error that all states of a variation share comes from the variation and weighs 0.6: that
-    of all variations is to be smaller than a switch's effect. The rest comes from the switches and
-    weighs 1.
-    """
-    error = (described - expected).view(-1, n_states, described.shape[1])
-    common = error.mean(dim=1, keepdim=True)
-    return (error - common).square().mean() + 0.6 * common.square().mean()
-
-
 def disagreement(states: Tensor, n_states: int, reference: Tensor | None = None) -> Tensor:
     """One less the mean agreement of states of one variation: a flip is to keep what it can.
 

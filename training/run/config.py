@@ -127,8 +127,8 @@ class Config:
         empty.
     switch_range : float
         Distance that a switch moves along its axis either way, in standard deviations of the
-        corpus. With the default the states spread a little wider than the corpus, and the effect
-        of a switch is larger than that of the variation.
+        corpus. With the default the states spread wider than the corpus, and the effect of a
+        switch is larger than that of the variation.
     codec_loops, codec_slots : int
         Loops in a batch, and how many of their slots are drawn, in stretches of half a bar.
     continues : bool
@@ -152,7 +152,8 @@ class Config:
         Steps from one such batch to the next; its losses weigh as much as all of those together.
         A step without costs a sixth.
     aim_weight : float
-        Weight of `descriptor_loss`, in nats per mean squared deviation; 0 leaves it out.
+        Weight of the squared deviation of states' descriptors from the expected ones, in nats; 0
+        leaves it out.
     harmony_weight, rhythm_weight, agreement_weight : float
         Weights of `disagreement` of pitch classes, of onset patterns and of codes with those of the
         loop that a variation was inferred from (with `prior_size` 0, of its states with each
@@ -189,7 +190,7 @@ class Config:
     prior_size: int = 1024
     switches: str = "discovered"
     labels: str = ""
-    switch_range: float = 1.25
+    switch_range: float = 1.5
     codec_loops: int = 8
     codec_slots: int = 96
     continues: bool = False
@@ -200,10 +201,10 @@ class Config:
     composer_rate: float = 8e-4
     codec_share: float = 0.4
     divergence_weight: float = 0.5
-    panel_variations: int = 2
-    panel_states: int = 8
+    panel_variations: int = 8
+    panel_states: int = 2
     panel_every: int = 2
-    aim_weight: float = 800.0
+    aim_weight: float = 1000.0
     harmony_weight: float = 400.0
     rhythm_weight: float = 200.0
     agreement_weight: float = 100.0

@@ -18,7 +18,6 @@ from training.features.onsets import onset_patterns
 from training.networks.composer import (
     Posterior,
     composer_loss,
-    descriptor_loss,
     disagreement,
     frozen,
 )
@@ -209,14 +208,26 @@ class ComposerStage:
         described = self.axes.standardise(
             describe(drawn, self.config.analysis, frames_per_slot=FRAMES_PER_SLOT)
         )
-        expected = self.axes.predict_descriptors(self.axes.switch_position(states))
-        aim = descriptor_loss(described, expected, n_states)
+        own_loops = None if loops is None else loops[own]
+        expected = self._expected_descriptors(states, own_loops)
+        aim = (described - expected).square().mean()
         kept = self._kept(codes, drawn)
-        of_loops = {} if loops is None else self._kept_of_loops(loops[own], shift)
+        of_loops = {} if own_loops is None else self._kept_of_loops(own_loops, shift)
         parts = {"aim": aim, "echo": echo} | {
             name: disagreement(each, n_states, of_loops.get(name)) for name, each in kept.items()
         }
         return codes, {name: part * weight for name, part in parts.items()}
+
+    @torch.no_grad()
+    def _expected_descriptors(self, states: Tensor, loops: Tensor | None) -> Tensor:
+        """What the switches stand for, and apart from that what the loop of the variation has."""
+        expected = self.axes.predict_descriptors(self.axes.switch_position(states))
+        if loops is None:
+            return expected
+        described = self.described[loops]
+        position = self.axes.project(described, self.labels[loops])
+        rest = self.axes.standardise(described) - self.axes.predict_descriptors(position)
+        return expected + rest.repeat_interleave(len(states) // len(loops), dim=0)
 
     @property
     def _n_drawn(self) -> tuple[int, int]:

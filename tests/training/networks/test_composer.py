@@ -12,7 +12,6 @@ from training.networks.composer import (
     GumbelNoise,
     Posterior,
     composer_loss,
-    descriptor_loss,
     frozen,
     rounds_of_codes,
     straight_through_argmax,
@@ -121,21 +120,6 @@ def test_cross_entropy_counts_nats_per_loop(prior, code_indices):
     logits = torch.zeros(*code_indices.shape, CONFIG.n_levels)
     expected = N_SLOTS * CONFIG.n_codes * torch.tensor(float(CONFIG.n_levels)).log()
     torch.testing.assert_close(composer_loss(logits, code_indices, prior).cross_entropy, expected)
-
-
-def test_descriptors_as_predicted_have_no_loss():
-    expected = torch.randn(6, 5)
-    assert descriptor_loss(expected, expected, 3) == 0
-    assert descriptor_loss(expected + torch.randn(6, 5), expected, 3) > 0
-
-
-def test_an_error_common_to_a_variation_weighs_less_than_one_of_single_states():
-    expected = torch.randn(6, 5)
-    common, alone = torch.zeros(6, 5), torch.zeros(6, 5)
-    common[:3], alone[::3] = 1.0, 1.0
-    in_common = descriptor_loss(expected + common, expected, 3)
-    assert in_common < 0.8 * descriptor_loss(expected + 1.5**0.5 * alone, expected, 3)
-    assert in_common > 0
 
 
 def test_gradients_pass_through_frozen_networks_without_reaching_their_weights(made, code_indices):
