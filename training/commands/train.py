@@ -136,7 +136,7 @@ if TYPE_CHECKING:
     "--reach",
     type=Finite(min=0.01, max=3),
     help="Distance that a switch moves along its axis either way, in standard deviations.  "
-    "[default: 1.25]",
+    "[default: 1.5]",
 )
 @click.option(
     "--set",

@@ -9,7 +9,8 @@ as in MaskGIT, Chang et al. 2022), and each round chooses a part of the codes, b
 on those chosen before. With a temperature the choice is random by as much as the logits leave open,
 with noise that is a function of the variation: the same switches and variation are the same music.
 The switches have states that no loop has: those are sampled in training, and their descriptors are
-compared with what the switches stand for.
+compared with what the switches stand for, apart from which they are to sound as their variation's
+loop does.
 
 Where the corpus has versions of its compositions, the composer does not know the switches: it
 composes the reference, in which all factors are on, and the codec's score decoder leaves out what

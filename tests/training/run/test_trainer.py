@@ -141,6 +141,20 @@ def test_states_that_are_the_loop_of_their_variation_agree_with_it_most(uninterr
     assert same["agreement"].item() == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_state_is_expected_to_differ_from_its_loop_by_what_the_switches_stand_for(uninterrupted):
+    made, features = uninterrupted.networks, toy_features()
+    code_indices = encode_corpus(made, features, HALF_EACH)
+    stage, axes = ComposerStage(made, code_indices, features, HALF_EACH), made.axes
+    loops, n_states = stage.train[:2], 3
+    states = torch.eye(2 * n_states, CONFIG.n_switches)
+    expected = stage._expected_descriptors(states, loops)
+    described = stage.described[loops]
+    own = axes.predict_descriptors(axes.project(described, stage.labels[loops]))
+    moved = axes.predict_descriptors(axes.switch_position(states)).view(2, n_states, -1)
+    beside = expected.view(2, n_states, -1) - axes.standardise(described)[:, None]
+    torch.testing.assert_close(beside, moved - own[:, None])
+
+
 def test_states_are_drawn_in_every_second_step_and_weigh_twice_as_much(uninterrupted):
     trained = uninterrupted
     left_out = ("divergence", "critic", "harmony", "rhythm", "agreement")
