@@ -7,7 +7,7 @@ and a page, so that a GPU does not wait for that.
 import csv
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from device.errors import SwitchboardError
 from training.features.analysis import Analysis
 from training.reporting.html import Column, Sound, chart, chart_style, render, sound
 from training.reporting.progress import TrainingProgress, log_line, span
+from training.run.helper_thread import helper_thread
 from training.run.preview import (
     Preview,
     draw_curves,
@@ -60,7 +61,7 @@ class RunPage:
         self._tempo_bpm = tempo_bpm
         self._clock = clock
         self._due = clock() + PAGE_SECONDS
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="page")
+        self._pool = helper_thread("page")
         self._writing: Future[float] | None = None
 
     @contextmanager

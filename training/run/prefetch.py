@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from typing import TypeVar
+
+from training.run.helper_thread import helper_thread
 
 Batch = TypeVar("Batch")
 N_AHEAD = 4
@@ -23,7 +24,7 @@ def prefetched(read: Callable[[int], Batch], first: int) -> Iterator[Iterator[Ba
     read : callable
         Number of a step → its batch, by that number alone.
     """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    pool = helper_thread("batches")
     coming = deque(pool.submit(read, step) for step in range(first, first + N_AHEAD))
 
     def batches() -> Iterator[Batch]:
