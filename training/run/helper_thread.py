@@ -12,6 +12,8 @@ def helper_thread(name: str) -> ThreadPoolExecutor:
     OpenMP then lets threads sleep between two operations instead of waiting actively, in the thread
     that trains, too (`gomp_throttled_spin_count_var` in libgomp's env.c).
     """
+    # A thread takes over the number that was set last unless it has asked for its own before.
+    torch.get_num_threads()
     return ThreadPoolExecutor(
         1, thread_name_prefix=name, initializer=torch.set_num_threads, initargs=(1,)
     )
