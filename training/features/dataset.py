@@ -37,6 +37,7 @@ from training.corpus.format import (
 from training.corpus.reader import Corpus
 from training.features.analysis import Analysis
 from training.features.frames import Frames
+from training.helper_threads import helper_threads
 
 _CHECKED_AT_ONCE = 64  # loops
 _ROUNDING = 0.05  # nepers, more than half precision rounds by
@@ -340,7 +341,7 @@ def _reserved(
 @contextmanager
 def _threads(n: int) -> Iterator[ThreadPoolExecutor]:
     """Threads that, when interrupted, end after their current item."""
-    pool = ThreadPoolExecutor(n)
+    pool = helper_threads("analysis", n)
     try:
         yield pool
     finally:

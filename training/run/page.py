@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from device.errors import SwitchboardError
 from training.features.analysis import Analysis
+from training.helper_threads import helper_threads
 from training.reporting.html import Column, Sound, chart, chart_style, render, sound
 from training.reporting.progress import TrainingProgress, log_line, span
-from training.run.helper_thread import helper_thread
 from training.run.preview import (
     Preview,
     draw_curves,
@@ -61,7 +61,7 @@ class RunPage:
         self._tempo_bpm = tempo_bpm
         self._clock = clock
         self._due = clock() + PAGE_SECONDS
-        self._pool = helper_thread("page")
+        self._pool = helper_threads("page")
         self._writing: Future[float] | None = None
 
     @contextmanager

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TypeVar
 
-from training.run.helper_thread import helper_thread
+from training.helper_threads import helper_threads
 
 Batch = TypeVar("Batch")
 N_AHEAD = 4
@@ -24,7 +24,7 @@ def prefetched(read: Callable[[int], Batch], first: int) -> Iterator[Iterator[Ba
     read : callable
         Number of a step → its batch, by that number alone.
     """
-    pool = helper_thread("batches")
+    pool = helper_threads("batches")
     coming = deque(pool.submit(read, step) for step in range(first, first + N_AHEAD))
 
     def batches() -> Iterator[Batch]:

@@ -6,10 +6,10 @@ import sys
 PROGRAM = """
 from concurrent.futures import ThreadPoolExecutor
 import torch
-from training.run.helper_thread import helper_thread
+from training.helper_threads import helper_threads
 with ThreadPoolExecutor(1) as pool:
     usual = pool.submit(torch.get_num_threads).result()
-with helper_thread("page") as pool:
+with helper_threads("page") as pool:
     print(pool.submit(torch.get_num_threads).result(), torch.get_num_threads() == usual)
 """
 
