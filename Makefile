@@ -39,6 +39,8 @@ play: $(VENV)/box
 # Two halves at once, for two cores; the report of the first follows that of the second.
 FIRST_HALF := tests/device tests/systemd tests/export tests/fuzz tests/benchmarks
 SECOND_HALF := tests/training tests/end_to_end $(wildcard tests/test_*.py)
+# OpenMP's threads wait actively, and one half would wait on the other's core.
+test: export OMP_NUM_THREADS := 1
 test: $(VENV)/workshop
 	@first=$$(mktemp) && trap 'rm -f "$$first"' EXIT; \
 	$(BIN)/python -m pytest $(FIRST_HALF) >"$$first" 2>&1 & half=$$!; \
