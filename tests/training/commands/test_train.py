@@ -124,7 +124,10 @@ def test_the_command_for_a_scheduler_begins_goes_on_and_then_does_nothing(run, t
 def test_batches_that_grow_with_the_processes_are_kept_by_a_run_that_goes_on():
     grown = CONFIG.for_processes(4)
     assert (grown.codec_slots, grown.composer_loops) == (96, 24)
-    assert (grown.codec_rate, grown.panel_variations) == (2 * CONFIG.codec_rate, 8)
+    assert (grown.codec_rate, grown.panel_variations) == (
+        2 * CONFIG.codec_rate,
+        4 * CONFIG.panel_variations,
+    )
     auto = options_of("--batch", "auto")
     assert auto.with_batch(CONFIG, None, 4) == grown
     assert auto.with_batch(CONFIG, grown.to_dict(), 3) == grown
