@@ -150,7 +150,7 @@ class Config:
         Random switch states in a batch: so many variations, each in so many states.
     panel_every : int
         Steps from one such batch to the next; its losses weigh as much as all of those together.
-        A step without costs a sixth.
+        A step without costs a fifth.
     aim_weight : float
         Weight of the squared deviation of states' descriptors from the expected ones, in nats; 0
         leaves it out.
