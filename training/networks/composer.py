@@ -2,7 +2,8 @@
 
 A variational autoencoder over the codec's codes, conditioned on where a loop lies along the axes
 that the switches stand for (Kingma & Welling 2014; Sohn, Lee & Yan 2015). The posterior
-encoder maps a loop's codes to a Gaussian over the variation, which is all that the axes leave open.
+encoder maps a loop's codes and its position to a Gaussian over the variation, which is all that the
+axes leave open.
 The composer predicts logits for every code, and the most likely are played. With more rounds it is
 trained by cross-entropy on loops of which a random part of the codes is known (masked prediction,
 as in MaskGIT, Chang et al. 2022), and each round chooses a part of the codes, by logits that depend
@@ -21,6 +22,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +76,17 @@ class Posterior:
 
 
 class PosteriorEncoder(nn.Module):
-    """Code indices (n_loops, n_slots, n_codes) → `Posterior`."""
+    """Codes of loops and their positions along the axes → `Posterior`.
+
+    What the position predicts of the mean, by linear regression, is subtracted. Switches and
+    variations are chosen independently of each other: a variation that followed from the position
+    of its loop would contradict most states.
+
+    Parameters
+    ----------
+    n_known : int
+        Numbers of a position; 0 where none is known.
+    """
 
     def __init__(
         self,
@@ -83,6 +95,7 @@ class PosteriorEncoder(nn.Module):
         n_codes: int,
         n_levels: int,
         n_inferred: int,
+        n_known: int,
         width: int,
         n_layers: int = 2,
     ) -> None:
@@ -92,17 +105,34 @@ class PosteriorEncoder(nn.Module):
         self.position = nn.Parameter(torch.randn(n_slots, width) * 0.02)
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
         self.out = nn.Linear(2 * width, 2 * n_inferred)
+        self.slopes = nn.Parameter(torch.zeros(n_known, n_inferred))
 
-    def forward(self, code_indices: Tensor) -> Posterior:
-        """Encode whole loops."""
-        return self.encode(F.one_hot(code_indices, self.n_levels).float())
+        def accept_earlier(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any) -> None:
+            """Of versions that subtracted nothing."""
+            state.setdefault(f"{prefix}slopes", torch.zeros(n_known, n_inferred))
 
-    def encode(self, one_hot: Tensor) -> Posterior:
+        # torch leaves it unannotated.
+        self.register_load_state_dict_pre_hook(accept_earlier)  # type: ignore[no-untyped-call]
+
+    def forward(self, code_indices: Tensor, position: Tensor) -> Posterior:
+        """Encode whole loops; `position` is (n_loops, n_known)."""
+        return self.encode(F.one_hot(code_indices, self.n_levels).float(), position)
+
+    def encode(self, one_hot: Tensor, position: Tensor) -> Posterior:
         """Encode one-hot codes, (n_loops, n_slots, n_codes, n_levels)."""
         x = self.layers(self.embed(one_hot.flatten(2)) + self.position)
         pooled = torch.cat([x.mean(dim=1), x.amax(dim=1)], dim=1)
         mean, log_variance = self.out(pooled).float().chunk(2, dim=1)
-        return Posterior(mean, log_variance.clamp(-8, 4))
+        return Posterior(mean - position @ self.slopes.detach(), log_variance.clamp(-8, 4))
+
+    def regression_loss(self, posterior: Posterior, position: Tensor) -> Tensor:
+        """Half the squared deviation of means from what positions predict; the slopes learn it.
+
+        Summed over a variation, mean over loops.
+        """
+        predicted_less_subtracted = position @ (self.slopes - self.slopes.detach())
+        deviation = posterior.mean.detach() - predicted_less_subtracted
+        return 0.5 * deviation.square().sum(dim=1).mean()
 
 
 class Composer(nn.Module):

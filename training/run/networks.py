@@ -77,7 +77,12 @@ class Networks:
         )
         axes = _axes(config)
         posterior_encoder = PosteriorEncoder(
-            n_slots=n_slots, n_inferred=axes.n_inferred, width=config.reader_width, **code
+            n_slots=n_slots,
+            n_inferred=axes.n_inferred,
+            # What the composer gets beside it.
+            n_known=config.n_switches + config.n_variation - axes.n_inferred - config.n_factors,
+            width=config.reader_width,
+            **code,
         )
         discriminator = Discriminator(n_slots=n_slots, width=config.reader_width, **code)
         return cls(codec, composer, posterior_encoder, axes, discriminator)

@@ -133,6 +133,7 @@ class ComposerStage:
         # The names are those of curves.csv.
         weights = {
             "cross_entropy": 1.0,
+            "regression": 1.0,
             "divergence": ramp * self.config.divergence_weight,
             "aim": of_panel * self.config.aim_weight,
             "echo": of_panel * self.config.variation_reconstruction_weight,
@@ -150,15 +151,18 @@ class ComposerStage:
         return min(self.config.composer_loops, len(self.train))
 
     def _lower_bound(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Random loops, and the two parts of the lower bound on them."""
+        """Random loops, the two parts of the lower bound on them, and the regression beside it."""
         size = self._n_loops
         chosen, noise = rng.choice(len(self.train), size, replace=False), self._noise(rng, size)
         own, weight = self.process_group.shard(size), self.process_group.shard_weight(size)
         loops = self.train[self._tensor(chosen[own])]
         unknown = self._unknown(rng, size)[own]
         posterior, logits = self._recompose(loops, noise[own], unknown)
-        parts = composer_loss(logits, self.code_indices[loops].long(), posterior, unknown)
-        return loops, {name: part * weight for name, part in vars(parts).items()}
+        bound = composer_loss(logits, self.code_indices[loops].long(), posterior, unknown)
+        known = self._known(self._position(loops))
+        regression = self.posterior_encoder.regression_loss(posterior, known)
+        parts = vars(bound) | {"regression": regression}
+        return loops, {name: part * weight for name, part in parts.items()}
 
     def _unknown(self, rng: np.random.Generator, size: int) -> Tensor:
         """Which codes of a batch are to be predicted: of some loops all, else a random part."""
@@ -172,16 +176,25 @@ class ComposerStage:
         self, loops: Tensor, noise: Tensor | None, unknown: Tensor | None = None
     ) -> tuple[Posterior, Tensor]:
         code_indices, known = self.code_indices[loops].long(), None
-        posterior = self.posterior_encoder(code_indices)
+        posterior = self._infer(loops)
         variation = posterior.mean if noise is None else posterior.sample(noise)
         if unknown is not None:
             known = F.one_hot(code_indices, self.config.n_levels) * ~unknown[..., None]
             known = known.to(variation)
-        return posterior, self.composer(self._latent(loops, variation), known)
+        latent = torch.cat([self._position(loops), variation], dim=1)
+        return posterior, self.composer(latent, known)
 
-    def _latent(self, loops: Tensor, variation: Tensor) -> Tensor:
-        position = self.axes.project(self.described[loops], self.labels[loops])
-        return torch.cat([position, variation], dim=1)
+    def _infer(self, loops: Tensor) -> Posterior:
+        known = self._known(self._position(loops))
+        posterior: Posterior = self.posterior_encoder(self.code_indices[loops].long(), known)
+        return posterior
+
+    def _position(self, loops: Tensor) -> Tensor:
+        return self.axes.project(self.described[loops], self.labels[loops])
+
+    def _known(self, position: Tensor) -> Tensor:
+        """What the composer gets of a position: factors are the score decoder's."""
+        return position[:, self.composer.n_factors :]
 
     def _state_losses(
         self, rng: np.random.Generator, process_group: ProcessGroup
@@ -199,7 +212,8 @@ class ComposerStage:
         )
         codes = self.composer.compose(self.axes.inferred_latent(states, variation), noise)
         with frozen(self.networks.codec, self.posterior_encoder):
-            inferred = self.posterior_encoder.encode(codes).mean
+            position = self._known(self.axes.switch_position(states))
+            inferred = self.posterior_encoder.encode(codes, position).mean
             echo = (inferred - variation).square().sum(dim=1).mean()
             # Factors are the score decoder's: these codes do not depend on states.
             if self.composer.n_factors:
@@ -224,9 +238,8 @@ class ComposerStage:
         expected = self.axes.predict_descriptors(self.axes.switch_position(states))
         if loops is None:
             return expected
-        described = self.described[loops]
-        position = self.axes.project(described, self.labels[loops])
-        rest = self.axes.standardise(described) - self.axes.predict_descriptors(position)
+        of_loops = self.axes.standardise(self.described[loops])
+        rest = of_loops - self.axes.predict_descriptors(self._position(loops))
         return expected + rest.repeat_interleave(len(states) // len(loops), dim=0)
 
     @property
@@ -262,7 +275,7 @@ class ComposerStage:
             return noise, noise, None
         loops = self.train[self._tensor(rng.integers(len(self.train), size=size))]
         with torch.no_grad():
-            posterior = self.posterior_encoder(self.code_indices[loops].long())
+            posterior = self._infer(loops)
             return noise, posterior.sample(self._noise(rng, size)), loops
 
     def _discriminator_losses(
@@ -322,8 +335,9 @@ class ComposerStage:
         if self.axes.predicts_descriptors:
             self._fit_prior()
         else:
-            inferred = self._infer(self.train).mean
-            self.axes.fit_latent(self._latent(self.train, inferred), self.described[self.train])
+            inferred = self._infer_all(self.train).mean
+            latent = torch.cat([self._position(self.train), inferred], dim=1)
+            self.axes.fit_latent(latent, self.described[self.train])
 
     @torch.no_grad()
     def _fit_prior(self) -> None:
@@ -331,12 +345,11 @@ class ComposerStage:
         if size := self.axes.prior.size:
             rng = np.random.default_rng([self.config.seed, 4])
             chosen = self._tensor(rng.permutation(len(self.train))[:size])
-            inferred = self._infer(self.train[chosen])
+            inferred = self._infer_all(self.train[chosen])
             self.axes.prior.fit(inferred.mean, inferred.log_variance)
 
-    def _infer(self, loops: Tensor) -> Posterior:
-        batches = torch.split(loops, _BATCH)
-        encoded = [self.posterior_encoder(self.code_indices[part].long()) for part in batches]
+    def _infer_all(self, loops: Tensor) -> Posterior:
+        encoded = [self._infer(part) for part in torch.split(loops, _BATCH)]
         return Posterior(
             mean=torch.cat([each.mean for each in encoded]),
             log_variance=torch.cat([each.log_variance for each in encoded]),

@@ -18,6 +18,7 @@ from training.networks.composer import (
 )
 
 N_LOOPS = 6
+POSITIONS = torch.randn(N_LOOPS, CONFIG.n_switches, generator=torch.Generator().manual_seed(2))
 
 
 @pytest.fixture(scope="module")
@@ -82,25 +83,59 @@ def test_loops_of_a_batch_do_not_mix(made, code_indices):
     together = made.composer(latent)
     torch.testing.assert_close(made.composer(latent[1:2]), together[1:2])
     torch.testing.assert_close(
-        made.posterior_encoder(code_indices[2:3]).mean,
-        made.posterior_encoder(code_indices).mean[2:3],
+        made.posterior_encoder(code_indices[2:3], POSITIONS[2:3]).mean,
+        made.posterior_encoder(code_indices, POSITIONS).mean[2:3],
     )
 
 
 def test_a_loop_is_encoded_as_a_gaussian(made, code_indices):
-    posterior = made.posterior_encoder(code_indices)
+    posterior = made.posterior_encoder(code_indices, POSITIONS)
     assert posterior.mean.shape == posterior.log_variance.shape == (N_LOOPS, CONFIG.n_variation)
     assert torch.equal(posterior.sample(torch.zeros_like(posterior.mean)), posterior.mean)
 
 
+def test_what_follows_from_the_position_is_not_part_of_the_variation():
+    encoder, generator = networks().posterior_encoder, torch.Generator().manual_seed(3)
+    follows = torch.randn(CONFIG.n_switches, CONFIG.n_variation, generator=generator)
+    optimiser = torch.optim.SGD([encoder.slopes], 0.02)
+    for _ in range(1_000):
+        position = torch.randn(32, CONFIG.n_switches, generator=generator)
+        other = torch.randn(32, CONFIG.n_variation, generator=generator)
+        mean = position @ (follows - encoder.slopes.detach()) + other
+        optimiser.zero_grad()
+        encoder.regression_loss(Posterior(mean, mean), position).backward()
+        optimiser.step()
+    torch.testing.assert_close(encoder.slopes.detach(), follows, atol=0.15, rtol=0)
+
+
+def test_what_the_position_predicts_is_subtracted(code_indices):
+    encoder = networks().posterior_encoder
+    with torch.no_grad():
+        raw = encoder(code_indices, POSITIONS)
+        encoder.slopes.normal_(generator=torch.Generator().manual_seed(4))
+        posterior = encoder(code_indices, POSITIONS)
+    torch.testing.assert_close(posterior.mean, raw.mean - POSITIONS @ encoder.slopes)
+    torch.testing.assert_close(posterior.log_variance, raw.log_variance)
+
+
+def test_weights_of_a_version_that_subtracted_nothing_are_accepted():
+    state = networks().state()
+    del state["reader"]["slopes"]
+    made = networks()
+    with torch.no_grad():
+        made.posterior_encoder.slopes += 1
+    made.load(state)
+    assert not made.posterior_encoder.slopes.any()
+
+
 def test_gradients_reach_posterior_encoder_and_composer(made, code_indices):
-    posterior = made.posterior_encoder(code_indices)
+    posterior = made.posterior_encoder(code_indices, POSITIONS)
     noise = torch.randn(N_LOOPS, CONFIG.n_variation)
-    position = torch.randn(N_LOOPS, CONFIG.n_switches)
     known = torch.zeros(*code_indices.shape, CONFIG.n_levels)
-    logits = made.composer(torch.cat([position, posterior.sample(noise)], dim=1), known)
+    logits = made.composer(torch.cat([POSITIONS, posterior.sample(noise)], dim=1), known)
     parts = composer_loss(logits, code_indices, posterior)
-    (parts.cross_entropy + parts.divergence).backward()
+    regression = made.posterior_encoder.regression_loss(posterior, POSITIONS)
+    (parts.cross_entropy + parts.divergence + regression).backward()
     for network in (made.posterior_encoder, made.composer):
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
@@ -126,7 +161,7 @@ def test_gradients_pass_through_frozen_networks_without_reaching_their_weights(m
     posterior_encoder = networks().posterior_encoder
     one_hot = torch.nn.functional.one_hot(code_indices, CONFIG.n_levels).float().requires_grad_()
     with frozen(posterior_encoder):
-        posterior_encoder.encode(one_hot).mean.sum().backward()
+        posterior_encoder.encode(one_hot, POSITIONS).mean.sum().backward()
     assert one_hot.grad.abs().sum() > 0
     assert all(p.grad is None and p.requires_grad for p in posterior_encoder.parameters())
 

@@ -106,9 +106,13 @@ def test_the_finished_composer_knows_the_variations_of_its_loops():
         0, CONFIG.n_levels, (len(features.log_bands), features.n_slots, CONFIG.n_codes)
     )
     stage = ComposerStage(made, codes.to(torch.uint8), features, CONFIG)
+    stage.begin()
+    with torch.no_grad():
+        made.posterior_encoder.slopes += 1
     stage.finish()
     with torch.no_grad():
-        inferred = made.posterior_encoder(codes[stage.train].long()).mean
+        positions = made.axes.project(stage.described[stage.train], stage.labels[stage.train])
+        inferred = made.posterior_encoder(codes[stage.train].long(), positions).mean
     assert len(inferred) <= CONFIG.prior_size
     # All loops are among them, and no other.
     of_loop = made.axes.prior.inferred[: len(inferred)]
