@@ -205,7 +205,7 @@ class Config:
     panel_states: int = 2
     panel_every: int = 2
     aim_weight: float = 1000.0
-    harmony_weight: float = 400.0
+    harmony_weight: float = 600.0
     rhythm_weight: float = 200.0
     agreement_weight: float = 100.0
     variation_reconstruction_weight: float = 5.0
