@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from device.synthesis.variation import n_theme
 
+# How far variations are from their mean, as a multiple of what was inferred: those of the posterior
+# encoder are drawn together, and notes of wider ones are nearer to music.
+_RANGE = 1.25
 # How far details move a variation, in standard deviations of the posterior. At 1, one bar of ten
 # minutes of Studio Six was repeated; 1, 2 and 3 are equally near to music.
 _DETAILS = 2.0
@@ -22,8 +25,9 @@ class VariationPrior(nn.Module):
 
     The theme in the noise, which a song keeps for whole sections, is multiplied with a random unit
     vector for each of the inferred variations, and the largest product chooses: near themes choose
-    alike, and all are chosen about equally often. The details move the choice by a multiple of the
-    posterior encoder's uncertainty, which the composer has learnt to follow.
+    alike, and all are chosen about equally often. What was chosen is taken a quarter further from
+    the mean of all. The details move it by a multiple of the posterior encoder's uncertainty, which
+    the composer has learnt to follow.
 
     Parameters
     ----------
@@ -76,7 +80,9 @@ class VariationPrior(nn.Module):
         if not self.size:
             return noise
         details, chosen = noise[:, -len(self.moves) :], self._rated(noise).argmax(dim=1)
-        return self.inferred[chosen] + details @ self.moves * (_DETAILS * self.spread)
+        mean = self.inferred.mean(dim=0)
+        wider = mean + _RANGE * (self.inferred - mean)
+        return wider[chosen] + details @ self.moves * (_DETAILS * self.spread)
 
     def margin(self, noise: Tensor) -> float:
         """How clearly the closest choice was made."""
