@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from device.synthesis.variation import n_theme
 
 # How far variations are from their mean, as a multiple of what was inferred: those of the posterior
-# encoder are drawn together, and notes of wider ones are nearer to music.
-_RANGE = 1.25
+# encoder are drawn together, and notes of wider ones are nearer to music. At 1.25 they are nearer
+# still, and switches are heard less clearly beside them.
+_RANGE = 1.1
 # How far details move a variation, in standard deviations of the posterior. At 1, one bar of ten
 # minutes of Studio Six was repeated; 1, 2 and 3 are equally near to music.
 _DETAILS = 2.0
@@ -25,7 +26,7 @@ class VariationPrior(nn.Module):
 
     The theme in the noise, which a song keeps for whole sections, is multiplied with a random unit
     vector for each of the inferred variations, and the largest product chooses: near themes choose
-    alike, and all are chosen about equally often. What was chosen is taken a quarter further from
+    alike, and all are chosen about equally often. What was chosen is taken a tenth further from
     the mean of all. The details move it by a multiple of the posterior encoder's uncertainty, which
     the composer has learnt to follow.
 

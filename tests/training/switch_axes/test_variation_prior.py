@@ -30,7 +30,7 @@ def noise(n, seed=2):
 def test_every_variation_is_a_wider_inferred_one_and_all_are_about_as_frequent(fitted):
     prior, inferred = fitted
     mean = inferred.mean(dim=0)
-    distance = (prior(noise(6_400))[:, None] - (mean + 1.25 * (inferred - mean))).abs()
+    distance = (prior(noise(6_400))[:, None] - (mean + 1.1 * (inferred - mean))).abs()
     is_chosen = (distance < 1e-5).all(dim=2)
     assert (is_chosen.sum(dim=1) == 1).all()
     counts = is_chosen.sum(dim=0)
@@ -78,8 +78,9 @@ def test_a_variation_of_few_numbers_chooses_too(n_variation):
     prior = VariationPrior(2, n_variation)
     prior.fit(torch.tensor([[0.0], [1.0]]).expand(2, n_variation), CERTAIN.expand(2, n_variation))
     drawn = torch.randn(200, n_variation, generator=torch.manual_seed(5))
-    # 1.25 times as far from their mean.
-    assert set(prior(drawn)[:, 0].tolist()) <= {-0.125, 1.125}
+    # 1.1 times as far from their mean.
+    chosen = prior(drawn)[:, :1]
+    assert ((chosen - torch.tensor([-0.05, 1.05])).abs().amin(dim=1) < 1e-6).all()
     assert prior.margin(drawn) >= 0
 
 
