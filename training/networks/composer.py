@@ -22,13 +22,13 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from device.model.contract import SLOTS_PER_BEAT
+from training.networks.earlier_weights import accept_without
 
 N_HEADS = 4
 SLOTS_PER_BAR = 4 * SLOTS_PER_BEAT
@@ -106,13 +106,8 @@ class PosteriorEncoder(nn.Module):
         self.layers = nn.Sequential(*[Attention(width) for _ in range(n_layers)])
         self.out = nn.Linear(2 * width, 2 * n_inferred)
         self.slopes = nn.Parameter(torch.zeros(n_known, n_inferred))
-
-        def accept_earlier(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any) -> None:
-            """Of versions that subtracted nothing."""
-            state.setdefault(f"{prefix}slopes", torch.zeros(n_known, n_inferred))
-
-        # torch leaves it unannotated.
-        self.register_load_state_dict_pre_hook(accept_earlier)  # type: ignore[no-untyped-call]
+        # Earlier versions subtracted nothing.
+        accept_without(self, "slopes")
 
     def forward(self, code_indices: Tensor, position: Tensor) -> Posterior:
         """Encode whole loops; `position` is (n_loops, n_known)."""

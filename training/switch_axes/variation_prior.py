@@ -5,12 +5,11 @@ that is given others composes music that no loop resembles: the distribution of 
 latents is estimated when it is trained (Ghosh et al. 2020). Here it is the empirical one.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from device.synthesis.variation import n_theme
+from training.networks.earlier_weights import accept_without
 
 # How far variations are from their mean, as a multiple of what was inferred: those of the posterior
 # encoder are drawn together, and notes of wider ones are nearer to music. At 1.25 they are nearer
@@ -54,15 +53,8 @@ class VariationPrior(nn.Module):
             self.register_buffer("moves", moves / moves.norm(dim=0), persistent=False)
             self.register_buffer("inferred", torch.zeros(size, n_variation))
             self.register_buffer("spread", torch.zeros(n_variation))
-
-            def accept_earlier(
-                _: nn.Module, state: dict[str, Tensor], prefix: str, *__: Any
-            ) -> None:
-                """Of versions in which details moved nothing."""
-                state.setdefault(f"{prefix}spread", torch.zeros(n_variation))
-
-            # torch leaves it unannotated.
-            self.register_load_state_dict_pre_hook(accept_earlier)  # type: ignore[no-untyped-call]
+            # In earlier versions details moved nothing.
+            accept_without(self, "spread")
 
     def fit(self, inferred: Tensor, log_variance: Tensor) -> None:
         """Choose from these; if they are too few, from some twice.
@@ -82,8 +74,8 @@ class VariationPrior(nn.Module):
             return noise
         details, chosen = noise[:, -len(self.moves) :], self._rated(noise).argmax(dim=1)
         mean = self.inferred.mean(dim=0)
-        wider = mean + _RANGE * (self.inferred - mean)
-        return wider[chosen] + details @ self.moves * (_DETAILS * self.spread)
+        wider = mean + _RANGE * (self.inferred[chosen] - mean)
+        return wider + details @ self.moves * (_DETAILS * self.spread)
 
     def margin(self, noise: Tensor) -> float:
         """How clearly the closest choice was made."""
