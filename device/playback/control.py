@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from device.playback.share_code import SharedPosition
-from device.playback.transition import VoiceSwitcher
+from device.playback.voice_switcher import VoiceSwitcher
 from device.switches.commands import (
     OF_A_HAND,
     ChangeTempo,

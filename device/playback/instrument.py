@@ -21,7 +21,8 @@ from device.playback.recording.recorder import Recorder
 from device.playback.report import Report
 from device.playback.state import InstrumentState, position_of
 from device.playback.statistics import Percentiles, level_db
-from device.playback.transition import VoiceSwitcher, fade_out
+from device.playback.transition import fade_out
+from device.playback.voice_switcher import VoiceSwitcher
 from device.switches.base import Switches
 from device.switches.bits import Bits, fit
 from device.switches.commands import Keep
@@ -97,8 +98,8 @@ class Instrument(Closeable):
         self.control.handlers[Keep] = lambda _: self.keep()
         self.evening = Evening(
             lambda level, seconds: self.voice_switcher.fade(level, self._samples_in(seconds)),
-            lambda: self.voice_switcher.is_silent,
-            lambda: (self.voice.beat, self._card.n_switches),
+            lambda: self.voice_switcher.fader.is_silent,
+            lambda: (self.voice_switcher.beat, self._card.n_switches),
             self.control,
         )
         self.listeners = list(listeners)
@@ -113,8 +114,10 @@ class Instrument(Closeable):
         self._n_samples = 0
         self._end_samples = self._samples_of_end()
         self._period: list[Block] = []
+        self._no_samples = np.zeros(0, np.float32)
         self._reported: Bits = ()
         self._report_at = 0
+        self._states: Bits | None = None
         self._bits: Bits | None = None
         self._flipped_at: float | None = None
         self._n_flips = 0
@@ -180,7 +183,7 @@ class Instrument(Closeable):
         while not self.stop.is_set() and not self.switches.finished:
             if total is not None and self._n_samples + self._end_samples >= total:
                 break
-            if self.voice_switcher.is_silent:
+            if self.voice_switcher.fader.is_silent:
                 self._rest(total)
             else:
                 self._play_block()
@@ -204,6 +207,8 @@ class Instrument(Closeable):
         self._period.append((ready - started, overslept, samples))
         if switch_states != self._reported or self._n_samples >= self._report_at:
             self._end_period(switch_states, ready)
+        if self._ahead:
+            self.voice_switcher.work_ahead()
 
     def _rest(self, total: int | None) -> None:
         """Write silence for a period: the music stands still, and nothing is computed."""
@@ -212,7 +217,7 @@ class Instrument(Closeable):
         if self.speaker.is_live:
             self.speaker.wait(self._guard.seconds)
         switch_states = self._read(self._clock())
-        if not self.voice_switcher.is_silent:
+        if not self.voice_switcher.fader.is_silent:
             return
         n_samples = self._samples_in(PERIOD_SECONDS)
         if total is not None:
@@ -227,12 +232,21 @@ class Instrument(Closeable):
         self._notify(switch_states, silence)
 
     def _read(self, now: float) -> Bits:
-        """The states of all switches; a flip is a change of those that the model has."""
+        """The states of all switches."""
         if self.control.queue:
             self.control.apply()
-        seconds = self.seconds
-        self.evening.update(seconds)
+        evening = self.evening
+        evening.now = seconds = self._n_samples / self._sample_rate
+        if seconds >= evening.due_at:
+            evening.update()
         switch_states = self._remote.read(seconds)
+        if switch_states != self._states:
+            self._follow_switches(switch_states, now)
+        return switch_states
+
+    def _follow_switches(self, switch_states: Bits, now: float) -> None:
+        """A flip is a change of those that the model has."""
+        self._states = switch_states
         bits = fit(switch_states, self._card.n_switches)
         if bits != self._bits:
             if self._bits is not None:
@@ -240,24 +254,27 @@ class Instrument(Closeable):
                 if self._flipped_at is None:
                     self._flipped_at = now
             self._bits = bits
-        return switch_states
 
     def _end_period(self, switch_states: Bits, now: float) -> None:
         """Do for some blocks together what need not be done for each: a block is short."""
         period, self._period = self._period, []
+        self.voice_switcher.account()
         self._time_blocks([block for block in period if len(block[2])], now)
-        together = np.concatenate([samples for _, _, samples in period])
+        if self._recorder is not None or self.listeners:
+            together = np.concatenate([samples for _, _, samples in period])
+        else:
+            together = self._no_samples
         if self._recorder is not None:
             self._recorder.take(together)
         self._notify(switch_states, together)
 
     def _follow_model(self) -> None:
-        card = self.voice.card
+        card = self.voice_switcher.card
         if card is not self._card:
             self._card = card
             self._end_samples = self._samples_of_end()
             self.switches.fit(card.n_switches)
-            self._bits = None  # a change that comes with the model is no flip
+            self._states = self._bits = None  # a change that comes with the model is no flip
 
     def _notify(self, switch_states: Bits, samples: NDArray[np.float32]) -> None:
         self._reported = switch_states
@@ -285,22 +302,23 @@ class Instrument(Closeable):
 
     def _time_blocks(self, period: list[Block], now: float) -> None:
         """Count and time blocks; a resampler may keep a short one, which is left out."""
+        is_live, rate = self.speaker.is_live, self._sample_rate
+        making_seconds = longest = 0.0
+        n_samples = 0
         for seconds, overslept, samples in period:
             self._block_ms.add(1e3 * seconds)
-            self._block_max_ms = max(self._block_max_ms, 1e3 * seconds)
+            making_seconds += seconds
+            longest = max(longest, seconds + overslept)
+            n_samples += len(samples)
             # In real time, late is what came after the queue had been played.
-            deadline = len(samples) / self._sample_rate
-            if self.speaker.is_live:
-                deadline = self._guard.seconds - overslept
+            deadline = self._guard.seconds - overslept if is_live else len(samples) / rate
             self._n_late += seconds > deadline
+            self._block_max_ms = max(self._block_max_ms, 1e3 * seconds)
         self._n_blocks += len(period)
-        if self.speaker.is_live and period:
-            longest = max(seconds + overslept for seconds, overslept, _ in period)
+        if is_live and period:
             self._guard.update(longest, self.speaker.n_underruns, now)
         if self._governor is not None and period:
-            making_seconds = sum(seconds for seconds, _, _ in period)
-            playing_seconds = sum(len(samples) for _, _, samples in period) / self._sample_rate
-            level = self._governor.update(1e3 * making_seconds, 1e3 * playing_seconds)
+            level = self._governor.update(1e3 * making_seconds, 1e3 * n_samples / rate)
             self.voice_switcher.set_quality(
                 self._qualities[level].n_iterations, self._qualities[level].held_frames
             )

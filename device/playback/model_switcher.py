@@ -30,7 +30,7 @@ from device.closeable import Closeable
 from device.playback.health_monitor import MONITOR_SECONDS, HealthMonitor
 from device.playback.model_loader import ModelLoader
 from device.playback.state import InstrumentState
-from device.playback.transition import VoiceSwitcher
+from device.playback.voice_switcher import VoiceSwitcher
 from device.synthesis.voice import Voice
 
 # A model that plays so long at the start has not crashed the device there.

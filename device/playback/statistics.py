@@ -1,5 +1,7 @@
 """Statistics for the audio loop: an update costs little; they are read elsewhere."""
 
+from array import array
+
 import numpy as np
 
 
@@ -13,7 +15,8 @@ class Percentiles:
     """
 
     def __init__(self, capacity: int = 8192) -> None:
-        self._values = np.zeros(capacity)
+        # Not an array of numpy's, in which it takes longer to set one number.
+        self._values = array("d", bytes(8 * capacity))
         self.n = 0
 
     def add(self, value: float) -> None:
@@ -23,7 +26,7 @@ class Percentiles:
 
     def at(self, percent: float) -> float:
         """A percentile of the values kept, linearly interpolated; nan without any."""
-        values = np.sort(self._values[: min(self.n, len(self._values))])
+        values = np.sort(self._values[: self.n])
         if len(values) == 0:
             return float("nan")
         # Not np.percentile: its first call takes longer than a block plays.

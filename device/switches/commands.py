@@ -113,21 +113,19 @@ OF_A_HAND = (
 MOST_WAITING = 1024
 
 
-class CommandQueue:
+class CommandQueue(deque[Command]):
     """Commands in the order of their arrival; `put` from any thread, `take` from the audio loop's.
 
-    No lock is taken: both ends of a deque are atomic. An empty queue costs the loop one comparison.
+    No lock is taken: both ends of a deque are atomic. An empty queue costs the loop one comparison,
+    and no call of Python.
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[Command] = deque(maxlen=MOST_WAITING)
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        super().__init__(maxlen=MOST_WAITING)
 
     def put(self, command: Command) -> None:
         """Queue a command; returns at once."""
-        self._waiting.append(command)
+        self.append(command)
 
     def take(self) -> Command:
         """The oldest command.
@@ -137,4 +135,4 @@ class CommandQueue:
         IndexError
             If there is none.
         """
-        return self._waiting.popleft()
+        return self.popleft()

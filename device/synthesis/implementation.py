@@ -1,11 +1,9 @@
 """Which implementation computes the sound: the compiled kernel where it fits, else numpy."""
 
-from collections.abc import Callable
 from typing import Any
 
-from device.audio.resampler import Resampler
-from device.audio.transposer import Transposer
-from device.synthesis.griffin_lim import Frames, GriffinLim, Samples
+from device.synthesis.griffin_lim import GriffinLim
+from device.synthesis.kernel.ahead import SoundAhead
 from device.synthesis.kernel.griffin_lim import CompiledGriffinLim, fits
 from device.synthesis.kernel.library import load_kernel
 from device.synthesis.kernel.tape import CompiledTape
@@ -26,31 +24,11 @@ def make_tape(sample_rate: int, **options: Any) -> Tape:
     return Tape(sample_rate, **options)
 
 
-def connect(
-    inversion: GriffinLim,
-    tape: Tape,
-    transposer: Transposer | None,
-    resampler: Resampler | None,
-) -> Callable[[Frames], Samples]:
-    """What turns frames, (n_frames, frame_size), into samples, in as few calls as possible."""
+def make_ahead(inversion: GriffinLim, tape: Tape) -> SoundAhead | None:
+    """What computes the sound of both some hops ahead; only the kernel does."""
     if isinstance(inversion, CompiledGriffinLim) and isinstance(tape, CompiledTape):
-        to_samples = inversion.processor_onto(tape)
-    else:
-
-        def to_samples(frames: Frames) -> Samples:
-            return tape.process(inversion.process(frames))
-
-    stages = [stage.process for stage in (transposer, resampler) if stage is not None]
-    if not stages:
-        return to_samples
-
-    def to_processed(frames: Frames) -> Samples:
-        samples = to_samples(frames)
-        for process in stages:
-            samples = process(samples)
-        return samples
-
-    return to_processed
+        return SoundAhead(inversion, tape)
+    return None
 
 
 def describe_kernel() -> str:

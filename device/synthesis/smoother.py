@@ -47,7 +47,7 @@ class FrameSmoother:
         return self._left == 0
 
     def hold(self, frame: Frames) -> None:
-        """Take (frame_size,) as the last frame, and keep it: it is not written to."""
+        """Take (1, frame_size) as the last frame, and keep it: it is not written to."""
         self._last = frame
 
     def resume_from(self, frame: Frames) -> None:

@@ -102,7 +102,7 @@ class Spectrogram(Closeable):
         self._score: Score | None = None
         self._score_key: ScoreKey | None = None
         self._first_row = 0
-        self._rows = np.zeros((0, network.card.frame_size), np.float32)
+        self._rows: list[Frames] = []
         self._pending: tuple[Bits, float] | None = None
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class Spectrogram(Closeable):
         """Advance at another tempo from the next frame on; what was drawn ahead is drawn again."""
         if tempo_bpm != self.transport.tempo_bpm:
             self._set_transport(self.transport.with_tempo(tempo_bpm, self.n_frames))
-            self._rows = self._rows[:0]
+            self._rows = []
 
     def seek(self, beat: float) -> None:
         """Go on with the first frame that is not before `beat`, and the bits to come."""
@@ -146,7 +146,7 @@ class Spectrogram(Closeable):
         self.n_frames = self._first_frame = frame
         self._n_replaced = 0
         self._flipped_in = None
-        self._rows = self._rows[:0]
+        self._rows = []
         self.sounding = self._pending = self._score = self._score_key = self._applied = None
         self._frame_cache.restart(frame)
 
@@ -198,7 +198,7 @@ class Spectrogram(Closeable):
         self._schedule(bits)
         n_stale, self._n_replaced = self._n_replaced or self._n_stale, 0
         self.n_frames -= n_stale
-        self._rows = self._rows[:0]
+        self._rows = []
         return n_stale
 
     def next_frame(self, bits: Bits) -> Frames | None:
@@ -208,12 +208,27 @@ class Spectrogram(Closeable):
         the cost. Where it is None, they are to be called.
         """
         i = self.n_frames - self._first_row
-        if not 0 <= i < len(self._rows) or bits != self.sounding or self._pending is not None:
+        if not 0 <= i < len(self._rows) or not self._is_steady(bits):
             return None
         self.n_frames += 1
-        frame = self._rows[i : i + 1]
-        self._smoother.hold(frame[0])
+        frame = self._rows[i]
+        self._smoother.hold(frame)
         return frame
+
+    def upcoming(self, bits: Bits) -> list[Frames]:
+        """What `next_frame` will return, in this order, as long as nothing changes."""
+        i = self.n_frames - self._first_row
+        return self._rows[i:] if i >= 0 and self._is_steady(bits) else []
+
+    def skip(self, n_frames: int) -> None:
+        """Go on after so many of the upcoming frames."""
+        if n_frames:
+            self.n_frames += n_frames
+            self._smoother.hold(self._rows[self.n_frames - self._first_row - 1])
+
+    def _is_steady(self, bits: Bits) -> bool:
+        """Whether these bits are those of the frames that are drawn already."""
+        return bits == self.sounding and self._pending is None
 
     def draw(self, out: Frames) -> Keys:
         """Fill (n_frames, frame_size), one piece for each score in it; returns their keys."""
@@ -244,14 +259,15 @@ class Spectrogram(Closeable):
 
     def _keep_rows(self) -> None:
         """Keep the frames of this score that are drawn already, for `next_frame`."""
-        self._rows = self._rows[:0]
+        self._rows = []
         if self.failure is None and self._score is not None and self._smoother.is_settled:
             passage = self._passage(self.transport.beat_at(self.n_frames - 1))
             frames = self._frame_cache.rows_from(self._score, self.n_frames)
             if not self._form.frozen:
                 end = self.transport.frame_at(self._form.end(passage) * self.card.beats_per_loop)
                 frames = frames[: max(end - self.n_frames, 0)]
-            self._first_row, self._rows = self.n_frames, frames
+            self._first_row = self.n_frames
+            self._rows = [frames[i : i + 1] for i in range(len(frames))]
 
     @property
     def _first_open_frame(self) -> int:

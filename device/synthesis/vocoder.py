@@ -1,18 +1,21 @@
 """The vocoder: frames in, samples out; never reset, because a reset clicks."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from device.audio.resampler import Resampler
 from device.audio.transposer import Transposer
 from device.model.contract import ModelCard
-from device.synthesis.implementation import connect, make_griffin_lim
+from device.synthesis.implementation import make_ahead, make_griffin_lim
 from device.synthesis.presets import PRESETS
 from device.synthesis.smoother import FrameSmoother
 from device.synthesis.tape import Tape
 from device.synthesis.transport import speed_of
 from device.synthesis.variation import TRANSPOSITIONS
 
+Frames = NDArray[np.float32]
 Samples = NDArray[np.float32]
 
 # Look-ahead and iterations; the window comes from the model.
@@ -42,6 +45,8 @@ class Vocoder:
     process : callable
         Turns frames, (n_frames, frame_size), into samples: n_frames * hop_length, before
         transposition and resampler.
+    ahead : SoundAhead or None
+        Computes the samples of expected frames beforehand, up to transposition and resampler.
     """
 
     def __init__(
@@ -72,7 +77,31 @@ class Vocoder:
         self._resampler: Resampler | None = None
         if sample_rate != card.sample_rate:
             self._resampler = Resampler(card.sample_rate, sample_rate)
-        self.process = connect(self.inversion, tape, self._transposer, self._resampler)
+        self.ahead = make_ahead(self.inversion, tape)
+        self.process = self._connected()
+
+    @property
+    def has_later_stages(self) -> bool:
+        """Whether samples are transposed or resampled."""
+        return self._transposer is not None or self._resampler is not None
+
+    def _connected(self) -> Callable[[Frames], Samples]:
+        """All stages, in as few calls as possible."""
+        to_samples = self._to_samples if self.ahead is None else self.ahead.process
+        later = [stage.process for stage in (self._transposer, self._resampler) if stage]
+        if not later:
+            return to_samples
+
+        def to_processed(frames: Frames) -> Samples:
+            samples = to_samples(frames)
+            for process in later:
+                samples = process(samples)
+            return samples
+
+        return to_processed
+
+    def _to_samples(self, frames: Frames) -> Samples:
+        return self.tape.process(self.inversion.process(frames))
 
     def begin(self, semitones: int) -> None:
         """Begin in a key; without an effect once it has played."""

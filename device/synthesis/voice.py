@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +16,7 @@ from device.model.contract import ModelCard
 from device.model.network import Network
 from device.switches.bits import Bits, fit
 from device.synthesis.implementation import make_tape
+from device.synthesis.kernel.ahead import N_HOPS
 from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import Spectrogram
 from device.synthesis.transport import Transport
@@ -237,6 +238,29 @@ class Voice(Closeable):
         if len(self._unused):
             samples, self._unused = np.concatenate([self._unused, samples]), samples[:0]
         return samples
+
+    def work_ahead(self, switch_states: Bits) -> Sequence[Samples]:
+        """Make the next blocks, for the time between two; or none, as far as a block needs more.
+
+        `block` returns the same ones as long as the states are these and nothing else changes. Play
+        them without it, and tell `skip` how many.
+        """
+        ahead = self.vocoder.ahead
+        upcoming = self._spectrogram.upcoming(fit(switch_states, self.card.n_switches))
+        if ahead is None or len(upcoming) < 2 or self.block_frames > 1:
+            return ()
+        expected = ahead.expected
+        if not expected or expected[0] is not upcoming[0]:
+            started = time.perf_counter()
+            ahead.expect(upcoming[:N_HOPS])
+            self._inversion_seconds += time.perf_counter() - started
+        return () if len(self._unused) or self.vocoder.has_later_stages else ahead.ready
+
+    def skip(self, n_blocks: int) -> None:
+        """Go on after so many blocks of `work_ahead`, which were played."""
+        self._spectrogram.skip(n_blocks)
+        if self.vocoder.ahead is not None:
+            self.vocoder.ahead.skip(n_blocks)
 
     def rest(self) -> Samples:
         """The rest of the last block after `take`, (n,), usually empty; draws no frame."""

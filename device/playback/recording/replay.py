@@ -28,7 +28,8 @@ from device.playback.recording.events import (
     to_event,
     to_header,
 )
-from device.playback.transition import Samples, VoiceSwitcher, fade_out
+from device.playback.transition import Samples, fade_out
+from device.playback.voice_switcher import VoiceSwitcher
 from device.switches.bits import Bits, parse_bits
 from device.synthesis.performance import Performance
 from device.synthesis.transport import Quantize

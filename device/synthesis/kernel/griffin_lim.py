@@ -1,8 +1,8 @@
 """`GriffinLim` whose inner loops are compiled: the same interface, and the same sound."""
 
 import ctypes
+import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,13 @@ class CompiledGriffinLim(GriffinLim):
     options
         Of `GriffinLim`.
 
+    Attributes
+    ----------
+    state, memory
+        All that changes while the stream runs: the struct, and what it points to, (n,).
+    before_use : callable
+        Called before the stream is used, but by `process_onto`.
+
     Raises
     ------
     ValueError
@@ -46,32 +53,39 @@ class CompiledGriffinLim(GriffinLim):
 
     def __init__(self, library: ctypes.CDLL | None = None, **options: Any) -> None:
         self._library = library or load_library()
+        self.before_use: Callable[[], object] = lambda: None
         super().__init__(**options)
 
     @property
     def targets(self) -> Frames:
         """Target frames, (1 + look_ahead, frame_size), oldest first: a copy."""
+        self.before_use()
         n_slots = len(self._targets)
-        first = self._state.first + n_slots - self.look_ahead - 1
+        first = self.state.first + n_slots - self.look_ahead - 1
         places = np.arange(first, first + self.look_ahead + 1) % n_slots
         targets: Frames = self._targets[places]
         return targets
 
     def process(self, frames: Frames) -> Samples:
         """Invert (n_frames, frame_size) into (n_frames * hop_length,)."""
+        self.before_use()
         return self._process(frames, None)
 
-    def processor_onto(self, tape: CompiledTape) -> Callable[[Frames], Samples]:
-        """What inverts (n_frames, frame_size), and plays the samples on the tape, in one call."""
-        return partial(self._process, tape=tape.reference)
+    def process_onto(self, tape: CompiledTape, frames: Frames) -> Samples:
+        """Invert (n_frames, frame_size), and play the samples on the tape, in one call.
+
+        It does not call `before_use`, of which what uses both takes care.
+        """
+        return self._process(frames, tape.reference)
 
     def step(self, frame: Frames, out: Samples) -> None:
         """Take one frame, (frame_size,), and write one hop of samples into `out`."""
-        out[:] = self._process(frame[np.newaxis], None)
+        out[:] = self.process(frame[np.newaxis])
 
     def revise(self, frames: Frames) -> None:
         """Initialise the open frames anew; see `GriffinLim.revise`."""
         self._check_revision(frames)
+        self.before_use()
         if self.look_ahead:
             self._revision[:] = frames
             self._library.inversion_revise(self._reference, self._revision.ctypes.data)
@@ -106,8 +120,15 @@ class CompiledGriffinLim(GriffinLim):
         self._input = np.zeros((_MOST_FRAMES, self.frame_size), np.float32)
         self._output = np.zeros(_MOST_FRAMES * self.hop_length, np.float32)
         self._input_at, self._output_at = self._input.ctypes.data, self._output.ctypes.data
-        self._targets = np.zeros((n_slots, self.frame_size), np.float32)
         self._revision = np.zeros((self.look_ahead, self.frame_size), np.float32)
+        self.memory, stream = _in_one_block(
+            frames=(n_slots, 2, n_half),
+            targets=(n_slots, self.frame_size),
+            estimates=(n_slots, 2, n_bins),
+            held=(n_slots, n_bins),
+            sum=(n_slots, 2, self.hop_length // 2),
+        )
+        self._targets = stream["targets"]
         turns = np.exp(-2j * np.pi * np.arange(n_half // 2 + 1) / self.n_fft)
         # The state keeps addresses alone, so the arrays are kept here.
         self._arrays: dict[str, NDArray[Any]] = {
@@ -120,15 +141,11 @@ class CompiledGriffinLim(GriffinLim):
             "seed_in_silence": _planes(self._seed_in_silence),
             "seed_over_sound": _planes(self._seed_over_sound),
             "rotation": _planes(self._guide.rotation),
-            "frames": np.zeros((n_slots, 2, n_half), np.float32),
-            "targets": self._targets,
-            "estimates": np.zeros((n_slots, 2, n_bins), np.float32),
-            "held": np.zeros((n_slots, n_bins), np.float32),
-            "sum": np.zeros((n_slots, 2, self.hop_length // 2), np.float32),
+            **stream,
             "work": np.zeros((4, n_half), np.float32),
         }
         at = {name: array.ctypes.data for name, array in self._arrays.items()}
-        self._state = InversionState(
+        self.state = InversionState(
             FftPlan(n_half, len(radices), at.pop("radices"), at.pop("twiddles")),
             n_half=n_half,
             half_hop=self.hop_length // 2,
@@ -146,13 +163,21 @@ class CompiledGriffinLim(GriffinLim):
             margin=MARGIN,
             **at,
         )
-        self._reference = ctypes.byref(self._state)
+        self._reference = ctypes.byref(self.state)
 
     def _windows_by_missing_successors(self) -> Samples:
         """Of the places of the queue, (n_overlap, n_fft); those at its end lack successors."""
         n_overlap, n_active = self.n_fft // self.hop_length, self.look_ahead + 1
         places = np.maximum(np.arange(n_overlap) + n_active - n_overlap, 0)
         return self._iteration_windows[places]
+
+
+def _in_one_block(**shapes: tuple[int, ...]) -> tuple[Samples, dict[str, Samples]]:
+    """Zeros in one piece of memory, (n,), and the arrays that it consists of."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    memory = np.zeros(ends[-1], np.float32)
+    pieces = zip(shapes.items(), np.split(memory, ends[:-1]), strict=True)
+    return memory, {name: piece.reshape(shape) for (name, shape), piece in pieces}
 
 
 def _radices(n_points: int) -> list[int] | None:

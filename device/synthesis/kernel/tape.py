@@ -1,6 +1,7 @@
 """`Tape` whose inner loops are compiled: the same interface, and the same sound to -85 dB."""
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ class CompiledTape(Tape):
     ----------
     reference
         To the state, for a call of the library.
+    state, memories
+        All that changes while the tape runs: the struct, and arrays that it points to.
+    before_use : callable
+        Called before the tape is used, but through `reference`.
 
     Raises
     ------
@@ -37,7 +42,9 @@ class CompiledTape(Tape):
     ) -> None:
         super().__init__(sample_rate, **options)
         self._library = library or load_library()
-        self._state = TapeState(
+        self.before_use: Callable[[], object] = lambda: None
+        self.memories: list[Samples] = []
+        self.state = TapeState(
             gain=self.gain,
             music_knee=MUSIC_KNEE,
             music_room=MUSIC_CEILING - MUSIC_KNEE,
@@ -45,25 +52,28 @@ class CompiledTape(Tape):
             room=(CEILING - KNEE) * self._volume_limit,
         )
         for i, loop in enumerate(self._noise_loops[:N_LOOPS]):
-            self._state.loop[i], self._state.loop_length[i] = loop.ctypes.data, len(loop)
+            self.state.loop[i], self.state.loop_length[i] = loop.ctypes.data, len(loop)
         if self._transport is not None:
             self._set_transport()
-        self.reference = ctypes.byref(self._state)
+        self.reference = ctypes.byref(self.state)
 
     def seek(self, n_samples: int) -> None:
         """Go on as after `n_samples`."""
-        self._state.at = n_samples
+        self.before_use()
+        self.state.at = n_samples
 
     def set_gain(self, gain: float) -> None:
         """Change the gain, linear, along a straight line of 20 ms from the next sample on."""
-        self._ramp_left = self._state.ramp_left
+        self.before_use()
+        self._ramp_left = self.state.ramp_left
         super().set_gain(gain)
-        state = self._state
+        state = self.state
         state.gain, state.gain_step = self.gain, self._gain_step
         state.ramp_left = self._ramp_left
 
     def process(self, samples: Samples) -> Samples:
         """Process (n,), n from 0 on → the same array, changed in place."""
+        self.before_use()
         known = np.ascontiguousarray(samples, np.float32)
         self._library.tape_process(self.reference, known.ctypes.data, len(known))
         if known is not samples:
@@ -75,13 +85,14 @@ class CompiledTape(Tape):
         taps = self._transport.taps
         n_before = self._transport.n_before
         # The state keeps addresses alone, so the arrays are kept here.
-        self._arrays = (
-            taps,
+        self._taps = taps
+        self.memories = [
             np.zeros(n_before + MAX_CHUNK, np.float32),
             np.zeros(N_TAPS - 1 + MAX_CHUNK, np.float32),
-        )
-        state = self._state
-        state.taps, state.before, state.delayed = (array.ctypes.data for array in self._arrays)
+        ]
+        state = self.state
+        state.taps = taps.ctypes.data
+        state.before, state.delayed = (array.ctypes.data for array in self.memories)
         state.n_before = n_before
         state.middle, state.drive = self._transport.middle, self._transport.drive
         for i, (speed, depth, start) in enumerate(self._transport.modulations):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from device.model.network import Network
-from device.playback.transition import VoiceSwitcher
+from device.playback.voice_switcher import VoiceSwitcher
 from device.synthesis.performance import Performance
 from device.synthesis.voice import Voice
 from tests.support import tiny_model as tiny

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from device.audio.transposer import Transposer
 from device.model.network import Network
-from device.playback.transition import VoiceSwitcher
+from device.playback.voice_switcher import VoiceSwitcher
 from device.synthesis.performance import Performance
 from device.synthesis.transport import Transport
 from device.synthesis.variation import TRANSPOSITIONS, SongForm

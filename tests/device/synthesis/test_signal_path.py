@@ -21,7 +21,7 @@ from device.model.bundled import BUNDLED_MODEL
 from device.model.network import Network
 from device.playback.instrument import Instrument
 from device.playback.statistics import level_db
-from device.playback.transition import VoiceSwitcher
+from device.playback.voice_switcher import VoiceSwitcher
 from device.switches.base import FixedSwitches
 from device.synthesis.griffin_lim import GriffinLim
 from device.synthesis.performance import Performance

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from device.model.network import Network
-from device.playback.transition import VoiceSwitcher
+from device.playback.voice_switcher import VoiceSwitcher
 from device.synthesis.performance import Performance
 from device.synthesis.transport import Quantize
 from device.synthesis.voice import Voice

@@ -113,7 +113,7 @@ def test_one_call_does_what_two_do():
     magnitudes = decaying_noise(60, 1024) / 100
     one, two = (CompiledGriffinLim(n_fft=1024, hop_length=256) for _ in range(2))
     tapes = [CompiledTape(RATE, wear=0.25) for _ in range(2)]
-    at_once = one.processor_onto(tapes[0])(magnitudes)
+    at_once = one.process_onto(tapes[0], magnitudes)
     assert at_once.tobytes() == tapes[1].process(two.process(magnitudes)).tobytes()
 
 

@@ -1,0 +1,109 @@
+"""Samples of frames that are expected, computed several hops at a time."""
+
+import ctypes
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.synthesis.griffin_lim import Frames, Samples
+from device.synthesis.kernel.griffin_lim import CompiledGriffinLim
+from device.synthesis.kernel.tape import CompiledTape
+
+# Hops of one call. The first one after a sleep finds nothing in the processor's caches and takes
+# as long as four of the others.
+N_HOPS = 16
+
+
+class SoundAhead:
+    """Inverts frames and plays them on a tape, in one call; expected frames, beforehand.
+
+    The samples are the same to the bit whether they were expected or not: if other frames come, or
+    the inversion or the tape is used in any other way, both are first set back to where the frames
+    that did come have left them.
+    """
+
+    def __init__(self, inversion: CompiledGriffinLim, tape: CompiledTape) -> None:
+        self._inversion, self._tape = inversion, tape
+        inversion.before_use = tape.before_use = self.take_back
+        self._saved = [
+            _Saved(inversion.state, [inversion.memory]),
+            _Saved(tape.state, tape.memories),
+        ]
+        self._expected: Sequence[Frames] = ()
+        self._hops: Sequence[Samples] = ()
+        self._n_used = 0
+        self._n_iterations = inversion.n_iterations
+
+    @property
+    def expected(self) -> Sequence[Frames]:
+        """The frames whose samples are ready, and which have not come yet."""
+        return self._expected[self._n_used :]
+
+    @property
+    def ready(self) -> Sequence[Samples]:
+        """The samples, (hop_length,) each, of the expected frames."""
+        is_same = self._n_iterations == self._inversion.n_iterations
+        return self._hops[self._n_used :] if is_same else ()
+
+    def skip(self, n_hops: int) -> None:
+        """As if so many of the expected frames had come."""
+        self._n_used += n_hops
+
+    def process(self, frames: Frames) -> Samples:
+        """Samples, (n_frames * hop_length,), of frames, (n_frames, frame_size)."""
+        i = self._n_used
+        if i < len(self._expected):
+            is_same = self._n_iterations == self._inversion.n_iterations
+            if is_same and frames is self._expected[i]:
+                self._n_used = i + 1
+                return self._hops[i]
+            self.take_back()
+        return self._inversion.process_onto(self._tape, frames)
+
+    def expect(self, frames: Sequence[Frames]) -> None:
+        """Compute the samples of some frames, (1, frame_size) each, that will be passed in next.
+
+        They are known by their identity, and must not be written to.
+        """
+        self.take_back()
+        for saved in self._saved:
+            saved.take()
+        self._expected, self._n_used = frames, 0
+        self._n_iterations = self._inversion.n_iterations
+        samples = self._inversion.process_onto(self._tape, np.concatenate(frames))
+        # Views of them now: numpy's code for it would be cold later, too.
+        self._hops = list(samples.reshape(len(frames), -1))
+
+    def take_back(self) -> None:
+        """Set both back to where the frames that came have left them."""
+        used, n_expected = self._expected[: self._n_used], len(self._expected)
+        self._expected, self._hops, self._n_used = (), (), 0
+        if len(used) == n_expected:
+            return
+        for saved in self._saved:
+            saved.restore()
+        if used:
+            n_iterations = self._inversion.n_iterations
+            self._inversion.n_iterations = self._n_iterations
+            self._inversion.process_onto(self._tape, np.concatenate(used))
+            self._inversion.n_iterations = n_iterations
+
+
+class _Saved:
+    """A copy of a struct and of the arrays that its functions write to."""
+
+    def __init__(self, state: ctypes.Structure, arrays: Sequence[NDArray[np.float32]]) -> None:
+        self._state, self._arrays = state, arrays
+        self._state_copy = type(state)()
+        self._copies = [array.copy() for array in arrays]
+
+    def take(self) -> None:
+        ctypes.pointer(self._state_copy)[0] = self._state
+        for copy, array in zip(self._copies, self._arrays, strict=True):
+            copy[:] = array
+
+    def restore(self) -> None:
+        ctypes.pointer(self._state)[0] = self._state_copy
+        for copy, array in zip(self._copies, self._arrays, strict=True):
+            array[:] = copy
