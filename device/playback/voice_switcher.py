@@ -122,16 +122,22 @@ class VoiceSwitcher(Closeable):
             self._observer.count_block(len(samples))
         return samples
 
+    @property
+    def n_ready(self) -> int:
+        """Blocks that are made ahead, for the states of the last one."""
+        return len(self._ready) - self._n_played
+
     def work_ahead(self) -> None:
         """Make the next blocks if none is left, for the time between two.
 
         They are played if the states of the switches stay as they are.
         """
-        if self._n_played < len(self._ready):
+        if self.n_ready:
             return
         self._settle()
-        if self.fader.is_open and type(self._transition) is NoTransition:
-            self._ready = self._transition.voice.work_ahead(self._states)
+        if type(self._transition) is NoTransition:
+            ready = self._transition.voice.work_ahead(self._states)
+            self._ready = ready if self.fader.is_open else ()
 
     def account(self) -> None:
         """Tell the voice and the observer about the blocks made ahead that were played."""

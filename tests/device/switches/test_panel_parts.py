@@ -140,7 +140,7 @@ def test_a_potentiometer_says_where_it_is_at_the_start_and_when_it_was_moved(
     monkeypatch.setattr(Converter, "value", 0.5)
     queue = CommandQueue()
     with PanelParts(pins(channels={VOLUME: 0, TEMPO: 1}), queue):
-        wait_until(lambda: len(queue._waiting) == 2)
+        wait_until(lambda: len(queue) == 2)
         assert taken(queue) == [commands.SetVolume(pytest.approx(-11.9, abs=0.1)),
                                 commands.SetTempo(120.0)]  # fmt: skip
         for value in (0.501, 0.499, 0.503):  # the noise of a converter
@@ -148,7 +148,7 @@ def test_a_potentiometer_says_where_it_is_at_the_start_and_when_it_was_moved(
             time.sleep(0.01)
         assert not queue
         monkeypatch.setattr(Converter, "value", 1.0)
-        wait_until(lambda: len(queue._waiting) == 2)
+        wait_until(lambda: len(queue) == 2)
         assert taken(queue) == [commands.SetVolume(0.0), commands.SetTempo(200.0)]
         monkeypatch.setattr(Converter, "value", 0.995)
         time.sleep(0.01)

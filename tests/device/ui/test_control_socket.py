@@ -209,7 +209,7 @@ def test_commands_are_queued_in_their_order_however_they_are_cut(serve, queue, c
     client = connect()
     for part in ('{"do":"fl', 'ip","switch":2}\n{"do":"ke', 'ep"}\n'):
         client.send(part)
-    wait_until(lambda: len(queue._waiting) == 2)
+    wait_until(lambda: len(queue) == 2)
     assert [queue.take(), queue.take()] == [FlipSwitch(1, "phone"), Keep()]
 
 

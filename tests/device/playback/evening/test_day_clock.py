@@ -135,6 +135,6 @@ def test_the_thread_checks_by_itself_and_ends(tmp_path, monkeypatch):
     with day.clock:
         day.now = local(7)
         deadline = time.monotonic() + 20
-        while len(day.queue._waiting) < 2 and time.monotonic() < deadline:
+        while len(day.queue) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
     assert [day.queue.take(), day.queue.take()] == [SetQuiet(True), SetQuiet(False)]
