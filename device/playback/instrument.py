@@ -40,6 +40,7 @@ Block = tuple[float, float, NDArray[np.float32]]
 PERIOD_SECONDS = 0.058
 # Of the end of the music.
 FADE_SECONDS = 0.058
+_NO_SAMPLES = np.zeros(0, np.float32)
 
 
 class Instrument(Closeable):
@@ -114,7 +115,6 @@ class Instrument(Closeable):
         self._n_samples = 0
         self._end_samples = self._samples_of_end()
         self._period: list[Block] = []
-        self._no_samples = np.zeros(0, np.float32)
         self._reported: Bits = ()
         self._report_at = 0
         self._states: Bits | None = None
@@ -126,6 +126,7 @@ class Instrument(Closeable):
         self._switch_p50_p99 = (math.nan, math.nan)
         self._block_ms = Percentiles()
         self._block_max_ms = 0.0
+        self._ahead_seconds = 0.0
 
     def close(self) -> None:
         """End the helper thread of the voice."""
@@ -207,8 +208,10 @@ class Instrument(Closeable):
         self._period.append((ready - started, overslept, samples))
         if switch_states != self._reported or self._n_samples >= self._report_at:
             self._end_period(switch_states, ready)
-        if self._ahead:
+        if self._ahead and not self.voice_switcher.n_ready:
+            began = self._clock()
             self.voice_switcher.work_ahead()
+            self._ahead_seconds += self._clock() - began
 
     def _rest(self, total: int | None) -> None:
         """Write silence for a period: the music stands still, and nothing is computed."""
@@ -260,10 +263,9 @@ class Instrument(Closeable):
         period, self._period = self._period, []
         self.voice_switcher.account()
         self._time_blocks([block for block in period if len(block[2])], now)
+        together = _NO_SAMPLES
         if self._recorder is not None or self.listeners:
             together = np.concatenate([samples for _, _, samples in period])
-        else:
-            together = self._no_samples
         if self._recorder is not None:
             self._recorder.take(together)
         self._notify(switch_states, together)
@@ -318,10 +320,12 @@ class Instrument(Closeable):
         if is_live and period:
             self._guard.update(longest, self.speaker.n_underruns, now)
         if self._governor is not None and period:
+            making_seconds += self._ahead_seconds
             level = self._governor.update(1e3 * making_seconds, 1e3 * n_samples / rate)
             self.voice_switcher.set_quality(
                 self._qualities[level].n_iterations, self._qualities[level].held_frames
             )
+        self._ahead_seconds = 0.0
 
     @property
     def _n_lowered(self) -> int:

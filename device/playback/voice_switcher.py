@@ -67,6 +67,8 @@ class VoiceSwitcher(Closeable):
     ----------
     fader : Fader
         What all sound goes through; `fade` is to be called here.
+    n_ready : int
+        Blocks that are made ahead, for the states of the last one.
     """
 
     def __init__(self, voice: Voice, observer: Observer | None = None) -> None:
@@ -74,9 +76,9 @@ class VoiceSwitcher(Closeable):
         self._settings: dict[str, float | None] = {}
         self.fader = Fader()
         self._observer = observer
-        # Made ahead for these states; so many of them are played.
+        # Made ahead for these states; the last `n_ready` of them are not played yet.
         self._ready: Sequence[Samples] = ()
-        self._n_played = 0
+        self.n_ready = 0
         self._states: Bits = ()
         if observer is not None:
             observer.follow(voice)
@@ -96,7 +98,7 @@ class VoiceSwitcher(Closeable):
     def beat(self) -> float:
         """Position of the next frame, in beats since the start."""
         voice = self._transition.voice
-        return voice.transport.beat_at(voice.n_frames + self._n_played)
+        return voice.transport.beat_at(voice.n_frames + len(self._ready) - self.n_ready)
 
     @property
     def is_free(self) -> bool:
@@ -109,9 +111,10 @@ class VoiceSwitcher(Closeable):
 
     def block(self, switch_states: Bits) -> Samples:
         """The next block of samples for the states of all switches."""
-        if self._n_played < len(self._ready) and switch_states == self._states:
-            self._n_played += 1
-            return self._ready[self._n_played - 1]
+        if self.n_ready and switch_states == self._states:
+            samples = self._ready[-self.n_ready]
+            self.n_ready -= 1
+            return samples
         self._settle()
         self._states = switch_states
         transition = self._transition
@@ -121,11 +124,6 @@ class VoiceSwitcher(Closeable):
         if self._observer is not None:
             self._observer.count_block(len(samples))
         return samples
-
-    @property
-    def n_ready(self) -> int:
-        """Blocks that are made ahead, for the states of the last one."""
-        return len(self._ready) - self._n_played
 
     def work_ahead(self) -> None:
         """Make the next blocks if none is left, for the time between two.
@@ -138,10 +136,11 @@ class VoiceSwitcher(Closeable):
         if type(self._transition) is NoTransition:
             ready = self._transition.voice.work_ahead(self._states)
             self._ready = ready if self.fader.is_open else ()
+            self.n_ready = len(self._ready)
 
     def account(self) -> None:
         """Tell the voice and the observer about the blocks made ahead that were played."""
-        n, self._n_played = self._n_played, 0
+        n = len(self._ready) - self.n_ready
         if n:
             played, self._ready = self._ready[:n], self._ready[n:]
             self._transition.voice.skip(n)
@@ -152,7 +151,7 @@ class VoiceSwitcher(Closeable):
     def _settle(self) -> None:
         """Account for the blocks made ahead that were played, and drop the others."""
         self.account()
-        self._ready = ()
+        self._ready, self.n_ready = (), 0
 
     def set_quality(self, n_iterations: int, held_frames: int) -> None:
         """Set the quality of the voice that is heard, see `Voice.set_quality`."""

@@ -16,12 +16,15 @@ from device.model.contract import ModelCard
 from device.model.network import Network
 from device.switches.bits import Bits, fit
 from device.synthesis.implementation import make_tape
-from device.synthesis.kernel.ahead import N_HOPS
 from device.synthesis.performance import Performance
 from device.synthesis.spectrogram import Spectrogram
 from device.synthesis.transport import Transport
 from device.synthesis.variation import SongForm
 from device.synthesis.vocoder import Vocoder, shape_of
+
+# Of the time until the next block, to compute the sound of those after it: the helper needs the
+# rest, and so does a wake-up that comes late.
+_AHEAD_SHARE = 0.25
 
 Samples = NDArray[np.float32]
 Frames = NDArray[np.float32]
@@ -251,9 +254,8 @@ class Voice(Closeable):
             return ()
         expected = ahead.expected
         if not expected or expected[0] is not upcoming[0]:
-            started = time.perf_counter()
-            ahead.expect(upcoming[:N_HOPS])
-            self._inversion_seconds += time.perf_counter() - started
+            most_seconds = _AHEAD_SHARE * self.transport.hop_seconds
+            self._inversion_seconds += ahead.expect(upcoming, most_seconds)
         return () if len(self._unused) or self.vocoder.has_later_stages else ahead.ready
 
     def skip(self, n_blocks: int) -> None:

@@ -1,7 +1,8 @@
 """Samples of frames that are expected, computed several hops at a time."""
 
 import ctypes
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,10 @@ from device.synthesis.kernel.tape import CompiledTape
 
 # Hops of one call. The first one after a sleep finds nothing in the processor's caches and takes
 # as long as four of the others.
-N_HOPS = 16
+MOST_HOPS = 16
+_FIRST_HOPS = 4
+# No clock is finer.
+_LEAST_SECONDS = 1e-9
 
 
 class SoundAhead:
@@ -21,10 +25,21 @@ class SoundAhead:
     The samples are the same to the bit whether they were expected or not: if other frames come, or
     the inversion or the tape is used in any other way, both are first set back to where the frames
     that did come have left them.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds, monotonic.
     """
 
-    def __init__(self, inversion: CompiledGriffinLim, tape: CompiledTape) -> None:
-        self._inversion, self._tape = inversion, tape
+    def __init__(
+        self,
+        inversion: CompiledGriffinLim,
+        tape: CompiledTape,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._inversion, self._tape, self._clock = inversion, tape, clock
         inversion.before_use = tape.before_use = self.take_back
         self._saved = [
             _Saved(inversion.state, [inversion.memory]),
@@ -34,6 +49,7 @@ class SoundAhead:
         self._hops: Sequence[Samples] = ()
         self._n_used = 0
         self._n_iterations = inversion.n_iterations
+        self._most_hops = _FIRST_HOPS
 
     @property
     def expected(self) -> Sequence[Frames]:
@@ -61,19 +77,37 @@ class SoundAhead:
             self.take_back()
         return self._inversion.process_onto(self._tape, frames)
 
-    def expect(self, frames: Sequence[Frames]) -> None:
-        """Compute the samples of some frames, (1, frame_size) each, that will be passed in next.
+    def expect(self, frames: Sequence[Frames], most_seconds: float) -> float:
+        """Compute the samples of frames, (1, frame_size) each, that will be passed in next.
 
-        They are known by their identity, and must not be written to.
+        Of the first 16 at most, and of no more than take so long, by what the call before took: a
+        slow processor has other things to do until the next block, and computes those that were
+        played once more if it has to take them back.
+
+        Parameters
+        ----------
+        frames : sequence of (1, frame_size)
+            At least one. They are known by their identity, and must not be written to.
+        most_seconds : float
+
+        Returns
+        -------
+        The seconds that it took.
         """
+        started = self._clock()
         self.take_back()
         for saved in self._saved:
             saved.take()
-        self._expected, self._n_used = frames, 0
+        expected = frames[: self._most_hops]
+        self._expected, self._n_used = expected, 0
         self._n_iterations = self._inversion.n_iterations
-        samples = self._inversion.process_onto(self._tape, np.concatenate(frames))
+        samples = self._inversion.process_onto(self._tape, np.concatenate(expected))
         # Views of them now: numpy's code for it would be cold later, too.
-        self._hops = list(samples.reshape(len(frames), -1))
+        self._hops = list(samples.reshape(len(expected), -1))
+        seconds = self._clock() - started
+        n_hops = int(len(expected) * most_seconds / max(seconds, _LEAST_SECONDS))
+        self._most_hops = min(max(n_hops, 1), MOST_HOPS)
+        return seconds
 
     def take_back(self) -> None:
         """Set both back to where the frames that came have left them."""

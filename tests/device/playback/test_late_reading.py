@@ -170,3 +170,21 @@ def test_the_latency_of_the_speaker_is_what_is_queued(play):
 def test_a_speaker_that_starts_late_has_waited_for_nothing():
     card = SilentSpeaker(22050, clock=lambda: 5.0, sleep=lambda _: None)
     assert card.wait(0.012) == 0.0
+
+
+def test_work_between_two_blocks_is_load_for_the_governor(network):
+    card = SimulatedCard()
+    with Instrument(
+        network,
+        FixedSwitches(ALL),
+        card,
+        Performance(),
+        ahead=True,
+        governed=True,
+        clock=card.time.clock,
+    ) as instrument:
+        # As if the sound of each block were computed before it, in nearly all of its time.
+        instrument.voice_switcher.work_ahead = lambda: card.time.sleep(0.9 * HOP_SECONDS)
+        report = instrument.play(1.0)
+    assert report.passes_lowered > 0
+    assert report.underruns == 0
