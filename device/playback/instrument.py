@@ -120,8 +120,7 @@ class Instrument(Closeable):
         self._states: Bits | None = None
         self._bits: Bits | None = None
         self._flipped_at: float | None = None
-        self._n_flips = 0
-        self._n_late = 0
+        self._n_flips = self._n_late = 0
         self._switch_ms = Percentiles()
         self._switch_p50_p99 = (math.nan, math.nan)
         self._block_ms = Percentiles()
@@ -171,6 +170,7 @@ class Instrument(Closeable):
             with suppress(Interrupted):
                 self._play(None if seconds is None else self._samples_in(seconds))
         finally:
+            self.voice_switcher.account()
             if self._recorder is not None:
                 self._recorder.end(self._n_samples)
         return self.report()
@@ -271,7 +271,7 @@ class Instrument(Closeable):
         self._notify(switch_states, together)
 
     def _follow_model(self) -> None:
-        card = self.voice_switcher.card
+        card = self.voice.card
         if card is not self._card:
             self._card = card
             self._end_samples = self._samples_of_end()

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from device.closeable import Closeable
 from device.errors import ModelFailed
-from device.model.contract import ModelCard
 from device.playback.fader import Fader
 from device.playback.transition import (
     BarTransition,
@@ -60,8 +59,9 @@ class Observer(Protocol):
 class VoiceSwitcher(Closeable):
     """Plays one voice, and replaces it by another without a gap or a click.
 
-    For one thread, the audio loop's. Blocks made ahead are played without asking the voice again.
-    It is told by `account`, and before anything else is done with it.
+    For one thread, the audio loop's; others may read `voice`. Blocks made ahead are played without
+    asking the voice again: it is told by `account`, and before anything is done with it, which is
+    done here alone.
 
     Attributes
     ----------
@@ -85,19 +85,13 @@ class VoiceSwitcher(Closeable):
 
     @property
     def voice(self) -> Voice:
-        """The voice that is heard, to which anything may be done."""
-        self._settle()
+        """The voice that is heard, to be read; its position is that of the last `account`."""
         return self._transition.voice
-
-    @property
-    def card(self) -> ModelCard:
-        """Of the model that is heard."""
-        return self._transition.voice.card
 
     @property
     def beat(self) -> float:
         """Position of the next frame, in beats since the start."""
-        voice = self._transition.voice
+        voice = self.voice
         return voice.transport.beat_at(voice.n_frames + len(self._ready) - self.n_ready)
 
     @property
@@ -134,7 +128,7 @@ class VoiceSwitcher(Closeable):
             return
         self._settle()
         if type(self._transition) is NoTransition:
-            ready = self._transition.voice.work_ahead(self._states)
+            ready = self.voice.work_ahead(self._states)
             self._ready = ready if self.fader.is_open else ()
             self.n_ready = len(self._ready)
 
@@ -143,7 +137,7 @@ class VoiceSwitcher(Closeable):
         n = len(self._ready) - self.n_ready
         if n:
             played, self._ready = self._ready[:n], self._ready[n:]
-            self._transition.voice.skip(n)
+            self.voice.skip(n)
             if self._observer is not None:
                 for samples in played:
                     self._observer.count_block(len(samples))
@@ -157,12 +151,14 @@ class VoiceSwitcher(Closeable):
         """Set the quality of the voice that is heard, see `Voice.set_quality`."""
         voice = self.voice
         if (n_iterations, held_frames) != (voice.vocoder.inversion.n_iterations, voice.held_frames):
+            self._settle()
             voice.set_quality(n_iterations, held_frames)
             if self._observer is not None:
                 self._observer.note_quality(n_iterations, held_frames)
 
     def schedule(self, voice: Voice, *, at_once: bool = False) -> None:
         """Let a voice take over, at the next bar or at once; replaces an earlier call."""
+        self._settle()
         old = self.voice
         if self._observer is not None:
             self._observer.note_takeover(voice, at_once=at_once)
@@ -202,7 +198,7 @@ class VoiceSwitcher(Closeable):
         ModelFailed
             If neither holds.
         """
-        failure = self._transition.voice.failure
+        failure = self.voice.failure
         if failure is not None and self._observer is not None:
             self._observer.note_failure(self.voice)
         if failure is not None and isinstance(self._transition, NoTransition):

@@ -145,3 +145,18 @@ def test_a_voice_alone_plays_nearly_all_blocks_that_are_ready(networks):
             switcher.block(states)
             switcher.work_ahead()
     assert n_ready > 0.9 * 500
+
+
+def test_other_threads_may_read_the_voice(networks):
+    compiled_or_skip()
+    states = (True, False, True)
+    with VoiceSwitcher(Voice(networks["one"], Performance())) as switcher:
+        while not switcher.n_ready:
+            switcher.block(states)
+            switcher.work_ahead()
+        n_ready, beat = switcher.n_ready, switcher.beat
+        switcher.block(states)
+        assert switcher.voice.beat == beat < switcher.beat
+        assert switcher.n_ready == n_ready - 1
+        switcher.account()
+        assert switcher.voice.beat == switcher.beat
