@@ -37,8 +37,9 @@ play: $(VENV)/box
 	@$(BIN)/switchboard play
 
 # Two halves at once, for two cores; the report of the first follows that of the second.
-FIRST_HALF := tests/device tests/systemd tests/export tests/fuzz tests/benchmarks
-SECOND_HALF := tests/training tests/end_to_end $(wildcard tests/test_*.py)
+FIRST_HALF := tests/device tests/systemd tests/export tests/fuzz tests/benchmarks tests/training/corpus
+SECOND_HALF := tests/training tests/end_to_end $(wildcard tests/test_*.py) \
+	--ignore=tests/training/corpus
 # OpenMP's threads wait actively, and one half would wait on the other's core.
 test: export OMP_NUM_THREADS := 1
 test: $(VENV)/workshop
