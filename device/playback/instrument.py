@@ -239,7 +239,7 @@ class Instrument(Closeable):
         if self.control.queue:
             self.control.apply()
         evening = self.evening
-        evening.now = seconds = self._n_samples / self._sample_rate
+        evening.now = seconds = self.seconds
         if seconds >= evening.due_at:
             evening.update()
         switch_states = self._remote.read(seconds)

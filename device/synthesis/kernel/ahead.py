@@ -42,13 +42,12 @@ class SoundAhead:
         self._inversion, self._tape, self._clock = inversion, tape, clock
         inversion.before_use = tape.before_use = self.take_back
         self._saved = [
-            _Saved(inversion.state, [inversion.memory]),
+            _Saved(inversion.state, inversion.memories),
             _Saved(tape.state, tape.memories),
         ]
         self._expected: Sequence[Frames] = ()
         self._hops: Sequence[Samples] = ()
         self._n_used = 0
-        self._n_iterations = inversion.n_iterations
         self._most_hops = _FIRST_HOPS
 
     @property
@@ -59,8 +58,7 @@ class SoundAhead:
     @property
     def ready(self) -> Sequence[Samples]:
         """The samples, (hop_length,) each, of the expected frames."""
-        is_same = self._n_iterations == self._inversion.n_iterations
-        return self._hops[self._n_used :] if is_same else ()
+        return self._hops[self._n_used :]
 
     def skip(self, n_hops: int) -> None:
         """As if so many of the expected frames had come."""
@@ -70,8 +68,7 @@ class SoundAhead:
         """Samples, (n_frames * hop_length,), of frames, (n_frames, frame_size)."""
         i = self._n_used
         if i < len(self._expected):
-            is_same = self._n_iterations == self._inversion.n_iterations
-            if is_same and frames is self._expected[i]:
+            if frames is self._expected[i]:
                 self._n_used = i + 1
                 return self._hops[i]
             self.take_back()
@@ -98,9 +95,7 @@ class SoundAhead:
         self.take_back()
         for saved in self._saved:
             saved.take()
-        expected = frames[: self._most_hops]
-        self._expected, self._n_used = expected, 0
-        self._n_iterations = self._inversion.n_iterations
+        self._expected = expected = frames[: self._most_hops]
         samples = self._inversion.process_onto(self._tape, np.concatenate(expected))
         # Views of them now: numpy's code for it would be cold later, too.
         self._hops = list(samples.reshape(len(expected), -1))
@@ -118,10 +113,7 @@ class SoundAhead:
         for saved in self._saved:
             saved.restore()
         if used:
-            n_iterations = self._inversion.n_iterations
-            self._inversion.n_iterations = self._n_iterations
             self._inversion.process_onto(self._tape, np.concatenate(used))
-            self._inversion.n_iterations = n_iterations
 
 
 class _Saved:

@@ -1,7 +1,6 @@
 """`GriffinLim` whose inner loops are compiled: the same interface, and the same sound."""
 
 import ctypes
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,10 +37,10 @@ class CompiledGriffinLim(GriffinLim):
 
     Attributes
     ----------
-    state, memory
-        All that changes while the stream runs: the struct, and what it points to, (n,).
+    state, memories
+        All that changes while the stream runs: the struct, and arrays that it points to.
     before_use : callable
-        Called before the stream is used, but by `process_onto`.
+        Called before the stream is used or its iterations are changed, but by `process_onto`.
 
     Raises
     ------
@@ -55,6 +54,16 @@ class CompiledGriffinLim(GriffinLim):
         self._library = library or load_library()
         self.before_use: Callable[[], object] = lambda: None
         super().__init__(**options)
+
+    @property
+    def n_iterations(self) -> int:
+        """Projections per hop; see `GriffinLim`."""
+        return self._n_iterations
+
+    @n_iterations.setter
+    def n_iterations(self, n: int) -> None:
+        self.before_use()
+        self._n_iterations = n
 
     @property
     def targets(self) -> Frames:
@@ -121,13 +130,14 @@ class CompiledGriffinLim(GriffinLim):
         self._output = np.zeros(_MOST_FRAMES * self.hop_length, np.float32)
         self._input_at, self._output_at = self._input.ctypes.data, self._output.ctypes.data
         self._revision = np.zeros((self.look_ahead, self.frame_size), np.float32)
-        self.memory, stream = _in_one_block(
-            frames=(n_slots, 2, n_half),
-            targets=(n_slots, self.frame_size),
-            estimates=(n_slots, 2, n_bins),
-            held=(n_slots, n_bins),
-            sum=(n_slots, 2, self.hop_length // 2),
-        )
+        stream: dict[str, Samples] = {
+            "frames": np.zeros((n_slots, 2, n_half), np.float32),
+            "targets": np.zeros((n_slots, self.frame_size), np.float32),
+            "estimates": np.zeros((n_slots, 2, n_bins), np.float32),
+            "held": np.zeros((n_slots, n_bins), np.float32),
+            "sum": np.zeros((n_slots, 2, self.hop_length // 2), np.float32),
+        }
+        self.memories = list(stream.values())
         self._targets = stream["targets"]
         turns = np.exp(-2j * np.pi * np.arange(n_half // 2 + 1) / self.n_fft)
         # The state keeps addresses alone, so the arrays are kept here.
@@ -170,14 +180,6 @@ class CompiledGriffinLim(GriffinLim):
         n_overlap, n_active = self.n_fft // self.hop_length, self.look_ahead + 1
         places = np.maximum(np.arange(n_overlap) + n_active - n_overlap, 0)
         return self._iteration_windows[places]
-
-
-def _in_one_block(**shapes: tuple[int, ...]) -> tuple[Samples, dict[str, Samples]]:
-    """Zeros in one piece of memory, (n,), and the arrays that it consists of."""
-    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
-    memory = np.zeros(ends[-1], np.float32)
-    pieces = zip(shapes.items(), np.split(memory, ends[:-1]), strict=True)
-    return memory, {name: piece.reshape(shape) for (name, shape), piece in pieces}
 
 
 def _radices(n_points: int) -> list[int] | None:
