@@ -117,7 +117,8 @@ def _narrow_type(kind: Any) -> Any:
 
 
 def _narrowed(native: Any, address_of: Any) -> Any:
-    narrow = _narrow_type(type(native))()
+    own_type: Any = type(native)
+    narrow = _narrow_type(own_type)()
     for name, kind in native._fields_:
         value = getattr(native, name)
         if kind is ctypes.c_void_p:
@@ -154,9 +155,9 @@ def memory_of(card: ModelCard, performance: Performance) -> tuple[Image, dict[st
     float_bytes = np.dtype(np.float32).itemsize
     at = {
         "base": BASE,
-        "inversion": image.add_struct(inversion._state, inversion._arrays.values()),
+        "inversion": image.add_struct(inversion.state, inversion.arrays.values()),
         "inversion_bytes": ctypes.sizeof(_narrow_type(InversionState)),
-        "tape": image.add_struct(tape._state, [*tape._arrays, *tape._noise_loops]),
+        "tape": image.add_struct(tape.state, tape.arrays),
         "tape_bytes": ctypes.sizeof(_narrow_type(TapeState)),
         "input": image.add(bytes(float_bytes * n_rows * card.frame_size)),
         "output": image.add(bytes(float_bytes * card.hop_length)),

@@ -39,6 +39,8 @@ class CompiledGriffinLim(GriffinLim):
     ----------
     state, memories
         All that changes while the stream runs: the struct, and arrays that it points to.
+    arrays : dict
+        All that the struct points to, by name.
     before_use : callable
         Called before the stream is used or its iterations are changed, but by `process_onto`.
 
@@ -141,7 +143,7 @@ class CompiledGriffinLim(GriffinLim):
         self._targets = stream["targets"]
         turns = np.exp(-2j * np.pi * np.arange(n_half // 2 + 1) / self.n_fft)
         # The state keeps addresses alone, so the arrays are kept here.
-        self._arrays: dict[str, NDArray[Any]] = {
+        self.arrays: dict[str, NDArray[Any]] = {
             "radices": np.array(radices, np.int32),
             "twiddles": _twiddles(n_half, radices),
             "initial_windows": _even_and_odd(np.stack(self._initial_windows)),
@@ -154,7 +156,7 @@ class CompiledGriffinLim(GriffinLim):
             **stream,
             "work": np.zeros((4, n_half), np.float32),
         }
-        at = {name: array.ctypes.data for name, array in self._arrays.items()}
+        at = {name: array.ctypes.data for name, array in self.arrays.items()}
         self.state = InversionState(
             FftPlan(n_half, len(radices), at.pop("radices"), at.pop("twiddles")),
             n_half=n_half,

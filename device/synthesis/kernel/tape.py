@@ -28,6 +28,8 @@ class CompiledTape(Tape):
         To the state, for a call of the library.
     state, memories
         All that changes while the tape runs: the struct, and arrays that it points to.
+    arrays : list
+        All that the struct points to.
     before_use : callable
         Called before the tape is used, but through `reference`.
 
@@ -51,7 +53,9 @@ class CompiledTape(Tape):
             knee=KNEE * self._volume_limit,
             room=(CEILING - KNEE) * self._volume_limit,
         )
-        for i, loop in enumerate(self._noise_loops[:N_LOOPS]):
+        # The state has addresses alone, so the arrays are kept here.
+        self.arrays = self._noise_loops[:N_LOOPS]
+        for i, loop in enumerate(self.arrays):
             self.state.loop[i], self.state.loop_length[i] = loop.ctypes.data, len(loop)
         if self._transport is not None:
             self._set_transport()
@@ -84,12 +88,11 @@ class CompiledTape(Tape):
         assert self._transport is not None
         taps = self._transport.taps
         n_before = self._transport.n_before
-        # The state keeps addresses alone, so the arrays are kept here.
-        self._taps = taps
         self.memories = [
             np.zeros(n_before + MAX_CHUNK, np.float32),
             np.zeros(N_TAPS - 1 + MAX_CHUNK, np.float32),
         ]
+        self.arrays += [taps, *self.memories]
         state = self.state
         state.taps = taps.ctypes.data
         state.before, state.delayed = (array.ctypes.data for array in self.memories)
