@@ -20,6 +20,7 @@ from training.networks.composer import (
     composer_loss,
     disagreement,
     frozen,
+    separate_position,
 )
 from training.networks.discriminator import HIDDEN, discriminator_loss, generator_loss
 from training.run.codec_stage import CodecStage
@@ -133,7 +134,6 @@ class ComposerStage:
         # The names are those of curves.csv.
         weights = {
             "cross_entropy": 1.0,
-            "regression": 1.0,
             "divergence": ramp * self.config.divergence_weight,
             "aim": of_panel * self.config.aim_weight,
             "echo": of_panel * self.config.variation_reconstruction_weight,
@@ -151,7 +151,7 @@ class ComposerStage:
         return min(self.config.composer_loops, len(self.train))
 
     def _lower_bound(self, rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Random loops, the two parts of the lower bound on them, and the regression beside it."""
+        """Random loops, and the two parts of the lower bound on them."""
         size = self._n_loops
         chosen, noise = rng.choice(len(self.train), size, replace=False), self._noise(rng, size)
         own, weight = self.process_group.shard(size), self.process_group.shard_weight(size)
@@ -159,10 +159,7 @@ class ComposerStage:
         unknown = self._unknown(rng, size)[own]
         posterior, logits = self._recompose(loops, noise[own], unknown)
         bound = composer_loss(logits, self.code_indices[loops].long(), posterior, unknown)
-        known = self._known(self._position(loops))
-        regression = self.posterior_encoder.regression_loss(posterior, known)
-        parts = vars(bound) | {"regression": regression}
-        return loops, {name: part * weight for name, part in parts.items()}
+        return loops, {name: part * weight for name, part in vars(bound).items()}
 
     def _unknown(self, rng: np.random.Generator, size: int) -> Tensor:
         """Which codes of a batch are to be predicted: of some loops all, else a random part."""
@@ -333,6 +330,9 @@ class ComposerStage:
     def finish(self) -> None:
         """Fit what needs the variations that the finished posterior encoder infers."""
         if self.axes.predicts_descriptors:
+            position = self._known(self._position(self.train))
+            inferred = self._infer_all(self.train).mean
+            separate_position(self.composer, self.posterior_encoder, position, inferred)
             self._fit_prior()
         else:
             inferred = self._infer_all(self.train).mean

@@ -14,6 +14,7 @@ from training.networks.composer import (
     composer_loss,
     frozen,
     rounds_of_codes,
+    separate_position,
     straight_through_argmax,
 )
 
@@ -94,18 +95,32 @@ def test_a_loop_is_encoded_as_a_gaussian(made, code_indices):
     assert torch.equal(posterior.sample(torch.zeros_like(posterior.mean)), posterior.mean)
 
 
-def test_what_follows_from_the_position_is_not_part_of_the_variation():
-    encoder, generator = networks().posterior_encoder, torch.Generator().manual_seed(3)
+def test_what_follows_from_the_position_moves_from_the_variation_into_the_composer():
+    made, generator = networks(), torch.Generator().manual_seed(3)
+    n_loops = 3_000
     follows = torch.randn(CONFIG.n_switches, CONFIG.n_variation, generator=generator)
-    optimiser = torch.optim.SGD([encoder.slopes], 0.02)
-    for _ in range(1_000):
-        position = torch.randn(32, CONFIG.n_switches, generator=generator)
-        other = torch.randn(32, CONFIG.n_variation, generator=generator)
-        mean = position @ (follows - encoder.slopes.detach()) + other
-        optimiser.zero_grad()
-        encoder.regression_loss(Posterior(mean, mean), position).backward()
-        optimiser.step()
-    torch.testing.assert_close(encoder.slopes.detach(), follows, atol=0.15, rtol=0)
+    position = torch.randn(n_loops, CONFIG.n_switches, generator=generator)
+    other = torch.randn(n_loops, CONFIG.n_variation, generator=generator)
+    inferred = position @ follows + other
+    with torch.no_grad():
+        before = made.composer(torch.cat([position, inferred], dim=1)[:8])
+        separate_position(made.composer, made.posterior_encoder, position, inferred)
+        slopes = made.posterior_encoder.slopes
+        rest = inferred - position @ slopes
+        after = made.composer(torch.cat([position, rest], dim=1)[:8])
+    torch.testing.assert_close(slopes, follows, atol=0.15, rtol=0)
+    torch.testing.assert_close(rest, other, atol=0.5, rtol=0)
+    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
+
+
+def test_of_few_loops_little_follows_from_the_position():
+    made, generator = networks(), torch.Generator().manual_seed(3)
+    # As many numbers as loops: without a ridge all would follow.
+    position = torch.randn(CONFIG.n_switches, CONFIG.n_switches, generator=generator)
+    inferred = torch.randn(CONFIG.n_switches, CONFIG.n_variation, generator=generator)
+    separate_position(made.composer, made.posterior_encoder, position, inferred)
+    rest = inferred - position @ made.posterior_encoder.slopes
+    assert rest.square().mean() > 0.5 * inferred.square().mean()
 
 
 def test_what_the_position_predicts_is_subtracted(code_indices):
@@ -134,8 +149,7 @@ def test_gradients_reach_posterior_encoder_and_composer(made, code_indices):
     known = torch.zeros(*code_indices.shape, CONFIG.n_levels)
     logits = made.composer(torch.cat([POSITIONS, posterior.sample(noise)], dim=1), known)
     parts = composer_loss(logits, code_indices, posterior)
-    regression = made.posterior_encoder.regression_loss(posterior, POSITIONS)
-    (parts.cross_entropy + parts.divergence + regression).backward()
+    (parts.cross_entropy + parts.divergence).backward()
     for network in (made.posterior_encoder, made.composer):
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name

@@ -163,12 +163,11 @@ def test_states_are_drawn_in_every_second_step_and_weigh_twice_as_much(uninterru
     code_indices = encode_corpus(trained.networks, trained.features, config)
     stage = ComposerStage(trained.networks, code_indices, trained.features, config)
     loss, without = stage.loss(stage.read(0), 1.0)
-    assert set(without) == {"cross_entropy", "divergence", "regression"}
-    assert loss.item() == pytest.approx(without["cross_entropy"] + without["regression"])
+    assert set(without) == {"cross_entropy", "divergence"}
+    assert loss.item() == pytest.approx(without["cross_entropy"])
     loss, drawn = stage.loss(stage.read(1), 1.0)
     of_states = drawn["aim"] + config.variation_reconstruction_weight * drawn["echo"]
-    of_loops = drawn["cross_entropy"] + drawn["regression"]
-    expected = of_loops + 2 * (of_states + drawn["judging"])
+    expected = drawn["cross_entropy"] + 2 * (of_states + drawn["judging"])
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 

@@ -128,7 +128,7 @@ def test_the_composer_is_trained_on_references_alone(learned, features):
     # The effect of a switch on the sound is that of versions.
     assert (stage.axes.effect.abs().amax(dim=0) > 0.1).all()
     _, figures = stage.loss(stage.read(VERSIONS.panel_every - 1), 1.0)
-    of_loops = {"cross_entropy", "divergence", "regression"}
+    of_loops = {"cross_entropy", "divergence"}
     assert of_loops | {"echo", "judging", "persuasion"} == set(figures)
     assert set(stage.evaluate()) == {"held_out_nats", "held_out_right"}
 
