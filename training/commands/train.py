@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="auto: bfloat16 on CUDA, float32 elsewhere; AVX512-BF16 processors gain from bfloat16.",
+    help="auto: bfloat16 on CUDA and on processors with AVX512-BF16, float32 elsewhere.",
 )
 @click.option(
     "--threads",

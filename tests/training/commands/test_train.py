@@ -14,7 +14,7 @@ from device.cli import main
 from device.errors import SwitchboardError
 from tests.support.tiny_run import ANALYSIS, CONFIG, finished, invoke, same_bits, weights
 from training.commands.train import train
-from training.commands.train_options import TrainOptions
+from training.commands.train_options import TrainOptions, fastest_precision
 from training.run import preview, starting, trainer
 from training.run.config import RENAMED_SETTINGS, Config, TrainingError
 from training.run.networks import Networks
@@ -132,6 +132,27 @@ def test_batches_that_grow_with_the_processes_are_kept_by_a_run_that_goes_on():
     assert auto.with_batch(CONFIG, None, 4) == grown
     assert auto.with_batch(CONFIG, grown.to_dict(), 3) == grown
     assert options_of().with_batch(CONFIG, grown.to_dict(), 3) == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("device", "capabilities", "precision"),
+    [
+        ("cuda", {}, "bfloat16"),
+        ("cpu", {"avx512_bf16": True}, "bfloat16"),
+        ("cpu", {"avx512_bf16": False, "avx2": True}, "float32"),
+        ("cpu", {"architecture": "aarch64"}, "float32"),
+        # An earlier torch cannot say.
+        ("cpu", None, "float32"),
+    ],
+)
+def test_the_precision_is_the_one_that_the_processor_is_fast_in(
+    monkeypatch, device, capabilities, precision
+):
+    if capabilities is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert fastest_precision(torch.device(device)) == precision
 
 
 def options_of(*more):
