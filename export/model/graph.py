@@ -10,7 +10,15 @@ from typing import Any
 
 import onnx
 import torch
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import (
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
 from torch import Tensor, nn
 
 from device.model.contract import SLOTS_PER_BEAT
@@ -211,7 +219,7 @@ def _quiet_exporter() -> Iterator[None]:
 def to_device_graph(model: ModelProto) -> ModelProto:
     """Make the graph of the contract: each part of the compose half behind an ``If``.
 
-    Where it is one part, the digits are inside.
+    Where it is one part, the digits are inside. Outputs stay the same to the bit.
     """
     shipped = ModelProto()
     shipped.CopyFrom(model)
@@ -219,6 +227,7 @@ def to_device_graph(model: ModelProto) -> ModelProto:
     del shipped.graph.output[:]
     shipped.graph.output.extend(kept)
     _wrap_in_ifs(shipped.graph)
+    _share_constants(shipped.graph)
     _strip_exporter_metadata(shipped)
     shipped.ir_version = min(shipped.ir_version, IR_VERSION)
     onnx.checker.check_model(shipped, full_check=True)
@@ -277,6 +286,23 @@ def _behind_if(output: ValueInfoProto, nodes: Sequence[NodeProto]) -> list[NodeP
             else_branch=helper.make_graph(else_nodes, "rest", [], [idle]),
         ),
     ]
+
+
+def _share_constants(graph: GraphProto) -> None:
+    """Keep one of equal constants: onnxruntime computes once what has the same inputs.
+
+    Both noise textures of a renderer have the same waves.
+    """
+    kept: dict[tuple[Any, ...], TensorProto] = {}
+    renamed = {}
+    for tensor in graph.initializer:
+        content = tensor.data_type, *tensor.dims, numpy_helper.to_array(tensor).tobytes()
+        renamed[tensor.name] = kept.setdefault(content, tensor).name
+    for node in _nodes(graph):
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+    constants = list(kept.values())
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
 
 
 def _strip_exporter_metadata(model: ModelProto) -> None:

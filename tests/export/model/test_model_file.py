@@ -3,16 +3,18 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from device.errors import GoldenMismatch
 from device.model.contract import CONTRACT_VERSION, MAX_MODEL_BYTES, check_tensors
 from device.model.network import Network
 from export.model import graph as graph_module
 from export.model import model_file
+from export.model.parity import TracedGraph
 from tests.support.tiny_run import CONFIG
 
 
@@ -116,6 +118,22 @@ def test_it_is_one_file(exported, model):
 def test_it_carries_no_weight_that_is_not_used(model):
     used = {name for node in all_nodes(model.graph) for name in node.input}
     assert {tensor.name for tensor in model.graph.initializer} <= used
+
+
+def test_equal_constants_are_in_it_once_and_frames_are_the_same_to_the_bit(
+    exported, model, run, trace
+):
+    contents = [
+        (*tensor.dims, numpy_helper.to_array(tensor).tobytes())
+        for tensor in model.graph.initializer
+    ]
+    assert len(set(contents)) == len(contents) < len(trace.graph.initializer)
+    rng = np.random.default_rng(1)
+    score = rng.standard_normal((run.n_slots, CONFIG.n_channels)).astype(np.float32)
+    positions = np.arange(40, dtype=np.float32) / 22
+    before = TracedGraph(trace).draw(score, positions)
+    for drawn, wanted in zip(exported.network.render(score, positions), before, strict=True):
+        np.testing.assert_array_equal(drawn, wanted)
 
 
 def test_it_holds_no_trace_of_the_machine_that_made_it(exported, model):
