@@ -82,9 +82,13 @@ class Pacer:
         """Queue `n_samples`; sleeps until they fit."""
         if n_samples == 0:
             return  # An empty block would count as a queue that has run dry.
-        start = self._start()
+        now = self._clock()
+        start = now if self._played_at is None else self._played_at
+        if now > start:
+            self.n_underruns += 1
+            start = now
         self._played_at = start + n_samples / self._sample_rate
-        surplus = self._played_at - self._clock() - self._buffer_seconds
+        surplus = self._played_at - now - self._buffer_seconds
         if surplus > 0:
             self._sleep(surplus)
 
@@ -107,15 +111,6 @@ class Pacer:
     def restart(self) -> None:
         """Begin with an empty queue that has not run dry."""
         self._played_at = None
-
-    def _start(self) -> float:
-        now = self._clock()
-        if self._played_at is None:
-            return now
-        if now > self._played_at:
-            self.n_underruns += 1
-            return now
-        return self._played_at
 
 
 class SilentSpeaker(Pacer, Closeable):
