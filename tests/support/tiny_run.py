@@ -38,17 +38,19 @@ CORPUS_MINUTES = 4.2
 
 
 def options(config=CONFIG):
-    """The --set options that make a configuration of the default one."""
+    """The options of `train` that make a configuration of the default one, on any processor."""
     default = Config().to_dict()
     groups = [("", config.to_dict(), default)]
     groups.append(("analysis.", config.to_dict()["analysis"], default["analysis"]))
-    return [
+    settings = [
         part
         for prefix, values, usual in groups
         for name, value in values.items()
         if value != usual[name] and not isinstance(value, dict)
         for part in ("--set", f"{prefix}{name}={value}")
     ]
+    # By itself it is chosen by the processor.
+    return ["--precision", config.precision, *settings]
 
 
 def networks(config=CONFIG, n_slots=N_SLOTS):
