@@ -111,12 +111,20 @@ def test_the_finished_composer_knows_the_variations_of_its_loops():
     )
     stage = ComposerStage(made, codes.to(torch.uint8), features, CONFIG)
     stage.begin()
+    positions = made.axes.project(stage.described[stage.train], stage.labels[stage.train])
+
+    def inferred_and_composed():
+        inferred = made.posterior_encoder(codes[stage.train].long(), positions).mean
+        return inferred, made.composer(torch.cat([positions, inferred], dim=1))
+
     with torch.no_grad():
         made.posterior_encoder.slopes += 1
-    stage.finish()
-    with torch.no_grad():
-        positions = made.axes.project(stage.described[stage.train], stage.labels[stage.train])
-        inferred = made.posterior_encoder(codes[stage.train].long(), positions).mean
+        before, composed_before = inferred_and_composed()
+        stage.finish()
+        inferred, composed = inferred_and_composed()
+    # What follows from positions is in the composer now.
+    assert not torch.allclose(inferred, before)
+    torch.testing.assert_close(composed, composed_before, atol=1e-4, rtol=1e-4)
     assert len(inferred) <= CONFIG.prior_size
     # All loops are among them, and no other.
     of_loop = made.axes.prior.inferred[: len(inferred)]
