@@ -329,14 +329,13 @@ class ComposerStage:
     @torch.no_grad()
     def finish(self) -> None:
         """Fit what needs the variations that the finished posterior encoder infers."""
+        position, inferred = self._position(self.train), self._infer_all(self.train).mean
         if self.axes.predicts_descriptors:
-            position = self._known(self._position(self.train))
-            inferred = self._infer_all(self.train).mean
-            separate_position(self.composer, self.posterior_encoder, position, inferred)
+            known = self._known(position)
+            separate_position(self.composer, self.posterior_encoder, known, inferred)
             self._fit_prior()
         else:
-            inferred = self._infer_all(self.train).mean
-            latent = torch.cat([self._position(self.train), inferred], dim=1)
+            latent = torch.cat([position, inferred], dim=1)
             self.axes.fit_latent(latent, self.described[self.train])
 
     @torch.no_grad()
